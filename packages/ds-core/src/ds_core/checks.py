@@ -1,0 +1,69 @@
+"""Checks on inputs, so that a wrong shape or type names the layer, what it expected and what it got."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ds_core.module import Module
+
+
+def shape(x: Tensor) -> str:
+    """Writes a shape the way error messages show it: ``(32, 28, 28)``."""
+    return str(tuple(x.shape))
+
+
+def check_features(module: Module, x: Tensor, features: int, like: Tensor) -> None:
+    """Holds the last dimension of ``x`` to ``features`` and its type to that of a parameter.
+
+    Raises:
+        TypeError: if ``x`` has another dtype than ``like`` (an integer where a float is needed, say).
+        ValueError: if the last dimension is not ``features``.
+    """
+    if x.dim() == 0 or x.shape[-1] != features:
+        raise ValueError(
+            f"{module.label()}: expected last dimension {features}, got input of shape {shape(x)}"
+        )
+    check_dtype(module, x, like.dtype)
+
+
+def check_dtype(module: Module, x: Tensor, dtype: torch.dtype) -> None:
+    """Holds ``x`` to a floating point type.
+
+    Raises:
+        TypeError: says the expected and the given type and how to convert.
+    """
+    if x.dtype != dtype:
+        raise TypeError(
+            f"{module.label()}: expected {dtype} input like its parameters, got {x.dtype} of shape "
+            f"{shape(x)}; convert with x.to({dtype})"
+        )
+
+
+def check_floating(module: Module, x: Tensor) -> None:
+    """Holds ``x`` to any floating point type, for layers without parameters.
+
+    Raises:
+        TypeError: if ``x`` holds integers or booleans.
+    """
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{module.label()}: expected floating point input, got {x.dtype} of shape {shape(x)}; "
+            "convert with x.float()"
+        )
+
+
+def check_grad(module: Module, grad: Tensor, expected: torch.Size | tuple[int, ...]) -> None:
+    """Holds an incoming gradient to the shape of the output it belongs to.
+
+    Raises:
+        ValueError: says both shapes.
+    """
+    if grad.shape != torch.Size(expected):
+        raise ValueError(
+            f"{module.label()}.backward: expected a gradient of the output's shape {tuple(expected)}, "
+            f"got {shape(grad)}"
+        )

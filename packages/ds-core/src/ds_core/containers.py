@@ -1,0 +1,197 @@
+"""Modules made of modules. Each backward is its forward read from the bottom up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from ds_core.module import Module
+
+__all__ = ["Concatenate", "ModuleList", "Residual", "Sequential", "Sum"]
+
+
+class ModuleList(Module):
+    """Holds modules in order, under the names "0", "1", ...; the owner calls them.
+
+    Args:
+        modules: the modules.
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Module) -> Self:
+        """Adds a module at the end.
+
+        Raises:
+            TypeError: if it is not a Module.
+        """
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: expected a Module at place {len(list(self.children()))}, "
+                f"got {type(module).__name__}"
+            )
+        setattr(self, str(len(list(self.children()))), module)
+        return self
+
+    def __len__(self) -> int:
+        return len(list(self.children()))
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.children()
+
+    def __reversed__(self) -> Iterator[Any]:
+        """Yields the modules from last to first, the order of backward."""
+        return reversed(list(self.children()))
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """Returns one module, or a container of the same kind with a slice of them."""
+        chosen = list(self.children())[index]
+        if isinstance(chosen, Module):
+            return chosen
+        return Sequential(*chosen) if isinstance(self, Sequential) else ModuleList(chosen)
+
+
+class Sequential(ModuleList):
+    """Feeds each module's output to the next.
+
+    y = f_n(... f_2(f_1(x)))
+
+    Args:
+        modules: f_1 ... f_n.
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+
+    def forward(self, x: Any) -> Any:
+        for module in self:
+            x = module(x)
+        return x
+
+    def backward(self, grad: Any) -> Any:
+        for module in reversed(self):
+            grad = module.backward(grad)
+        return grad
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        """Passes the wish on to the first module, unless that one appears again further on."""
+        self.input_grad = requires_input_grad
+        modules = list(self)
+        if modules and modules[0] not in modules[1:]:
+            modules[0].requires_input_grad_(requires_input_grad)
+        return self
+
+
+class _Branches(ModuleList):
+    """What modules fed with one and the same input share: the sum of their input gradients."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
+        if not modules:
+            raise ValueError(f"{type(self).__name__}: expected at least one branch")
+
+    def _backward_branches(self, grads: list[Tensor]) -> Tensor | None:
+        total = None
+        for module, grad in zip(reversed(self), reversed(grads), strict=True):
+            grad_x = module.backward(grad)
+            if grad_x is not None:
+                total = grad_x if total is None else total + grad_x
+        return total
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        """Passes the wish on to every branch."""
+        self.input_grad = requires_input_grad
+        for module in self:
+            module.requires_input_grad_(requires_input_grad)
+        return self
+
+
+class Sum(_Branches):
+    """Adds up what branches make of the same input.
+
+    y = f_1(x) + ... + f_n(x)
+
+    Args:
+        modules: the branches f_1 ... f_n.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self
+        y: Tensor = first(x)
+        for module in others:
+            y = y + module(x)
+        return y
+
+    def backward(self, grad: Tensor) -> Tensor | None:
+        return self._backward_branches([grad] * len(self))
+
+
+class Concatenate(_Branches):
+    """Lays what branches make of the same input side by side.
+
+    y = [f_1(x), ..., f_n(x)] along ``dim``
+
+    Args:
+        modules: the branches f_1 ... f_n.
+        dim: along which dimension.
+    """
+
+    def __init__(self, *modules: Module, dim: int = -1) -> None:
+        super().__init__(*modules)
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [module(x) for module in self]
+        self.save([y.shape[self.dim] for y in outputs])
+        return torch.cat(outputs, self.dim)
+
+    def backward(self, grad: Tensor) -> Tensor | None:
+        (sizes,) = self.saved()
+        return self._backward_branches(list(grad.split(sizes, self.dim)))
+
+    def extra_repr(self) -> str:
+        return "" if self.dim == -1 else f"dim={self.dim}"
+
+
+class Residual(Module):
+    """Adds a module's output to its input.
+
+    y = x + f(x),   dL/dx = g + f'(x)^T g
+
+    Args:
+        module: f, whose output has the shape of its input.
+
+    Source: He et al., Deep Residual Learning (2015), equation 1.
+    """
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.module(x)
+        if y.shape != x.shape:
+            raise ValueError(
+                f"{type(self).__name__}: expected {type(self.module).__name__} to keep the shape "
+                f"{tuple(x.shape)}, got {tuple(y.shape)}"
+            )
+        return x + y
+
+    def backward(self, grad: Tensor) -> Tensor | None:
+        grad_x = self.module.backward(grad)
+        return grad + grad_x if self.input_grad else None
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        """Passes the wish on to the module."""
+        self.input_grad = requires_input_grad
+        self.module.requires_input_grad_(requires_input_grad)
+        return self

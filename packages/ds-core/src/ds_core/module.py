@@ -1,0 +1,391 @@
+"""Module: the one base class of every layer, loss and model.
+
+A module is two methods that mirror each other. ``forward`` computes the output and saves what ``backward``
+will need; ``backward`` takes it back, adds to each parameter's ``.grad`` and returns the gradient of the
+input. Everything else here is bookkeeping: finding parameters, moving them, saving and loading them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from ds_core.engines import note_push
+
+# So many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
+_MANY_PENDING = 10_000
+
+
+def Parameter(data: Tensor, requires_grad: bool = True) -> Tensor:
+    """Makes a tensor a leaf that collects a gradient; assigned to a module's attribute, it is a parameter.
+
+    Args:
+        data: the initial values, any shape, floating point.
+        requires_grad: False for a parameter that starts out frozen.
+
+    Raises:
+        TypeError: if ``data`` is not floating point: an integer has no gradient.
+    """
+    if not data.is_floating_point():
+        raise TypeError(f"Parameter: expected a floating point tensor, got {data.dtype}")
+    leaf = data.detach().requires_grad_()
+    leaf._is_parameter = True  # type: ignore[attr-defined]  # still known as one once it is frozen
+    return leaf.requires_grad_(requires_grad)
+
+
+class Incompatible(NamedTuple):
+    """What a non-strict ``load_state_dict`` could not match."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """Base class of every layer, loss and model.
+
+    Assign tensors made by :func:`Parameter`, other modules, and tensors given to :meth:`register_buffer`
+    as attributes; they are found in the order in which they were defined.
+
+    Example:
+        >>> class Scale(Module):
+        ...     def __init__(self):
+        ...         self.weight = Parameter(torch.ones(()))
+        ...     def forward(self, x):
+        ...         self.save(x)
+        ...         return self.weight * x
+        ...     def backward(self, grad):
+        ...         (x,) = self.saved()
+        ...         self.add_grad("weight", lambda: (grad * x).sum())
+        ...         return self.weight * grad
+    """
+
+    training: bool = True
+    input_grad: bool = True  # False: nobody wants the gradient of this module's input
+    _parameters: dict[str, None]  # names in definition order; the tensors are ordinary attributes
+    _buffers: dict[str, bool]  # name -> saved in state_dict?
+    _stack: list[tuple[Any, ...]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Prepares the bookkeeping, so that a subclass need not call ``super().__init__()``."""
+        self = super().__new__(cls)
+        object.__setattr__(self, "_parameters", {})
+        object.__setattr__(self, "_buffers", {})
+        object.__setattr__(self, "_stack", [])
+        return self
+
+    # ---- the forward and its mirror ------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Computes the output and, through :meth:`save`, keeps what :meth:`backward` needs."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, grad: Any) -> Any:
+        """Turns the gradient of the output into that of the input, adding to parameters' ``.grad``.
+
+        Args:
+            grad: dL/d(output), shaped like the output; one argument per output.
+
+        Returns:
+            dL/d(input), shaped like the input: a tuple for several inputs, None where there is none.
+
+        Raises:
+            RuntimeError: if no forward waits for its backward.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs :meth:`forward`."""
+        return self.forward(*args, **kwargs)
+
+    def save(self, *values: Any) -> None:
+        """Pushes what backward will need; does nothing in eval mode or while torch's tape records."""
+        if self.training and not torch.is_grad_enabled():
+            note_push(self)
+            self._stack.append(values)
+            if len(self._stack) == _MANY_PENDING:
+                warnings.warn(
+                    f"{self.label()}: {_MANY_PENDING} forwards wait for their backward and hold memory; "
+                    "call eval() for inference, or zero_grad() to forget them",
+                    stacklevel=3,
+                )
+
+    def saved(self) -> tuple[Any, ...]:
+        """Pops what the latest forward saved.
+
+        Raises:
+            RuntimeError: if no forward waits for its backward; says why and what to do.
+        """
+        if self._stack:
+            return self._stack.pop()
+        if not self.training:
+            why = "it is in eval mode, where forward saves nothing; call train() first"
+        elif torch.is_grad_enabled():
+            why = (
+                "gradients are enabled, so torch's tape records instead; use `with engine('manual'):` "
+                "around forward and backward, or call .backward() on the loss"
+            )
+        else:
+            why = "each forward allows one backward, the latest forward first"
+        raise RuntimeError(f"{self.label()}: backward without a matching forward: {why}")
+
+    def add_grad(self, name: str, compute: Callable[[], Tensor]) -> None:
+        """Adds to a parameter's ``.grad``; an absent or frozen parameter costs nothing.
+
+        Args:
+            name: the attribute that holds the parameter.
+            compute: returns the gradient as a new tensor of the parameter's shape; called only if wanted.
+        """
+        parameter = getattr(self, name)
+        if parameter is None or not parameter.requires_grad:
+            return
+        if parameter.grad is None:
+            parameter.grad = compute()
+        else:
+            parameter.grad += compute()
+
+    def forget(self) -> None:
+        """Drops what forwards of this module and its children saved and no backward took back."""
+        for module in self.modules():
+            module._stack.clear()
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        """Says whether backward must compute the gradient of this module's own input.
+
+        A model's input is data, whose gradient nobody wants: skipping it saves the first layer about a
+        third of its work. Composites pass this on to the layers that see the input.
+        """
+        self.input_grad = requires_input_grad
+        return self
+
+    # ---- finding parameters, buffers and children ----------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Stores an attribute, and remembers the name if it holds a parameter."""
+        if isinstance(value, Tensor) and getattr(value, "_is_parameter", False):
+            self._parameters[name] = None
+        elif name in self._parameters and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a parameter: assign a Parameter or None, or write new "
+                f"values with `.copy_()` under torch.no_grad(); got {type(value).__name__}"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Removes an attribute and its registration."""
+        self._parameters.pop(name, None)
+        self._buffers.pop(name, None)
+        object.__delattr__(self, name)
+
+    def register_parameter(self, name: str, value: Tensor | None) -> None:
+        """Adds a parameter under a name; None reserves the place."""
+        self._parameters[name] = None
+        setattr(self, name, value)
+
+    def register_buffer(self, name: str, value: Tensor | None, persistent: bool = True) -> None:
+        """Adds a tensor that moves and is saved with the module but is not trained.
+
+        Args:
+            name: attribute name.
+            value: any shape and dtype; None for "not yet".
+            persistent: whether ``state_dict`` contains it.
+        """
+        self._buffers[name] = persistent
+        setattr(self, name, value)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yields (name, module) of the direct children, in definition order."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        """Yields the direct children."""
+        for _, child in self.named_children():
+            yield child
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yields (path, module) of this module and all below it, each module once."""
+        seen: set[int] = set()
+        for path, module in self._walk(prefix):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+
+    def modules(self) -> Iterator[Module]:
+        """Yields this module and all below it, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yields every path to every module, shared ones as often as they are reachable."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._walk(f"{prefix}.{name}" if prefix else name)
+
+    def _named_tensors(self, kind: str, persistent_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Yields (path, tensor) along every path; shared tensors come as often as they are reachable."""
+        for path, module in self._walk():
+            names: dict[str, Any] = module._parameters if kind == "parameter" else module._buffers
+            for name, persistent in names.items():
+                value = getattr(module, name)
+                if value is not None and not (persistent_only and persistent is False):
+                    yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """Yields (path, parameter), a shared one once unless ``remove_duplicate`` is False."""
+        seen: set[int] = set()
+        for name, parameter in self._named_tensors("parameter"):
+            if not (remove_duplicate and id(parameter) in seen):
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Yields every parameter once, in definition order."""
+        for _, parameter in self.named_parameters():
+            yield parameter
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Yields (path, buffer)."""
+        yield from self._named_tensors("buffer")
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Yields every buffer."""
+        for _, buffer in self.named_buffers():
+            yield buffer
+
+    def num_parameters(self, trainable_only: bool = False) -> int:
+        """Counts numbers in parameters, shared ones once."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad or not trainable_only)
+
+    # ---- mode, gradients, place ----------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Switches this module and all below it to training (True) or evaluation (False)."""
+        for module in self.modules():
+            module.training = mode
+            if not mode:
+                module._stack.clear()
+        return self
+
+    def eval(self) -> Self:
+        """Switches to evaluation: no dropout, running statistics, nothing saved for backward."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Sets every parameter's ``.grad`` to None and forgets forwards that never met their backward."""
+        for parameter in self.parameters():
+            parameter.grad = None
+        self.forget()
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freezes (False) or thaws (True) every parameter below."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+            if not requires_grad:
+                parameter.grad = None
+        return self
+
+    def to(
+        self,
+        device: torch.device | str | torch.dtype | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Moves parameters and buffers to a device and floating point type, in place.
+
+        Args:
+            device: where to; a dtype given here is taken as ``dtype``.
+            dtype: floating point type of floating point tensors; integer buffers keep theirs.
+
+        Raises:
+            TypeError: if ``dtype`` is not floating point.
+        """
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        if dtype is not None and not dtype.is_floating_point:
+            raise TypeError(f"{type(self).__name__}.to: expected a floating point dtype, got {dtype}")
+        self.forget()
+        for parameter in self.parameters():
+            grad = parameter.grad
+            parameter.grad = None
+            parameter.data = parameter.data.to(device=device, dtype=dtype)
+            if grad is not None:
+                parameter.grad = grad.to(device=device, dtype=dtype)
+        for module in self.modules():
+            for name in module._buffers:
+                value = getattr(module, name)
+                if value is not None:
+                    keep = None if not value.is_floating_point() else dtype
+                    setattr(module, name, value.to(device=device, dtype=keep))
+        return self
+
+    # ---- weights as common currency ------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns name -> tensor of all parameters and persistent buffers, sharing their memory."""
+        state: dict[str, Tensor] = {}
+        for path, module in self._walk():
+            dot = f"{path}." if path else ""
+            for name in module._parameters:
+                if getattr(module, name) is not None:
+                    state[dot + name] = getattr(module, name).detach()
+            for name, persistent in module._buffers.items():
+                if persistent and getattr(module, name) is not None:
+                    state[dot + name] = getattr(module, name).detach()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor], strict: bool = True) -> Incompatible:
+        """Copies values into parameters and buffers, all or nothing.
+
+        Args:
+            state: name -> tensor, as from :meth:`state_dict` here or of the ``torch.nn`` namesake.
+            strict: whether missing and unexpected names are errors; wrong shapes always are.
+
+        Returns:
+            The names that were missing and those that were unexpected.
+
+        Raises:
+            ValueError: lists every missing, unexpected and mis-shaped name; nothing has been changed then.
+        """
+        own = self.state_dict()
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+        problems = []
+        if strict:
+            problems += [f"missing: {name}, shape {tuple(own[name].shape)}" for name in missing]
+            problems += [f"unexpected: {name}, shape {tuple(state[name].shape)}" for name in unexpected]
+        for name, mine in own.items():
+            if name in state and state[name].shape != mine.shape:
+                problems.append(
+                    f"wrong shape: {name}, expected {tuple(mine.shape)}, got {tuple(state[name].shape)}"
+                )
+        if problems:
+            lines = "\n  ".join(problems)
+            raise ValueError(f"{type(self).__name__}.load_state_dict: {len(problems)} problems:\n  {lines}")
+        with torch.no_grad():
+            for name, mine in own.items():
+                if name in state:
+                    mine.copy_(state[name])
+        return Incompatible(missing, unexpected)
+
+    # ---- what a reader sees --------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """Returns the constructor arguments worth showing, as ``784, 128``."""
+        return ""
+
+    def label(self) -> str:
+        """Returns the module's name and arguments on one line, as error messages show it."""
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def __repr__(self) -> str:
+        """Shows the module as a tree, one child a line."""
+        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        head = f"{type(self).__name__}({self.extra_repr()}"
+        if not lines:
+            return head + ")"
+        return head + "\n  " + "\n  ".join(lines) + "\n)"
