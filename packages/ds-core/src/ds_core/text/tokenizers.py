@@ -1,0 +1,123 @@
+"""Tokenizers that need no training: one token a character, or one token a byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Tokenizer(Protocol):
+    """Turns text into token ids and back."""
+
+    kind: str
+
+    @property
+    def vocab_size(self) -> int:
+        """Counts the different tokens; ids run from 0 to one less."""
+
+    def encode(self, text: str) -> Tensor:
+        """Returns the token ids ``(T,)``, int64."""
+
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """Returns the text of token ids."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes the tokenizer as JSON, for :func:`load_tokenizer`."""
+
+
+class CharTokenizer:
+    """One token for each character of a vocabulary.
+
+    Args:
+        vocabulary: the characters, in the order of their ids; see :meth:`from_text`.
+
+    Raises:
+        ValueError: if the vocabulary is empty or names a character twice.
+    """
+
+    kind = "char"
+
+    def __init__(self, vocabulary: str) -> None:
+        if not vocabulary:
+            raise ValueError("CharTokenizer: expected at least one character, got an empty vocabulary")
+        self.vocabulary = vocabulary
+        self._ids = {character: place for place, character in enumerate(vocabulary)}
+        if len(self._ids) != len(vocabulary):
+            raise ValueError("CharTokenizer: expected every character once, got some twice")
+
+    @classmethod
+    def from_text(cls, text: str) -> CharTokenizer:
+        """Takes the characters that occur in a text, sorted."""
+        return cls("".join(sorted(set(text))))
+
+    @property
+    def vocab_size(self) -> int:
+        """Counts the characters."""
+        return len(self.vocabulary)
+
+    def encode(self, text: str) -> Tensor:
+        """Returns the ids ``(T,)``.
+
+        Raises:
+            ValueError: if a character is not in the vocabulary; names it and its place.
+        """
+        try:
+            return torch.tensor([self._ids[character] for character in text], dtype=torch.int64)
+        except KeyError as error:
+            character = error.args[0]
+            raise ValueError(
+                f"CharTokenizer: character {character!r} at position {text.index(character)} is not among the "
+                f"{self.vocab_size} characters of the training text"
+            ) from None
+
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """Returns the text."""
+        return "".join(self.vocabulary[int(place)] for place in ids)
+
+    def save(self, path: str | Path) -> None:
+        """Writes kind and vocabulary as JSON."""
+        Path(path).write_text(
+            json.dumps({"kind": self.kind, "vocabulary": self.vocabulary}, ensure_ascii=True), encoding="utf-8"
+        )
+
+
+class ByteTokenizer:
+    """One token for each of the 256 bytes of UTF-8, so that nothing is ever unknown."""
+
+    kind = "byte"
+    vocab_size = 256
+
+    def encode(self, text: str) -> Tensor:
+        """Returns the bytes of the UTF-8 text ``(T,)``."""
+        return torch.tensor(list(text.encode("utf-8")), dtype=torch.int64)
+
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """Returns the text; bytes that are no valid UTF-8 become U+FFFD."""
+        return bytes(int(place) for place in ids).decode("utf-8", errors="replace")
+
+    def save(self, path: str | Path) -> None:
+        """Writes the kind as JSON."""
+        Path(path).write_text(json.dumps({"kind": self.kind}), encoding="utf-8")
+
+
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """Reads a tokenizer written by ``save``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not one of ours; names it.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if content["kind"] == ByteTokenizer.kind:
+            return ByteTokenizer()
+        if content["kind"] == CharTokenizer.kind:
+            return CharTokenizer(content["vocabulary"])
+        raise ValueError(f"unknown kind {content['kind']!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a tokenizer file written by ds_core ({error})") from error

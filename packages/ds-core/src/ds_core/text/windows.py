@@ -1,0 +1,83 @@
+"""Windows of text to learn the next token from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def split_text(ids: Tensor, context: int, validation: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Cuts a text in two: the beginning to train on, the end to validate on.
+
+    Args:
+        ids: token ids ``(T,)``.
+        context: length of the windows each part must hold at least one of.
+        validation: the share of the end.
+
+    Raises:
+        ValueError: if the text is empty or either part is shorter than one window and its next token.
+    """
+    if len(ids) == 0:
+        raise ValueError("split_text: the text is empty")
+    if not 0 < validation < 1:
+        raise ValueError(f"split_text: expected a validation share between 0 and 1, got {validation}")
+    cut = round(len(ids) * (1 - validation))
+    for name, part in (("training", ids[:cut]), ("validation", ids[cut:])):
+        if len(part) < context + 1:
+            raise ValueError(
+                f"split_text: the {name} part has {len(part)} of the text's {len(ids)} tokens, but one window "
+                f"of context {context} and its next token need {context + 1}; give more text or a shorter context"
+            )
+    return ids[:cut], ids[cut:]
+
+
+class RandomWindows:
+    """Endless batches of windows from random places of a text; the target is the text one token on.
+
+    Args:
+        ids: token ids ``(T,)``.
+        context: tokens in a window.
+        batch_size: windows in a batch.
+        seed: of the places; same seed, same batches.
+
+    Yields:
+        Inputs and targets, ``(batch_size, context)`` int64 each.
+
+    Raises:
+        ValueError: if the text is shorter than one window and its next token.
+    """
+
+    def __init__(self, ids: Tensor, context: int, batch_size: int, seed: int = 0) -> None:
+        if len(ids) < context + 1:
+            raise ValueError(f"RandomWindows: expected at least {context + 1} tokens, got {len(ids)}")
+        self.batch_size = batch_size
+        self._windows = ids.unfold(0, context + 1, 1)  # (T - context, context + 1), a view
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            places = torch.randint(len(self._windows), (self.batch_size,), generator=self._generator)
+            window = self._windows[places]
+            yield window[:, :-1].contiguous(), window[:, 1:].contiguous()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns the position: the state of the random places."""
+        return {"generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Goes to a position."""
+        self._generator.set_state(state["generator"])
+
+
+def sequential_windows(ids: Tensor, context: int, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+    """Cuts a text into windows that follow one another, for validation; a rest too short for one is left out.
+
+    Returns:
+        Batches of inputs and targets, ``(up to batch_size, context)`` each.
+    """
+    count = (len(ids) - 1) // context
+    inputs = ids[: count * context].view(count, context)
+    targets = ids[1 : count * context + 1].view(count, context)
+    return list(zip(inputs.split(batch_size), targets.split(batch_size), strict=True))
