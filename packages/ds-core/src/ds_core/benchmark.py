@@ -1,0 +1,131 @@
+"""Side-by-side measurement: ours and a referee, in turns, in one process, as a ratio.
+
+An absolute time says as much about the machine as about the code; the ratio of two that took turns on the
+same machine in the same minute says something about the code.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row: times in milliseconds (medians), memory in MiB (the most that was allocated at once)."""
+
+    name: str
+    ours_ms: float
+    theirs_ms: float
+    ours_mib: float
+    theirs_mib: float
+    note: str = ""
+
+    @property
+    def time_ratio(self) -> float:
+        """Returns ours / theirs: below 1, ours is faster."""
+        return self.ours_ms / self.theirs_ms
+
+    @property
+    def memory_ratio(self) -> float:
+        """Returns ours / theirs: below 1, ours needs less."""
+        return self.ours_mib / self.theirs_mib if self.theirs_mib else float("nan")
+
+
+def compare(
+    name: str,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    seconds: float = 4.0,
+    note: str = "",
+) -> Comparison:
+    """Measures two callables that do the same work, in turns.
+
+    Args:
+        name: what the row is called.
+        ours: runs our code once.
+        theirs: runs the referee's once.
+        seconds: roughly how long to measure, after a warm-up.
+        note: shown at the end of the row (a chosen algorithm, say).
+
+    Returns:
+        Medians of the times, and the peak of what torch's allocator handed out during one call beyond what
+        was in use before it.
+    """
+    for _ in range(3):  # warm-up: pages, thread pools, the processor's clock
+        ours()
+        start = time.perf_counter()
+        theirs()
+        once = time.perf_counter() - start
+    rounds = max(5, min(1000, int(seconds / (2 * once))))
+    times: tuple[list[float], list[float]] = ([], [])
+    gc.collect()
+    for turn in range(rounds):
+        for which in (0, 1) if turn % 2 else (1, 0):
+            start = time.perf_counter()
+            (ours, theirs)[which]()
+            times[which].append(time.perf_counter() - start)
+    return Comparison(
+        name,
+        statistics.median(times[0]) * 1e3,
+        statistics.median(times[1]) * 1e3,
+        peak_memory(ours) / 2**20,
+        peak_memory(theirs) / 2**20,
+        note,
+    )
+
+
+def peak_memory(call: Callable[[], object]) -> int:
+    """Returns the most bytes torch's allocator had handed out at once during a call, beyond those before it."""
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        call()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        recorded.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]")
+    in_use = peak = 0
+    for _, change in changes:
+        in_use += change
+        peak = max(peak, in_use)
+    return peak
+
+
+def report(title: str, rows: Sequence[Comparison]) -> None:
+    """Prints comparisons as a table, with the number of threads they ran on."""
+    table = Table(title=title, caption=f"{threads()}; below 1.00 ours needs less", title_justify="left")
+    table.add_column("")
+    for column in ("time ratio", "ours ms", "torch ms", "memory ratio", "ours MiB", "torch MiB"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for row in rows:
+        table.add_row(
+            row.name,
+            f"{row.time_ratio:.2f}",
+            f"{row.ours_ms:.3f}",
+            f"{row.theirs_ms:.3f}",
+            f"{row.memory_ratio:.2f}",
+            f"{row.ours_mib:.2f}",
+            f"{row.theirs_mib:.2f}",
+            row.note,
+        )
+    Console(width=None if Console().is_terminal else 120).print(table)
+
+
+def threads() -> str:
+    """Says how many threads torch uses and what OMP_NUM_THREADS is set to."""
+    return f"torch {torch.__version__}, {torch.get_num_threads()} threads, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
