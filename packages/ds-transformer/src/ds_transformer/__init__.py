@@ -1,0 +1,10 @@
+"""ds_transformer: attention and all that is built from it, with every gradient written by hand."""
+
+from ds_transformer.attention import CausalSelfAttention
+from ds_transformer.block import TransformerBlock
+from ds_transformer.cache import KeyValueCache
+from ds_transformer.sampling import sample
+
+__version__ = "0.1.0"
+
+__all__ = ["CausalSelfAttention", "KeyValueCache", "TransformerBlock", "sample"]
