@@ -1,0 +1,157 @@
+"""The command line: ``ds-zoo train``, ``ds-zoo generate``, ``ds-zoo demo``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ds_zoo import __version__
+from ds_zoo.demo import run_demo, show_files, show_result
+from ds_zoo.train_gpt import GPTRecipe, continue_text, load_run, read_text, train_gpt
+
+app = typer.Typer(
+    help="Train and use models whose every gradient is written by hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+train_app = typer.Typer(help="Train a model of the zoo.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+
+
+class TokenizerKind(str, Enum):
+    """What one token is."""
+
+    char = "char"
+    byte = "byte"
+
+
+class Engine(str, Enum):
+    """Who computes the gradients."""
+
+    manual = "manual"
+    autograd = "autograd"
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Shows an error about the user's input as one message instead of a traceback; exit status 2."""
+    try:
+        yield
+    except (OSError, ValueError, IndexError) as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+
+
+def show_version(wanted: bool) -> None:
+    """Prints the version and ends."""
+    if wanted:
+        typer.echo(f"ds-zoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Train and use models whose every gradient is written by hand."""
+
+
+@train_app.command("gpt")
+def train_gpt_command(
+    data: Annotated[Path, typer.Option(help="A plain UTF-8 text file to learn from.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    tokenizer: Annotated[TokenizerKind, typer.Option(help="What one token is.")] = TokenizerKind.char,
+    layers: Annotated[int, typer.Option(help="Number of blocks.", rich_help_panel="Model")] = 4,
+    heads: Annotated[int, typer.Option(help="Attention heads a block.", rich_help_panel="Model")] = 4,
+    width: Annotated[int, typer.Option(help="Numbers a position.", rich_help_panel="Model")] = 128,
+    context: Annotated[int, typer.Option(help="Tokens seen at once.", rich_help_panel="Model")] = 64,
+    dropout: Annotated[float, typer.Option(min=0, max=0.99, rich_help_panel="Model", help="Dropout.")] = 0.0,
+    tie: Annotated[
+        bool, typer.Option(help="Share the weights of token embedding and head.", rich_help_panel="Model")
+    ] = False,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.", rich_help_panel="Training")] = 2000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.", rich_help_panel="Training")] = 12,
+    lr: Annotated[float, typer.Option(help="Highest learning rate.", rich_help_panel="Training")] = 1e-3,
+    min_lr: Annotated[float, typer.Option(help="Where the cosine ends.", rich_help_panel="Training")] = 1e-4,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps of warm-up.", rich_help_panel="Training")] = 100,
+    weight_decay: Annotated[
+        float, typer.Option(help="Decay of matrices, not of biases and norms.", rich_help_panel="Training")
+    ] = 0.1,
+    beta1: Annotated[float, typer.Option(help="AdamW's first beta.", rich_help_panel="Training")] = 0.9,
+    beta2: Annotated[float, typer.Option(help="AdamW's second beta.", rich_help_panel="Training")] = 0.99,
+    clip: Annotated[float, typer.Option(help="Largest gradient norm.", rich_help_panel="Training")] = 1.0,
+    validate_every: Annotated[
+        int, typer.Option(min=1, help="Steps between validations.", rich_help_panel="Training")
+    ] = 250,
+    seed: Annotated[int, typer.Option(help="Same seed, same weights.", rich_help_panel="Training")] = 0,
+    engine: Annotated[
+        Engine, typer.Option(help="Our backwards, or torch's tape.", rich_help_panel="Training")
+    ] = Engine.manual,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel="Training")
+    ] = False,
+) -> None:
+    """Train a GPT on a text file.
+
+    The last tenth of the text is kept for validation. The defaults are nanoGPT's setting for a processor
+    without an accelerator: some minutes for Shakespeare's plays.
+    """
+    with clear_errors():
+        run = train_gpt(
+            read_text(data),
+            out,
+            tokenizer=tokenizer.value,
+            recipe=GPTRecipe(
+                steps, batch_size, lr, min_lr, warmup, weight_decay, (beta1, beta2), clip, validate_every, seed,
+                engine.value,
+            ),
+            resume=resume,
+            n_positions=context,
+            n_embd=width,
+            n_layer=layers,
+            n_head=heads,
+            embd_pdrop=dropout,
+            resid_pdrop=dropout,
+            attn_pdrop=dropout,
+            tie_word_embeddings=tie,
+        )  # fmt: skip
+        console = Console()
+        show_result(console, run)
+        show_files(console, run)
+
+
+@app.command()
+def generate(
+    run: Annotated[Path, typer.Argument(help="A folder that `ds-zoo train gpt` filled.", show_default=False)],
+    prompt: Annotated[str, typer.Option(help="The beginning of the text.")] = "The ",
+    length: Annotated[int, typer.Option(min=0, help="Tokens to add.")] = 300,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest; 1: as learned.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Choose among the k likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Choose among those that make up p.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
+) -> None:
+    """Let a trained model continue a text."""
+    with clear_errors():
+        model, tokenizer = load_run(run)
+        options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        typer.echo(continue_text(model, tokenizer, prompt, length, **options))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/demo"),
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
+) -> None:
+    """Train a small GPT on Python's own documentation, in about a minute, and let it write."""
+    with clear_errors():
+        run_demo(out, steps, seed)

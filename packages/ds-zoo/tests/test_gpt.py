@@ -1,0 +1,149 @@
+"""MiniGPT: parity with Hugging Face's GPT-2, generation, and errors."""
+
+import json
+
+import pytest
+import torch
+from ds_core import CrossEntropyLoss, engine
+from ds_zoo import MiniGPT, MiniGPTConfig
+
+SMALL = MiniGPTConfig(vocab_size=11, n_positions=8, n_embd=12, n_layer=2, n_head=3)
+
+
+@pytest.fixture
+def model():
+    return MiniGPT(SMALL, generator=torch.Generator().manual_seed(0))
+
+
+def relative(ours, theirs):
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("tie", [True, False])
+def test_logits_and_gradients_equal_gpt2(tmp_path, dtype, tolerance, tie):
+    transformers = pytest.importorskip("transformers")
+    config = MiniGPTConfig(
+        65, n_positions=64, n_embd=128, n_layer=4, n_head=4, initializer_range=0.1, tie_word_embeddings=tie
+    )
+    ours = MiniGPT(config, generator=torch.Generator().manual_seed(0))
+    ours.save_pretrained(tmp_path)
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path).to(dtype).train()
+    ours.to(dtype)
+    ids = torch.randint(65, (3, 65), generator=torch.Generator().manual_seed(1))
+    x, y = ids[:, :-1], ids[:, 1:]
+
+    expected = theirs(input_ids=x).logits
+    their_loss = torch.nn.functional.cross_entropy(expected.flatten(0, 1), y.flatten())
+    their_loss.backward()
+    loss = CrossEntropyLoss(dim=-1)
+    with engine("manual"):
+        logits = ours(x)
+        our_loss = loss(logits, y)
+        ours.backward(loss.backward())
+
+    assert relative(logits, expected) < tolerance
+    assert relative(our_loss, their_loss) < tolerance
+    # Their gradients under our names: let our own loader do the renaming.
+    for parameter in theirs.parameters():
+        parameter.data = parameter.grad
+    theirs.save_pretrained(tmp_path / "gradients")
+    gradients = MiniGPT.from_pretrained(tmp_path / "gradients").to(dtype)
+    for (name, parameter), (_, gradient) in zip(
+        ours.named_parameters(), gradients.named_parameters(), strict=True
+    ):
+        if dtype == torch.float64:  # the file above is written in float64 too
+            assert relative(parameter.grad, gradient) < tolerance, name
+        elif not name.endswith("in_proj_bias"):
+            assert relative(parameter.grad, gradient) < tolerance, name
+    # A bias on the keys shifts all scores of a query alike, which softmax does not see: its gradient is
+    # zero but for rounding, so it is compared on the scale of the whole bias.
+
+
+def test_pretrained_folder_round_trip(tmp_path, model):
+    model.save_pretrained(tmp_path)
+    again = MiniGPT.from_pretrained(tmp_path)
+    ids = torch.randint(11, (2, 8))
+    assert again.config == model.config
+    assert again.head.weight is again.wte.weight
+    assert torch.equal(again(ids), model(ids))
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0}, {"top_k": 3}, {"top_p": 0.8, "temperature": 1.3}])
+def test_cache_changes_nothing(model, sampling):
+    model.to(torch.float64)
+    prompt = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    plain, cached = (
+        model.generate(
+            prompt, 20, use_cache=use, generator=torch.Generator().manual_seed(3), **sampling
+        )
+        for use in (False, True)
+    )
+    assert plain.shape == (2, 23)
+    # Without the cache every token reads the same window again, so texts longer than the context agree too.
+    assert torch.equal(plain, cached)
+
+
+def test_each_new_token_costs_one_position(model):
+    seen = []
+    forward = model.forward
+    object.__setattr__(model, "forward", lambda ids, caches=None: seen.append(ids.shape[1]) or forward(ids, caches))
+    model.generate(torch.tensor([1, 2, 3]), 6)
+    assert seen == [3, 1, 1, 1, 1, 1]
+
+
+def test_generate_leaves_the_mode_and_accepts_long_prompts(model):
+    model.train()
+    out = model.generate(torch.arange(11).repeat(3), 2, temperature=0)
+    assert model.training
+    assert out.shape == (35,)
+    assert torch.equal(model.generate(torch.tensor([1]), 0), torch.tensor([1]))
+
+
+def test_same_seed_same_weights_and_text():
+    def text(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return MiniGPT(SMALL, generator=generator).generate(torch.tensor([1]), 30, generator=generator)
+
+    assert torch.equal(text(1), text(1))
+    assert not torch.equal(text(1), text(2))
+
+
+def test_errors(model, tmp_path):
+    with pytest.raises(ValueError, match=r"T at most 8 \(the context\), got \(1, 9\)"):
+        model(torch.zeros(1, 9, dtype=torch.int64))
+    with pytest.raises(IndexError, match=r"token id 11 is outside the vocabulary"):
+        model(torch.tensor([[1, 11]]))
+    with pytest.raises(IndexError, match=r"-1"):
+        model(torch.tensor([[1, -1]]))
+    with pytest.raises(TypeError, match="int"):
+        model(torch.ones(1, 4))
+    with pytest.raises(ValueError, match="prompt of at least one token"):
+        model.generate(torch.zeros(0, dtype=torch.int64), 3)
+    with pytest.raises(RuntimeError, match="backward without a matching forward"), engine("manual"):
+        model.backward(torch.zeros(1, 4, 11))
+    with pytest.raises(ValueError, match="n_head to divide n_embd"):
+        MiniGPTConfig(5, n_embd=10, n_head=3)
+    with pytest.raises(ValueError, match="expected n_layer of at least 1, got 0"):
+        MiniGPTConfig(5, n_layer=0)
+    with pytest.raises(ValueError, match="'gelu' or 'gelu_new', got 'relu'"):
+        MiniGPTConfig(5, activation_function="relu")
+    with pytest.raises(FileNotFoundError):
+        MiniGPT.from_pretrained(tmp_path / "nowhere")
+
+
+def test_damaged_files_are_named(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        MiniGPT.from_pretrained(tmp_path)
+    weights.write_bytes(content)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
+    with pytest.raises(ValueError, match=r"config\.json: not the configuration of a GPT-2.*'bert'"):
+        MiniGPT.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json: not the configuration"):
+        MiniGPT.from_pretrained(tmp_path)
