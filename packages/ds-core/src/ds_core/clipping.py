@@ -1,0 +1,94 @@
+"""Gradient clipping: keeps one bad batch from throwing the parameters far off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+_EPS = 1e-6  # torch.nn.utils' too: keeps the factor finite
+_PART = 1 << 18  # adding up more squares than this in one go costs digits in float32
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scales all gradients by one factor, so that their common norm is at most ``max_norm``.
+
+    n = (sum over all gradients of |g|^norm_type)^(1/norm_type),   g = g min(1, max_norm / (n + 1e-6))
+
+    Args:
+        parameters: one tensor or several; those without a gradient are skipped.
+        max_norm: the largest norm allowed.
+        norm_type: any number > 0; ``inf`` for the largest absolute value.
+        error_if_nonfinite: raises, and changes nothing, if n is infinite or NaN.
+
+    Returns:
+        n before clipping, a scalar.
+
+    Raises:
+        ValueError: if ``max_norm`` is negative or ``norm_type`` not positive.
+        RuntimeError: if n is not finite and ``error_if_nonfinite`` is set.
+
+    Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), algorithm 1.
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: expected max_norm >= 0, got {max_norm}")
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: expected norm_type > 0, got {norm_type}")
+    grads = _grads(parameters)
+    with torch.no_grad():
+        norm = _norm(grads, norm_type)
+        if error_if_nonfinite and not norm.isfinite():
+            raise RuntimeError(
+                f"clip_grad_norm_: expected a finite norm of the gradients, got {norm.item()}; "
+                "error_if_nonfinite=False scales them nevertheless"
+            )
+        factor = max_norm / (norm.item() + _EPS)
+        if not factor >= 1:  # also when it is NaN
+            for grad in grads:
+                grad.mul_(factor)
+    return norm
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Cuts every number of every gradient to [-clip_value, clip_value].
+
+    Args:
+        parameters: one tensor or several; those without a gradient are skipped.
+        clip_value: the largest absolute value allowed.
+
+    Raises:
+        ValueError: if ``clip_value`` is negative.
+    """
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_: expected clip_value >= 0, got {clip_value}")
+    with torch.no_grad():
+        for grad in _grads(parameters):
+            grad.clamp_(-clip_value, clip_value)
+
+
+def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """Returns the gradients that hold any numbers."""
+    several = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [p.grad for p in several if p.grad is not None and p.grad.numel() > 0]
+
+
+def _norm(grads: list[Tensor], norm_type: float) -> Tensor:
+    """Returns the norm of all gradients laid end to end."""
+    if not grads:
+        return torch.tensor(0.0)
+    device = grads[0].device
+    if math.isinf(norm_type):
+        return torch.stack([grad.abs().max().to(device) for grad in grads]).max()
+    if norm_type == 2:  # a product of the vector with itself needs no intermediate tensor
+        parts = [part for grad in grads for part in grad.reshape(-1).split(_PART)]
+        powers = [torch.dot(part, part) for part in parts]
+        return torch.stack([power.to(device) for power in powers]).sum().sqrt()
+    powers = [grad.abs().pow(norm_type).sum() for grad in grads]
+    return torch.stack([power.to(device) for power in powers]).sum().pow(1 / norm_type)

@@ -1,0 +1,36 @@
+"""Optimizers: one file each, sharing :class:`Optimizer`."""
+
+from ds_core.optimizers.adagrad import Adagrad
+from ds_core.optimizers.adam import Adam
+from ds_core.optimizers.adamw import AdamW
+from ds_core.optimizers.lion import Lion
+from ds_core.optimizers.muon import Muon
+from ds_core.optimizers.nadam import NAdam
+from ds_core.optimizers.optimizer import Optimizer
+from ds_core.optimizers.rmsprop import RMSprop
+from ds_core.optimizers.sgd import SGD
+
+# For `optimizer="adam"`.
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adagrad": Adagrad,
+    "adam": Adam,
+    "adamw": AdamW,
+    "lion": Lion,
+    "muon": Muon,
+    "nadam": NAdam,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
+}
+
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RMSprop",
+]

@@ -1,0 +1,60 @@
+"""Adagrad: coordinates that have moved much move less and less."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+
+class Adagrad(Optimizer):
+    """Divides the gradient by the root of the sum of all squared gradients so far.
+
+    s = s + g^2
+    p = p - lr_t g / (sqrt(s) + eps),   lr_t = lr / (1 + (t - 1) lr_decay)
+
+    Args:
+        params: see :class:`Optimizer`.
+        lr: learning rate.
+        lr_decay: how fast it falls with the number of steps t, besides s.
+        weight_decay: coupled: ``weight_decay`` p is added to the gradient.
+        initial_accumulator_value: s before the first step.
+        eps: keeps the quotient finite.
+        maximize: climbs instead.
+
+    Raises:
+        ValueError: if an option is negative.
+
+    Source: Duchi, Hazan, Singer, Adaptive Subgradient Methods (2011), figure 1.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+            maximize=maximize,
+        )
+
+    def start(self, parameter: Tensor, group: Group) -> State:
+        return {"step": 0, "sum": torch.full_like(parameter, group["initial_accumulator_value"])}
+
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        lr = group["lr"] / (1 + state["step"] * group["lr_decay"])
+        state["step"] += 1
+        root = state["sum"].addcmul_(grad, grad).sqrt()
+        parameter.addcdiv_(grad, root.add_(group["eps"]), value=-lr)

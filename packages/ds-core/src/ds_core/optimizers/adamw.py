@@ -1,0 +1,38 @@
+"""AdamW: Adam whose weight decay is kept out of the gradient."""
+
+from __future__ import annotations
+
+from ds_core.optimizers.adam import Adam
+from ds_core.optimizers.optimizer import Params
+
+
+class AdamW(Adam):
+    """Shrinks p by the factor 1 - lr weight_decay, then steps as :class:`Adam` does.
+
+    Added to the gradient, the decay would be divided by sqrt(v^) with it, so that weights with large
+    gradients would hardly decay.
+
+    Args:
+        params, lr, betas, eps, amsgrad, maximize: see :class:`Adam`.
+        weight_decay: decoupled.
+
+    Raises:
+        ValueError: if an option is negative, or a beta is not in [0, 1).
+
+    Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019), algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
+        )

@@ -1,0 +1,137 @@
+"""Muon: momentum for weight matrices, made orthogonal before each step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+
+class Muon(Optimizer):
+    """Replaces the momentum of a weight matrix by the nearest matrix with all singular values about 1.
+
+    b = momentum b + (1 - momentum) g
+    Nesterov:  u = momentum b + (1 - momentum) g,   else u = b
+    p = p - lr_shape orthogonalize(u)
+
+    So directions that gradients rarely take are learned as fast as the dominant ones. It is meant for the
+    hidden layers' matrices: give embeddings, output layer, biases and norms to :class:`AdamW`.
+
+    Args:
+        params: matrices; see :class:`Optimizer`.
+        lr: learning rate.
+        weight_decay: decoupled.
+        momentum: decay rate of the running mean b.
+        nesterov: looks ahead along the momentum.
+        ns_coefficients: (a, b, c) of the polynomial in :func:`orthogonalize`.
+        eps: keeps a zero gradient from being divided by zero.
+        ns_steps: how often the polynomial is applied, fewer than 100.
+        adjust_lr_fn: how ``lr`` depends on the shape (rows, columns): "original" (or None) multiplies it by
+            sqrt(max(1, rows / columns)); "match_rms_adamw" by 0.2 sqrt(max(rows, columns)), which makes
+            steps as large as AdamW's, whose ``lr`` and ``weight_decay`` can then be kept.
+
+    Raises:
+        ValueError: if a parameter is not a matrix, or an option is out of range.
+
+    Source: Jordan et al., Muon: An optimizer for hidden layers in neural networks (2024); Liu et al., Muon is
+    Scalable for LLM Training (2025), section 2.2, for "match_rms_adamw".
+    """
+
+    decoupled_weight_decay = True
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            nesterov=nesterov,
+            ns_coefficients=ns_coefficients,
+            eps=eps,
+            ns_steps=ns_steps,
+            adjust_lr_fn=adjust_lr_fn,
+        )
+
+    def check_options(self, group: Group) -> None:
+        super().check_options(group)
+        for parameter in group["params"]:
+            if parameter.dim() != 2:
+                raise ValueError(
+                    f"{self.label()}: expected matrices, got a parameter of shape {tuple(parameter.shape)}; "
+                    "give the others to another optimizer, such as AdamW"
+                )
+        if group["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
+            raise ValueError(
+                f"{self.label()}: expected adjust_lr_fn None, 'original' or 'match_rms_adamw', "
+                f"got {group['adjust_lr_fn']!r}"
+            )
+        if len(group["ns_coefficients"]) != 3:
+            raise ValueError(f"{self.label()}: expected 3 ns_coefficients, got {group['ns_coefficients']}")
+        if not 0 <= group["ns_steps"] < 100:
+            raise ValueError(f"{self.label()}: expected ns_steps in [0, 100), got {group['ns_steps']}")
+
+    def start(self, parameter: Tensor, group: Group) -> State:
+        return {"momentum_buffer": torch.zeros_like(parameter)}
+
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        momentum = group["momentum"]
+        buffer = state["momentum_buffer"].lerp_(grad, 1 - momentum)
+        step = grad.lerp(buffer, momentum) if group["nesterov"] else buffer
+        step = orthogonalize(step, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        rows, columns = parameter.shape
+        if group["adjust_lr_fn"] == "match_rms_adamw":
+            scale = 0.2 * math.sqrt(max(rows, columns))
+        else:
+            scale = math.sqrt(max(1, rows / columns))
+        parameter.add_(step, alpha=-group["lr"] * scale)
+
+
+def orthogonalize(
+    matrix: Tensor,
+    coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+    steps: int = 5,
+    eps: float = 1e-7,
+) -> Tensor:
+    """Drives all singular values of a matrix towards 1, with matrix products alone (Newton-Schulz).
+
+    X = matrix / |matrix|,   then ``steps`` times:   X = a X + b (X X^T) X + c (X X^T)^2 X
+
+    Each time, a singular value s becomes a s + b s^3 + c s^5, while the singular vectors stay. The usual
+    coefficients are chosen to lift small values fast, and leave all of them between about 0.7 and 1.2. That
+    is close enough, so bfloat16 is precise enough.
+
+    Args:
+        matrix: ``(rows, columns)``, floating point.
+        coefficients: (a, b, c).
+        steps: how often.
+        eps: least norm to divide by.
+
+    Returns:
+        ``(rows, columns)``, bfloat16.
+
+    Source: Jordan et al., Muon (2024); Bernstein and Newhouse, Old Optimizer, New Norm (2024), appendix A.
+    """
+    a, b, c = coefficients
+    x = matrix.bfloat16()
+    wide = x.shape[0] <= x.shape[1]
+    x = x if wide else x.T  # so that the square X X^T is the smaller of the two
+    norm = x.float().square_().sum().sqrt().bfloat16()  # Frobenius: no singular value exceeds it
+    x = x / norm.clamp(min=eps)
+    for _ in range(steps):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.T

@@ -1,0 +1,76 @@
+"""NAdam: Adam with Nesterov's look ahead."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+
+class NAdam(Optimizer):
+    """Steps along Adam's running mean as it will be, not as it was.
+
+    m, v and v^ as in :class:`Adam`; the momentum rises slowly towards beta1:
+
+    mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2),   M_t = mu_1 mu_2 ... mu_t
+    m^ = mu_{t+1} m / (1 - M_{t+1}) + (1 - mu_t) g / (1 - M_t)
+    p = p - lr m^ / (sqrt(v^) + eps)
+
+    Args:
+        params: see :class:`Optimizer`.
+        lr: learning rate.
+        betas: decay rates of the two running means.
+        eps: keeps the quotient finite.
+        weight_decay: coupled, unless ``decoupled_weight_decay``.
+        momentum_decay: how fast mu rises from about beta1 / 2 to beta1.
+        decoupled_weight_decay: shrinks p directly, as :class:`AdamW` does.
+        maximize: climbs instead.
+
+    Raises:
+        ValueError: if an option is negative, or a beta is not in [0, 1).
+
+    Source: Dozat, Incorporating Nesterov Momentum into Adam (2016), algorithm 2 and, for mu, section 3.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum_decay=momentum_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+        )
+
+    def start(self, parameter: Tensor, group: Group) -> State:
+        means = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+        return {"step": 0, "mu_product": 1.0} | means
+
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        beta1, beta2 = group["betas"]
+        state["step"] += 1
+        t, decay = state["step"], group["momentum_decay"]
+        mu = beta1 * (1 - 0.96 ** (t * decay) / 2)
+        mu_next = beta1 * (1 - 0.96 ** ((t + 1) * decay) / 2)
+        state["mu_product"] *= mu
+        mean = state["exp_avg"].lerp_(grad, 1 - beta1)
+        square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        root = square.sqrt().div_(math.sqrt(1 - beta2**t)).add_(group["eps"])
+        parameter.addcdiv_(grad, root, value=-group["lr"] * (1 - mu) / (1 - state["mu_product"]))
+        parameter.addcdiv_(mean, root, value=-group["lr"] * mu_next / (1 - state["mu_product"] * mu_next))

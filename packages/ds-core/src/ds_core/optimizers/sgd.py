@@ -1,0 +1,71 @@
+"""SGD: stochastic gradient descent, with momentum."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+
+class SGD(Optimizer):
+    """Steps against the gradient, or against a running sum of gradients.
+
+    plain:     p = p - lr g
+    momentum:  b = momentum b + (1 - dampening) g   (b = g at the first step),   p = p - lr b
+    Nesterov:  b as above,   p = p - lr (g + momentum b)
+
+    Args:
+        params: see :class:`Optimizer`.
+        lr: learning rate.
+        momentum: share of the running sum that survives each step.
+        dampening: share of the gradient kept out of the running sum.
+        weight_decay: coupled: ``weight_decay`` p is added to the gradient.
+        nesterov: looks ahead along the momentum.
+        maximize: climbs instead.
+
+    Raises:
+        ValueError: if an option is negative, or ``nesterov`` comes without momentum or with dampening.
+
+    Source: Polyak, Some methods of speeding up the convergence of iteration methods (1964); Sutskever et al.,
+    On the importance of initialization and momentum in deep learning (2013), section 2.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            maximize=maximize,
+        )
+
+    def check_options(self, group: Group) -> None:
+        super().check_options(group)
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError(
+                f"{self.label()}: nesterov: expected momentum > 0 and dampening = 0, "
+                f"got momentum {group['momentum']} and dampening {group['dampening']}"
+            )
+
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        momentum = group["momentum"]
+        if momentum:
+            buffer = state.get("momentum_buffer")
+            if buffer is None:
+                buffer = state["momentum_buffer"] = grad.clone()
+            else:
+                buffer.mul_(momentum).add_(grad, alpha=1 - group["dampening"])
+            grad = grad.add(buffer, alpha=momentum) if group["nesterov"] else buffer
+        parameter.add_(grad, alpha=-group["lr"])
