@@ -1,0 +1,91 @@
+"""``python -m ds_core.verify packages/*/tests/cases``: every referee on everything, in one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from glob import glob
+from pathlib import Path
+
+import torch
+from rich.console import Console, Group
+from rich.progress import track
+from rich.text import Text
+
+from ds_core.verify.allowed import ALLOWED
+from ds_core.verify.case import load_cases
+from ds_core.verify.comparison import LIMITS
+from ds_core.verify.report import table, verdict
+from ds_core.verify.runner import Result, package_of, run, without_case
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ds_core.verify",
+        description="Hold layers, losses, models, optimizers and schedules against their referees.",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a case file or a folder of them")
+    parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name contains TEXT")
+    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    options = parser.parse_args(arguments)
+    try:
+        # Where the shell does not expand packages/*/tests/cases, it is done here.
+        paths = [Path(found) for path in options.paths for found in sorted(glob(path)) or [path]]
+        cases = load_cases(*paths)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    chosen = [case for case in cases if options.match.lower() in case.name.lower()]
+    if not chosen:
+        parser.error(f"no case has {options.match!r} in its name")
+    dtype = getattr(torch, options.dtype)
+    progress = Console(stderr=True)
+    live = track(chosen, "Verifying", console=progress, transient=True, disable=not progress.is_terminal)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tests show them; here they would tear the table apart
+        results = [run(case, dtype) for case in live]
+    # Only whole packages can be complete.
+    whole = [path for path in paths if path.is_dir() and not options.match]
+    packages = [package for path in whole if (package := package_of(path))]
+    missing = [name for package in packages for name in without_case(package, cases)]
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(_show(results, missing, dtype))
+    no_namesake = [f"{case.name} ({case.no_namesake})" for case in chosen if case.no_namesake]
+    if no_namesake:
+        console.print(Text("No namesake: " + "; ".join(no_namesake), style="dim"))
+    unused = set(ALLOWED) - {
+        name.removesuffix("_") for result in results for name in result.operations.counts
+    }
+    if unused and len(packages) > 1:
+        console.print(Text("Allowed, but executed by no case: " + " ".join(sorted(unused)), style="dim"))
+    return 0 if not missing and all(result.ok for result in results) else 1
+
+
+def _show(results: list[Result], missing: list[str], dtype: torch.dtype) -> Group:
+    """Draws the table and what follows from it."""
+    title = f"Largest relative errors, {str(dtype).removeprefix('torch.')}"
+    shown = table(
+        title, "name", "torch's tape", "finite differences", "namesake", "operations\nwithin the list"
+    )
+    for result in results:
+        errors = zip((result.tape, result.differences, result.namesake), result.limits, strict=True)
+        inside = (
+            Text("no ✗", style="bold red") if result.operations.outside() else Text("yes ✓", style="green")
+        )
+        name = Text(result.name, style="" if result.ok else "bold red")
+        executed = inside if result.operations.counts else Text("-", style="dim")
+        shown.add_row(name, *(verdict(error, limit) for error, limit in errors), executed)
+    failed = [result for result in results if not result.ok]
+    lines = [Text(f"✗ {r.name}: {problem}", style="bold red") for r in failed for problem in r.problems]
+    lines += [Text(f"✗ {name} is public, but in no case", style="bold red") for name in missing]
+    limits = LIMITS[dtype]
+    summary = f"{len(results) - len(failed)} of {len(results)} cases pass: tape up to {limits.tape:g}, "
+    if dtype == torch.float64:
+        summary += f"finite differences up to {limits.differences:g}, "
+    style = "bold red" if failed or missing else "bold green"
+    return Group(shown, *lines, Text(f"{summary}namesake up to {limits.namesake:g}.", style=style))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The one list of operations that layers, losses, optimizers and models may execute, each with its reason.
+
+Elementary means: one arithmetic step for every number, a sum, an extremum, a matrix product, or moving
+numbers about. What has a name in a textbook (softmax, sigmoid, relu, gelu, convolution, normalisation,
+dropout, embedding, losses, variance, norms, Fourier transforms, matrix decompositions, ...) is written in
+this project instead. Nor are the forms here that do a whole list of tensors at once (``_foreach_add``): an
+update rule is to be seen number by number.
+
+What nothing executes is not here either: a new entry comes with the first code that needs it.
+"""
+
+from __future__ import annotations
+
+_GROUPS: dict[str, str] = {
+    "arithmetic": "abs add div mul neg pow reciprocal rsub sign sub",
+    "arithmetic in one step: a + s b c, a + s b / c, a + w (b - a)": "addcmul addcdiv lerp",
+    "comparison": "eq ge gt le lt",
+    "choice between numbers": "clamp masked_fill maximum minimum where",
+    "exponential, logarithm and their kin": "erf exp2 expm1 log log1p rsqrt sqrt tanh",
+    "sum and mean": "mean sum",
+    "extremum": "amax aminmax",
+    "matrix product": "addmm baddbmm bmm dot mm mv",
+    "other view of the same numbers": (
+        "_unsafe_view detach expand permute select split split_with_sizes squeeze transpose unbind unsqueeze "
+        "view"
+    ),
+    "copy, layout and type": "_to_copy cat clone copy stack triu",
+    "new tensor": (
+        "arange empty empty_like fill full full_like lift_fresh new_ones new_zeros ones ones_like zeros "
+        "zeros_like"
+    ),
+    "gather and scatter": "gather index_add index_select scatter scatter_add",
+    "random numbers": "normal rand uniform",
+    "one number read by Python": "_local_scalar_dense",
+}
+
+# name -> reason
+ALLOWED: dict[str, str] = {
+    f"aten.{name}": reason for reason, names in _GROUPS.items() for name in names.split()
+}

@@ -1,0 +1,209 @@
+"""check_gradients: our backward before two judges, torch's tape and finite differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ds_core.engines import engine
+from ds_core.module import Module
+from ds_core.observe import same_random_state
+from ds_core.verify.comparison import LIMITS, hint, largest, map_tensors, relative_error
+from ds_core.verify.report import GradientReport, GradientRow
+from ds_core.verify.trial import Named, Outcome, Trial
+
+
+def check_gradients(
+    module: Module,
+    *inputs: Any,
+    dtype: torch.dtype = torch.float64,
+    eps: float = 1e-6,
+    max_entries: int = 50,
+    seed: int = 0,
+    looser: float = 1.0,
+) -> GradientReport:
+    """Compares a module's backward with torch's tape and with central finite differences.
+
+    The loss is L = sum(output * fixed random numbers), so every entry of the output counts; a scalar
+    ``Loss`` is itself L. For each entry p_i of each parameter and input the differences are
+    (L(p_i + eps) - L(p_i - eps)) / (2 eps), which needs nothing but the forward.
+
+    Beyond the numbers it sees that backward takes back all that forward saved, writes over nothing it was
+    given, adds up over several calls, and works with parameters frozen or the input gradient unwanted.
+    All this happens on a copy: the module keeps its weights, gradients, saves and random state.
+
+    Args:
+        module: a layer, loss or model in training mode.
+        inputs: its positional inputs; floating point ones are converted to ``dtype``. An input for which
+            backward returns None (a target, a mask) is left out, unless it is the first.
+        dtype: in which type to compute: torch.float64, or torch.float32, too coarse for differences.
+        eps: half the width of a difference.
+        max_entries: at most so many entries of each tensor, drawn at random, meet finite differences (0: no
+            differences at all); the tape judges all of them.
+        seed: of the random numbers in the loss and of torch's global ones in the module.
+        looser: factor on the limits, :data:`ds_core.verify.LIMITS`.
+
+    Returns:
+        A report to ``print``; ``report.ok`` is the verdict.
+
+    Raises:
+        ValueError: if ``dtype`` is another one.
+        RuntimeError: if the module is in eval mode, or backward takes more than forward saved.
+        TypeError: if the output is neither a tensor nor a tuple of them.
+
+    Example:
+        >>> print(check_gradients(Dense(5, 3), torch.randn(4, 5)))
+    """
+    if dtype not in LIMITS:
+        raise ValueError(f"check_gradients: expected dtype {' or '.join(map(str, LIMITS))}, got {dtype}")
+    with same_random_state(module):
+        return judge(Trial(module, inputs, dtype, seed), eps, max_entries, looser)
+
+
+def judge(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: float = 1.0) -> GradientReport:
+    """Compares the three ways to each gradient; see :func:`check_gradients`."""
+    module = trial.module
+    report = GradientReport(module.label(), trial.dtype, LIMITS[trial.dtype].times(looser))
+    tape, ours = trial.tape(module), trial.manual()
+    for i, (y, expected) in enumerate(zip(ours.output, tape.output, strict=True)):
+        row = GradientRow("output" if len(ours.output) == 1 else f"output {i}", tuple(y.shape))
+        row.tape = relative_error(y, expected)
+        report.add(row, "NaN, or not the same under both engines")
+    targets = [(n, t, ours.inputs[n], tape.inputs[n]) for n, t in trial.named_inputs()]
+    # Which inputs have no gradient is the module's to say, except for the first.
+    by_design = {n for i, (n, _, g, _) in enumerate(targets) if g is None and (i or not module.input_grad)}
+    targets += [(n, p, ours.parameters[n], tape.parameters[n]) for n, p in module.named_parameters()]
+    scale = largest(torch.ones(()), *(theirs for *_, theirs in targets if theirs is not None))
+    draw = torch.Generator().manual_seed(0)
+    for name, tensor, mine, theirs in targets:
+        if mine is None and (theirs is None or name in by_design or largest(theirs) == 0):
+            continue
+        row = GradientRow(name, tuple(tensor.shape))
+        if mine is None:
+            report.add(row, "backward gives it no gradient")
+        elif (mine.shape, mine.dtype) != (tensor.shape, tensor.dtype):
+            what = f"{mine.dtype} of shape {tuple(mine.shape)}, expected {tensor.dtype} of shape {row.shape}"
+            report.add(row, f"its gradient is {what}")
+        else:
+            theirs = torch.zeros_like(tensor) if theirs is None else theirs
+            row.tape = relative_error(mine, theirs, scale)
+            problem = _blame(mine, theirs, "torch's tape says")
+            if trial.dtype == torch.float64 and max_entries > 0:
+                entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
+                seen = mine.detach().clone().reshape(-1)
+                seen[entries] = trial.differences(tensor, entries.tolist(), eps)
+                row.differences = relative_error(mine.reshape(-1)[entries], seen[entries], scale)
+                row.entries = len(entries)
+                # Where the tape agrees with ours, both engines' forwards share what is wrong.
+                problem = problem or _blame(mine, seen.view(mine.shape), "the tape too, but differences say")
+            report.add(row, problem)
+    written = [name for name, now, before in ours.given if not torch.equal(now, before)]
+    report.problems += [(name, "forward or backward wrote over it") for name in written]
+    if ours.left:
+        report.problems.append(("backward", f"forward saved more than backward took: {'; '.join(ours.left)}"))
+    if report.ok:  # else these would only repeat what is wrong
+        for what in MANNERS:
+            report.problems += _misbehaviour(what, trial, ours, report.limits.tape, scale)
+    return report
+
+
+def _blame(ours: Tensor, theirs: Tensor, judge: str) -> str:
+    """Says where a gradient is worst and, if it can, why; empty where there is nothing to blame."""
+    if relative_error(ours, theirs) <= LIMITS[ours.dtype].tape:
+        return ""
+    worst = int((ours - theirs).abs().nan_to_num(math.inf).argmax())
+    place = torch.unravel_index(torch.tensor(worst), ours.shape)
+    where = f"at {[int(i) for i in place]} " if place else ""
+    guess = hint(ours, theirs)
+    text = f"{where}ours is {ours[place].item():.6g}, {judge} {theirs[place].item():.6g}"
+    return text + (f": {guess}" if guess else "")
+
+
+# ---- manners: other ways to call the module that must give the same gradients -------------------------
+
+Problems = list[tuple[str, str]]  # (name, what is wrong with it)
+# (name, what came, what should have come)
+Pairs = Iterator[tuple[str, Tensor | None, Tensor | None]]
+
+
+def _misbehaviour(
+    what: str, trial: Trial, ours: Outcome, limit: float, scale: float
+) -> list[tuple[str, str]]:
+    """Runs one test of manners; returns (name, what is wrong)."""
+    problems = []
+    try:
+        with engine("manual"):
+            trial.restart()
+            for name, got, expected in MANNERS[what](trial, ours):
+                if got is None or expected is None:
+                    if got is not expected:
+                        problems.append((name, f"{what}: it has {'no' if got is None else 'a'} gradient"))
+                elif relative_error(got, expected, scale) > limit:
+                    problems.append((name, f"{what}: {hint(got, expected) or 'other numbers'}"))
+    except Exception as error:  # a reader's backward may fail in any way: the report shows it
+        problems.append(("backward", f"{what}: {type(error).__name__}: {error}"))
+    return problems
+
+
+def _pair(got: Named, expected: Named) -> Pairs:
+    """Yields what stands under the same name."""
+    for name in expected:
+        yield name, got[name], expected[name]
+
+
+def _twice(trial: Trial, ours: Outcome) -> Pairs:
+    """Two forwards, then two backwards: gradients add up, whatever was kept or handed out before."""
+    # The second input differs wherever it may: not in targets, masks and the like.
+    differs = iter(g is not None for g in ours.inputs.values())
+    other = map_tensors(lambda t: t * 0.7 if next(differs) else t, trial.inputs)
+    first = trial.backward(trial.forward(trial.inputs))
+    trial.module.zero_grad()
+    second = trial.backward(trial.forward(other))
+    trial.restart()
+    call, call_other = trial.forward(trial.inputs), trial.forward(other)
+    again_other = trial.backward(call_other)
+    again = trial.backward(call)
+    yield from _pair(again.inputs, first.inputs)
+    yield from _pair(again_other.inputs, second.inputs)
+    for name, g in first.parameters.items():
+        h = second.parameters[name]
+        yield name, again.parameters[name], g if h is None else h if g is None else g + h
+    yield from again.given + again_other.given  # an aliased gradient adds up in what it is an alias of
+
+
+def _scaled(trial: Trial, ours: Outcome) -> Pairs:
+    """The gradient from above reaches the input."""
+    if trial.is_loss:
+        thrice = {name: None if g is None else 3 * g for name, g in ours.inputs.items()}
+        yield from _pair(trial.backward(trial.forward(trial.inputs), 3.0).inputs, thrice)
+
+
+def _input_unwanted(trial: Trial, ours: Outcome) -> Pairs:
+    """Without input gradient the parameters still get theirs."""
+    wanted = trial.module.input_grad
+    trial.module.requires_input_grad_(False)
+    yield from _pair(trial.backward(trial.forward(trial.inputs)).parameters, ours.parameters)
+    trial.module.requires_input_grad_(wanted)
+
+
+def _frozen(trial: Trial, ours: Outcome) -> Pairs:
+    """Without trainable parameters the input still gets its gradient, and they get none."""
+    trainable = [p for p in trial.module.parameters() if p.requires_grad]
+    trial.module.requires_grad_(False)
+    outcome = trial.backward(trial.forward(trial.inputs))
+    yield from _pair(outcome.inputs, ours.inputs)
+    yield from _pair(outcome.parameters, dict.fromkeys(ours.parameters))
+    for p in trainable:
+        p.requires_grad_()
+
+
+MANNERS: dict[str, Callable[[Trial, Outcome], Pairs]] = {
+    "called twice before two backwards": _twice,
+    "with 3.0 as the gradient from above": _scaled,
+    "with the input gradient unwanted": _input_unwanted,
+    "with all parameters frozen": _frozen,
+}

@@ -1,0 +1,248 @@
+"""Runs cases: every referee on every layer, loss, model, optimizer and schedule, one row each."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ds_core.engines import engine
+from ds_core.module import Module, Parameter
+from ds_core.optimizers.optimizer import Optimizer
+from ds_core.schedulers.scheduler import Scheduler
+from ds_core.verify.case import AnyCase, Case, OptimizerCase, SchedulerCase
+from ds_core.verify.comparison import LIMITS, Limits, hint, largest, map_tensors, relative_error
+from ds_core.verify.gradients import judge
+from ds_core.verify.operations import Operations, recording
+from ds_core.verify.trial import Outcome, Trial
+
+STEPS = 100  # of an optimizer or schedule
+SHAPES = [(6, 4), (3, 6), (6,), (3,), (), (2,)]  # of the parameters of an optimizer
+
+
+@dataclass
+class Result:
+    """One case's row: the largest relative error against each referee, None where it has no say."""
+
+    name: str
+    limits: Limits
+    tape: float | None = None
+    differences: float | None = None
+    namesake: float | None = None
+    operations: Operations = field(default_factory=Operations)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every referee is content."""
+        return not self.problems
+
+
+def run(case: AnyCase, dtype: torch.dtype = torch.float64, max_entries: int = 8) -> Result:
+    """Runs one case; a failure of any kind is a row that says so.
+
+    Args:
+        case: what to run.
+        dtype: torch.float64, or torch.float32, where finite differences have no say.
+        max_entries: at most so many entries of each tensor meet finite differences.
+    """
+    result = Result(case.name, LIMITS[dtype].times(case.looser))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            if isinstance(case, Case):
+                _run_module(case, dtype, max_entries, result)
+            elif isinstance(case, OptimizerCase):
+                _run_optimizer(case, dtype, result)
+            elif isinstance(case, SchedulerCase):
+                _run_scheduler(case, result)
+        except Exception as error:  # whatever goes wrong in one case, the others are to be seen, too
+            result.problems.append(f"{type(error).__name__}: {error}")
+    outside = result.operations.outside()
+    if outside:
+        result.problems.append(f"executes {', '.join(outside)}")
+    return result
+
+
+def _run_module(case: Case, dtype: torch.dtype, max_entries: int, result: Result) -> None:
+    trial = Trial(case.make(), case.inputs(torch.Generator().manual_seed(0)), dtype)
+    if trial.module.training:
+        report = judge(trial, max_entries=0 if case.no_differences else max_entries, looser=case.looser)
+        result.tape = max(row.tape for row in report.rows)
+        result.differences = max(
+            (e for row in report.rows if (e := row.differences) is not None), default=None
+        )
+        result.problems += [f"{name}: {what}" for name, what in report.problems]
+        with recording() as result.operations:
+            ours = trial.manual()
+    else:  # nothing is saved for our backward: the output is all there is to compare
+        ours = trial.tape(trial.module)
+        result.tape = max(map(relative_error, trial.output(), ours.output))
+        if result.tape > result.limits.tape:
+            result.problems.append("output: not the same under both engines")
+    if result.ok:
+        _compare_namesake(case, trial, ours, result)
+    # Construction, a first call with nothing cached yet, the tape's forward and inference may take other
+    # branches than the training step.
+    with recording() as others:
+        first = case.make().to(dtype)
+        with engine("manual"):
+            first(*map_tensors(torch.clone, trial.inputs))
+        trial.restart()
+        with engine("autograd"):
+            trial.forward(trial.inputs)
+        trial.module.eval()
+        trial.output()
+    result.operations.counts += others.counts
+
+
+def _compare_namesake(case: Case, trial: Trial, ours: Outcome, result: Result) -> None:
+    """Carries our weights over, and compares outputs, gradients and running statistics."""
+    if case.namesake is None and case.reference is None:
+        return
+    trial.restart()
+    weights = trial.module.state_dict()
+    module: Any = trial.module if case.namesake is None else case.namesake()
+    if case.namesake is not None and hasattr(module, "load_state_dict"):
+        module.to(trial.dtype).train(trial.module.training)
+        module.load_state_dict(case.carry(weights))
+    call = None if case.reference is None else partial(case.reference, module)
+    inputs = {n: g for n, g in ours.inputs.items() if g is not None and trial.module.training}
+    theirs = trial.tape(module, call, [name in inputs for name in trial.names])
+    outputs = [("output", y, z) for y, z in zip(ours.output, theirs.output, strict=True)]
+    result.namesake = _worst(outputs, 1.0, result)
+    if trial.module.training:
+        trained = [
+            (n, p) for n, p in trial.module.named_parameters(remove_duplicate=False) if p.requires_grad
+        ]
+        mine = {n: _or_zeros(ours.parameters[n], p) for n, p in trained}
+        if module is not trial.module:
+            mine |= {n: b for n, b in ours.buffers.items() if n in weights}
+            mine = case.carry(mine)
+        known = {**theirs.buffers, **theirs.parameters}
+        targets = [(n, g, theirs.inputs[n]) for n, g in inputs.items()]
+        targets += [(n, g, known[n]) for n, g in mine.items()]
+        pairs = [(n, g, _or_zeros(h, g)) for n, g, h in targets]
+        scale = largest(torch.ones(()), *(h for *_, h in pairs))
+        result.namesake = max(result.namesake, _worst(pairs, scale, result))
+
+
+def _or_zeros(grad: Tensor | None, like: Tensor) -> Tensor:
+    """Reads a missing gradient as zeros."""
+    return torch.zeros_like(like) if grad is None else grad
+
+
+def _worst(pairs: list[tuple[str, Tensor, Tensor]], scale: float, result: Result) -> float:
+    """Returns the largest relative error, and reports each that is too large."""
+    errors = [0.0]
+    for name, mine, theirs in pairs:
+        errors.append(relative_error(mine, theirs, scale))
+        if mine.shape != theirs.shape:
+            result.problems.append(f"{name}: shape {tuple(mine.shape)}, the namesake's {tuple(theirs.shape)}")
+        elif errors[-1] > result.limits.namesake:
+            result.problems.append(f"{name}: not the namesake's: {hint(mine, theirs) or 'other numbers'}")
+    return max(errors)
+
+
+# ---- optimizers and schedules ------------------------------------------------------------------------
+
+
+def _run_optimizer(case: OptimizerCase, dtype: torch.dtype, result: Result) -> None:
+    draw = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=draw, dtype=torch.float64).to(dtype) for shape in SHAPES]
+    x, target = (torch.randn(8, n, generator=draw, dtype=torch.float64).to(dtype) for n in (4, 3))
+    mine, theirs = ([Parameter(p.clone()) for p in start] for _ in range(2))
+    ours, namesake = case.make(mine), case.namesake(theirs) if case.namesake else None
+    result.namesake = None if namesake is None else 0.0
+    for step in range(1, STEPS + 1):
+        w1, w2, b1, b2, scale, _idle = mine
+        for p in mine:
+            p.grad = None
+        with torch.enable_grad():
+            hidden = (x @ w1.T + b1).tanh()
+            ((hidden @ w2.T + b2) * scale - target).square().mean().backward()
+        for p, q in zip(mine, theirs, strict=True):
+            q.grad = None if p.grad is None else p.grad.clone()  # the same ones: only the rule is compared
+        with recording() as operations:
+            ours.step()
+        result.operations.counts += operations.counts
+        if namesake is not None and result.ok:
+            namesake.step()
+            names = [f"parameter {i}, step {step}" for i in range(len(mine))]
+            pairs = list(zip(names, mine, theirs, strict=True))
+            result.namesake = max(result.namesake or 0.0, _worst(pairs, 1.0, result))
+    if not all(p.isfinite().all() for p in mine) or all(map(torch.equal, mine, start)):
+        result.problems.append(f"after {STEPS} steps the parameters are not finite, or where they were")
+
+
+def _run_scheduler(case: SchedulerCase, result: Result) -> None:
+    parameters = [[Parameter(torch.zeros(3)), Parameter(torch.zeros(2))] for _ in range(2)]
+    ours = _numbers(case, case.make(parameters[0]))
+    if case.namesake is not None:
+        theirs = _numbers(case, case.namesake(parameters[1]))
+        result.namesake = _worst([(name, ours[name], theirs[name]) for name in ours], 0.0, result)
+
+
+def _numbers(case: SchedulerCase, scheduler: Any) -> dict[str, Tensor]:
+    """Returns what a schedule makes of the rates and momenta of each group, ``(STEPS + 1, ...)`` each."""
+    rows: dict[str, list[Any]] = defaultdict(list)
+    for step in range(STEPS + 1):
+        for i, group in enumerate(scheduler.optimizer.param_groups):
+            for key in ("lr", "momentum", "betas"):
+                if key in group:
+                    rows[f"{key} of group {i}"].append(group[key])
+        scheduler.optimizer.step()
+        scheduler.step(*(() if case.metric is None else (case.metric(step),)))
+    return {name: torch.tensor(row, dtype=torch.float64) for name, row in rows.items()}
+
+
+# ---- completeness ------------------------------------------------------------------------------------
+
+
+def package_of(folder: Path) -> str | None:
+    """Returns the import name of the package whose cases lie in ``ds-core/tests/cases``; None elsewhere."""
+    name = folder.resolve().parent.parent.name.replace("-", "_")
+    return name if name.isidentifier() and importlib.util.find_spec(name) else None
+
+
+def without_case(package: str, cases: Iterable[AnyCase]) -> list[str]:
+    """Lists the public layers, losses, models, optimizers and schedules of a package that no case makes.
+
+    Args:
+        package: its import name; what is public stands in its ``__all__``.
+        cases: all that there are.
+    """
+    module = importlib.import_module(package)
+    made = {made for case in cases for made in _classes(case)}
+    return sorted(
+        f"{package}.{name}"
+        for name in module.__all__
+        if inspect.isclass(thing := getattr(module, name))
+        and issubclass(thing, (Module, Optimizer, Scheduler))
+        and thing not in made
+        and not _abstract(thing)
+    )
+
+
+def _classes(case: AnyCase) -> list[type]:
+    """Lists the classes of what a case makes and of all that takes part in it."""
+    if isinstance(case, Case):
+        return [type(part) for part in case.make().modules()]
+    thing = case.make([Parameter(torch.zeros(shape)) for shape in SHAPES])
+    held = [value if isinstance(value, (list, tuple)) else [value] for value in vars(thing).values()]
+    return [type(thing), *(type(part) for parts in held for part in parts)]
+
+
+def _abstract(thing: type) -> bool:
+    """Whether a class is only a base: it leaves a method of its own to others, or has no forward."""
+    own = [value for value in vars(thing).values() if inspect.isfunction(value)]
+    unwritten = any("NotImplementedError" in function.__code__.co_names for function in own)
+    return unwritten or (issubclass(thing, Module) and thing.forward is Module.forward)
