@@ -1,0 +1,120 @@
+"""Folders of images, one folder for each class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ds_core.data.dataset import Dataset
+from ds_core.data.optional import needed
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+
+
+def load_image_folder(
+    path: str | Path,
+    *,
+    size: int | tuple[int, int] | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    bad: Literal["error", "skip"] = "error",
+) -> Dataset:
+    """Loads the images in a folder's subfolders, each of which is a class named by the subfolder.
+
+    Classes and images come in alphabetic order. A camera's rotation is undone; other files are left out, with
+    a note.
+
+    Args:
+        path: the folder; its subfolders may have subfolders in turn.
+        size: (height, width) to which every image is resized, or one number for both; None if they are equal.
+        mode: "RGB" for three channels, "L" for one of grey.
+        bad: what to do about an image that cannot be read: "error", or "skip" it, with a note.
+
+    Shape:
+        x ``(N, 3 or 1, height, width)`` float32 in [0, 1]; y ``(N,)`` int64.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: names the file, if an image is bad or of another size; or says that there are no classes
+            or no images.
+        ImportError: if pillow is missing.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{path}: " + ("is a file, not a folder" if path.exists() else "no such folder")
+        )
+    if mode not in ("RGB", "L"):
+        raise ValueError(f"mode: expected 'RGB' or 'L', got {mode!r}")
+    if bad not in ("error", "skip"):
+        raise ValueError(f"bad: expected 'error' or 'skip', got {bad!r}")
+    pillow = needed("PIL.Image", "pillow", "load('imagefolder:...')")
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != ".")
+    if not folders:
+        raise ValueError(f"{path}: expected one subfolder of images for each class, got none")
+    files = [(file, label) for label, folder in enumerate(folders) for file in sorted(folder.rglob("*"))]
+    files = [(file, label) for file, label in files if file.is_file() and file.name[0] != "."]
+    images: list[Tensor] = []
+    labels: list[int] = []
+    skipped: list[str] = []
+    for file, label in files:
+        if file.suffix.lower() not in ENDINGS:
+            continue
+        try:
+            with pillow.open(file) as image:
+                pixels = as_pixels(image, mode, size)
+        except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+            if bad == "error":
+                raise ValueError(
+                    f"{file}: cannot be read as an image ({error}); pass bad='skip' to leave it out"
+                ) from error
+            skipped.append(str(file.relative_to(path)))
+            continue
+        if images and pixels.shape != images[0].shape:
+            raise ValueError(
+                f"{file}: expected an image of {_size(images[0])} like the first one, got {_size(pixels)}; "
+                "pass size=(height, width) to resize all"
+            )
+        images.append(pixels)
+        labels.append(label)
+    if not images:
+        raise ValueError(
+            f"{path}: expected images ({', '.join(sorted(ENDINGS))}) in the subfolders, got none"
+        )
+    notes = []
+    if skipped:
+        notes.append(f"skipped {len(skipped):,} images that cannot be read: {', '.join(skipped)}")
+    if others := sum(file.suffix.lower() not in ENDINGS for file, _ in files):
+        notes.append(f"left out {others:,} files that are no images")
+    if empty := [folder.name for label, folder in enumerate(folders) if label not in labels]:
+        notes.append(f"classes without images: {', '.join(empty)}")
+    return Dataset(
+        torch.stack(images).float().div_(255),
+        torch.tensor(labels),
+        class_names=[folder.name for folder in folders],
+        source=f"imagefolder:{path}",
+        notes=notes,
+    )
+
+
+def as_pixels(image: Any, mode: str, size: int | tuple[int, int] | None) -> Tensor:
+    """Turns a pillow image into uint8 ``(channels, height, width)``.
+
+    Raises:
+        ValueError: if it has more than 8 bits a channel, which pillow would cut off without a word.
+        OSError: if the file is cut off.
+    """
+    if image.mode[0] in "IF":
+        raise ValueError(f"more than 8 bits a channel (mode {image.mode}), expected 8")
+    image = needed("PIL.ImageOps", "pillow", "an image").exif_transpose(image).convert(mode)
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else size
+        image = image.resize((width, height))
+    raw = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return raw.view(image.height, image.width, len(mode)).permute(2, 0, 1)
+
+
+def _size(pixels: Tensor) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[2]} pixels"

@@ -1,0 +1,257 @@
+"""DataLoader: data in batches, epoch after epoch, in an order that a seed decides."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ds_core.checks import shape
+from ds_core.data.dataset import Dataset
+
+# Which samples a batch takes: neighbours as they lie, or any by number.
+Rows = slice | Tensor
+
+
+class DataLoader:
+    """Cuts data into batches of tensors, shuffled anew for each epoch if wanted.
+
+    Each ``for`` over the loader is one epoch. The order of epoch e depends on the seed and e alone: the same
+    seed gives the same batches, to the bit, whatever happened in between.
+
+    Args:
+        data: tensors of equal length ``(N, ...)``; or a :class:`Dataset`; or one object with ``len(data)``
+            and ``data[i]``, whose samples are tuples or dicts of tensors or numbers, or one of these: a
+            dataset of the package `datasets`, say.
+        columns: of samples that are dicts, which to take and in which order; None for all.
+        batch_size: samples in a batch; None for all of them.
+        shuffle: whether every epoch has an order of its own.
+        seed: of these orders.
+        drop_last: leaves out the last batch of an epoch if it is not full.
+        prefetch: how many batches a background thread prepares ahead. It pays where samples are costly to
+            fetch (images decoded from disk); tensors need none.
+
+    Yields:
+        Tuples with one tensor ``(batch, ...)`` for each of ``data``, or for each column. Unshuffled batches
+        of tensors are views of the data.
+
+    Raises:
+        ValueError: if there are no samples, lengths differ, a column is unknown, or no full batch exists.
+        TypeError: if the data are something else.
+
+    Example:
+        >>> loader = DataLoader(x, y, batch_size=64, shuffle=True, seed=0)
+        >>> for xb, yb in loader:
+        ...     ...
+    """
+
+    def __init__(
+        self,
+        *data: Any,
+        columns: Sequence[str] | None = None,
+        batch_size: int | None = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        prefetch: int = 0,
+    ) -> None:
+        self._source = _source(data, columns)
+        self.samples = len(self._source)
+        if not self.samples:
+            raise ValueError("DataLoader: expected at least one sample, got none")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(
+                f"DataLoader: expected a batch_size of at least 1, or None for all samples, got {batch_size}"
+            )
+        if prefetch < 0:
+            raise ValueError(f"DataLoader: expected prefetch of at least 0, got {prefetch}")
+        self.batch_size = batch_size or self.samples
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self.prefetch = prefetch
+        if not len(self):
+            raise ValueError(
+                f"DataLoader: drop_last leaves no batch: {self.samples} samples, batch_size {batch_size}"
+            )
+        self._epoch = 0  # where we are: the batches of this epoch before this one have been yielded
+        self._batch = 0
+        self._resumed = False  # the next iteration goes on from here instead of beginning an epoch
+
+    def __len__(self) -> int:
+        """Counts the batches of an epoch."""
+        whole = self.samples // self.batch_size
+        return whole if self.drop_last else -(-self.samples // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """Yields the next epoch, or what is left of the one that :meth:`load_state_dict` went back to."""
+        if self._batch and not self._resumed:  # the last epoch was left before its end
+            self._epoch, self._batch = self._epoch + 1, 0
+        self._resumed = False
+        epoch, batch = self._epoch, self._batch
+        for values in self._fetched(self._rows(epoch, batch)):
+            batch += 1
+            self._epoch, self._batch = epoch, batch
+            yield values
+        self._epoch, self._batch = epoch + 1, 0
+
+    def _rows(self, epoch: int, first: int) -> Iterator[Rows]:
+        """Yields which samples each batch of an epoch takes, from batch ``first`` on."""
+        order = None
+        if self.shuffle:
+            # Mixed by a hash: seed + epoch would give neighbouring seeds the same orders.
+            mixed = random.Random(f"{self.seed}, {epoch}").getrandbits(32)
+            order = torch.randperm(self.samples, generator=torch.Generator().manual_seed(mixed))
+        for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
+            rows = slice(start, min(start + self.batch_size, self.samples))
+            yield rows if order is None else order[rows]
+
+    def _fetched(self, rows: Iterator[Rows]) -> Iterator[tuple[Tensor, ...]]:
+        """Yields the batches; a thread fetches up to ``prefetch`` of them ahead.
+
+        The thread ends with this generator, whether that comes to its end, is closed or is forgotten.
+        """
+        if not self.prefetch:
+            yield from map(self._source.take, rows)
+            return
+        thread = ThreadPoolExecutor(1, thread_name_prefix="DataLoader")
+        waiting: deque[Future[tuple[Tensor, ...]]] = deque()
+        try:
+            for some in rows:
+                waiting.append(thread.submit(self._source.take, some))
+                if len(waiting) > self.prefetch:
+                    yield waiting.popleft().result()  # an error in the thread is raised here
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the position: the epoch, and how many of its batches have been yielded."""
+        return {"epoch": self._epoch, "batch": self._batch, **self._setting()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes to a position: the next iteration begins with the batch after the last one yielded then.
+
+        Raises:
+            ValueError: if it is a position in other batches: samples, batch size, order or seed differ.
+        """
+        for name, here in self._setting().items():
+            if state.get(name) != here:
+                raise ValueError(
+                    f"DataLoader.load_state_dict: expected {name} {here} as in this loader, "
+                    f"got {state.get(name)}"
+                )
+        self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
+        self._resumed = True
+
+    def _setting(self) -> dict[str, Any]:
+        """Returns what decides which samples are in which batch."""
+        names = ("samples", "batch_size", "shuffle", "seed", "drop_last")
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        """Shows the settings."""
+        return "DataLoader(" + ", ".join(f"{k}={v}" for k, v in self._setting().items()) + ")"
+
+
+# ---- where batches come from ---------------------------------------------------------------------------
+
+
+def _source(data: tuple[Any, ...], columns: Sequence[str] | None) -> _Tensors | _Samples:
+    if len(data) == 1 and isinstance(data[0], Dataset):
+        data = data[0].tensors
+    if data and all(isinstance(item, Tensor) for item in data):
+        if columns is not None:
+            raise ValueError("DataLoader: columns are for samples with names, got tensors")
+        return _Tensors(data)
+    if len(data) == 1 and isinstance(data[0], Mapping):
+        raise TypeError(
+            f"DataLoader: expected one dataset, got a dict of them; choose one of {', '.join(data[0])}"
+        )
+    if len(data) == 1 and hasattr(data[0], "__getitem__") and hasattr(data[0], "__len__"):
+        return _Samples(data[0], columns)
+    got = ", ".join(type(item).__name__ for item in data) or "nothing"
+    raise TypeError(
+        f"DataLoader: expected tensors, or one dataset with len() and indexing, got {got}; "
+        "torch.as_tensor turns arrays and lists into tensors"
+    )
+
+
+class _Tensors:
+    """Batches out of tensors."""
+
+    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
+        lengths = [len(tensor) if tensor.dim() else 0 for tensor in tensors]
+        if len(set(lengths)) != 1:
+            raise ValueError(
+                f"DataLoader: expected tensors of one length, got {' and '.join(map(str, lengths))}"
+            )
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self.tensors[0]) if self.tensors[0].dim() else 0
+
+    def take(self, rows: Rows) -> tuple[Tensor, ...]:
+        return tuple(t[rows if isinstance(rows, slice) else rows.to(t.device)] for t in self.tensors)
+
+
+class _Samples:
+    """Batches out of an indexable dataset, its samples stacked column by column."""
+
+    def __init__(self, dataset: Any, columns: Sequence[str] | None) -> None:
+        if hasattr(dataset, "column_names") and dataset.format["type"] is None:
+            # Of the package `datasets`, in no form yet: as tensors, and no column is read in vain.
+            columns = list(dataset.column_names if columns is None else columns)
+            _check_columns(columns, dataset.column_names)
+            dataset = dataset.select_columns(columns).with_format("torch")
+        self.dataset = dataset
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def take(self, rows: Rows) -> tuple[Tensor, ...]:
+        numbers = list(range(rows.start, rows.stop)) if isinstance(rows, slice) else rows.tolist()
+        several = getattr(self.dataset, "__getitems__", None)  # a whole batch at once, where it exists
+        samples = several(numbers) if several else [self.dataset[number] for number in numbers]
+        first = samples[0]
+        if isinstance(first, Mapping):
+            names = list(first) if self.columns is None else self.columns
+            _check_columns(names, list(first))
+            return tuple(_stack([sample[name] for sample in samples], f"column {name!r}") for name in names)
+        if self.columns is not None:
+            raise ValueError(f"DataLoader: columns need samples that are dicts, got {type(first).__name__}")
+        if isinstance(first, tuple):
+            return tuple(
+                _stack(list(values), f"place {place} of the samples")
+                for place, values in enumerate(zip(*samples, strict=True))
+            )
+        return (_stack(samples, "the samples"),)
+
+
+def _check_columns(columns: Sequence[str], there: Sequence[str]) -> None:
+    for name in columns:
+        if name not in there:
+            raise ValueError(f"DataLoader: expected columns among {', '.join(there)}, got {name!r}")
+
+
+def _stack(values: list[Any], what: str) -> Tensor:
+    try:
+        tensors = [torch.as_tensor(value) for value in values]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"DataLoader: expected numbers or tensors in {what}, got {type(values[0]).__name__}; choose "
+            f"other columns, or let the dataset turn it into tensors ({error})"
+        ) from error
+    shapes = {shape(tensor): None for tensor in tensors}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"DataLoader: expected one shape throughout {what}, got {' and '.join(list(shapes)[:2])}"
+        )
+    return torch.stack(tensors)

@@ -1,0 +1,18 @@
+"""Packages that only some kinds of data need, asked for when they are."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def needed(module: str, package: str, what: str) -> Any:
+    """Imports a module of an optional package.
+
+    Raises:
+        ImportError: says what needs it and how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{what} needs the package {package}: pip install 'ds-core[data]'") from error
