@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 from ds_core import Dense, Module, MSELoss, Parameter, Residual, Sequential, engine
-from ds_core.losses import Loss
 from ds_core.optimizers import SGD
 from ds_core.schedulers import StepLR
 from ds_core.verify import (
@@ -338,6 +337,7 @@ def test_tied_frozen_and_integer():
 
 def test_empty_batch_and_large_tensors():
     assert check_gradients(Residual(Dense(3, 3)), torch.empty(0, 3)).ok
+    assert check_gradients(MSELoss(), torch.empty(0, 3), torch.empty(0, 3)).ok  # NaN: the mean of nothing
     report = check_gradients(Dense(30, 20), torch.randn(2, 30), max_entries=7)
     assert report.ok
     assert [row.entries for row in report.rows] == [0, 7, 7, 7]
@@ -423,6 +423,8 @@ def test_relative_error():
     assert relative_error(noise.double(), zero.double()) == pytest.approx(1e-2)  # beside 0.1 % of 1
     assert relative_error(reference[:2], reference) == math.inf
     assert relative_error(torch.tensor([math.nan]), torch.tensor([math.nan])) == math.inf
+    assert relative_error(torch.tensor([math.nan]), torch.tensor([math.nan]), equal_nan=True) == 0
+    assert relative_error(torch.tensor([1.0]), torch.tensor([math.nan]), equal_nan=True) == math.inf
     assert relative_error(torch.tensor([math.inf, 1.0]), torch.tensor([math.inf, 1.0])) == 0
     assert relative_error(torch.tensor([math.inf]), torch.tensor([-math.inf])) == math.inf
     assert relative_error(torch.empty(0), torch.empty(0)) == 0
@@ -627,6 +629,19 @@ def test_command_line(case_file, capsys):
     assert "0 of 1 cases pass" in capsys.readouterr().out
 
 
+def test_command_line_asks_for_every_public_class_of_a_whole_package(case_file, tmp_path, capsys):
+    folder = tmp_path / "ds-core" / "tests" / "cases"
+    folder.mkdir(parents=True)
+    case_file.rename(folder / "dense.py")
+    assert main([str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "1 of 1 cases pass" in out
+    assert "ds_core.ReLU is public, but in no case" in out
+    assert "ds_core.Dense is public" not in out
+    assert main([str(folder / "dense.py")]) == 0
+    assert main([str(folder), "--match", "dense"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [(["nowhere"], "no such file or folder: nowhere"), (["FILE", "--match", "xyz"], "no case has 'xyz'")],
@@ -636,8 +651,3 @@ def test_command_line_says_what_is_wrong(arguments, says, case_file, capsys):
         main([str(case_file) if argument == "FILE" else argument for argument in arguments])
     assert stop.value.code == 2
     assert says in capsys.readouterr().err
-
-
-def test_loss_is_recognised_by_its_class():
-    assert issubclass(MSELoss, Loss)
-    assert check_gradients(MSELoss("sum"), X, X * 2).rows[0].shape == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections import defaultdict
 from glob import glob
 from pathlib import Path
 
@@ -51,31 +52,34 @@ def main(arguments: list[str] | None = None) -> int:
     missing = [name for package in packages for name in without_case(package, cases)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(_show(results, missing, dtype))
-    no_namesake = [f"{case.name} ({case.no_namesake})" for case in chosen if case.no_namesake]
-    if no_namesake:
-        console.print(Text("No namesake: " + "; ".join(no_namesake), style="dim"))
-    unused = set(ALLOWED) - {
-        name.removesuffix("_") for result in results for name in result.operations.counts
-    }
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for case in chosen:
+        if case.no_namesake:
+            reasons[case.no_namesake].append(case.name)
+    for reason, names in reasons.items():
+        console.print(Text(f"No namesake, {reason}: {'; '.join(names)}", style="dim"))
+    executed = {name.removesuffix("_") for result in results for name in result.operations.counts}
+    unused = sorted(set(ALLOWED) - executed)
     if unused and len(packages) > 1:
-        console.print(Text("Allowed, but executed by no case: " + " ".join(sorted(unused)), style="dim"))
+        console.print(Text(f"Allowed, but executed by no case: {' '.join(unused)}", style="dim"))
     return 0 if not missing and all(result.ok for result in results) else 1
 
 
 def _show(results: list[Result], missing: list[str], dtype: torch.dtype) -> Group:
     """Draws the table and what follows from it."""
     title = f"Largest relative errors, {str(dtype).removeprefix('torch.')}"
-    shown = table(
-        title, "name", "torch's tape", "finite differences", "namesake", "operations\nwithin the list"
-    )
+    columns = ("name", "torch's\ntape", "finite\ndifferences", "namesake", "operations\nin the list")
+    shown = table(title, *columns)
     for result in results:
-        errors = zip((result.tape, result.differences, result.namesake), result.limits, strict=True)
-        inside = (
-            Text("no ✗", style="bold red") if result.operations.outside() else Text("yes ✓", style="green")
-        )
-        name = Text(result.name, style="" if result.ok else "bold red")
-        executed = inside if result.operations.counts else Text("-", style="dim")
-        shown.add_row(name, *(verdict(error, limit) for error, limit in errors), executed)
+        errors = (result.tape, result.differences, result.namesake)
+        cells = [verdict(error, limit) for error, limit in zip(errors, result.limits, strict=True)]
+        if result.operations.outside():
+            cells.append(Text("no ✗", style="bold red"))
+        elif result.operations.counts:
+            cells.append(Text("yes ✓", style="green"))
+        else:
+            cells.append(Text("-", style="dim"))
+        shown.add_row(Text(result.name, style="" if result.ok else "bold red"), *cells)
     failed = [result for result in results if not result.ok]
     lines = [Text(f"✗ {r.name}: {problem}", style="bold red") for r in failed for problem in r.problems]
     lines += [Text(f"✗ {name} is public, but in no case", style="bold red") for name in missing]

@@ -19,7 +19,7 @@ _GROUPS: dict[str, str] = {
     "exponential, logarithm and their kin": "erf exp2 expm1 log log1p rsqrt sqrt tanh",
     "sum and mean": "mean sum",
     "extremum": "amax aminmax",
-    "matrix product": "addmm baddbmm bmm dot mm mv",
+    "matrix product": "addmm baddbmm bmm mm",
     "other view of the same numbers": (
         "_unsafe_view detach expand permute select split split_with_sizes squeeze transpose unbind unsqueeze "
         "view"

@@ -32,7 +32,7 @@ LIMITS = {
 FLOOR = {torch.float64: 1e-3, torch.float32: 1e-1}
 
 
-def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0) -> float:
+def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0, *, equal_nan: bool = False) -> float:
     """Returns max |ours - reference| / max(max |reference|, floor scale); infinite for NaN or another shape.
 
     floor is 0.001 in float64 and 0.1 in float32: see ``FLOOR``.
@@ -41,6 +41,7 @@ def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0) -> float
         ours: what is checked, any shape.
         reference: what it should be.
         scale: the size of the numbers around: the largest of all gradients that are compared.
+        equal_nan: whether NaN is right where the reference has it, too.
     """
     if ours.shape != reference.shape:
         return math.inf
@@ -48,7 +49,8 @@ def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0) -> float
         return 0.0
     floor = FLOOR.get(ours.dtype, 0.0) * scale
     ours, reference = ours.detach().double(), reference.detach().double()
-    difference = torch.where(ours == reference, 0.0, ours - reference).abs().max().item()
+    same = (ours == reference) | (ours.isnan() & reference.isnan() & equal_nan)
+    difference = torch.where(same, 0.0, ours - reference).abs().max().item()
     error = difference / max(largest(reference), floor, 1e-300)
     return error if math.isfinite(error) else math.inf
 

@@ -71,7 +71,7 @@ def judge(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: float 
     tape, ours = trial.tape(module), trial.manual()
     for i, (y, expected) in enumerate(zip(ours.output, tape.output, strict=True)):
         row = GradientRow("output" if len(ours.output) == 1 else f"output {i}", tuple(y.shape))
-        row.tape = relative_error(y, expected)
+        row.tape = relative_error(y, expected, equal_nan=trial.may_be_nan)
         report.add(row, "NaN, or not the same under both engines")
     targets = [(n, t, ours.inputs[n], tape.inputs[n]) for n, t in trial.named_inputs()]
     # Which inputs have no gradient is the module's to say, except for the first.
@@ -185,20 +185,24 @@ def _scaled(trial: Trial, ours: Outcome) -> Pairs:
 def _input_unwanted(trial: Trial, ours: Outcome) -> Pairs:
     """Without input gradient the parameters still get theirs."""
     wanted = trial.module.input_grad
-    trial.module.requires_input_grad_(False)
-    yield from _pair(trial.backward(trial.forward(trial.inputs)).parameters, ours.parameters)
-    trial.module.requires_input_grad_(wanted)
+    try:
+        trial.module.requires_input_grad_(False)
+        yield from _pair(trial.backward(trial.forward(trial.inputs)).parameters, ours.parameters)
+    finally:
+        trial.module.requires_input_grad_(wanted)
 
 
 def _frozen(trial: Trial, ours: Outcome) -> Pairs:
     """Without trainable parameters the input still gets its gradient, and they get none."""
     trainable = [p for p in trial.module.parameters() if p.requires_grad]
-    trial.module.requires_grad_(False)
-    outcome = trial.backward(trial.forward(trial.inputs))
-    yield from _pair(outcome.inputs, ours.inputs)
-    yield from _pair(outcome.parameters, dict.fromkeys(ours.parameters))
-    for p in trainable:
-        p.requires_grad_()
+    try:
+        trial.module.requires_grad_(False)
+        outcome = trial.backward(trial.forward(trial.inputs))
+        yield from _pair(outcome.inputs, ours.inputs)
+        yield from _pair(outcome.parameters, dict.fromkeys(ours.parameters))
+    finally:
+        for p in trainable:
+            p.requires_grad_()
 
 
 MANNERS: dict[str, Callable[[Trial, Outcome], Pairs]] = {

@@ -111,9 +111,7 @@ class GradientReport(Printed):
         lines = [Text(f"  ✗ {name}: {what}", style="bold red") for name, what in self.problems]
         if self.ok:
             lines = [Text("  ✓ Every gradient is right.", style="bold green")]
-        note = Text(
-            f"  Largest relative errors; up to {self.limits.tape:g} passes against the tape, "
-            f"{self.limits.differences:g} against differences.",
-            style="dim",
-        )
-        return Group(shown, *lines, note)
+        note = f"  Largest relative errors; up to {self.limits.tape:g} passes against the tape"
+        if self.dtype == torch.float64:
+            note += f", {self.limits.differences:g} against differences"
+        return Group(shown, *lines, Text(f"{note}.", style="dim"))

@@ -85,7 +85,8 @@ def _run_module(case: Case, dtype: torch.dtype, max_entries: int, result: Result
             ours = trial.manual()
     else:  # nothing is saved for our backward: the output is all there is to compare
         ours = trial.tape(trial.module)
-        result.tape = max(map(relative_error, trial.output(), ours.output))
+        pairs = zip(trial.output(), ours.output, strict=True)
+        result.tape = max(relative_error(y, z, equal_nan=trial.may_be_nan) for y, z in pairs)
         if result.tape > result.limits.tape:
             result.problems.append("output: not the same under both engines")
     if result.ok:
@@ -118,7 +119,7 @@ def _compare_namesake(case: Case, trial: Trial, ours: Outcome, result: Result) -
     inputs = {n: g for n, g in ours.inputs.items() if g is not None and trial.module.training}
     theirs = trial.tape(module, call, [name in inputs for name in trial.names])
     outputs = [("output", y, z) for y, z in zip(ours.output, theirs.output, strict=True)]
-    result.namesake = _worst(outputs, 1.0, result)
+    result.namesake = _worst(outputs, 1.0, result, equal_nan=trial.may_be_nan)
     if trial.module.training:
         trained = [
             (n, p) for n, p in trial.module.named_parameters(remove_duplicate=False) if p.requires_grad
@@ -140,11 +141,13 @@ def _or_zeros(grad: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if grad is None else grad
 
 
-def _worst(pairs: list[tuple[str, Tensor, Tensor]], scale: float, result: Result) -> float:
+def _worst(
+    pairs: list[tuple[str, Tensor, Tensor]], scale: float, result: Result, equal_nan: bool = False
+) -> float:
     """Returns the largest relative error, and reports each that is too large."""
     errors = [0.0]
     for name, mine, theirs in pairs:
-        errors.append(relative_error(mine, theirs, scale))
+        errors.append(relative_error(mine, theirs, scale, equal_nan=equal_nan))
         if mine.shape != theirs.shape:
             result.problems.append(f"{name}: shape {tuple(mine.shape)}, the namesake's {tuple(theirs.shape)}")
         elif errors[-1] > result.limits.namesake:

@@ -53,6 +53,8 @@ class Trial:
         self.inputs = map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t, copies)
         self.names = _input_names(module, inputs)
         self.dtype = dtype
+        # The mean of nothing is NaN, and rightly so; anywhere else NaN is a mistake.
+        self.may_be_nan = any(t.numel() == 0 for t in tensors(inputs))
         self._generators = [
             (value, value.get_state())
             for m in self.module.modules()
