@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from typing_extensions import Self
 from ds_core.module import Module
 
 __all__ = ["Concatenate", "ModuleList", "Residual", "Sequential", "Sum"]
+
+Container = TypeVar("Container", bound=Module)
 
 
 class ModuleList(Module):
@@ -84,12 +87,21 @@ class Sequential(ModuleList):
         return grad
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to the first module, unless that one appears again further on."""
-        self.input_grad = requires_input_grad
-        modules = list(self)
-        if modules and modules[0] not in modules[1:]:
-            modules[0].requires_input_grad_(requires_input_grad)
-        return self
+        """Passes the wish on to the first module."""
+        return _pass_on(self, list(self)[:1], requires_input_grad)
+
+
+def _pass_on(container: Container, facing: list[Module], requires_input_grad: bool) -> Container:
+    """Passes a wish about the input's gradient on to the modules that see the container's input.
+
+    A module that is used elsewhere in the container too must give its gradient there, so it is left alone.
+    """
+    container.input_grad = requires_input_grad
+    used = Counter(id(module) for child in container.children() for module in child.modules())
+    for module in facing:
+        if all(used[id(part)] == 1 for part in module.modules()):
+            module.requires_input_grad_(requires_input_grad)
+    return container
 
 
 class _Branches(ModuleList):
@@ -104,16 +116,13 @@ class _Branches(ModuleList):
         total = None
         for module, grad in zip(reversed(self), reversed(grads), strict=True):
             grad_x = module.backward(grad)
-            if grad_x is not None:
+            if self.input_grad:
                 total = grad_x if total is None else total + grad_x
         return total
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         """Passes the wish on to every branch."""
-        self.input_grad = requires_input_grad
-        for module in self:
-            module.requires_input_grad_(requires_input_grad)
-        return self
+        return _pass_on(self, list(self), requires_input_grad)
 
 
 class Sum(_Branches):
@@ -192,6 +201,4 @@ class Residual(Module):
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         """Passes the wish on to the module."""
-        self.input_grad = requires_input_grad
-        self.module.requires_input_grad_(requires_input_grad)
-        return self
+        return _pass_on(self, [self.module], requires_input_grad)
