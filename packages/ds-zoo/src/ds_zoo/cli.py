@@ -82,7 +82,10 @@ def train_gpt_command(
     batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.", rich_help_panel="Training")] = 12,
     lr: Annotated[float, typer.Option(help="Highest learning rate.", rich_help_panel="Training")] = 1e-3,
     min_lr: Annotated[float, typer.Option(help="Where the cosine ends.", rich_help_panel="Training")] = 1e-4,
-    warmup: Annotated[int, typer.Option(min=0, help="Steps of warm-up.", rich_help_panel="Training")] = 100,
+    warmup: Annotated[
+        int | None,
+        typer.Option(min=0, help="Steps of warm-up; a twentieth of all if not given.", rich_help_panel="Training"),
+    ] = None,
     weight_decay: Annotated[
         float, typer.Option(help="Decay of matrices, not of biases and norms.", rich_help_panel="Training")
     ] = 0.1,

@@ -232,7 +232,7 @@ class MiniGPT(Module):
         for name, tensor in self.state_dict().items():
             if name == "head.weight" and self.config.tie_word_embeddings:
                 continue
-            theirs, transposed = _to_hugging_face(name)
+            theirs, transposed = to_hugging_face(name)
             tensors[theirs] = (tensor.T if transposed else tensor).contiguous()
         save_tensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
 
@@ -246,14 +246,14 @@ class MiniGPT(Module):
         """
         folder = Path(folder)
         model = cls(read_config(folder / "config.json"))
-        theirs = load_tensors(folder / "model.safetensors")
+        theirs, _ = load_tensors(folder / "model.safetensors")
         # Published files name the tensors with or without the prefix, and carry constant masks.
         theirs = {name.removeprefix("transformer."): tensor for name, tensor in theirs.items()}
         state = {}
         for name in model.state_dict():
             if name == "head.weight" and model.config.tie_word_embeddings:
                 continue
-            source, transposed = _to_hugging_face(name)
+            source, transposed = to_hugging_face(name)
             source = source.removeprefix("transformer.")
             if source not in theirs:
                 raise ValueError(f"{folder / 'model.safetensors'}: tensor {source!r} is missing")
@@ -281,7 +281,7 @@ def read_config(path: Path) -> MiniGPTConfig:
         raise ValueError(f"{path}: not the configuration of a GPT-2 ({error})") from error
 
 
-_RENAMES = (
+RENAMES = (
     ("blocks.", "h."),
     ("self_attn.in_proj_", "attn.c_attn."),
     ("self_attn.out_proj.", "attn.c_proj."),
@@ -292,13 +292,13 @@ _RENAMES = (
 )
 
 
-def _to_hugging_face(name: str) -> tuple[str, bool]:
+def to_hugging_face(name: str) -> tuple[str, bool]:
     """Returns GPT-2's name of one of our tensors, and whether GPT-2 stores it transposed ``(in, out)``."""
     if name == "head.weight":
         return "lm_head.weight", False
     if name.startswith("norm."):
         return "transformer.ln_f." + name.removeprefix("norm."), False
     transposed = name.endswith("weight") and any(part in name for part in ("_proj", "linear"))
-    for ours, theirs in _RENAMES:
+    for ours, theirs in RENAMES:
         name = name.replace(ours, theirs)
     return "transformer." + name, transposed

@@ -36,7 +36,7 @@ class GPTRecipe:
         batch_size: windows in a step.
         lr: highest learning rate, reached after the warm-up.
         min_lr: where the cosine ends.
-        warmup_steps: steps of the linear warm-up.
+        warmup_steps: steps of the linear warm-up; None for a twentieth of all.
         weight_decay: of matrices; biases and norms are not decayed.
         betas: AdamW's.
         clip_norm: largest norm of all gradients together.
@@ -49,7 +49,7 @@ class GPTRecipe:
     batch_size: int = 12
     lr: float = 1e-3
     min_lr: float = 1e-4
-    warmup_steps: int = 100
+    warmup_steps: int | None = None
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.99)
     clip_norm: float = 1.0
@@ -149,6 +149,7 @@ def train_gpt(
         "bigram": bigram_loss(train, validation, tokens.vocab_size),
     }
 
+    warmup = recipe.steps // 20 if recipe.warmup_steps is None else recipe.warmup_steps
     gpt = MiniGPT(config, generator=torch.Generator().manual_seed(recipe.seed))
     optimizer = AdamW(decay_groups(gpt, recipe.weight_decay), lr=recipe.lr, betas=recipe.betas)
     out.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,7 @@ def train_gpt(
         gpt,
         CrossEntropyLoss(dim=-1),
         optimizer,
-        WarmupCosine(optimizer, recipe.warmup_steps, recipe.steps, recipe.min_lr),
+        WarmupCosine(optimizer, warmup, recipe.steps, recipe.min_lr),
         engine=recipe.engine,
         clip_norm=recipe.clip_norm,
         callbacks=[CSVLog(out / "log.csv")],

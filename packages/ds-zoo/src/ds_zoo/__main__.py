@@ -1,0 +1,5 @@
+"""Runs the command line as ``python -m ds_zoo``."""
+
+from ds_zoo.cli import app
+
+app(prog_name="ds-zoo")
