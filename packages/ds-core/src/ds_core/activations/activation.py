@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ds_core.checks import check_floating
@@ -11,11 +12,12 @@ from ds_core.module import Module
 class Activation(Module):
     """Applies y = f(x) to every number; the gradient is g f'(x).
 
-    A subclass gives ``function`` and ``function_backward``, and says whether the derivative is easier to
-    write from the output y (as for tanh: 1 - y^2) or from the input x.
+    A subclass gives ``function``, which returns y together with what ``function_backward`` will need: the
+    input x, the output y where f' is easier to write from it (as for tanh: 1 - y^2), or f'(x) itself.
 
     Args:
-        inplace: writes the result over the input, which saves one tensor of its size.
+        inplace: the result also replaces the input. Accepted for the sake of code that relies on it; it
+            saves neither time nor memory here.
 
     Shape:
         any -> the same.
@@ -24,29 +26,31 @@ class Activation(Module):
         TypeError: if x is not floating point.
     """
 
-    from_output = False  # what backward needs: the output (True) or the input (False)
-
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
 
-    def function(self, x: Tensor) -> Tensor:
+    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns f(x) and what :meth:`function_backward` needs."""
         raise NotImplementedError
 
     def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
+        """Returns g f'(x)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         check_floating(self, x)
-        y = self.function(x)
-        if self.from_output:
-            self.save(y)
-        else:
-            self.save(x.clone() if self.inplace else x)
+        y, kept = self.function(x.clone() if self.inplace else x)
+        self.save(kept)
         return x.copy_(y) if self.inplace else y
 
     def backward(self, grad: Tensor) -> Tensor | None:
         (kept,) = self.saved()
         return self.function_backward(grad, kept) if self.input_grad else None
+
+    @property
+    def recording(self) -> bool:
+        """Whether :meth:`save` will keep what it is given, so that computing it early pays."""
+        return self.training and not torch.is_grad_enabled()
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

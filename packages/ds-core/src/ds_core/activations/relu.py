@@ -16,10 +16,9 @@ class ReLU(Activation):
     Source: Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines (2010).
     """
 
-    from_output = True
-
-    def function(self, x: Tensor) -> Tensor:
-        return relu(x)
+    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = relu(x)
+        return y, y
 
     def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
         return relu_backward(grad, kept)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -24,22 +25,31 @@ class Loss(Module):
         ValueError: if the reduction is another word.
     """
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(
-                f"{type(self).__name__}: expected reduction 'mean', 'sum' or 'none', got {reduction!r}"
-            )
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in self.reductions:
+            expected = ", ".join(map(repr, self.reductions))
+            raise ValueError(f"{type(self).__name__}: expected a reduction of {expected}, got {reduction!r}")
         self.reduction = reduction
 
-    def reduce(self, values: Tensor) -> Tensor:
-        """Returns the mean, the sum, or the values themselves."""
-        if self.reduction == "mean":
-            return values.mean()
-        return values.sum() if self.reduction == "sum" else values
+    def reduce(self, values: Tensor, count: float) -> Tensor:
+        """Returns the sum divided by ``count``, the sum, or the values themselves.
 
-    def reduce_backward(self, grad: Tensor | float, count: int) -> Tensor | float:
-        """Returns the gradient of each of ``count`` values: g / count, or g."""
-        return grad / count if self.reduction == "mean" else grad
+        The mean of nothing is NaN, but no value asks for a gradient, so that is 0 and spoils no weights.
+        """
+        if self.reduction == "none":
+            return values
+        total = values.sum()
+        if self.reduction == "sum":
+            return total
+        return total / count if count else total * 0 + math.nan
+
+    def reduce_backward(self, grad: Tensor | float, count: float) -> Tensor | float:
+        """Returns the gradient of each value: g / count, or g."""
+        if self.reduction in ("sum", "none"):
+            return grad
+        return grad / count if count else 0.0
 
     def backward(self, grad: Tensor | float = 1.0) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no backward")

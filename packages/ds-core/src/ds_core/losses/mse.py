@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from ds_core.checks import check_floating, shape
-from ds_core.losses.loss import Loss
+from ds_core.functional.elementary import reuse
+from ds_core.losses.pointwise_loss import PointwiseLoss
 
 
-class MSELoss(Loss):
+class MSELoss(PointwiseLoss):
     """Squares the difference between prediction and target.
 
-    l = (x - t)^2,   dL/dx = 2 (x - t) g / N   (N: number of elements for "mean", 1 otherwise)
+    l = (x - t)^2,   dl/dx = 2 (x - t)
 
     Args:
         reduction: "mean", "sum" or "none".
@@ -21,20 +22,14 @@ class MSELoss(Loss):
 
     Raises:
         ValueError: if the shapes differ: broadcasting here is nearly always a mistake.
-        TypeError: if the prediction is not floating point.
+        TypeError: if the prediction is not floating point, or the target is of another floating point type.
+
+    Source: Legendre, Nouvelles méthodes pour la détermination des orbites des comètes (1805).
     """
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        check_floating(self, input)
-        if input.shape != target.shape:
-            raise ValueError(
-                f"{self.label()}: expected prediction and target of one shape, "
-                f"got {shape(input)} and {shape(target)}"
-            )
+    def values(self, input: Tensor, target: Tensor) -> Tensor:
         difference = input - target
-        self.save(difference)
-        return self.reduce(difference * difference)
+        return torch.mul(difference, difference, out=reuse(difference))
 
-    def backward(self, grad: Tensor | float = 1.0) -> Tensor:
-        (difference,) = self.saved()
-        return difference * (2 * self.reduce_backward(grad, difference.numel()))
+    def slope(self, input: Tensor, target: Tensor) -> Tensor:
+        return (input - target).mul_(2)

@@ -1,0 +1,92 @@
+"""HuberLoss and SmoothL1Loss: squared near the target, straight further off."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ds_core.functional.elementary import reuse
+from ds_core.losses.loss import Reduction
+from ds_core.losses.pointwise_loss import PointwiseLoss
+
+
+class HuberLoss(PointwiseLoss):
+    """Squares small errors and takes large ones as they are, so that outliers pull no harder than others.
+
+    With a = |x - t| and m = min(a, delta):
+
+    l = m (a - m / 2),   dl/dx = x - t, cut off at -delta and delta
+
+    Args:
+        reduction: "mean", "sum" or "none".
+        delta: the error from which on l is a straight line.
+
+    Shape:
+        prediction and target: the same, any -> scalar (or that shape for "none").
+
+    Raises:
+        ValueError: if delta is not positive, or the shapes differ.
+
+    Source: Huber, Robust Estimation of a Location Parameter (1964).
+    """
+
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        if not delta > 0:
+            raise ValueError(f"HuberLoss: expected a positive delta, got {delta}")
+        self.delta = delta
+
+    def values(self, input: Tensor, target: Tensor) -> Tensor:
+        return bend(input - target, self.delta)
+
+    def slope(self, input: Tensor, target: Tensor) -> Tensor:
+        return (input - target).clamp_(-self.delta, self.delta)
+
+    def extra_repr(self) -> str:
+        return ", ".join(part for part in (super().extra_repr(), f"delta={self.delta}") if part)
+
+
+class SmoothL1Loss(PointwiseLoss):
+    """Is the Huber loss over beta: the distance to the target, with its kink rounded off.
+
+    With a = |x - t| and m = min(a, beta):
+
+    l = m (a - m / 2) / beta,   dl/dx = (x - t) / beta, cut off at -1 and 1;   for beta = 0, l = a
+
+    Args:
+        reduction: "mean", "sum" or "none".
+        beta: the error from which on l is a straight line of slope 1.
+
+    Shape:
+        prediction and target: the same, any -> scalar (or that shape for "none").
+
+    Raises:
+        ValueError: if beta is negative, or the shapes differ.
+
+    Source: Girshick, Fast R-CNN (2015), equation 3.
+    """
+
+    def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        if beta < 0:
+            raise ValueError(f"SmoothL1Loss: expected beta to be 0 or more, got {beta}")
+        self.beta = beta
+
+    def values(self, input: Tensor, target: Tensor) -> Tensor:
+        difference = input - target
+        return bend(difference, self.beta) / self.beta if self.beta else difference.abs()
+
+    def slope(self, input: Tensor, target: Tensor) -> Tensor:
+        difference = input - target
+        return difference.div_(self.beta).clamp_(-1, 1) if self.beta else difference.sign_()
+
+    def extra_repr(self) -> str:
+        return ", ".join(part for part in (super().extra_repr(), f"beta={self.beta}") if part)
+
+
+def bend(difference: Tensor, bound: float) -> Tensor:
+    """Returns m (a - m / 2), with a = |difference| and m = min(a, bound)."""
+    a = torch.abs(difference, out=reuse(difference))
+    m = a.clamp(max=bound)
+    a = torch.add(a, m, alpha=-0.5, out=reuse(a))
+    return torch.mul(a, m, out=reuse(a))

@@ -1,0 +1,332 @@
+"""Losses where it gets difficult: extremes, kinks, nothing to average, wrong targets, scaled gradients."""
+
+import warnings
+
+import ds_core as ds
+import pytest
+import torch
+from ds_core import engine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+G = torch.Generator().manual_seed(0)
+
+LIMITS = {torch.float32: 1e-5, torch.float64: 1e-11}
+INF = float("inf")
+
+
+def build(library, text):
+    return eval(f"library.{text}", {"library": library, "torch": torch})
+
+
+def manual(loss, inputs, grads, upstream=None):
+    """Runs both ways; returns the value and the gradients of the first ``grads`` inputs."""
+    with engine("manual"):
+        value = loss(*inputs)
+        returned = loss.backward() if upstream is None else loss.backward(upstream)
+    return value, *(returned if grads > 1 else (returned,))
+
+
+def taped(loss, inputs, grads, upstream=None):
+    leaves = [x.detach().clone().requires_grad_() for x in inputs[:grads]]
+    with engine("autograd"):
+        value = loss(*leaves, *inputs[grads:])
+        value.backward(torch.ones_like(value) if upstream is None else upstream)
+    return value.detach(), *(leaf.grad for leaf in leaves)
+
+
+def assert_like_namesake(text, inputs, grads=1, upstream=None, runs=(manual, taped), limit=None):
+    limit = limit or LIMITS[inputs[0].dtype]
+    expected = taped(build(nn, text), inputs, grads, upstream)
+    for run in runs:
+        result = run(build(ds, text), inputs, grads, upstream)
+        torch.testing.assert_close(result, expected, rtol=limit, atol=limit, equal_nan=True)
+
+
+# ---- extremes and kinks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_large_scores(dtype):
+    rows = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4], [1e4, 1e4, 1e4]], dtype=dtype)
+    for text in ["CrossEntropyLoss(label_smoothing=0.1)", "CrossEntropyLoss(reduction='none')"]:
+        for target in [torch.tensor([0, 0, 1]), torch.tensor([1, 2, 2])]:
+            assert_like_namesake(text, (rows, target))
+    for target in [torch.zeros(3, 3, dtype=dtype), torch.ones(3, 3, dtype=dtype)]:
+        assert_like_namesake("BCEWithLogitsLoss()", (rows, target))
+        assert_like_namesake("BCEWithLogitsLoss(pos_weight=torch.tensor(2.0))", (rows, target))
+        for gamma in [0.0, 0.5, 2.0]:
+            for run in (manual, taped):
+                assert all(t.isfinite().all() for t in run(ds.FocalLoss(gamma=gamma), (rows, target), 1))
+        for run in (manual, taped):
+            assert all(t.isfinite().all() for t in run(ds.DiceLoss(), (rows, target), 1))
+    for text in ["L1Loss()", "MSELoss()", "HuberLoss()", "SmoothL1Loss()"]:
+        assert_like_namesake(text, (rows, torch.zeros(3, 3, dtype=dtype)))
+    for text in ["TripletMarginLoss()", "TripletMarginLoss(p=3, swap=True)"]:
+        assert_like_namesake(text, (rows, rows.flip(0), -rows), 3)
+    assert_like_namesake("CosineEmbeddingLoss()", (rows, rows.flip(1), torch.tensor([1, -1, 1])), 2)
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_certain_probabilities(dtype):
+    p, truth = torch.tensor([[0, 1, 0, 1], [1, 0, 0, 1]], dtype=dtype)
+    # At 0 and 1 the logarithm is cut off at -100, where the tape finds slope 0 and torch.nn 1e12 (its 1e-12
+    # is a float32 also in float64).
+    assert_like_namesake("BCELoss()", (p, truth), runs=[manual], limit=1e-8)
+    value, grad = taped(ds.BCELoss(), (p, truth), 1)
+    assert value == 50
+    assert grad.isfinite().all()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_kinks(reduction):
+    x = torch.tensor([0.0, 1.0, -1.0, 0.5, -0.5, 2.0], dtype=torch.float64)
+    zero, sign = torch.zeros_like(x), torch.tensor([1.0, 1, -1, 1, -1, 1], dtype=torch.float64)
+    for text in ["L1Loss", "SmoothL1Loss", "HuberLoss"]:
+        assert_like_namesake(f"{text}(reduction={reduction!r})", (x, zero))
+    assert_like_namesake(f"SmoothL1Loss(beta=0.0, reduction={reduction!r})", (x, zero))
+    for margin in [0.0, 0.5]:
+        text = f"MarginRankingLoss(margin={margin}, reduction={reduction!r})"
+        assert_like_namesake(text, (x, zero, sign), 2)
+
+
+def test_distances_that_are_equal_or_0():
+    a, b = torch.randn(2, 4, 3, dtype=torch.float64, generator=G)
+    for p in [1.0, 2.0, 3.0, INF]:
+        text = f"TripletMarginLoss(p=float('{p}'), eps=0, swap=True)"
+        assert_like_namesake(text, (a, a, b), 3)  # d(a, n) = d(p, n)
+        assert_like_namesake(text, (a, b, b), 3)  # d(p, n) = 0
+        assert_like_namesake(text, (a, a, a), 3)
+    ties = torch.tensor([[1.0, -1.0, 0.5]], dtype=torch.float64)
+    assert_like_namesake("TripletMarginLoss(p=float('inf'), eps=0)", (ties, 0 * ties, -ties), 3)
+
+
+def test_vectors_of_length_0_have_no_direction():
+    x, target = torch.randn(2, 3, generator=G), torch.tensor([1, -1])
+    assert_like_namesake("CosineEmbeddingLoss(margin=-0.5)", (x, torch.zeros(2, 3), target), 2)
+
+
+def test_zero_probability_adds_nothing_to_a_divergence():
+    x = torch.tensor([0.5, 0.25, 0.25]).log()
+    assert_like_namesake("KLDivLoss(reduction='sum')", (x, torch.tensor([0.0, 1.0, 0.0])))
+
+
+def test_classes_ruled_out_where_there_is_no_target():
+    x = torch.tensor([[-INF, 1.0, 2.0], [-INF, 0.5, 0.0]])
+    for ignored in [-100, 0]:
+        target = torch.tensor([ignored, 1])
+        for text in [f"CrossEntropyLoss(ignore_index={ignored})", f"NLLLoss(ignore_index={ignored})"]:
+            assert_like_namesake(text, (x, target))
+
+
+# ---- options ---------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    weighted=st.booleans(),
+    probabilities=st.booleans(),
+    ignore_index=st.integers(-2, 2),
+    reduction=st.sampled_from(["mean", "sum", "none"]),
+    smoothing=st.sampled_from([0.0, 0.1, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_cross_entropy_with_any_options(
+    shape, weighted, probabilities, ignore_index, reduction, smoothing, seed
+):
+    g = torch.Generator().manual_seed(seed)
+    classes = shape[1] if len(shape) > 1 else shape[0]
+    rest = [shape[0], *shape[2:]] if len(shape) > 1 else []
+    x = torch.randn(shape, generator=g, dtype=torch.float64) * 5
+    if probabilities:
+        ignore_index = -100  # has no meaning then
+        target = torch.rand(shape, generator=g, dtype=torch.float64)
+    else:
+        target = torch.randint(0, classes, rest, generator=g)
+        target[torch.rand(rest, generator=g) < 0.3] = ignore_index
+        target = target.clamp(max=classes - 1)
+        if ignore_index >= 0:
+            target = target.clamp(min=0)
+    weight = torch.rand(classes, generator=g, dtype=torch.float64) + 0.1 if weighted else None
+    options = {"weight": weight, "ignore_index": ignore_index, "reduction": reduction}
+    options["label_smoothing"] = smoothing
+    expected = taped(nn.CrossEntropyLoss(**options), (x, target), 1)
+    for run in (manual, taped):
+        result = run(ds.CrossEntropyLoss(**options), (x, target), 1)
+        torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12, equal_nan=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    text=st.sampled_from(
+        [
+            "BCELoss(weight={w})",
+            "BCEWithLogitsLoss(weight={w}, pos_weight={w} + 1)",
+            "HuberLoss(delta={s})",
+            "KLDivLoss()",
+            "KLDivLoss(log_target=True)",
+            "L1Loss()",
+            "MSELoss()",
+            "SmoothL1Loss(beta={s})",
+        ]
+    ),
+    shape=st.lists(st.integers(1, 3), max_size=3),
+    reduction=st.sampled_from(["mean", "sum", "none"]),
+    scale=st.floats(0.01, 5),
+    seed=st.integers(0, 99),
+)
+def test_pointwise_losses_with_any_options(text, shape, reduction, scale, seed):
+    g = torch.Generator().manual_seed(seed)
+    x, target = torch.rand(2, *shape, generator=g, dtype=torch.float64)
+    text = text.format(w=f"torch.tensor({scale}, dtype=torch.float64)", s=scale)
+    between = ", " if text[-2] != "(" else ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.nn's advice about batchmean
+        assert_like_namesake(f"{text[:-1]}{between}reduction={reduction!r})", (x, target))
+
+
+def test_a_language_model_need_not_move_its_classes():
+    g = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 3, 5, generator=g)  # (B, T, V)
+    ids = torch.randint(0, 5, (2, 3), generator=g)
+    value, grad = manual(ds.CrossEntropyLoss(dim=-1), (scores, ids), 1)
+    rows, grad_rows = manual(ds.CrossEntropyLoss(), (scores.view(6, 5), ids.view(6)), 1)
+    torch.testing.assert_close((value, grad), (rows, grad_rows.view(2, 3, 5)))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_class_indices_of_any_integer_type(dtype):
+    x, target = torch.randn(3, 4, generator=G), torch.tensor([0, 3, 1])
+    value, _ = manual(ds.CrossEntropyLoss(), (x, target.to(dtype)), 1)
+    torch.testing.assert_close(value, nn.CrossEntropyLoss()(x, target))
+
+
+def test_labels_may_be_integers_or_booleans():
+    x, labels = torch.randn(4, generator=G), torch.tensor([True, False, False, True])
+    expected = manual(ds.BCEWithLogitsLoss(), (x, labels.float()), 1)
+    for target in [labels, labels.int()]:
+        torch.testing.assert_close(manual(ds.BCEWithLogitsLoss(), (x, target), 1), expected)
+
+
+@pytest.mark.parametrize("text", ["CrossEntropyLoss()", "NLLLoss()", "BCELoss()", "BCEWithLogitsLoss()"])
+def test_weights_are_saved_under_the_names_of_torch(text):
+    weight = torch.tensor([1.0, 2.0])
+    for options in [{}, {"weight": weight}]:
+        ours, theirs = (getattr(library, text[:-2])(**options) for library in (ds, nn))
+        assert ours.state_dict().keys() == theirs.state_dict().keys()
+    assert ours.to(torch.float64).weight.dtype == torch.float64
+
+
+def test_focal_loss_without_focus_is_the_cross_entropy():
+    x, target = torch.randn(5, generator=G), torch.tensor([1.0, 0, 1, 1, 0])
+    focal = manual(ds.FocalLoss(alpha=None, gamma=0), (x, target), 1)
+    torch.testing.assert_close(focal, taped(nn.BCEWithLogitsLoss(), (x, target), 1))
+
+
+def test_dice_loss_of_a_perfect_and_of_an_empty_mask():
+    truth = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0]])
+    scores = torch.where(truth == 1, 100.0, -100.0)
+    value, _ = manual(ds.DiceLoss("none"), (scores, truth), 1)
+    torch.testing.assert_close(value, torch.zeros(2))
+
+
+# ---- the gradient from above, and nothing to average -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "grads"),
+    [
+        ("CrossEntropyLoss({})", (torch.randn(4, 3, generator=G), torch.tensor([0, 2, 1, -100])), 1),
+        ("NLLLoss({})", (torch.randn(4, 3, generator=G), torch.tensor([0, 2, 1, 0])), 1),
+        ("MSELoss({})", (torch.randn(4, generator=G), torch.randn(4, generator=G)), 1),
+        ("TripletMarginLoss({})", tuple(torch.randn(3, 4, 2, generator=G)), 3),
+        ("CosineEmbeddingLoss({})", (*torch.randn(2, 4, 2, generator=G), torch.tensor([1, -1, -1, 1])), 2),
+        ("MarginRankingLoss(0.1, {})", (*torch.randn(2, 4, generator=G), torch.tensor([1, -1, -1, 1])), 2),
+    ],
+)
+def test_gradient_from_above(text, inputs, grads):
+    assert_like_namesake(text.format("reduction='mean'"), inputs, grads, torch.tensor(-2.5))
+    assert_like_namesake(text.format("reduction='none'"), inputs, grads, torch.randn(4, generator=G))
+    loss = build(ds, text.format("reduction='sum'"))
+    once, thrice = manual(loss, inputs, grads), manual(loss, inputs, grads, 3.0)
+    torch.testing.assert_close(thrice[1], 3 * once[1])
+
+
+def test_the_mean_of_nothing_is_nan_and_teaches_nothing():
+    x = torch.randn(2, 3, generator=G)
+    for text in ["CrossEntropyLoss()", "NLLLoss()", "CrossEntropyLoss(label_smoothing=0.1)"]:
+        assert_like_namesake(text, (x, torch.tensor([-100, -100])))
+        assert manual(build(ds, text), (x, torch.tensor([-100, -100])), 1)[1].tolist() == [[0] * 3] * 2
+    empty = torch.empty(0, 3)
+    for text in ["CrossEntropyLoss()", "NLLLoss()"]:
+        assert_like_namesake(text, (empty, torch.empty(0, dtype=torch.int64)))
+    for text in ["MSELoss()", "L1Loss()", "BCEWithLogitsLoss()", "BCELoss()"]:
+        assert_like_namesake(text, (empty, empty))
+
+
+def test_two_forwards_before_their_backwards():
+    loss = ds.CrossEntropyLoss()
+    first, second = ((torch.randn(2, 3, generator=G), torch.tensor(t)) for t in ([0, 1], [2, 2]))
+    with engine("manual"):
+        loss(*first)
+        loss(*second)
+        grads = loss.backward(), loss.backward()
+    torch.testing.assert_close(grads, (manual(loss, second, 1)[1], manual(loss, first, 1)[1]))
+
+
+# ---- errors ----------------------------------------------------------------------------------------------
+
+ROWS = torch.zeros(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "error", "message"),
+    [
+        ("CrossEntropyLoss()", (ROWS, torch.tensor([0, 3])), IndexError, "from 0 to 2, .* got 3"),
+        ("CrossEntropyLoss()", (ROWS, torch.tensor([-1, 0])), IndexError, "from 0 to 2, .* got -1"),
+        ("NLLLoss(ignore_index=1)", (ROWS, torch.tensor([1, -4])), IndexError, "no target; got -4"),
+        ("CrossEntropyLoss()", (ROWS, torch.tensor([0])), ValueError, r"of shape \(2,\) .* got \(1,\)"),
+        ("CrossEntropyLoss()", (ROWS, torch.zeros(2)), ValueError, r"probabilities .* \(2, 3\), got \(2,\)"),
+        ("CrossEntropyLoss(ignore_index=0)", (ROWS, ROWS), ValueError, "no meaning for probabilities"),
+        ("CrossEntropyLoss()", (ROWS, torch.tensor([True, True])), TypeError, "got torch.bool"),
+        ("CrossEntropyLoss()", (ROWS.long(), torch.tensor([0, 0])), TypeError, "floating point input"),
+        ("CrossEntropyLoss()", (torch.tensor(1.0), torch.tensor(0)), ValueError, r"got shape \(\)"),
+        (
+            "CrossEntropyLoss(torch.ones(2))",
+            (ROWS, torch.tensor([0, 0])),
+            ValueError,
+            "each of the 3 classes",
+        ),
+        ("CrossEntropyLoss(label_smoothing=2)", (), ValueError, "from 0 to 1, got 2"),
+        ("NLLLoss()", (ROWS, ROWS), TypeError, "integer type, got torch.float32"),
+        ("MSELoss()", (ROWS, torch.zeros(3)), ValueError, r"one shape, got \(2, 3\) and \(3,\)"),
+        ("MSELoss()", (ROWS, ROWS.double()), TypeError, "type torch.float32, got torch.float64; convert"),
+        ("MSELoss('total')", (), ValueError, "'mean', 'sum', 'none', got 'total'"),
+        ("L1Loss()", (ROWS.long(), ROWS), TypeError, "floating point input, got torch.int64"),
+        ("BCELoss()", (ROWS - 1, ROWS), ValueError, "numbers from -1 to -1; .* BCEWithLogitsLoss"),
+        ("BCELoss()", (ROWS * torch.nan, ROWS), ValueError, "numbers from nan"),
+        ("HuberLoss(delta=0)", (), ValueError, "positive delta, got 0"),
+        ("SmoothL1Loss(beta=-1)", (), ValueError, "0 or more, got -1"),
+        ("FocalLoss(alpha=2)", (), ValueError, "from 0 to 1 or None, got 2"),
+        ("FocalLoss(gamma=-1)", (), ValueError, "0 or more, got -1"),
+        ("DiceLoss()", (torch.zeros(3), torch.zeros(3)), ValueError, r"\(N, ...\), got \(3,\)"),
+        ("TripletMarginLoss(p=0.5)", (), ValueError, "1 or more, got 0.5"),
+        ("TripletMarginLoss(margin=0)", (), ValueError, "positive margin, got 0"),
+        ("TripletMarginLoss()", (ROWS, ROWS, ROWS[0]), ValueError, r"one shape, got .* \(3,\)"),
+        (
+            "TripletMarginLoss()",
+            (ROWS[0, 0],) * 3,
+            ValueError,
+            r"vectors \(..., D\), got inputs of shape \(\)",
+        ),
+        ("MarginRankingLoss()", (ROWS, ROWS, ROWS[0]), ValueError, r"shape \(2, 3\), got \(3,\)"),
+        ("MarginRankingLoss()", (ROWS, ROWS.double(), ROWS), TypeError, "one type, got torch.float32"),
+        ("CosineEmbeddingLoss()", (ROWS, ROWS, torch.tensor([0, 1])), ValueError, r"1 or -1, got \[0, 1\]"),
+        ("CosineEmbeddingLoss()", (ROWS, ROWS, torch.tensor(1)), ValueError, r"got \(2, 3\) and \(\)"),
+    ],
+)
+def test_errors_say_what_was_expected(text, inputs, error, message):
+    with pytest.raises(error, match=message):
+        build(ds, text)(*inputs)
