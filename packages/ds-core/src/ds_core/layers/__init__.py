@@ -1,5 +1,26 @@
 """Layers: one file each."""
 
+from ds_core.layers.batch_norm import BatchNorm1d
+from ds_core.layers.bilinear import Bilinear
 from ds_core.layers.dense import Dense, Linear
+from ds_core.layers.dropout import Dropout
+from ds_core.layers.embedding import Embedding
+from ds_core.layers.flatten import Flatten, Unflatten
+from ds_core.layers.group_norm import GroupNorm
+from ds_core.layers.identity import Identity
+from ds_core.layers.layer_norm import LayerNorm, RMSNorm
 
-__all__ = ["Dense", "Linear"]
+__all__ = [
+    "BatchNorm1d",
+    "Bilinear",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GroupNorm",
+    "Identity",
+    "LayerNorm",
+    "Linear",
+    "RMSNorm",
+    "Unflatten",
+]

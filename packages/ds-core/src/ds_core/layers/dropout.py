@@ -1,0 +1,60 @@
+"""Dropout: noise that keeps units from relying on one another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ds_core.checks import check_floating
+from ds_core.functional.dropout import dropout, dropout_backward
+from ds_core.module import Module
+
+
+class Dropout(Module):
+    """Sets each number to zero with probability p in training; the identity in eval mode.
+
+    y = x m / (1 - p) with m = 0 or 1 at random,   dL/dx = g m / (1 - p)
+
+    Args:
+        p: the probability of dropping a number.
+        inplace: writes the result over the input, which saves one tensor of its size.
+        generator: source of the random numbers; None for torch's global one.
+
+    Shape:
+        any -> the same.
+
+    Raises:
+        ValueError: if p is not between 0 and 1.
+        TypeError: if x is not floating point.
+
+    Source: Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting (2014).
+    """
+
+    def __init__(
+        self, p: float = 0.5, inplace: bool = False, *, generator: torch.Generator | None = None
+    ) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"{type(self).__name__}: expected a probability p from 0 to 1, got {p}")
+        self.p = p
+        self.inplace = inplace
+        self.generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_floating(self, x)
+        if not self.training:
+            return x
+        if self.p == 0:
+            self.save(None)
+            return x
+        y, kept = dropout(x, self.p, self.generator)
+        self.save(kept)
+        return x.copy_(y) if self.inplace else y
+
+    def backward(self, grad: Tensor) -> Tensor | None:
+        (kept,) = self.saved()
+        if not self.input_grad:
+            return None
+        return grad if kept is None else dropout_backward(grad, kept, self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}" + (", inplace=True" if self.inplace else "")
