@@ -1,0 +1,30 @@
+"""Training: the loop, what it records, what may happen besides, and checkpoints to go on from."""
+
+from ds_core.training.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping
+from ds_core.training.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    load_tensors,
+    load_weights,
+    save_checkpoint,
+    save_tensors,
+    save_weights,
+)
+from ds_core.training.history import History
+from ds_core.training.trainer import Trainer
+
+__all__ = [
+    "BestCheckpoint",
+    "CSVLog",
+    "Callback",
+    "CheckpointError",
+    "EarlyStopping",
+    "History",
+    "Trainer",
+    "load_checkpoint",
+    "load_tensors",
+    "load_weights",
+    "save_checkpoint",
+    "save_tensors",
+    "save_weights",
+]

@@ -1,0 +1,261 @@
+"""Callbacks: what may happen besides, at five moments of a training."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ds_core.training.trainer import Trainer
+
+Mode = Literal["min", "max"]
+
+
+class Callback:
+    """Base of the callbacks: five moments, each handed the trainer, each doing nothing unless overridden.
+
+    The trainer shows where training is (``step``, ``epoch``, ``history``, ``model``, ``optimizer``, ``out``)
+    and can be told to end with ``trainer.stop("reason")``. After each step: validation if it is due, then
+    ``on_step_end``. A callback that remembers something gives it in ``state_dict`` and takes it back in
+    ``load_state_dict``, so that a resumed training goes on as if it had never been interrupted.
+    """
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first step; of a resumed training, after everything has been restored."""
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        """After a validation; its results are the last row of ``trainer.history.validation``."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After an optimizer step; its numbers are the last row of ``trainer.history.train``."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """After the last step of an epoch and the validation that belongs to it."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last step, also when training was stopped or interrupted; not after an error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what a checkpoint must keep."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes it back."""
+
+
+class _Watcher(Callback):
+    """Watches one number of the validation for its best value.
+
+    Args:
+        monitor: a column of ``history.validation``.
+        mode: whether less ("min") or more ("max") is better; must be given unless it is the loss.
+        min_delta: how much better counts as better.
+    """
+
+    def __init__(self, monitor: str, mode: Mode | None, min_delta: float = 0.0) -> None:
+        if mode is None and monitor == "val_loss":
+            mode = "min"
+        if mode not in ("min", "max"):
+            raise ValueError(
+                f"{type(self).__name__}: expected mode 'min' or 'max', whichever is best for {monitor}, "
+                f"got {mode!r}"
+            )
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = min_delta
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what it has seen."""
+        self.best = math.inf if self.mode == "min" else -math.inf
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if trainer.validation is None:
+            raise ValueError(f"{type(self).__name__}: watches {self.monitor}; give fit(..., validation=...)")
+        if trainer.step == 0:
+            self.reset()
+
+    def improved(self, trainer: Trainer) -> bool:
+        """Looks at the newest validation, and remembers it if it is the best so far.
+
+        Raises:
+            ValueError: if the validation does not give the number; lists those it gives.
+        """
+        columns = trainer.history.validation
+        if self.monitor not in columns:
+            raise ValueError(
+                f"{type(self).__name__}: expected monitor to be one of {', '.join(columns)}, "
+                f"got {self.monitor!r}"
+            )
+        value = columns[self.monitor][-1]
+        gain = self.best - value if self.mode == "min" else value - self.best
+        if not gain > self.min_delta:  # also when it is NaN
+            return False
+        self.best = value
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best = state["best"]
+
+
+class EarlyStopping(_Watcher):
+    """Ends training when validation no longer improves.
+
+    Args:
+        patience: validations without improvement after which to end.
+        min_delta: how much better counts as better.
+        restore_best: whether the model gets the best weights back when training ends, for whatever reason;
+            the checkpoint keeps the latest, from which training can go on.
+        monitor: which number to watch: ``val_loss``, or ``val_NAME`` of a metric.
+        mode: whether less ("min") or more ("max") is better; must be given unless it is the loss.
+
+    Raises:
+        ValueError: if patience is not positive, the mode is missing, there are no validation data, or
+            they do not give the number.
+    """
+
+    def __init__(
+        self,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+        monitor: str = "val_loss",
+        mode: Mode | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        if patience < 1:
+            raise ValueError(f"EarlyStopping: expected patience of at least 1, got {patience}")
+        self.patience = patience
+        self.restore_best = restore_best
+
+    def reset(self) -> None:
+        super().reset()
+        self.waited = 0
+        self.weights: dict[str, Tensor] | None = None
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        super().on_fit_start(trainer)
+        self._stop_if_due(trainer)  # resumed where it had already ended
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        if self.improved(trainer):
+            self.waited = 0
+            if self.restore_best:
+                self.weights = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        else:
+            self.waited += 1
+            self._stop_if_due(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self.weights is not None:
+            trainer.model.load_state_dict(self.weights)
+
+    def _stop_if_due(self, trainer: Trainer) -> None:
+        if self.waited >= self.patience:
+            trainer.stop(f"{self.monitor} has not improved on {self.best:.6g} in {self.waited} validations")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "waited": self.waited, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.waited = state["waited"]
+        self.weights = state["weights"]
+
+
+class BestCheckpoint(_Watcher):
+    """Keeps a checkpoint of the model at its best validation, beside the latest that the trainer keeps.
+
+    Args:
+        path: the file; None for ``best.safetensors`` in the trainer's ``out``. ``load_weights`` reads it, and
+            ``fit(..., resume=path)`` goes on from it.
+        monitor: which number to watch: ``val_loss``, or ``val_NAME`` of a metric.
+        mode: whether less ("min") or more ("max") is better; must be given unless it is the loss.
+
+    Raises:
+        ValueError: if there is neither a path nor the trainer's ``out``, the mode is missing, there are no
+            validation data, or they do not give the number.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        monitor: str = "val_loss",
+        mode: Mode | None = None,
+    ) -> None:
+        super().__init__(monitor, mode)
+        self.path = path
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        super().on_fit_start(trainer)
+        _path_in(trainer, self.path, "best.safetensors", self)
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        if self.improved(trainer):
+            trainer.save(_path_in(trainer, self.path, "best.safetensors", self))
+
+
+class CSVLog(Callback):
+    """Writes the history to a CSV file while it grows: one row a step.
+
+    The file holds what ``history.to_csv()`` writes: a resumed training rewrites it up to the step it goes on
+    from, so that rows are neither missing nor there twice.
+
+    Args:
+        path: the file; None for ``log.csv`` in the trainer's ``out``.
+
+    Raises:
+        ValueError: if there is neither a path nor the trainer's ``out``.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = path
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self._path = _path_in(trainer, self.path, "log.csv", self)
+        self._columns: list[str] = []
+        self._written = 0  # rows in the file
+        self._rewrite(trainer)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self._append(trainer, len(trainer.history) - 1)  # the newest step may yet be validated
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self._append(trainer, len(trainer.history))
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._rewrite(trainer)
+
+    def _append(self, trainer: Trainer, stop: int) -> None:
+        """Writes the rows up to ``stop`` that are not in the file yet."""
+        history = trainer.history
+        if history.columns() != self._columns:  # the first step, or the first validation
+            self._rewrite(trainer)
+        elif stop > self._written:
+            with self._path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._columns).writerows(
+                    history.rows(self._written)[: stop - self._written]
+                )
+            self._written = stop
+
+    def _rewrite(self, trainer: Trainer) -> None:
+        trainer.history.to_csv(self._path)
+        self._columns = trainer.history.columns()
+        self._written = len(trainer.history)
+
+
+def _path_in(trainer: Trainer, path: str | Path | None, name: str, callback: Callback) -> Path:
+    """Returns the given path, or that of a file in the trainer's folder."""
+    if path is not None:
+        return Path(path)
+    if trainer.out is None:
+        raise ValueError(f"{type(callback).__name__}: give it a path, or the Trainer a folder: out=...")
+    return trainer.out / name

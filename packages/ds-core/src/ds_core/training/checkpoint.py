@@ -1,0 +1,294 @@
+"""Checkpoints: one safetensors file each, tensors as they are and everything else as JSON in its header.
+
+One file, because a pair could be torn apart: a reader finds the old checkpoint or the new one, never half of
+each. It is written beside its final place, forced to the disk and then renamed, so that a crash at any
+moment leaves the previous one whole. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ds_core.module import Incompatible, Module
+
+_FORMAT = "ds_core checkpoint 1"
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "C64": torch.complex64,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+class CheckpointError(ValueError):
+    """A file that is missing, cut off, foreign or made for something else; the message names it."""
+
+
+# ---- whole states --------------------------------------------------------------------------------------
+
+
+def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Writes a state, all or nothing.
+
+    Args:
+        path: the file; its folder is made if needed.
+        state: dicts, lists and tuples, nested, of tensors, numbers, strings, booleans and None. A tensor that
+            occurs several times (tied weights) is written once.
+
+    Raises:
+        TypeError: if the state holds anything else; says where.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = _pack(state, "", tensors, {})
+    save_tensors(path, tensors, {"format": _FORMAT, "state": json.dumps(skeleton, allow_nan=False)})
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a state written by :func:`save_checkpoint`; its tensors lie in main memory.
+
+    Raises:
+        CheckpointError: if the file is missing, cut off or foreign; says which tensors are lost.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(
+            f"{path}: a safetensors file, but not a checkpoint written by ds_core; "
+            "if it holds a model's weights, read it with load_weights"
+        )
+    try:
+        state: dict[str, Any] = _unpack(json.loads(metadata["state"]), tensors)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint: its list of contents lacks {error}") from error
+    return state
+
+
+def _pack(value: Any, path: str, tensors: dict[str, Tensor], names: dict[Any, str]) -> Any:
+    """Turns a state into JSON; its tensors go to ``tensors`` and leave their names behind.
+
+    What JSON has no word for becomes a dict with one key: "$tensor", "$tuple", "$float" (inf and NaN), or
+    "$items" (a dict whose keys are not plain strings).
+    """
+    if isinstance(value, Tensor):
+        name = names.setdefault(_memory(value) if value.numel() else path, path)
+        tensors.setdefault(name, value)
+        return {"$tensor": name}
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, (list, tuple)):
+        items = [_pack(item, _join(path, i), tensors, names) for i, item in enumerate(value)]
+        return items if isinstance(value, list) else {"$tuple": items}
+    if isinstance(value, Mapping):
+        pairs = [[key, _pack(item, _join(path, key), tensors, names)] for key, item in value.items()]
+        if all(isinstance(key, str) and not key.startswith("$") for key in value):
+            return dict(pairs)
+        return {"$items": pairs}
+    raise TypeError(f"checkpoint: cannot store {path}, a {type(value).__name__}")
+
+
+def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Turns what :func:`_pack` returned back into the state."""
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$tensor" in value:
+        return tensors[value["$tensor"]]
+    if "$float" in value:
+        return float(value["$float"])
+    if "$tuple" in value:
+        return tuple(_unpack(value["$tuple"], tensors))
+    if "$items" in value:
+        return {key: _unpack(item, tensors) for key, item in value["$items"]}
+    return {key: _unpack(item, tensors) for key, item in value.items()}
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _memory(tensor: Tensor) -> tuple[Any, ...]:
+    """Says what a tensor looks at: two with the same answer are one."""
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
+
+
+# ---- weights alone -------------------------------------------------------------------------------------
+
+
+def save_weights(path: str | Path, module: Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a module's ``state_dict`` as a plain safetensors file, all or nothing.
+
+    Tied weights are written once, under their first name, as the format demands.
+
+    Args:
+        path: the file; its folder is made if needed.
+        module: the module.
+        metadata: more words for the header.
+    """
+    state = module.state_dict()
+    first = _first_names(state)
+    kept = {name: tensor for name, tensor in state.items() if first[name] == name}
+    tied = {name: first[name] for name in state if first[name] != name}
+    save_tensors(path, kept, {"format": "pt", **tied, **(metadata or {})})
+
+
+def load_weights(path: str | Path, module: Module, strict: bool = True) -> Incompatible:
+    """Copies weights from a safetensors file, or from the model in a checkpoint, into a module.
+
+    Args:
+        path: the file.
+        module: the module; where it ties weights, the file need only hold one of them.
+        strict: whether missing and unexpected names are errors; wrong shapes always are.
+
+    Returns:
+        The names that were missing and those that were unexpected.
+
+    Raises:
+        CheckpointError: if the file is missing, cut off or foreign, or does not fit the module: lists every
+            missing, unexpected and mis-shaped name. The module is unchanged then.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("format") == _FORMAT:
+        tensors = load_checkpoint(path).get("model", {})
+    for name, first in _first_names(module.state_dict()).items():
+        if name == first:
+            continue
+        if name not in tensors and first in tensors:
+            tensors[name] = tensors[first]
+        elif first not in tensors and name in tensors:
+            tensors[first] = tensors[name]
+        elif name in tensors and not torch.equal(tensors[name], tensors[first]):
+            raise CheckpointError(
+                f"{path}: {first} and {name} differ, but the {type(module).__name__} ties them"
+            )
+    try:
+        return module.load_state_dict(tensors, strict)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Maps each name to the first name of the same tensor: its own, unless the weight is tied."""
+    names: dict[Any, str] = {}
+    return {
+        name: names.setdefault(_memory(tensor), name) if tensor.numel() else name
+        for name, tensor in state.items()
+    }
+
+
+# ---- files ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Gives a temporary file to write beside ``path``; at the end it takes that place, or vanishes on error.
+
+    Example:
+        >>> with atomic_write(Path("notes.txt")) as temporary:
+        ...     temporary.write_text("whole or not at all")
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a process killed while it wrote
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary.touch()
+    mode = temporary.stat().st_mode
+    try:
+        yield temporary
+        temporary.chmod(mode)  # safetensors replaces the file by one that nobody else may read
+        _force_to_disk(temporary)
+        os.replace(temporary, path)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            _force_to_disk(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _force_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes tensors as a plain safetensors file, all or nothing.
+
+    Args:
+        path: the file; its folder is made if needed.
+        tensors: name -> tensor; each is written by itself, as the format demands.
+        metadata: words for the header.
+    """
+    own = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().to("cpu").contiguous()
+        own[name] = tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+    with atomic_write(Path(path)) as temporary:
+        save_file(own, temporary, dict(metadata))
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads a safetensors file into tensors and the words in its header.
+
+    The format: eight bytes with the length of the header; the header, JSON, name -> dtype, shape and place;
+    the data. It is read here, through one open file, because the library's reader opens the path twice and,
+    while a checkpoint is being replaced, can take the header of one and the data of the next.
+
+    Raises:
+        CheckpointError: if there is none, or it is cut off or something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file")
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; expected a .safetensors file")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        brace = file.read(1)
+        if brace not in (b"{", b""):
+            raise CheckpointError(f"{path}: not a safetensors file")
+        if size < 8 + length or not brace:
+            raise CheckpointError(f"{path}: cut off after {size:,} bytes, before any data")
+        try:
+            header = json.loads(brace + file.read(length - 1))
+            words = header.pop("__metadata__", {})
+            ends = {name: 8 + length + entry["data_offsets"][1] for name, entry in header.items()}
+            lost = [name for name, end in ends.items() if end > size]
+            if not lost:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+                return {name: _tensor(data, 8 + length, **entry) for name, entry in header.items()}, words
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+    shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+    raise CheckpointError(f"{path}: cut off after {size:,} of {max(ends.values()):,} bytes; lost: {shown}")
+
+
+def _tensor(data: mmap.mmap, start: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
+    """Copies one tensor out of a file."""
+    begin, end = data_offsets
+    if begin == end:
+        return torch.empty(shape, dtype=_DTYPES[dtype])
+    read = torch.frombuffer(data, dtype=torch.uint8, count=end - begin, offset=start + begin).clone()
+    return read.view(_DTYPES[dtype]).view(shape)

@@ -1,0 +1,329 @@
+"""Callbacks, and the history they read and write."""
+
+import builtins
+import csv
+import json
+import math
+
+import pytest
+import torch
+from ds_core import Dense, ReLU, Sequential
+from ds_core.training import (
+    BestCheckpoint,
+    Callback,
+    CSVLog,
+    EarlyStopping,
+    History,
+    Trainer,
+    load_checkpoint,
+    load_weights,
+)
+
+
+def data(samples=24):
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(samples, 5, generator=g)
+    return x, x.sin().sum(1, keepdim=True)
+
+
+def trainer(*callbacks, lr=0.05, **options):
+    g = torch.Generator().manual_seed(0)
+    model = Sequential(Dense(5, 6, generator=g), ReLU(), Dense(6, 1, generator=g))
+    return Trainer(model, "mse", "sgd", lr=lr, callbacks=callbacks, progress=False, **options)
+
+
+class Script(Callback):
+    """Makes validation losses what a test wants them to be, before other callbacks see them."""
+
+    def __init__(self, losses):
+        self.losses = losses
+
+    def on_validation_end(self, trainer):
+        column = trainer.history.validation["val_loss"]
+        column[-1] = self.losses[len(column) - 1]
+
+
+# ---- the moments -------------------------------------------------------------------------------------
+
+
+def test_the_moments_come_in_order():
+    seen = []
+
+    class Spy(Callback):
+        pass
+
+    for moment in ("fit_start", "step_end", "validation_end", "epoch_end", "fit_end"):
+        setattr(Spy, f"on_{moment}", lambda self, t, moment=moment: seen.append((moment, t.step, t.epoch)))
+    x, y = data()
+    trainer(Spy()).fit(x, y, epochs=2, batch_size=12, validation=(x, y))
+    assert seen == [
+        ("fit_start", 0, 0),
+        ("step_end", 1, 0),
+        ("step_end", 2, 0),
+        ("validation_end", 2, 1),
+        ("epoch_end", 2, 1),
+        ("step_end", 3, 1),
+        ("step_end", 4, 1),
+        ("validation_end", 4, 2),
+        ("epoch_end", 4, 2),
+        ("fit_end", 4, 2),
+    ]
+    seen.clear()
+    trainer(Spy()).fit(x, y, steps=3, batch_size=12, validation=(x, y), validate_every=2)
+    assert [moment for moment, *_ in seen] == [
+        "fit_start",
+        "step_end",
+        "validation_end",
+        "step_end",
+        "epoch_end",
+        "step_end",
+        "validation_end",
+        "fit_end",
+    ]
+
+
+def test_stop_ends_after_the_step(capsys):
+    class Enough(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == 3:
+                trainer.stop("enough")
+
+    x, y = data()
+    t = trainer(Enough())
+    t.progress = True
+    history = t.fit(x, y, epochs=10, batch_size=12)
+    assert len(history) == 3
+    assert history.stopped == "enough"
+    assert capsys.readouterr().out.endswith("Stopped after step 3: enough.\n")
+
+
+# ---- early stopping ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "options", "validations"),
+    [
+        ([5, 4, 4, 4, 3, 2, 1], {"patience": 2}, 4),
+        ([5, 4, 4, 3, 3, 2, 1], {"patience": 2}, 7),
+        ([5, 4, 3.9, 3.8, 3.7, 1, 1], {"patience": 3, "min_delta": 0.5}, 5),
+        ([5, math.nan, math.nan, 1, 1, 1, 1], {"patience": 2}, 3),
+        ([5, 4, 3, 2, 2, 2, 2], {"patience": 1}, 5),
+    ],
+)
+def test_early_stopping_waits_as_long_as_it_should(losses, options, validations):
+    x, y = data()
+    history = trainer(Script(losses), EarlyStopping(**options)).fit(
+        x, y, epochs=len(losses), validation=(x, y)
+    )
+    assert len(history["val_loss"]) == validations
+    assert (history.stopped is not None) == (validations < len(losses))
+
+
+def test_early_stopping_can_watch_a_metric_that_should_grow():
+    x, y = data()
+    watch = EarlyStopping(patience=2, monitor="val_r2", mode="max")
+    history = trainer(watch, lr=0.0, metrics=["r2"]).fit(x, y, epochs=9, validation=(x, y))
+    assert len(history["val_r2"]) == 3
+
+
+@pytest.mark.parametrize("restore", [True, False])
+def test_the_best_weights_come_back_and_the_checkpoint_keeps_the_latest(tmp_path, restore):
+    weights = []
+
+    class Keep(Callback):
+        def on_validation_end(self, trainer):
+            weights.append(trainer.model.state_dict()["0.weight"].clone())
+
+    x, y = data()
+    t = trainer(Script([3, 2, 1, 4, 5]), EarlyStopping(2, restore_best=restore), Keep(), out=tmp_path)
+    t.fit(x, y, epochs=9, validation=(x, y))
+    assert torch.equal(t.model[0].weight, weights[2 if restore else 4])
+    assert torch.equal(load_checkpoint(tmp_path / "checkpoint.safetensors")["model"]["0.weight"], weights[4])
+
+
+def test_a_second_fit_begins_with_fresh_patience():
+    x, y = data()
+    t = trainer(EarlyStopping(2), lr=0.0)
+    assert len(t.fit(x, y, epochs=9, validation=(x, y))) == 3
+    assert len(t.fit(x, y, epochs=9, validation=(x, y))) == 3
+
+
+def test_watching_what_is_not_there():
+    x, y = data()
+    with pytest.raises(ValueError, match="EarlyStopping: watches val_loss; give fit"):
+        trainer(EarlyStopping()).fit(x, y, epochs=1)
+    with pytest.raises(
+        ValueError, match="expected monitor to be one of step, epoch, val_loss, got 'val_acc'"
+    ):
+        trainer(EarlyStopping(monitor="val_acc", mode="max")).fit(x, y, epochs=1, validation=(x, y))
+    with pytest.raises(
+        ValueError, match="expected mode 'min' or 'max', whichever is best for val_r2, got None"
+    ):
+        EarlyStopping(monitor="val_r2")
+    with pytest.raises(ValueError, match="expected patience of at least 1, got 0"):
+        EarlyStopping(patience=0)
+
+
+# ---- the best checkpoint -----------------------------------------------------------------------------
+
+
+def test_best_checkpoint_is_that_of_the_best_validation(tmp_path):
+    x, y = data()
+    t = trainer(Script([3, 1, 2, 1, 5]), BestCheckpoint(), out=tmp_path)
+    t.fit(x, y, epochs=5, validation=(x, y))
+    best = load_checkpoint(tmp_path / "best.safetensors")
+    assert best["step"] == 2
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 5
+    model = trainer().model
+    load_weights(tmp_path / "best.safetensors", model)
+    assert torch.equal(model[0].weight, best["model"]["0.weight"])
+    again = trainer()
+    history = again.fit(x, y, epochs=3, validation=(x, y), resume=tmp_path / "best.safetensors")
+    assert history["step"] == [1, 2, 3]
+    with pytest.raises(ValueError, match="BestCheckpoint: give it a path, or the Trainer a folder"):
+        trainer(BestCheckpoint()).fit(x, y, epochs=1, validation=(x, y))
+
+
+# ---- the log -----------------------------------------------------------------------------------------
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("options", [{"epochs": 3}, {"steps": 11, "validate_every": 3}, {"steps": 7}])
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_the_log_is_the_history(tmp_path, options, batch_size):
+    x, y = data()
+    t = trainer(CSVLog(), out=tmp_path, clip_norm=1.0)
+    history = t.fit(x, y, validation=(x, y), batch_size=batch_size, **options)
+    history.to_csv(tmp_path / "h.csv")
+    assert (tmp_path / "log.csv").read_bytes() == (tmp_path / "h.csv").read_bytes()
+    rows = read(tmp_path / "log.csv")
+    assert [int(row["step"]) for row in rows] == history["step"]
+    assert [float(row["loss"]) for row in rows] == history["loss"]
+    validated = [row for row in rows if row["val_loss"]]
+    assert [int(row["step"]) for row in validated] == history.validation["step"]
+    assert [float(row["val_loss"]) for row in validated] == history["val_loss"]
+
+
+def test_the_log_grows_while_training_runs(tmp_path):
+    lengths = []
+
+    class Look(Callback):
+        def on_step_end(self, trainer):
+            lengths.append(len(read(tmp_path / "log.csv")))
+
+    x, y = data()
+    trainer(CSVLog(tmp_path / "log.csv"), Look()).fit(x, y, epochs=4, batch_size=8)
+    assert all(step - 1 <= length <= step for step, length in enumerate(lengths, 1))
+
+
+def test_a_resumed_log_has_no_row_twice_and_none_missing(tmp_path):
+    x, y = data()
+    options = {"validation": (x, y), "batch_size": 8, "validate_every": 2}
+    trainer(CSVLog(), out=tmp_path / "straight").fit(x, y, steps=12, **options)
+    first = trainer(CSVLog(), out=tmp_path / "run")
+    first.fit(x, y, steps=4, **options)
+    kept = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
+    first = trainer(CSVLog(), out=tmp_path / "run")
+    first.fit(x, y, steps=9, resume=True, **options)  # went on to step 9 ...
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(kept)  # ... but only step 4 was kept
+    trainer(CSVLog(), out=tmp_path / "run").fit(x, y, steps=12, resume=True, **options)
+    assert (tmp_path / "run" / "log.csv").read_text() == (tmp_path / "straight" / "log.csv").read_text()
+
+
+def test_a_log_needs_a_place():
+    x, y = data()
+    with pytest.raises(ValueError, match="CSVLog: give it a path, or the Trainer a folder: out="):
+        trainer(CSVLog()).fit(x, y, epochs=1)
+
+
+# ---- history -----------------------------------------------------------------------------------------
+
+
+def some_history(steps=60, metric=True):
+    history = History()
+    for step in range(1, steps + 1):
+        history.record_step(step=step, epoch=1 + step // 31, loss=3 / step, lr=0.1 * (1 - step / 100))
+        if step % 20 == 0:
+            extra = {"val_accuracy": 1 - 1 / step} if metric else {}
+            history.record_validation(step=step, epoch=1 + step // 31, val_loss=4 / step, **extra)
+    return history
+
+
+def test_history_answers():
+    history = some_history()
+    assert len(history) == 60
+    assert history["val_loss"] == [4 / 20, 4 / 40, 4 / 60]
+    assert history.best() == 4 / 60
+    assert history.best("val_accuracy", "max") == 1 - 1 / 60
+    assert history.epochs() == pytest.approx(
+        [sum(3 / i for i in range(1, 31)) / 30, sum(3 / i for i in range(31, 61)) / 30]
+    )
+    assert json.loads(json.dumps(history.to_dict()))["train"]["lr"] == history["lr"]
+    with pytest.raises(
+        KeyError, match="val_f1: expected one of step, epoch, loss, lr, val_loss, val_accuracy"
+    ):
+        history["val_f1"]
+    history.record_validation(step=61, epoch=2, val_loss=math.nan)
+    assert history.best() == 4 / 60
+    assert math.isnan(history["val_accuracy"][-1])  # columns stay of one length
+    history.record_step(step=61, epoch=2, loss=1.0, lr=0.1, grad_norm=2.0)
+    assert [math.isnan(norm) for norm in history["grad_norm"]] == [True] * 60 + [False]
+    assert history.rows(60)[0]["grad_norm"] == 2.0
+    with pytest.raises(KeyError):
+        History().best()
+
+
+def test_history_survives_its_state_dict():
+    history, copy = some_history(), History()
+    copy.load_state_dict(history.state_dict())
+    assert copy.to_dict() == history.to_dict()
+    assert all(isinstance(step, int) for step in copy["step"])
+
+
+@pytest.mark.parametrize("options", [{}, {"baselines": {"uniform": 2.5}, "title": "A title", "log": True}])
+@pytest.mark.parametrize("steps", [1, 60, 300])
+def test_history_draws_what_it_holds(tmp_path, options, steps):
+    pytest.importorskip("matplotlib")
+    history = some_history(steps)
+    figure = history.plot(tmp_path / "sub" / "loss.png", **options)
+    assert (tmp_path / "sub" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    losses = figure.axes[0]
+    drawn = {tuple(line.get_ydata()) for line in losses.lines}
+    assert tuple(history["loss"]) in drawn
+    if steps > 1:
+        assert tuple(history["val_loss"]) in drawn
+        assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy", "learning rate"]
+    if options:
+        assert (2.5, 2.5) in drawn
+        assert losses.get_yscale() == "log"
+
+
+def test_the_drawn_trend_is_a_mean_of_neighbours_however_large_the_beginning():
+    pytest.importorskip("matplotlib")
+    history = History()
+    for step in range(1, 2001):
+        history.record_step(step=step, epoch=1, loss=1e12 if step == 1 else 1e-9 * (step % 2), lr=0.1)
+    trend = next(line for line in history.plot().axes[0].lines if "smoothed" in str(line.get_label()))
+    assert (trend.get_xdata()[0], trend.get_xdata()[-1]) == (1, 2000)
+    assert trend.get_ydata()[-100:] == pytest.approx(0.5e-9, rel=0.05)
+
+
+def test_history_without_steps_or_matplotlib(monkeypatch):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match="expected at least one step, got none"):
+        History().plot()
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"pip install 'ds-core\[plot\]'"):
+        some_history().plot()

@@ -1,0 +1,643 @@
+"""Checkpoints: whole or not at all, and a resumed training equals one never interrupted, bit for bit."""
+
+import json
+import math
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+from ds_core import Dense, Module, MSELoss, ReLU, Sequential
+from ds_core.layers import Dropout
+from ds_core.optimizers import OPTIMIZERS, SGD, AdamW
+from ds_core.schedulers import ExponentialLR, LinearLR, ReduceLROnPlateau, SequentialLR, WarmupCosine
+from ds_core.training import (
+    CheckpointError,
+    CSVLog,
+    EarlyStopping,
+    Trainer,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from safetensors.torch import load_file, save_file
+
+
+def data(samples=40):
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(samples, 6, generator=g)
+    return x, x.sin().sum(1, keepdim=True)
+
+
+def bits(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class Tied(Module):
+    """Two layers that share one square weight."""
+
+    def __init__(self):
+        self.first = Dense(4, 4)
+        self.second = Dense(4, 4)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+# ---- states ------------------------------------------------------------------------------------------
+
+
+keys = st.text(max_size=4) | st.integers(-5, 5)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | arrays("float32", st.tuples(st.integers(0, 2), st.integers(1, 2))).map(torch.from_numpy)
+)
+states = st.dictionaries(
+    keys,
+    st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.lists(inner, max_size=3).map(tuple)
+            | st.dictionaries(keys, inner, max_size=3)
+        ),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return (
+            isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.numpy().tobytes() == b.numpy().tobytes()
+        )
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+@given(state=states)
+def test_any_state_comes_back_as_it_was(tmp_path_factory, state):
+    path = tmp_path_factory.mktemp("state") / "c.safetensors"
+    save_checkpoint(path, state)
+    assert equal(load_checkpoint(path), state)
+
+
+def test_every_dtype_and_odd_memory_layouts_come_back(tmp_path):
+    base = torch.arange(24.0).view(4, 6)
+    state = {
+        "transposed": base.T,
+        "part": base[1:3, 2:],
+        "other part": base[2:, :3],
+        "expanded": torch.ones(1).expand(5),
+        "scalar": torch.tensor(3),
+        "empty": torch.empty(0, 4),
+        "infinite": math.inf,
+        **{
+            str(t): torch.tensor([1, 0]).to(t)
+            for t in (torch.bfloat16, torch.float64, torch.bool, torch.uint8)
+        },
+    }
+    save_checkpoint(tmp_path / "c", state)
+    loaded = load_checkpoint(tmp_path / "c")
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            assert loaded[name].dtype == value.dtype
+            assert torch.equal(loaded[name], value)
+    assert loaded["infinite"] == math.inf
+    assert math.isnan(
+        (save_checkpoint(tmp_path / "n", {"x": math.nan}), load_checkpoint(tmp_path / "n"))[1]["x"]
+    )
+
+
+def test_what_cannot_be_stored_is_named(tmp_path):
+    with pytest.raises(TypeError, match=r"cannot store callbacks\.0\.when, a function"):
+        save_checkpoint(tmp_path / "c", {"callbacks": [{"when": math.sqrt.__class__ and (lambda: 0)}]})
+    assert os.listdir(tmp_path) == []
+
+
+def test_tied_weights_are_written_once_and_come_back_tied(tmp_path):
+    tied, other = Tied(), Tied()
+    save_weights(tmp_path / "w.safetensors", tied)
+    assert sorted(load_file(tmp_path / "w.safetensors")) == ["first.bias", "first.weight", "second.bias"]
+    load_weights(tmp_path / "w.safetensors", other)
+    assert same(bits(tied), bits(other))
+    assert other.first.weight is other.second.weight
+
+    save_checkpoint(tmp_path / "c.safetensors", {"model": tied.state_dict()})
+    assert len(load_file(tmp_path / "c.safetensors")) == 3
+    fresh = Tied()
+    load_weights(tmp_path / "c.safetensors", fresh)
+    assert same(bits(tied), bits(fresh))
+
+
+def test_tied_weights_under_either_name_and_never_two_different_ones(tmp_path):
+    state = {name: tensor.clone() for name, tensor in Tied().state_dict().items()}
+    weight = state.pop("first.weight")
+    save_file(state, tmp_path / "w")
+    tied = Tied()
+    load_weights(tmp_path / "w", tied)
+    assert torch.equal(tied.first.weight, weight)
+    before = bits(tied)
+    save_file({**state, "first.weight": weight + 1}, tmp_path / "w")
+    with pytest.raises(
+        CheckpointError, match=r"w: first\.weight and second\.weight differ, but the Tied ties them"
+    ):
+        load_weights(tmp_path / "w", tied)
+    assert same(bits(tied), before)
+
+
+def test_weights_travel_to_torch_and_back(tmp_path):
+    ours, theirs = Dense(3, 2), torch.nn.Linear(3, 2)
+    save_weights(tmp_path / "w.safetensors", ours)
+    theirs.load_state_dict(load_file(tmp_path / "w.safetensors"))
+    assert same(bits(ours), theirs.state_dict())
+    with pytest.raises(CheckpointError, match=r"(?s)w\.safetensors: Dense.*2 problems.*wrong shape: weight"):
+        load_weights(tmp_path / "w.safetensors", Dense(4, 3))
+    missing, unexpected = load_weights(tmp_path / "w.safetensors", Dense(3, 2, bias=False), strict=False)
+    assert (missing, unexpected) == ([], ["bias"])
+
+
+# ---- damaged and foreign files -----------------------------------------------------------------------
+
+
+def test_every_cut_is_noticed(tmp_path):
+    """Wherever a file is cut off, reading says so, names the file and what is lost."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    save_checkpoint(whole, {"a": torch.ones(4), "b": torch.ones(2), "n": 1})
+    content = whole.read_bytes()
+    for length in range(len(content)):
+        cut.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match=r"cut: cut off after [\d,]+|cut: not a safetensors file"):
+            load_checkpoint(cut)
+    with pytest.raises(CheckpointError, match=r"cut: cut off after [\d,]+ of [\d,]+ bytes; lost: b"):
+        load_checkpoint(cut)
+    cut.write_bytes(content[:-24])
+    with pytest.raises(CheckpointError, match="lost: a, b"):
+        load_checkpoint(cut)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cut off after 0 bytes"),
+        (b"PK\x03\x04" + bytes(100), "not a safetensors file"),
+        (b"step,loss\n1,2.0\n2,1.5\n", "not a safetensors file"),
+        (struct.pack("<Q", 10) + b"{nonsense}", "not a safetensors file"),
+        (struct.pack("<Q", 2) + b"{}", "a safetensors file, but not a checkpoint"),
+        (struct.pack("<Q", 2**60) + b"{}", "cut off"),
+    ],
+)
+def test_foreign_files_are_refused(tmp_path, content, said):
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"f: {said}"):
+        load_checkpoint(tmp_path / "f")
+
+
+def test_weights_are_no_checkpoint_and_pickles_stay_closed(tmp_path):
+    save_weights(tmp_path / "w", Dense(2, 2))
+    with pytest.raises(CheckpointError, match=r"w: a safetensors file, but not a checkpoint .* load_weights"):
+        load_checkpoint(tmp_path / "w")
+    torch.save({"a": torch.ones(2)}, tmp_path / "p")
+    with pytest.raises(CheckpointError, match="p: not a safetensors file"):
+        load_checkpoint(tmp_path / "p")
+    with pytest.raises(CheckpointError, match="gone: no such file"):
+        load_checkpoint(tmp_path / "gone")
+    with pytest.raises(CheckpointError, match="is a folder"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_missing_tensor_and_a_broken_list_of_contents_are_named(tmp_path):
+    skeleton = {"model": {"$tensor": "model"}}
+    words = {"format": "ds_core checkpoint 1", "state": json.dumps(skeleton)}
+    save_file({"other": torch.ones(1)}, tmp_path / "f", words)
+    with pytest.raises(CheckpointError, match="f: damaged checkpoint: its list of contents lacks 'model'"):
+        load_checkpoint(tmp_path / "f")
+    save_file({"other": torch.ones(1)}, tmp_path / "f", {**words, "state": "{"})
+    with pytest.raises(CheckpointError, match="f: damaged checkpoint"):
+        load_checkpoint(tmp_path / "f")
+
+
+def test_others_may_read_it_as_any_file(tmp_path):
+    save_weights(tmp_path / "w", Dense(2, 2))
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "w").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
+    (tmp_path / ".c.safetensors.1234.tmp").write_bytes(b"half")
+    (tmp_path / ".other.safetensors.1234.tmp").write_bytes(b"half")
+    save_checkpoint(tmp_path / "c.safetensors", {"n": 1})
+    assert sorted(os.listdir(tmp_path)) == [".other.safetensors.1234.tmp", "c.safetensors"]
+
+
+# ---- crashes while writing ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["ds_core.training.checkpoint.save_file", "os.fsync", "os.replace"])
+def test_a_failure_while_writing_leaves_the_previous_checkpoint(tmp_path, monkeypatch, where):
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, {"n": 1})
+
+    def disk_full(*args, **kwargs):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, disk_full)
+        with pytest.raises(OSError, match="no space left"):
+            save_checkpoint(path, {"n": 2})
+    assert load_checkpoint(path) == {"n": 1}
+    assert os.listdir(tmp_path) == ["c.safetensors"]
+    save_checkpoint(path, {"n": 3})
+    assert load_checkpoint(path) == {"n": 3}
+
+
+def test_read_and_killed_while_writing(tmp_path):
+    """A process that does nothing but write checkpoints is read meanwhile, and killed: the file is whole."""
+    script = textwrap.dedent("""
+        import itertools, sys, torch
+        from ds_core.training import save_checkpoint
+        for n in itertools.count():
+            state = {"n": n, "a": torch.full((30_000,), n), "b": {"c": torch.full((9,), n)}}
+            save_checkpoint(sys.argv[1], state)
+    """)
+    path = tmp_path / "run" / "c.safetensors"
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], env=environment())
+    try:
+        wait_for(path.exists)
+        for _ in range(100):  # while it is being replaced under the reader
+            state = load_checkpoint(path)
+            assert (state["a"] == state["n"]).all()
+            assert (state["b"]["c"] == state["n"]).all()
+    finally:
+        process.kill()
+        process.wait()
+    state = load_checkpoint(path)
+    assert (state["a"] == state["n"]).all()
+    assert (state["b"]["c"] == state["n"]).all()
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+# ---- resuming ----------------------------------------------------------------------------------------
+
+
+def make(out=None, engine="manual", optimizer="sgd", schedule="cosine", own_generator=False, **options):
+    """A training with everything that has a memory: dropout, momentum, schedule, shuffling."""
+    g = torch.Generator().manual_seed(0)
+    noise = torch.Generator().manual_seed(7) if own_generator else None
+    model = Sequential(
+        Dense(6, 8, generator=g),
+        ReLU(),
+        Dropout(0.3, generator=noise),
+        Dense(8, 8, generator=g),
+        Dropout(0.2),
+        Dense(8, 1, generator=g),
+    )
+    if optimizer == "sgd":
+        chosen = SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    else:
+        chosen = AdamW(model.parameters(), lr=0.01, amsgrad=True)
+    if schedule == "cosine":
+        scheduler = WarmupCosine(chosen, 3, 30, 1e-3)
+    else:
+        scheduler = ReduceLROnPlateau(chosen, patience=0, factor=0.5)
+    return Trainer(
+        model, MSELoss(), chosen, scheduler, engine=engine, clip_norm=1.0, progress=False, out=out, **options
+    )
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+@pytest.mark.parametrize("split", [3, 5, 10, 13])  # within, and at the end of, an epoch of five steps
+def test_stopping_and_resuming_changes_no_bit(tmp_path, engine, optimizer, schedule, split):
+    x, y = data()
+    options = {"validation": (x[:10], y[:10]), "batch_size": 8, "validate_every": 1}
+    kind = {"engine": engine, "optimizer": optimizer, "schedule": schedule, "own_generator": split == 3}
+    straight = make(**kind)
+    expected = straight.fit(x, y, steps=17, **options)
+
+    make(tmp_path, **kind).fit(x, y, steps=split, **options)
+    torch.manual_seed(random.randrange(1000))  # the world in between does not matter
+    resumed = make(tmp_path, **kind)
+    history = resumed.fit(x, y, steps=17, resume=True, **options)
+
+    assert same(bits(straight.model), bits(resumed.model))
+    assert history.to_dict() == expected.to_dict()
+    assert resumed.optimizer.param_groups[0]["lr"] == straight.optimizer.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_every_optimizer_and_chained_schedules_resume(tmp_path, name):
+    x, y = data()
+
+    def trainer(out=None):
+        g = torch.Generator().manual_seed(0)
+        model = Sequential(Dense(6, 8, bias=False, generator=g), ReLU(), Dense(8, 1, bias=False, generator=g))
+        return Trainer(
+            model,
+            "mse",
+            name,
+            lambda o: SequentialLR(o, [LinearLR(o, total_iters=4), ExponentialLR(o, 0.9)], [4]),
+            progress=False,
+            out=out,
+        )
+
+    straight, resumed = trainer(), trainer(tmp_path)
+    straight.fit(x, y, steps=14)
+    trainer(tmp_path).fit(x, y, steps=6)
+    resumed.fit(x, y, steps=14, resume=True)
+    assert same(bits(straight.model), bits(resumed.model))
+
+
+def test_resuming_by_epochs_with_accumulation(tmp_path):
+    x, y = data(42)
+    options = {"validation": (x[:10], y[:10]), "batch_size": 4}
+    straight = make(accumulate=3)
+    expected = straight.fit(x, y, epochs=5, **options)
+    make(tmp_path, accumulate=3).fit(x, y, epochs=2, **options)
+    resumed = make(tmp_path, accumulate=3)
+    assert resumed.fit(x, y, epochs=5, resume=True, **options).to_dict() == expected.to_dict()
+    assert same(bits(straight.model), bits(resumed.model))
+    again = make(tmp_path, accumulate=3)
+    assert len(again.fit(x, y, epochs=5, resume=True, **options)) == len(expected)  # nothing left to do
+    assert same(bits(straight.model), bits(again.model))
+
+
+class Stream:
+    """Endless random batches, with a position."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(5)
+
+    def __iter__(self):
+        while True:
+            x = torch.randn(4, 6, generator=self.generator)
+            yield x, x.sum(1, keepdim=True)
+
+    def state_dict(self):
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state):
+        self.generator.set_state(state["generator"])
+
+
+def plain_batches():
+    x, y = data()
+    return list(zip(x.split(8), y.split(8), strict=True))
+
+
+class Shuffled:
+    """Batches in an order drawn from torch's global generator, without a position."""
+
+    def __iter__(self):
+        batches = plain_batches()
+        for i in torch.randperm(len(batches)):
+            yield batches[i]
+
+
+def torch_loader():
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data()), batch_size=8, shuffle=True)
+
+
+@pytest.mark.parametrize("source", [Stream, plain_batches, Shuffled, torch_loader])
+@pytest.mark.parametrize("split", [3, 5, 7])
+def test_resuming_in_data_of_every_kind(tmp_path, source, split):
+    straight = make()
+    expected = straight.fit(source(), steps=12)
+    make(tmp_path).fit(source(), steps=split)
+    torch.manual_seed(99)
+    resumed = make(tmp_path)
+    assert resumed.fit(source(), steps=12, resume=True).to_dict() == expected.to_dict()
+    assert same(bits(straight.model), bits(resumed.model))
+
+
+class Centred(MSELoss):
+    """A loss with a memory: it divides by the running mean of what it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(()))
+
+    def forward(self, x, target):
+        if self.training:
+            self.mean.lerp_(((x - target) ** 2).mean().detach(), 0.1)
+        return super().forward(x, target) / self.mean
+
+    def backward(self, grad=1.0):
+        return super().backward(grad) / self.mean
+
+
+def test_a_loss_with_a_memory_resumes(tmp_path):
+    def trainer(out=None):
+        return Trainer(make().model, Centred(), "sgd", lr=0.05, progress=False, out=out)
+
+    straight, resumed = trainer(), trainer(tmp_path)
+    straight.fit(*data(), steps=9)
+    trainer(tmp_path).fit(*data(), steps=4)
+    resumed.fit(*data(), steps=9, resume=True)
+    assert same(bits(straight.model), bits(resumed.model))
+    assert same(bits(straight.loss), bits(resumed.loss))
+
+
+class Noisy(Module):
+    """Adds noise from Python's and NumPy's global generators."""
+
+    def forward(self, x):
+        import numpy
+
+        return x + random.random() + float(numpy.random.rand())
+
+    def backward(self, grad):
+        return grad
+
+
+def test_python_and_numpy_random_numbers_resume(tmp_path):
+    import numpy
+
+    x, y = data()
+
+    def trainer(out=None):
+        model = Sequential(Noisy(), Dense(6, 1, generator=torch.Generator().manual_seed(0)))
+        return Trainer(model, "mse", "sgd", lr=0.01, progress=False, out=out)
+
+    random.seed(1)
+    numpy.random.seed(1)
+    straight = trainer()
+    straight.fit(x, y, steps=9)
+    random.seed(1)
+    numpy.random.seed(1)
+    trainer(tmp_path).fit(x, y, steps=4)
+    random.seed(2)
+    numpy.random.seed(2)
+    resumed = trainer(tmp_path)
+    resumed.fit(x, y, steps=9, resume=True)
+    assert same(bits(straight.model), bits(resumed.model))
+
+
+SCRIPT = """
+import sys, time
+sys.path[:0] = {path!r}
+import torch
+from ds_core import Dense, ReLU, Sequential
+from ds_core.layers import Dropout
+from ds_core.optimizers import SGD
+from ds_core.schedulers import WarmupCosine
+from ds_core.training import *
+
+out, pause, resume = sys.argv[1], float(sys.argv[2]), sys.argv[3] == "resume"
+
+class Slow(Callback):
+    def on_step_end(self, trainer):
+        time.sleep(pause)
+
+g = torch.Generator().manual_seed(0)
+x = torch.randn(50, 6, generator=g)
+y = x.sin().sum(1, keepdim=True)
+model = Sequential(Dense(6, 16, generator=g), ReLU(), Dropout(0.3), Dense(16, 1, generator=g))
+optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
+schedule = WarmupCosine(optimizer, 5, 60, 1e-3)
+trainer = Trainer(model, "mse", optimizer, schedule, out=out, callbacks=[Slow(), CSVLog()], progress=False)
+trainer.fit(x, y, validation=(x[:9], y[:9]), steps=60, batch_size=8, checkpoint_every=1, resume=resume)
+save_weights(out + "/final.safetensors", model)
+"""
+
+
+def run_script(out, pause, how, tmp_path):
+    script = tmp_path / "train.py"
+    if not script.exists():
+        script.write_text(SCRIPT.format(path=sys.path))
+    return subprocess.Popen([sys.executable, str(script), str(out), str(pause), how], env=environment())
+
+
+def test_killed_then_interrupted_then_finished(tmp_path):
+    """kill -9 and Ctrl-C at some step of a real process: in the end the bits of one left in peace."""
+    peace, trouble = tmp_path / "peace", tmp_path / "trouble"
+    checkpoint = trouble / "checkpoint.safetensors"
+    undisturbed = run_script(peace, 0, "new", tmp_path)
+
+    process = run_script(trouble, 0.1, "new", tmp_path)
+    wait_for(checkpoint.exists)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    killed_at = load_checkpoint(checkpoint)["step"]
+    assert 1 <= killed_at < 60
+
+    process = run_script(trouble, 0.1, "resume", tmp_path)
+    wait_for(lambda: load_checkpoint(checkpoint)["step"] > killed_at)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert killed_at < load_checkpoint(checkpoint)["step"] < 60
+
+    assert run_script(trouble, 0, "resume", tmp_path).wait(60) == 0
+    assert undisturbed.wait(60) == 0
+    assert same(load_file(peace / "final.safetensors"), load_file(trouble / "final.safetensors"))
+    assert (peace / "log.csv").read_text() == (trouble / "log.csv").read_text()
+
+
+# ---- checkpoints of something else -------------------------------------------------------------------
+
+
+def test_resume_needs_a_checkpoint(tmp_path):
+    x, y = data()
+    with pytest.raises(CheckpointError, match=r"checkpoint\.safetensors: no such file"):
+        make(tmp_path).fit(x, y, steps=3, resume=True)
+    with pytest.raises(ValueError, match="no folder for checkpoints; give out="):
+        make().fit(x, y, steps=3, resume=True)
+
+
+def test_resume_refuses_another_training_and_leaves_it_unchanged(tmp_path):
+    x, y = data()
+    make(tmp_path).fit(x, y, steps=3, batch_size=8)
+
+    def refused(said, trainer=None, batch_size=8, **options):
+        trainer = trainer or make(tmp_path)
+        before = bits(trainer.model)
+        with pytest.raises(
+            CheckpointError, match=r"(?s)checkpoint\.safetensors: does not fit this training: " + said
+        ):
+            trainer.fit(x, y, steps=5, batch_size=batch_size, resume=True, **options)
+        return before, bits(trainer.model)
+
+    other = Trainer(
+        Dense(6, 1), "mse", "sgd", schedule=lambda o: WarmupCosine(o, 1, 9), out=tmp_path, progress=False
+    )
+    before, after = refused(".*problems.*missing: weight", other)
+    assert same(before, after)
+    before, after = refused(
+        "one of the two has a schedule", Trainer(make().model, "mse", "sgd", out=tmp_path)
+    )
+    assert same(before, after)
+    refused("DataLoader.*expected batch_size 4 as in this loader, got 8", batch_size=4)
+    refused("DataLoader.*expected shuffle False as in this loader, got True", shuffle=False)
+
+    state = load_checkpoint(tmp_path / "checkpoint.safetensors")
+    del state["optimizer"], state["random"]
+    save_checkpoint(tmp_path / "checkpoint.safetensors", state)
+    refused("the state lacks optimizer, random")
+
+
+def test_resume_from_a_file_of_ones_choice(tmp_path):
+    x, y = data()
+    first = make()
+    first.fit(x, y, steps=4)
+    first.save(tmp_path / "mine")
+    second, straight = make(), make()
+    second.fit(x, y, steps=8, resume=tmp_path / "mine")
+    straight.fit(x, y, steps=8)
+    assert same(bits(second.model), bits(straight.model))
+
+
+def test_early_stopping_resumes_with_its_patience(tmp_path):
+    x, y = data()
+    options = {"validation": (x[:10], y[:10]), "validate_every": 2, "batch_size": 8}
+
+    def trainer(out=None):
+        return make(
+            out, schedule="plateau", callbacks=[EarlyStopping(patience=3), CSVLog(out and out / "log.csv")]
+        )
+
+    straight = trainer(tmp_path / "a")
+    expected = straight.fit(x, y, steps=200, **options)
+    assert len(expected) < 200  # it did stop
+    trainer(tmp_path / "b").fit(x, y, steps=len(expected) - 3, **options)
+    resumed = trainer(tmp_path / "b")
+    history = resumed.fit(x, y, steps=200, resume=True, **options)
+    assert history["loss"] == expected["loss"]
+    assert same(bits(straight.model), bits(resumed.model))
+    once_more = trainer(tmp_path / "b")
+    assert len(once_more.fit(x, y, steps=200, resume=True, **options)) == len(expected)  # already ended

@@ -1,0 +1,710 @@
+"""The training loop: its numbers against a hand-written torch loop, its manners, and its errors."""
+
+import functools
+import io
+import itertools
+import math
+import operator
+import signal
+import threading
+
+import pytest
+import torch
+from ds_core import Dense, Module, MSELoss, ReLU, Sequential
+from ds_core.data import Dataset
+from ds_core.layers import Dropout
+from ds_core.losses import BCEWithLogitsLoss, CrossEntropyLoss
+from ds_core.metrics import MAE, R2, Accuracy
+from ds_core.optimizers import SGD, Adam
+from ds_core.schedulers import ReduceLROnPlateau, StepLR
+from ds_core.training import Callback, Trainer, load_checkpoint
+from rich.console import Console
+
+
+def data(samples=24, features=5):
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(samples, features, generator=g)
+    return x, x.sin().sum(1, keepdim=True)
+
+
+def mlp(dropout=0.0, generator=None):
+    g = torch.Generator().manual_seed(0)
+    layers = [Dense(5, 7, generator=g), ReLU(), Dense(7, 1, generator=g)]
+    return Sequential(*layers[:2], Dropout(dropout, generator=generator), layers[2])
+
+
+def bits(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def train(*data, model=None, **options):
+    """Trains with SGD and returns the model and its history."""
+    names = ("engine", "clip_norm", "accumulate", "schedule", "callbacks", "metrics", "seed", "out")
+    settings = {name: options.pop(name) for name in names if name in options}
+    model = model or mlp()
+    loss = options.pop("loss", "mse")
+    optimizer = SGD(model.parameters(), lr=options.pop("lr", 0.05), momentum=0.9)
+    history = Trainer(model, loss, optimizer, progress=False, **settings).fit(*data, **options)
+    return model, history
+
+
+# ---- the numbers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("batch_size", [None, 24, 7, 1])
+def test_equals_a_hand_written_torch_loop(engine, batch_size):
+    """Full-batch, mini-batch and one-sample training, with momentum, clipping and a schedule."""
+    x, y = data()
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(5, 7), torch.nn.ReLU(), torch.nn.Identity(), torch.nn.Linear(7, 1)
+    )
+    theirs.load_state_dict(mlp().state_dict())
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=5, gamma=0.5)
+    losses, norms, rates = [], [], []
+    for _ in range(3):
+        for inputs, target in zip(x.split(batch_size or 24), y.split(batch_size or 24), strict=True):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.mse_loss(theirs(inputs), target)
+            loss.backward()
+            norms.append(torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5).item())
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+
+    ours, history = train(
+        x,
+        y,
+        engine=engine,
+        clip_norm=0.5,
+        schedule=lambda o: StepLR(o, step_size=5, gamma=0.5),
+        epochs=3,
+        batch_size=batch_size,
+        shuffle=False,
+    )
+    assert history["loss"] == pytest.approx(losses, rel=1e-5)
+    assert history["grad_norm"] == pytest.approx(norms, rel=1e-4)
+    assert history["lr"] == rates
+    assert history["step"] == list(range(1, len(losses) + 1))
+    assert history["epoch"] == [e for e in (1, 2, 3) for _ in range(len(losses) // 3)]
+    for name, tensor in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+class Two(Module):
+    """Two inputs, two outputs."""
+
+    def __init__(self):
+        g = torch.Generator().manual_seed(0)
+        self.left, self.right = Dense(2, 3, generator=g), Dense(3, 3, generator=g)
+
+    def forward(self, a, b):
+        return self.left(a), self.right(b)
+
+    def backward(self, grad_a, grad_b):
+        right = self.right.backward(grad_b)
+        return self.left.backward(grad_a), right
+
+
+class Distance(MSELoss):
+    """Takes both outputs, and hands a gradient to each and none to the target."""
+
+    def forward(self, a, b, target):
+        return super().forward(a + b, target)
+
+    def backward(self, grad=1.0):
+        grad = super().backward(grad)
+        return grad, grad, None
+
+
+def test_every_way_to_hand_over_data_gives_the_same_bits():
+    x, y = data()
+    batches = list(zip(x.split(8), y.split(8), strict=True))
+    options = {"epochs": 3, "batch_size": 8, "shuffle": False}
+    expected = bits(train(x, y, **options)[0])
+    assert same(expected, bits(train((x, y), **options)[0]))
+    assert same(expected, bits(train(batches, epochs=3)[0]))
+    assert same(expected, bits(train([list(batch) for batch in batches], steps=9)[0]))
+    assert same(expected, bits(train(itertools.cycle(batches), steps=9)[0]))
+
+    assert same(expected, bits(train(Dataset(x, y), **options)[0]))
+
+    a, b, target = x[:, :2], x[:, 2:], torch.randn(24, 3)
+    two = [
+        bits(train(*given, model=Two(), loss=Distance(), engine=engine, **options)[0])
+        for engine in ("manual", "autograd")
+        for given in ((a, b, target), ((a, b), target), ((a, b, target),), (((a, b), target),))
+    ]
+    assert all(same(two[0], other) for other in two[1:4])
+    for name in two[0]:
+        torch.testing.assert_close(two[0][name], two[4][name])
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("samples", [24, 22, 17])
+def test_accumulation_is_the_big_batch(engine, reduction, samples):
+    """Three batches of four make the step of one of twelve, also where the last are fewer."""
+    x, y = data(samples)
+    options = {
+        "engine": engine,
+        "loss": MSELoss(reduction),
+        "lr": 0.01 if reduction == "mean" else 0.001,
+        "epochs": 2,
+    }
+    big, expected = train(x, y, batch_size=12, clip_norm=1.0, shuffle=False, **options)
+    small, history = train(x, y, batch_size=4, accumulate=3, clip_norm=1.0, shuffle=False, **options)
+    assert len(history) == len(expected) == 4
+    assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    for name in big.state_dict():
+        torch.testing.assert_close(big.state_dict()[name], small.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_seed_decides_everything_and_the_world_nothing():
+    x, y = data()
+
+    def run(seed, world):
+        torch.manual_seed(world)
+        before = torch.get_rng_state()
+        model, _ = train(x, y, model=mlp(dropout=0.5), seed=seed, epochs=3, batch_size=4)
+        assert torch.equal(torch.get_rng_state(), before)
+        return bits(model)
+
+    assert same(run(seed=1, world=10), run(seed=1, world=20))
+    assert not same(run(seed=1, world=10), run(seed=2, world=10))
+    orders = [bits(train(x, y, seed=seed, epochs=1, batch_size=4)[0]) for seed in (0, 0, 1)]
+    assert same(orders[0], orders[1])
+    assert not same(orders[0], orders[2])
+
+
+def test_shuffling_visits_every_sample_once_an_epoch_in_ever_new_orders():
+    seen = []
+
+    class Spy(Module):
+        def __init__(self):
+            self.layer = Dense(1, 1)
+
+        def forward(self, x):
+            seen.append(x.flatten().tolist())
+            return self.layer(x)
+
+        def backward(self, grad):
+            return self.layer.backward(grad)
+
+    x = torch.arange(10.0)[:, None]
+    trainer = Trainer(Spy(), "mse", "sgd", lr=0.0, progress=False)
+    trainer.fit(x, x, epochs=3, batch_size=4)
+    assert [len(batch) for batch in seen] == [4, 4, 2] * 3
+    epochs = [functools.reduce(operator.iadd, seen[i : i + 3], []) for i in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+# ---- validation and what surrounds it ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_validation_changes_nothing_in_training(own):
+    x, y = data()
+
+    def run(**options):
+        model = mlp(0.5, torch.Generator().manual_seed(4) if own else None)
+        return bits(train(x, y, model=model, epochs=4, batch_size=8, **options)[0])
+
+    class Draws:
+        """Validation batches in an order of torch's global generator."""
+
+        def __iter__(self):
+            return iter([(x[torch.randperm(24)[:5]], y[:5])])
+
+    plain = run()
+    assert same(plain, run(validation=(x, y), validate_every=1))
+    assert same(plain, run(validation=Draws(), validate_every=2, metrics=["r2"]))
+
+
+def test_validation_when_it_is_due():
+    x, y = data()
+    options = {"batch_size": 8, "validation": (x, y)}
+    assert train(x, y, epochs=3, **options)[1].validation["step"] == [3, 6, 9]
+    assert train(x, y, epochs=3, **options)[1].validation["epoch"] == [1, 2, 3]
+    assert train(x, y, epochs=2, validate_every=4, **options)[1].validation["step"] == [4, 6]
+    assert train(x, y, steps=8, validate_every=3, **options)[1].validation["step"] == [3, 6, 8]
+    endless = itertools.cycle([(x, y)])
+    assert train(endless, steps=5, validation=[(x, y)])[1].validation["step"] == [5]
+    assert train(x, y, steps=0, validation=[(x, y)])[1].validation["step"] == [0]
+
+
+class Touchy(Module):
+    """Records the modes it runs in; fails on demand."""
+
+    def __init__(self):
+        self.layer = Dense(5, 1)
+        self.frozen = Dropout(0.5).eval()
+        self.seen = []
+        self.fail = lambda: False
+
+    def forward(self, x):
+        self.seen.append(
+            (self.training, self.frozen.training, torch.is_grad_enabled(), self.layer.input_grad)
+        )
+        if self.fail():
+            raise RuntimeError("the model fails")
+        return self.layer(x)
+
+    def backward(self, grad):
+        return self.layer.backward(grad)
+
+    def requires_input_grad_(self, requires_input_grad=True):
+        self.input_grad = requires_input_grad
+        self.layer.requires_input_grad_(requires_input_grad)
+        return self
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_modes_in_training_and_validation_and_afterwards(engine):
+    x, y = data(8)
+    model = Touchy()
+    trainer = Trainer(model, "mse", "sgd", engine=engine, progress=False)
+    trainer.fit(x, y, epochs=1, batch_size=4, validation=(x, y), validate_every=1)
+    training = (True, True, engine == "autograd", False)
+    assert model.seen == [training, (False, False, False, False)] * 2
+    assert (model.training, model.frozen.training, model.layer.input_grad) == (True, False, True)
+    assert trainer.loss.training
+
+    model.eval()
+    trainer.evaluate(x, y)
+    trainer.predict(x)
+    assert (model.training, model.frozen.training) == (False, False)
+
+
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_everything_is_put_back_after_an_error(where):
+    x, y = data(8)
+    model = Touchy()
+    model.fail = lambda: model.training == (where == "training") and len(model.seen) > 2
+    trainer = Trainer(model, "mse", "sgd", progress=True)
+    state, handler = torch.get_rng_state(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="the model fails"):
+        trainer.fit(x, y, epochs=4, batch_size=4, validation=(x, y))
+    assert (model.training, model.frozen.training, model.layer.input_grad) == (True, False, True)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert torch.is_grad_enabled()
+
+
+def test_evaluate_is_the_loss_of_all_samples_together():
+    x, y = data(23)
+    model = mlp(dropout=0.5)
+    trainer = Trainer(model, "mse", "sgd", metrics=["r2", MAE()], progress=False)
+    expected = torch.nn.functional.mse_loss(model.eval()(x), y).item()
+    error = (model(x) - y).abs().mean().item()
+    for batch_size in (None, 1, 7):
+        results = trainer.evaluate(x, y, batch_size=batch_size)
+        assert results["loss"] == pytest.approx(expected, rel=1e-5)
+        assert results["mae"] == pytest.approx(error, rel=1e-5)
+    assert list(results) == ["loss", "r2", "mae"]
+    total = Trainer(model, MSELoss("sum"), "sgd", progress=False).evaluate([(x[:9], y[:9]), (x[9:], y[9:])])
+    assert total["loss"] == pytest.approx(expected * 23, rel=1e-5)
+
+
+def test_metrics_reach_history_under_their_names():
+    x, y = data()
+    labels = (y[:, 0] > 0).long()
+    model = Sequential(Dense(5, 2))
+    trainer = Trainer(
+        model,
+        "cross_entropy",
+        "adam",
+        lr=0.1,
+        metrics={"right": Accuracy(), "table": "confusion_matrix"},
+        progress=False,
+    )
+    history = trainer.fit(x, labels, epochs=5, validation=(x, labels))
+    assert list(history.validation) == ["step", "epoch", "val_loss", "val_right"]  # a matrix is no column
+    final = trainer.evaluate(x, labels)
+    assert history["val_right"][-1] == pytest.approx(final["right"])
+    assert final["table"].shape == (2, 2)
+    assert history.best("val_right", "max") == max(history["val_right"])
+
+
+def test_predict_and_predict_proba():
+    x, _ = data(11)
+    model = Sequential(Dropout(0.5), Dense(5, 3))
+    model_eval = torch.nn.functional.linear(x, model[1].weight, model[1].bias).detach()
+    trainer = Trainer(model, "cross_entropy", "sgd", progress=False)
+    for batch_size in (None, 4, 1):
+        torch.testing.assert_close(trainer.predict(x, batch_size=batch_size), model_eval)
+        torch.testing.assert_close(trainer.predict_proba(x, batch_size=batch_size), model_eval.softmax(1))
+    assert not trainer.predict(x).requires_grad
+    for loss in (BCEWithLogitsLoss(), "focal"):
+        torch.testing.assert_close(Trainer(model, loss, "sgd").predict_proba(x), model_eval.sigmoid())
+    torch.testing.assert_close(Trainer(model, "nll", "sgd").predict_proba(x), model_eval.exp())
+    torch.testing.assert_close(Trainer(model, "bce", "sgd").predict_proba(x), model_eval)
+    with pytest.raises(TypeError, match=r"trained with MSELoss\(\) are no probabilities; use predict"):
+        Trainer(model, "mse", "sgd").predict_proba(x)
+    a, b = Trainer(Two(), Distance(), "sgd").predict(x[:, :2], x[:, 2:], batch_size=4)
+    assert a.shape == b.shape == (11, 3)
+
+
+def test_plateau_goes_by_the_validation_loss():
+    x, y = data()
+    schedule = {"schedule": lambda o: ReduceLROnPlateau(o, patience=0, factor=0.5)}
+    _, history = train(x, y, lr=0.0, epochs=4, batch_size=None, validation=(x, y), **schedule)
+    assert history["lr"] == [0.0] * 4
+    _, history = train(
+        x, y, lr=2.0, steps=6, batch_size=None, validation=(x, y), validate_every=1, **schedule
+    )
+    expected, best = [2.0], math.inf
+    for loss in history["val_loss"]:
+        expected.append(expected[-1] if loss < best * (1 - 1e-4) else expected[-1] / 2)
+        best = min(best, loss)
+    assert history["lr"] == expected[:6]
+    assert len(set(history["lr"])) > 1
+    with pytest.raises(ValueError, match="ReduceLROnPlateau goes by the validation loss; give validation="):
+        train(x, y, epochs=1, **schedule)
+
+
+def test_frozen_weights_stay_and_a_second_fit_goes_on():
+    x, y = data()
+    model = mlp()
+    model[0].requires_grad_(False)
+    frozen = bits(model[0])
+    trainer = Trainer(model, "mse", "adam", lr=0.01, progress=False)
+    first = trainer.fit(x, y, epochs=10)
+    second = trainer.fit(x, y, epochs=10)
+    assert same(frozen, bits(model[0]))
+    assert second["step"] == first["step"] == list(range(1, 11))
+    assert second["loss"][0] < first["loss"][0]
+    assert second["loss"][-1] < first["loss"][-1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_it_learns(seed, engine):
+    x, y = data(200)
+    model = Sequential(Dense(5, 32), ReLU(), Dense(32, 1))
+    trainer = Trainer(
+        model,
+        "mse",
+        Adam(model.parameters(), lr=0.01),
+        engine=engine,
+        metrics=[R2()],
+        progress=False,
+        seed=seed,
+    )
+    trainer.fit(x, y, epochs=60)
+    assert trainer.evaluate(x, y)["r2"] > 0.95
+
+
+# ---- ending early ------------------------------------------------------------------------------------
+
+
+class At(Callback):
+    """Does something after a step."""
+
+    def __init__(self, step, action, moment="on_step_end"):
+        def act(trainer):
+            if trainer.step == step:
+                action()
+
+        setattr(self, moment, act)
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("action", [lambda: signal.raise_signal(signal.SIGINT), raise_interrupt])
+@pytest.mark.parametrize(
+    ("moment", "step"), [("on_step_end", 5), ("on_validation_end", 6), ("on_epoch_end", 6)]
+)
+def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path, capsys, action, moment, step):
+    x, y = data()
+    options = {"epochs": 5, "batch_size": 8, "validation": (x, y), "checkpoint_every": 100}
+    handler = signal.getsignal(signal.SIGINT)
+    straight, expected = train(x, y, **options)
+    _, history = train(x, y, out=tmp_path, callbacks=[At(step, action, moment)], **options)
+    assert history.stopped == "interrupted"
+    assert len(history) == step
+    assert history.validation["step"] == [3, 6][: step // 3]
+    path = tmp_path / "checkpoint.safetensors"
+    said = f"Interrupted after step {step}. The checkpoint of step {step} is {path}; fit(..., resume=True) "
+    assert capsys.readouterr().out == said + "goes on from it.\n"
+    assert signal.getsignal(signal.SIGINT) is handler
+    resumed, history = train(x, y, out=tmp_path, resume=True, **options)
+    assert history.to_dict() == expected.to_dict()
+    assert same(bits(straight), bits(resumed))
+
+
+def test_ctrl_c_without_a_folder_and_within_the_data(tmp_path, capsys):
+    x, y = data()
+
+    def batches():
+        yield x, y
+        yield x, y
+        raise KeyboardInterrupt
+
+    assert len(train(batches(), steps=5)[1]) == 2
+    assert (
+        "Interrupted after step 2. No checkpoint was written; Trainer(..., out=FOLDER)"
+        in capsys.readouterr().out
+    )
+    train(batches(), steps=5, out=tmp_path)
+    assert "The checkpoint of step 2 is" in capsys.readouterr().out
+    assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_an_interrupt_in_the_middle_of_a_step_writes_nothing_half_done(tmp_path, capsys):
+    x, y = data()
+    model = Touchy()
+    trainer = Trainer(model, "mse", "sgd", out=tmp_path, progress=False)
+
+    def interrupt():
+        if len(model.seen) == 6:
+            raise KeyboardInterrupt
+        return False
+
+    model.fail = interrupt
+    trainer.fit(x, y, epochs=9, batch_size=8, checkpoint_every=2)
+    assert "Interrupted after step 5. The checkpoint of step 4 is" in capsys.readouterr().out
+
+
+def test_the_second_ctrl_c_strikes_at_once(tmp_path):
+    x, y = data()
+
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(x, y, epochs=5, callbacks=[At(2, twice)])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_training_in_a_thread_leaves_signals_alone():
+    x, y = data()
+    done = []
+    thread = threading.Thread(target=lambda: done.append(train(x, y, epochs=2)))
+    thread.start()
+    thread.join()
+    assert len(done) == 1
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice_and_keeps_the_checkpoint(tmp_path):
+    x, y = data()
+    with pytest.raises(FloatingPointError) as caught:
+        train(x * 100, y, lr=1e6, out=tmp_path, steps=50, checkpoint_every=1, batch_size=8)
+    said = str(caught.value)
+    assert "at learning rate 1e+06. Try a smaller learning rate (such as 1e+05), clip_norm=1.0" in said
+    step = int(said.split(",")[0].removeprefix("step "))
+    assert f"The checkpoint of step {step - 1} is untouched: {tmp_path / 'checkpoint.safetensors'}" in said
+
+    state = load_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert state["step"] == step - 1
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+
+def test_a_batch_that_is_not_finite_is_named_as_the_cause():
+    x, y = data()
+    x[13, 2] = math.nan
+    with pytest.raises(
+        FloatingPointError, match=r"step 2, epoch 1: the loss is nan .* batch itself holds NaN"
+    ):
+        train(x, y, epochs=1, batch_size=12, shuffle=False)
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone():
+    class Wild(MSELoss):
+        def backward(self, grad=1.0):
+            return super().backward(grad) * math.inf
+
+    x, y = data()
+    model = mlp()
+    before = bits(model)
+    with pytest.raises(FloatingPointError, match=r"the norm of the gradients is (nan|inf)"):
+        train(x, y, model=model, loss=Wild(), clip_norm=1.0, epochs=1)
+    assert same(before, bits(model))
+
+
+def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(tmp_path):
+    class WildAtLast(MSELoss):
+        def backward(self, grad=1.0):
+            return super().backward(grad) * (math.inf if trainer.step == 3 else 1.0)
+
+    x, y = data()
+    trainer = Trainer(mlp(), WildAtLast(), "sgd", out=tmp_path, progress=False)
+    with pytest.raises(
+        FloatingPointError, match=r"the weight 0\.weight is nan .* The checkpoint of step 3 is untouched"
+    ):
+        trainer.fit(x, y, epochs=9, checkpoint_every=1)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 3
+
+
+# ---- what a person sees ------------------------------------------------------------------------------
+
+
+def test_quiet_and_plain_lines(capsys, monkeypatch):
+    x, y = data()
+    clock = itertools.count(0.0, 0.5)  # every look at the clock takes half a second
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    Trainer(mlp(), "mse", "sgd", lr=0.1, progress=False).fit(x, y, epochs=3)
+    assert capsys.readouterr().out == ""
+    Trainer(mlp(), "mse", "sgd", lr=0.1).fit(x, y, epochs=500, batch_size=12, validation=(x, y))
+    lines = capsys.readouterr().out.splitlines()
+    assert 20 < len(lines) < 100
+    assert lines[0].startswith("epoch 2/500, step 4  loss ")
+    for part in (" val_loss ", " lr 0.1 ", " steps/s ", " samples/s ", " left"):
+        assert part in lines[3]
+    assert lines[-1].startswith("epoch 500/500, step 1000  loss ")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_live_bar_on_a_terminal_and_plain_lines_in_a_notebook(monkeypatch, capsys):
+    x, y = data()
+    screen = io.StringIO()
+    terminal = Console(force_terminal=True, file=screen, width=100)
+    monkeypatch.setattr("ds_core.training.progress.Console", lambda: terminal)
+    Trainer(mlp(), "mse", "sgd", lr=0.1).fit(x, y, epochs=3, validation=(x, y))
+    shown = screen.getvalue()
+    assert "epoch 3/3, step 3" in shown
+    assert "val_loss" in shown
+    assert "━" in shown
+    assert capsys.readouterr().out == ""
+    terminal.is_jupyter = True
+    Trainer(mlp(), "mse", "sgd", lr=0.1).fit(x, y, steps=3)
+    assert screen.getvalue() == shown
+    assert capsys.readouterr().out.startswith("step 3/3  loss ")
+
+
+def test_speed_is_measured_in_tokens_where_there_are_tokens(capsys):
+    class Table(Module):
+        def __init__(self):
+            self.layer = Dense(1, 4)
+
+        def forward(self, ids):
+            return self.layer(ids[..., None].float()).mean(1)
+
+        def backward(self, grad):
+            return self.layer.backward(grad[:, None].expand(-1, 6, -1) / 6)
+
+    trainer = Trainer(Table(), CrossEntropyLoss(), "sgd", lr=0.1)
+    trainer.fit(torch.zeros(8, 6, dtype=torch.int64), torch.zeros(8, dtype=torch.int64), steps=2)
+    assert (trainer.items, trainer.item_name) == (48, "tokens")
+    assert "tokens/s" in capsys.readouterr().out
+
+
+# ---- names and errors --------------------------------------------------------------------------------
+
+
+def test_names_are_found_however_they_are_written():
+    model = mlp()
+    for name in ("cross_entropy", "CrossEntropyLoss", "cross-entropy"):
+        assert isinstance(Trainer(model, name, "sgd").loss, CrossEntropyLoss)
+    assert isinstance(Trainer(model, "MSE", "Adam").optimizer, Adam)
+    assert Trainer(model, "mse", "adamw", lr=0.5).optimizer.param_groups[0]["lr"] == 0.5
+    with pytest.raises(ValueError, match=r"loss: expected one of .*cross_entropy.*, got 'rmse'"):
+        Trainer(model, "rmse", "sgd")
+    with pytest.raises(ValueError, match=r"optimizer: expected one of .*adam, adamw.*, got 'adan'"):
+        Trainer(model, "mse", "adan")
+    with pytest.raises(ValueError, match=r"metric: expected one of accuracy.*, got 'acc'"):
+        Trainer(model, "mse", "sgd", metrics=["acc"])
+    with pytest.raises(ValueError, match="metrics: expected different names, got accuracy, accuracy"):
+        Trainer(model, "mse", "sgd", metrics=["accuracy", Accuracy()])
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda m: Trainer(m, MSELoss("none"), "sgd"),
+            "loss: expected reduction 'mean' or 'sum', got MSELoss",
+        ),
+        (
+            lambda m: Trainer(m, "mse", SGD(m.parameters()), lr=0.1),
+            "lr: goes with an optimizer given by name",
+        ),
+        (
+            lambda m: Trainer(m, "mse", "sgd", engine="magic"),
+            "engine: expected 'manual' or 'autograd', got 'magic'",
+        ),
+        (
+            lambda m: Trainer(m, "mse", "sgd", clip_norm=0),
+            "clip_norm: expected a number above 0, or None, got 0",
+        ),
+        (lambda m: Trainer(m, "mse", "sgd", accumulate=0), "accumulate: expected at least 1, got 0"),
+        (
+            lambda m: Trainer(m, "mse", "sgd", StepLR(SGD(m.parameters()), 2)),
+            "the schedule belongs to another optimizer",
+        ),
+    ],
+)
+def test_a_wrong_trainer(make, said):
+    with pytest.raises(ValueError, match=said):
+        make(mlp())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ({}, ValueError, "expected either epochs or steps, got epochs=None and steps=None"),
+        ({"epochs": 1, "steps": 1}, ValueError, "expected either epochs or steps, got epochs=1 and steps=1"),
+        ({"epochs": -1}, ValueError, "epochs: expected at least 0, got -1"),
+        (
+            {"steps": 1, "validate_every": 0},
+            ValueError,
+            "validate_every: expected at least 1, or None, got 0",
+        ),
+        (
+            {"steps": 1, "batch_size": 0},
+            ValueError,
+            "batch_size of at least 1, or None for all samples, got 0",
+        ),
+        ({"steps": 1, "data": (torch.ones(3, 5),)}, TypeError, "expected tensors .* got Tensor"),
+        ({"steps": 1, "data": ()}, TypeError, "expected tensors .* got nothing"),
+        (
+            {"steps": 1, "data": (torch.ones(3, 5), torch.ones(4, 1))},
+            ValueError,
+            "of one length, got 3 and 4",
+        ),
+        (
+            {"steps": 1, "data": (torch.ones(0, 5), torch.ones(0, 1))},
+            ValueError,
+            "at least one sample, got none",
+        ),
+        ({"steps": 1, "data": ([],)}, ValueError, "at least one batch in every epoch, got none"),
+        (
+            {"steps": 1, "data": ([torch.ones(2, 5)],)},
+            TypeError,
+            "each batch to be a tuple of inputs and target, got Tensor",
+        ),
+        (
+            {"steps": 1, "data": ([(torch.ones(2, 5),)],)},
+            TypeError,
+            "a tuple of inputs and target, got one of 1",
+        ),
+        ({"steps": 1, "data": ([], [])}, TypeError, "got list, list; validation data go to validation="),
+        (
+            {"steps": 1, "data": (torch.ones(3, 5).numpy(), torch.ones(3, 1).numpy())},
+            TypeError,
+            "torch.as_tensor",
+        ),
+        (
+            {"epochs": 2, "data": (iter([(torch.ones(2, 5), torch.ones(2, 1))]),)},
+            ValueError,
+            "walked only once",
+        ),
+        ({"epochs": 1, "validation": []}, ValueError, "at least one batch in every epoch, got none"),
+        ({"steps": 1, "data": (torch.ones(3, 4), torch.ones(3, 1))}, ValueError, "expected last dimension 5"),
+        ({"steps": 1, "data": (torch.ones(3, 5), torch.ones(3))}, ValueError, "MSELoss.*one shape"),
+    ],
+)
+def test_a_wrong_fit(wrong, error, said):
+    given = wrong.pop("data", data())
+    with pytest.raises(error, match=said):
+        train(*given, **wrong)
