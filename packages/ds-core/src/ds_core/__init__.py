@@ -1,17 +1,25 @@
 """ds_core: layers, losses, optimizers and training, with every gradient written by hand."""
 
-from ds_core import activations, containers, layers, losses
+from ds_core import activations, containers, layers, losses, optimizers, schedulers, training
 from ds_core.activations import *
+from ds_core.clipping import clip_grad_norm_, clip_grad_value_
 from ds_core.containers import *
 from ds_core.engines import engine
+from ds_core.glassbox import xray
 from ds_core.layers import *
 from ds_core.losses import *
 from ds_core.module import Module, Parameter
+from ds_core.optimizers import *
+from ds_core.schedulers import *
+from ds_core.training import *
 
 __version__ = "0.1.0"
 
-__all__ = ["Module", "Parameter", "engine"]
+__all__ = ["Module", "Parameter", "clip_grad_norm_", "clip_grad_value_", "engine", "xray"]
 __all__ += activations.__all__
 __all__ += containers.__all__
 __all__ += layers.__all__
 __all__ += losses.__all__
+__all__ += optimizers.__all__
+__all__ += schedulers.__all__
+__all__ += training.__all__

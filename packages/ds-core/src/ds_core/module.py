@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
 from ds_core.engines import note_push
+
+if TYPE_CHECKING:
+    from ds_core.summary import Summary
 
 # So many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
@@ -377,6 +380,17 @@ class Module:
     def extra_repr(self) -> str:
         """Returns the constructor arguments worth showing, as ``784, 128``."""
         return ""
+
+    def summary(self, *inputs: Tensor | tuple[int, ...], dtype: torch.dtype | None = None) -> Summary:
+        """Returns a table of the layers, their output shapes and parameters; print it.
+
+        Args:
+            inputs: example inputs, or their shapes: ``model.summary((32, 784))``.
+            dtype: of inputs given as shapes.
+        """
+        from ds_core.summary import summary  # a tool over modules, loaded when it is asked for
+
+        return summary(self, *inputs, dtype=dtype)
 
     def label(self) -> str:
         """Returns the module's name and arguments on one line, as error messages show it."""
