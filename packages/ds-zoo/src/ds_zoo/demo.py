@@ -52,6 +52,9 @@ def run_demo(out: str | Path = "runs/demo", steps: int = 1000, seed: int = 0, *,
 
 def show_result(console: Console, run: GPTRun) -> None:
     """Prints the reached loss beside the baselines."""
+    if not run.history.validation:
+        console.print("\nEnded before the first validation.\n")
+        return
     reached = run.history.best("val_loss")
     console.print(
         f"\nValidation loss [bold]{reached:.3f}[/] nats a character "

@@ -1,0 +1,5 @@
+"""ds_cnn: convolutional networks, with every gradient written by hand."""
+
+__version__ = "0.1.0"
+
+__all__: list[str] = []

@@ -1,0 +1,119 @@
+"""Imports go only downwards, and nothing below them is ready-made."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Which floors each package may stand on. cnn, rnn and transformer do not know each other.
+BELOW = {
+    "ds_core": set(),
+    "ds_cnn": {"ds_core"},
+    "ds_rnn": {"ds_core"},
+    "ds_transformer": {"ds_core"},
+    "ds_zoo": {"ds_core", "ds_cnn", "ds_rnn", "ds_transformer"},
+}
+
+# What torch offers ready-made and this project writes itself, and what it never uses of torch's autograd.
+READY_MADE = {f"torch.{name}" for name in ("nn", "optim", "fft", "linalg", "special", "func", "autograd")}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*BELOW, cache_dir=None)
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_imports_go_only_downwards(graph: grimp.ImportGraph, package: str) -> None:
+    modules = {package} | graph.find_descendants(package)
+    imports = {
+        (module, imported)
+        for module in modules
+        for imported in graph.find_modules_directly_imported_by(module)
+        if imported.split(".")[0] not in BELOW[package] | {package}
+    }
+    assert not imports, f"{package} may import only from {BELOW[package] or 'nothing'}: {imports}"
+
+
+def test_graph_holds_every_source_file(graph: grimp.ImportGraph) -> None:
+    files = {
+        ".".join(file.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
+        for source in ROOT.glob("packages/*/src")
+        for file in source.rglob("*.py")
+    }
+    assert files == graph.modules
+
+
+@pytest.mark.parametrize("package", [name.replace("_", "-") for name in BELOW])
+def test_nothing_ready_made_is_used(package: str) -> None:
+    sources = sorted((ROOT / "packages" / package / "src").rglob("*.py"))
+    assert sources
+    uses = [
+        f"{source.relative_to(ROOT)}:{line}: {name}"
+        for source in sources
+        for line, name in ready_made(source.read_text(encoding="utf-8"))
+    ]
+    assert not uses, "\n".join(uses)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import torch.nn",
+        "import torch.nn as nn",
+        "import torch.nn.functional as F",
+        "from torch import Tensor, nn",
+        "from torch.nn import functional",
+        "from torch.optim.adam import Adam",
+        "import torch\ny = torch.nn.functional.relu(x)",
+        "import torch as t\ny = t.fft.rfft(x)",
+        "import torch\nlinalg = getattr(torch, 'linalg')",
+        "import importlib\nimportlib.import_module('torch.nn')",
+        "from torch.autograd import Function",
+        "import torch\ntorch.autograd.grad(y, x)",
+    ],
+)
+def test_ready_made_is_found(code: str) -> None:
+    assert list(ready_made(code))
+
+
+def test_the_elementary_is_let_through() -> None:
+    code = "import torch\nfrom torch import Tensor\ny = torch.exp(x)\nself.nn = 'as torch.nn does'"
+    assert not list(ready_made(code))
+
+
+def ready_made(code: str) -> Iterator[tuple[int, str]]:
+    """Yields (line, name) of every way in which code reaches into torch's ready-made parts."""
+    tree = ast.parse(code)
+    torch_names = {
+        alias.asname or "torch"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "torch" or (alias.name.startswith("torch.") and alias.asname is None)
+    }
+
+    def is_torch(node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and node.id in torch_names
+
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                names = [alias.name for alias in aliases]
+            case ast.ImportFrom(module=str(module), names=aliases, level=0):
+                names = [f"{module}.{alias.name}" for alias in aliases]
+            case ast.Attribute(value=value, attr=attribute) if is_torch(value):
+                names = [f"torch.{attribute}"]
+            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(name)), *_]):
+                names = [f"torch.{name}"] if is_torch(value) else []
+            case ast.Call(args=[ast.Constant(value=str(name)), *_]):  # import_module("torch.nn"), __import__
+                names = [name] if name.isprintable() and " " not in name else []
+            case _:
+                continue
+        for name in names:
+            if ".".join(name.split(".")[:2]) in READY_MADE:
+                yield node.lineno, name

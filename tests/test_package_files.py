@@ -1,0 +1,72 @@
+"""Each package is whole: its files, its version, its ranges, and the workflow that checks it."""
+
+import importlib
+from importlib.metadata import metadata, requires, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ["ds-core", "ds-cnn", "ds-rnn", "ds-transformer", "ds-zoo"]
+
+
+def ours(package: str) -> dict[str, Requirement]:
+    """Returns those of our packages that a package depends on itself, without its extras."""
+    lines = [Requirement(line) for line in requires(package) or []]
+    return {line.name: line for line in lines if line.name in PACKAGES and line.marker is None}
+
+
+def floors(package: str) -> set[str]:
+    """Returns a package and all of ours below it."""
+    return {package}.union(*(floors(below) for below in ours(package)))
+
+
+def test_the_house_has_these_packages() -> None:
+    assert sorted(path.name for path in (ROOT / "packages").iterdir()) == sorted(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_files(package: str) -> None:
+    folder = ROOT / "packages" / package
+    for name in ("README.md", "CHANGELOG.md", f"src/{package.replace('-', '_')}/py.typed"):
+        assert (folder / name).is_file(), name
+    for name in ("tests", "examples", "theory", "benchmarks"):
+        assert any((folder / name).iterdir()), f"{name} is empty, so git loses it"
+    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_version(package: str) -> None:
+    here = importlib.import_module(package.replace("-", "_")).__version__
+    assert version(package) == here
+    assert f"\n## [{here}]" in (ROOT / "packages" / package / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_metadata(package: str) -> None:
+    says = metadata(package)
+    assert says["License-Expression"] == "MIT"
+    assert says["Requires-Python"] == ">=3.10"
+    assert {"test"} <= set(says.get_all("Provides-Extra"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_ranges_between_our_packages(package: str) -> None:
+    for name, requirement in ours(package).items():
+        assert requirement.specifier.contains(version(name)), requirement
+        assert any(part.operator == "<" for part in requirement.specifier), f"{requirement} has no upper end"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_workflow_runs_when_this_floor_or_one_below_changes(package: str) -> None:
+    file = ROOT / ".github" / "workflows" / f"{package.replace('ds-', 'ci-')}.yml"
+    workflow = yaml.safe_load(file.read_text())
+    triggers = workflow[True]  # YAML reads the key `on` as a truth value
+    folders = {path.split("/")[1] for path in triggers["push"]["paths"] if path.startswith("packages/")}
+    assert folders == floors(package)
+    assert triggers["pull_request"]["paths"] == triggers["push"]["paths"]
+    (job,) = workflow["jobs"].values()
+    assert set(job["with"]["packages"].split()) == floors(package)
+    assert job["with"]["packages"].split()[-1] == package

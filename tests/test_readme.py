@@ -1,0 +1,86 @@
+"""What the READMEs say is so: their Python runs as pasted, their commands and links exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = sorted(ROOT.glob("packages/*"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(package / "README.md" for package in PACKAGES)]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def snippets(page: Path, language: str) -> list[str]:
+    """Returns the fenced blocks of a language, without what indents them."""
+    found = re.findall(
+        rf"^( *)```{language}\n(.*?)^\1```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return [re.sub(f"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
+
+
+PYTHON = [
+    pytest.param(code, id=f"{name}-{i}")
+    for page, name in zip(PAGES, NAMES, strict=True)
+    for i, code in enumerate(snippets(page, "python"))
+]
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_runs_as_pasted(code: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip(), "a snippet shows its reader something"
+
+
+def test_the_first_model_learns() -> None:
+    first = snippets(ROOT / "README.md", "python")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", first], capture_output=True, text=True, timeout=120, check=True
+    )
+    (share,) = re.findall(r"right ([\d.]+)%", done.stdout)
+    assert float(share) > 97
+
+
+def test_every_package_and_the_front_page_show_python() -> None:
+    assert all(snippets(page, "python") for page in PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_resolve(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_commands_exist() -> None:
+    scripts = tomllib.loads((ROOT / "hatch.toml").read_text())["envs"]["default"]["scripts"]
+    programs = {
+        program
+        for package in PACKAGES
+        for program in tomllib.loads((package / "pyproject.toml").read_text())["project"].get("scripts", {})
+    }
+    used = {
+        word for page in PAGES for word in re.findall(r"hatch run ([\w-]+)", page.read_text(encoding="utf-8"))
+    }
+    assert {"demo", "test"} <= used
+    assert used <= set(scripts) | programs
+
+
+@pytest.mark.parametrize("command", ["demo", "test"])
+def test_two_commands_from_a_bare_machine(command: str) -> None:
+    line = f"python -m pip install hatch && hatch run {command}\n"
+    assert line in snippets(ROOT / "README.md", "sh")
+
+
+def test_the_continuous_check_is_the_readme_command() -> None:
+    assert "\npython -m pip install hatch && hatch run test\n" in (ROOT / ".ci" / "run").read_text()
