@@ -1,9 +1,9 @@
 """Callbacks, and the history they read and write."""
 
-import builtins
 import csv
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -317,13 +317,7 @@ def test_history_without_steps_or_matplotlib(monkeypatch):
     pytest.importorskip("matplotlib")
     with pytest.raises(ValueError, match="expected at least one step, got none"):
         History().plot()
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, "ds_core.training.plot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"pip install 'ds-core\[plot\]'"):
         some_history().plot()

@@ -619,6 +619,15 @@ def test_everything_is_found_under_the_names_and_in_the_order_of_torch():
     assert all(p.is_leaf and p.requires_grad for n, p in ours.named_parameters() if n != "second")
 
 
+def test_a_shared_module_is_listed_once_and_saved_under_every_name():
+    layer, theirs = Dense(2, 2), nn.Linear(2, 2)
+    ours, theirs = Sequential(layer, Sequential(layer)), nn.Sequential(theirs, nn.Sequential(theirs))
+    assert [n for n, _ in ours.named_modules()] == [n for n, _ in theirs.named_modules()] == ["", "0", "1"]
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert ours.num_parameters() == 6
+
+
 def test_assigning_and_deleting():
     module = Zoo()
     with pytest.raises(

@@ -132,6 +132,7 @@ def test_nothing_changes():
         before = {name: value.clone() for name, value in model.state_dict().items()}
         modes, random_state, kept = [m.training for m in model.modules()], torch.get_rng_state(), x.clone()
         summary(model, x)
+        summary(Noisy(), x)
         assert [m.training for m in model.modules()] == modes
         assert torch.equal(torch.get_rng_state(), random_state)
         assert torch.equal(x, kept)
