@@ -68,7 +68,19 @@ def layers() -> list[Comparison]:
 def activations() -> list[Comparison]:
     x = torch.randn(ROWS, WIDTH)
     names = [
-        *("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "SELU", "GELU", "SiLU", "Mish", "Sigmoid", "LogSigmoid"),
+        *(
+            "ReLU",
+            "ReLU6",
+            "LeakyReLU",
+            "PReLU",
+            "ELU",
+            "SELU",
+            "GELU",
+            "SiLU",
+            "Mish",
+            "Sigmoid",
+            "LogSigmoid",
+        ),
         *("Tanh", "Hardswish", "Softplus", "GLU"),
     ]
     rows = [measure_layer(name, getattr(ds, name)(), getattr(nn, name)(), x) for name in names]
@@ -91,7 +103,9 @@ def losses() -> list[Comparison]:
         "BCELoss": (share, share),
         "BCEWithLogitsLoss": (x, share),
     }
-    return [measure_loss(name, getattr(ds, name)(), getattr(nn, name)(), *args) for name, args in inputs.items()]
+    return [
+        measure_loss(name, getattr(ds, name)(), getattr(nn, name)(), *args) for name, args in inputs.items()
+    ]
 
 
 def main() -> None:

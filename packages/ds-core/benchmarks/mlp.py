@@ -1,5 +1,7 @@
 """One training step of an MLP beside the same network of torch.nn: time and peak memory."""
 
+from itertools import pairwise
+
 import torch
 from ds_core import Adam, CrossEntropyLoss, Dense, ReLU, Sequential, engine
 from ds_core.benchmark import compare, report
@@ -11,7 +13,7 @@ def main() -> None:
     sizes = [784, 512, 512, 10]
     model = Sequential(Dense(784, 512), ReLU(), Dense(512, 512), ReLU(), Dense(512, 10))
     referee = nn.Sequential(*(
-        layer for i, o in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(i, o), nn.ReLU())
+        layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.ReLU())
     ))[:-1]  # fmt: skip
     referee.load_state_dict(model.state_dict())
     model.requires_input_grad_(False)  # nobody wants the gradient of the data, as with torch

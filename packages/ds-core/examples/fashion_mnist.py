@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import torch
-
 from ds_core import AdamW, CrossEntropyLoss, Dense, Dropout, ReLU, Sequential, Trainer, WarmupCosine
 from ds_core.data import load_idx
 from ds_core.metrics import Accuracy, ConfusionMatrix
@@ -27,7 +26,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for loss.png and confusion.png (needs ds-core[plot])")
+    parser.add_argument(
+        "--out", type=Path, help="folder for loss.png and confusion.png (needs ds-core[plot])"
+    )
     args = parser.parse_args()
 
     train = load_idx(args.data, class_names=CLASSES)

@@ -291,10 +291,10 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
 # ---- crashes while writing ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["ds_core.training.files._raw", "os.fsync", "os.replace"])
+@pytest.mark.parametrize("where", ["safetensors.torch.save", "os.fsync", "os.replace"])
 def test_a_failure_while_writing_leaves_the_previous_checkpoint(tmp_path, monkeypatch, where):
     path = tmp_path / "c.safetensors"
-    save_checkpoint(path, {"n": 1})
+    save_checkpoint(path, {"n": 1, "a": torch.ones(3)})
 
     def disk_full(*args, **kwargs):
         raise OSError("no space left")
@@ -302,8 +302,8 @@ def test_a_failure_while_writing_leaves_the_previous_checkpoint(tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(where, disk_full)
         with pytest.raises(OSError, match="no space left"):
-            save_checkpoint(path, {"n": 2})
-    assert load_checkpoint(path) == {"n": 1}
+            save_checkpoint(path, {"n": 2, "a": torch.ones(3)})
+    assert load_checkpoint(path)["n"] == 1
     assert os.listdir(tmp_path) == ["c.safetensors"]
     save_checkpoint(path, {"n": 3})
     assert load_checkpoint(path) == {"n": 3}

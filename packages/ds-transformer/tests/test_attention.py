@@ -71,7 +71,9 @@ def test_weights_carry_the_names_of_torch():
 def test_errors():
     with pytest.raises(ValueError, match="num_heads divides, got embed_dim=10, num_heads=3"):
         CausalSelfAttention(10, 3)
-    with pytest.raises(ValueError, match=r"CausalSelfAttention\(8, 2\): expected last dimension 8, got .*\(2, 5, 9\)"):
+    with pytest.raises(
+        ValueError, match=r"CausalSelfAttention\(8, 2\): expected last dimension 8, got .*\(2, 5, 9\)"
+    ):
         CausalSelfAttention(8, 2)(torch.randn(2, 5, 9))
     with pytest.raises(ValueError, match=r"expected a sequence \(..., T, 8\)"):
         CausalSelfAttention(8, 2)(torch.randn(8))

@@ -50,7 +50,9 @@ class TorchGPT(nn.Module):
         approximate = {"gelu": "none", "gelu_new": "tanh"}[config.activation_function]
         self.wte = nn.Embedding(config.vocab_size, width)
         self.wpe = nn.Embedding(config.n_positions, width)
-        self.blocks = nn.ModuleList(TorchBlock(width, config.n_head, approximate) for _ in range(config.n_layer))
+        self.blocks = nn.ModuleList(
+            TorchBlock(width, config.n_head, approximate) for _ in range(config.n_layer)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, config.vocab_size, bias=False)
         if config.tie_word_embeddings:

@@ -10,7 +10,15 @@ from ds_zoo.demo import python_documentation
 from typer.testing import CliRunner
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 60
-TINY = "--layers 1 --heads 2 --width 16 --context 16 --batch-size 4 --validate-every 10".split()
+TINY = {
+    "layers": 1,
+    "heads": 2,
+    "width": 16,
+    "context": 16,
+    "batch-size": 4,
+    "validate-every": 10,
+    "lr": 0.01,
+}
 
 
 def run(*arguments):
@@ -22,14 +30,22 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     data = folder / "text.txt"
     data.write_text(TEXT)
-    result = run("train", "gpt", "--data", data, "--out", folder / "out", "--steps", 60, "--lr", 0.01, *TINY)
+    options = [word for name, value in TINY.items() for word in (f"--{name}", value)]
+    result = run("train", "gpt", "--data", data, "--out", folder / "out", "--steps", 60, *options)
     assert result.exit_code == 0, result.output
     return folder / "out", result.output
 
 
 def test_train_fills_the_run_folder(trained):
     out, output = trained
-    for name in ("model.safetensors", "config.json", "vocabulary.json", "log.csv", "loss.png", "checkpoint.safetensors"):
+    for name in (
+        "model.safetensors",
+        "config.json",
+        "vocabulary.json",
+        "log.csv",
+        "loss.png",
+        "checkpoint.safetensors",
+    ):
         assert (out / name).exists(), name
         assert name in output
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
@@ -51,7 +67,9 @@ def test_generate_continues_the_prompt(trained):
     assert result.exit_code == 0, result.output
     assert result.output.startswith("the q")
     assert len(result.output.rstrip("\n")) == 45
-    assert result.output == run("generate", out, "--prompt", "the q", "--length", 40, "--temperature", 0).output
+    assert (
+        result.output == run("generate", out, "--prompt", "the q", "--length", 40, "--temperature", 0).output
+    )
 
 
 def test_transformers_reads_the_run_folder(trained):
@@ -69,7 +87,10 @@ def test_transformers_reads_the_run_folder(trained):
         (["train", "gpt", "--data", "{folder}", "--out", "{out}"], "is a folder"),
         (["train", "gpt", "--data", "{binary}", "--out", "{out}"], "not UTF-8"),
         (["train", "gpt", "--data", "{text}", "--out", "{out}", "--heads", "3"], "n_head to divide n_embd"),
-        (["train", "gpt", "--data", "{text}", "--out", "{out}", "--tokenizer", "word"], "'word' is not one of"),
+        (
+            ["train", "gpt", "--data", "{text}", "--out", "{out}", "--tokenizer", "word"],
+            "'word' is not one of",
+        ),
         (["train", "gpt", "--data", "{text}", "--out", "{out}", "--wdith", "8"], "No such option"),
         (["train", "gtp", "--data", "{text}", "--out", "{out}"], "No such command 'gtp'"),
         (["generate", "{missing}"], "no such folder; train one with"),
@@ -77,7 +98,9 @@ def test_transformers_reads_the_run_folder(trained):
     ],
 )
 def test_mistakes_are_explained(tmp_path, arguments, message):
-    places = {name: tmp_path / name for name in ("missing", "empty", "short", "folder", "binary", "text", "out")}
+    places = {
+        name: tmp_path / name for name in ("missing", "empty", "short", "folder", "binary", "text", "out")
+    }
     places["folder"].mkdir()
     places["empty"].write_text("")
     places["short"].write_text("too short")

@@ -66,9 +66,7 @@ def test_cache_changes_nothing(model, sampling):
     model.to(torch.float64)
     prompt = torch.tensor([[1, 2, 3], [4, 5, 6]])
     plain, cached = (
-        model.generate(
-            prompt, 20, use_cache=use, generator=torch.Generator().manual_seed(3), **sampling
-        )
+        model.generate(prompt, 20, use_cache=use, generator=torch.Generator().manual_seed(3), **sampling)
         for use in (False, True)
     )
     assert plain.shape == (2, 23)
@@ -79,7 +77,9 @@ def test_cache_changes_nothing(model, sampling):
 def test_each_new_token_costs_one_position(model):
     seen = []
     forward = model.forward
-    object.__setattr__(model, "forward", lambda ids, caches=None: seen.append(ids.shape[1]) or forward(ids, caches))
+    object.__setattr__(
+        model, "forward", lambda ids, caches=None: seen.append(ids.shape[1]) or forward(ids, caches)
+    )
     model.generate(torch.tensor([1, 2, 3]), 6)
     assert seen == [3, 1, 1, 1, 1, 1]
 

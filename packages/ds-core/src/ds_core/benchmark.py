@@ -89,7 +89,7 @@ def compare(
 
 
 def peak_memory(call: Callable[[], object]) -> int:
-    """Returns the most bytes torch's allocator had handed out at once during a call, beyond those before it."""
+    """Returns the most bytes torch's allocator gave out at once during a call, beyond those before it."""
     gc.collect()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         call()
@@ -128,4 +128,5 @@ def report(title: str, rows: Sequence[Comparison]) -> None:
 
 def threads() -> str:
     """Says how many threads torch uses and what OMP_NUM_THREADS is set to."""
-    return f"torch {torch.__version__}, {torch.get_num_threads()} threads, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
+    setting = os.environ.get("OMP_NUM_THREADS", "unset")
+    return f"torch {torch.__version__}, {torch.get_num_threads()} threads, OMP_NUM_THREADS={setting}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from ds_core.module import Module
+from ds_core.module import InputGrad, Module
 
 __all__ = ["Concatenate", "ModuleList", "Residual", "Sequential", "Sum"]
 
@@ -112,7 +112,7 @@ class _Branches(ModuleList):
         if not modules:
             raise ValueError(f"{type(self).__name__}: expected at least one branch")
 
-    def _backward_branches(self, grads: list[Tensor]) -> Tensor | None:
+    def _backward_branches(self, grads: list[Tensor]) -> InputGrad:
         total = None
         for module, grad in zip(reversed(self), reversed(grads), strict=True):
             grad_x = module.backward(grad)
@@ -141,7 +141,7 @@ class Sum(_Branches):
             y = y + module(x)
         return y
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         return self._backward_branches([grad] * len(self))
 
 
@@ -164,7 +164,7 @@ class Concatenate(_Branches):
         self.save([y.shape[self.dim] for y in outputs])
         return torch.cat(outputs, self.dim)
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (sizes,) = self.saved()
         return self._backward_branches(list(grad.split(sizes, self.dim)))
 
@@ -195,7 +195,7 @@ class Residual(Module):
             )
         return x + y
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         grad_x = self.module.backward(grad)
         return grad + grad_x if self.input_grad else None
 

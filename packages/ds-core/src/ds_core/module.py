@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # So many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
 
+# What backward returns: a Tensor (a tuple of them for several inputs), or None where nobody wants the
+# gradient or there is none. Not a union, so that backwards nest as freely as forwards do.
+InputGrad = Any
+
 
 def Parameter(data: Tensor, requires_grad: bool = True) -> Tensor:
     """Makes a tensor a leaf that collects a gradient; assigned to a module's attribute, it is a parameter.
@@ -87,7 +91,7 @@ class Module:
         """Computes the output and, through :meth:`save`, keeps what :meth:`backward` needs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def backward(self, grad: Any) -> Any:
+    def backward(self, grad: Any) -> InputGrad:
         """Turns the gradient of the output into that of the input, adding to parameters' ``.grad``.
 
         Args:
@@ -105,9 +109,14 @@ class Module:
         """Runs :meth:`forward`."""
         return self.forward(*args, **kwargs)
 
+    @property
+    def recording(self) -> bool:
+        """Says whether our stack records: in training mode, unless torch's tape does."""
+        return self.training and not torch.is_grad_enabled()
+
     def save(self, *values: Any) -> None:
-        """Pushes what backward will need; does nothing in eval mode or while torch's tape records."""
-        if self.training and not torch.is_grad_enabled():
+        """Pushes what backward will need; does nothing unless our stack records."""
+        if self.recording:
             note_push(self)
             self._stack.append(values)
             if len(self._stack) == _MANY_PENDING:

@@ -9,7 +9,7 @@ from typing_extensions import Self
 from ds_core.checks import check_features, shape
 from ds_core.initializers import Init, initialize
 from ds_core.layers.dense import as_rows
-from ds_core.module import Module, Parameter
+from ds_core.module import InputGrad, Module, Parameter
 
 
 class Neuron(Module):
@@ -58,7 +58,7 @@ class Neuron(Module):
         s = (x * self.weight).sum(-1) + self.bias
         return s if self.activation is None else self.activation(s)
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (x,) = self.saved()
         if self.activation is not None:
             grad = self.activation.backward(grad)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from ds_core import Dense, Module, Parameter
+from ds_core import Dense, InputGrad, Module, Parameter
 from ds_core.checks import check_features, shape
 from ds_core.initializers import Init, initialize
 from ds_core.layers.dense import as_rows
@@ -70,7 +70,9 @@ class CausalSelfAttention(Module):
     def forward(self, x: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         check_features(self, x, self.embed_dim, self.in_proj_weight)
         if x.dim() < 2:
-            raise ValueError(f"{self.label()}: expected a sequence (..., T, {self.embed_dim}), got {shape(x)}")
+            raise ValueError(
+                f"{self.label()}: expected a sequence (..., T, {self.embed_dim}), got {shape(x)}"
+            )
         rows = as_rows(x)  # (B T, C)
         if self.in_proj_bias is None:
             projected = rows @ self.in_proj_weight.T  # (B T, 3C)
@@ -80,12 +82,17 @@ class CausalSelfAttention(Module):
         if cache is not None:
             key, value = cache.extend(key, value)  # (B H, S, D)
         out, attention = scaled_dot_product_attention(
-            query, key, value, self._causal_bias(query, key), self.dropout if self.training else 0.0, self.generator
+            query,
+            key,
+            value,
+            self._causal_bias(query, key),
+            self.dropout if self.training else 0.0,
+            self.generator,
         )
         self.save(rows, attention)
         return self.out_proj(self._merge(out).view(x.shape))
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         grad = self.out_proj.backward(grad)  # (..., T, C)
         rows, attention = self.saved()
         heads = grad.reshape(-1, grad.shape[-2], self.num_heads, self.embed_dim // self.num_heads)

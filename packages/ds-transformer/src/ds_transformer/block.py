@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from ds_core import GELU, Dense, Dropout, LayerNorm, Module
+from ds_core import GELU, Dense, Dropout, InputGrad, LayerNorm, Module
+from ds_core.functional.activations import GELUForm
 from ds_core.initializers import Init
 from torch import Tensor
 
@@ -43,7 +44,7 @@ class TransformerBlock(Module):
         dim_feedforward: int | None = None,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
-        approximate: str = "none",
+        approximate: GELUForm = "none",
         layer_norm_eps: float = 1e-5,
         bias: bool = True,
         *,
@@ -66,7 +67,9 @@ class TransformerBlock(Module):
         x = x + self.dropout1(self.self_attn(self.norm1(x), cache))
         return x + self.dropout2(self.linear2(self.activation(self.linear1(self.norm2(x)))))
 
-    def backward(self, grad: Tensor) -> Tensor:
-        mlp = self.linear1.backward(self.activation.backward(self.linear2.backward(self.dropout2.backward(grad))))
+    def backward(self, grad: Tensor) -> InputGrad:
+        mlp = self.linear1.backward(
+            self.activation.backward(self.linear2.backward(self.dropout2.backward(grad)))
+        )
         grad = grad + self.norm2.backward(mlp)
         return grad + self.norm1.backward(self.self_attn.backward(self.dropout1.backward(grad)))

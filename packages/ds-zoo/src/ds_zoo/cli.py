@@ -84,7 +84,9 @@ def train_gpt_command(
     min_lr: Annotated[float, typer.Option(help="Where the cosine ends.", rich_help_panel="Training")] = 1e-4,
     warmup: Annotated[
         int | None,
-        typer.Option(min=0, help="Steps of warm-up; a twentieth of all if not given.", rich_help_panel="Training"),
+        typer.Option(
+            min=0, help="Steps of warm-up; a twentieth of all if not given.", rich_help_panel="Training"
+        ),
     ] = None,
     weight_decay: Annotated[
         float, typer.Option(help="Decay of matrices, not of biases and norms.", rich_help_panel="Training")
@@ -105,8 +107,7 @@ def train_gpt_command(
 ) -> None:
     """Train a GPT on a text file.
 
-    The last tenth of the text is kept for validation. The defaults are nanoGPT's setting for a processor
-    without an accelerator: some minutes for Shakespeare's plays.
+    The last tenth of the text is kept for validation. The defaults are nanoGPT's for a plain CPU.
     """
     with clear_errors():
         run = train_gpt(
@@ -114,8 +115,17 @@ def train_gpt_command(
             out,
             tokenizer=tokenizer.value,
             recipe=GPTRecipe(
-                steps, batch_size, lr, min_lr, warmup, weight_decay, (beta1, beta2), clip, validate_every, seed,
-                engine.value,
+                steps=steps,
+                batch_size=batch_size,
+                lr=lr,
+                min_lr=min_lr,
+                warmup_steps=warmup,
+                weight_decay=weight_decay,
+                betas=(beta1, beta2),
+                clip_norm=clip,
+                validate_every=validate_every,
+                seed=seed,
+                engine=engine.value,
             ),
             resume=resume,
             n_positions=context,
@@ -126,7 +136,7 @@ def train_gpt_command(
             resid_pdrop=dropout,
             attn_pdrop=dropout,
             tie_word_embeddings=tie,
-        )  # fmt: skip
+        )
         console = Console()
         show_result(console, run)
         show_files(console, run)

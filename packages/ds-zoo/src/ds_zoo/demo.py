@@ -20,7 +20,9 @@ def python_documentation() -> str:
     return "\n\n".join(topics[name] for name in sorted(topics))
 
 
-def run_demo(out: str | Path = "runs/demo", steps: int = 1000, seed: int = 0, *, progress: bool = True) -> GPTRun:
+def run_demo(
+    out: str | Path = "runs/demo", steps: int = 1000, seed: int = 0, *, progress: bool = True
+) -> GPTRun:
     """Trains, shows the losses beside two baselines, writes some text, and says where everything is.
 
     Args:
@@ -75,7 +77,7 @@ def show_files(console: Console, run: GPTRun) -> None:
     ):
         console.print(f"  {name:32}{meaning}")
     console.print(
-        "\nNext, try:\n"
+        "\nNext, try (from a checkout, with `hatch run` before it):\n"
         f'  ds-zoo generate {run.out} --prompt "A class " --temperature 0.5\n'
         "  ds-zoo train gpt --data YOUR.txt --out runs/mine\n"
         "  read ds_zoo/gpt.py, top to bottom: the whole model, forward and backward\n",

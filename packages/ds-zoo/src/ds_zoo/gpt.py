@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from ds_core import Dense, Dropout, Embedding, LayerNorm, Module, ModuleList
 from ds_core.checks import shape
+from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
 from ds_core.training import load_tensors, save_tensors
 from ds_transformer import KeyValueCache, TransformerBlock, sample
@@ -67,7 +68,8 @@ class MiniGPTConfig:
                 raise ValueError(f"MiniGPTConfig: expected {name} of at least 1, got {getattr(self, name)}")
         if self.n_embd % self.n_head:
             raise ValueError(
-                f"MiniGPTConfig: expected n_head to divide n_embd, got n_embd={self.n_embd}, n_head={self.n_head}"
+                f"MiniGPTConfig: expected n_head to divide n_embd, "
+                f"got n_embd={self.n_embd}, n_head={self.n_head}"
             )
         if self.activation_function not in GELU_FORMS:
             raise ValueError(
@@ -76,7 +78,7 @@ class MiniGPTConfig:
             )
 
 
-GELU_FORMS = {"gelu": "none", "gelu_new": "tanh"}
+GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh"}
 
 
 class MiniGPT(Module):
@@ -142,8 +144,8 @@ class MiniGPT(Module):
             )
         places = torch.arange(past, past + length, device=ids.device)
         x = self.dropout(self.wte(ids) + self.wpe(places))  # (B, T, C)
-        for block, cache in zip(self.blocks, caches or [None] * len(self.blocks), strict=True):
-            x = block(x, cache)
+        for i, block in enumerate(self.blocks):
+            x = block(x, caches[i] if caches else None)
         return self.head(self.norm(x))  # (B, T, V)
 
     def backward(self, grad: Tensor) -> None:

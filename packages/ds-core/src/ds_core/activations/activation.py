@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ds_core.checks import check_floating
-from ds_core.module import Module
+from ds_core.module import InputGrad, Module
 
 
 class Activation(Module):
@@ -43,14 +42,9 @@ class Activation(Module):
         self.save(kept)
         return x.copy_(y) if self.inplace else y
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (kept,) = self.saved()
         return self.function_backward(grad, kept) if self.input_grad else None
-
-    @property
-    def recording(self) -> bool:
-        """Whether :meth:`save` will keep what it is given, so that computing it early pays."""
-        return self.training and not torch.is_grad_enabled()
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ds_core.checks import check_floating, shape
 from ds_core.functional.activations import sigmoid, sigmoid_backward
-from ds_core.module import Module
+from ds_core.module import InputGrad, Module
 
 
 class GLU(Module):
@@ -40,7 +40,7 @@ class GLU(Module):
         self.save(a, s)
         return a * s
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         a, s = self.saved()
         if not self.input_grad:
             return None

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ds_core.checks import check_dtype, shape
 from ds_core.functional.activations import leaky_relu, leaky_relu_backward
-from ds_core.module import Module, Parameter
+from ds_core.module import InputGrad, Module, Parameter
 
 
 class PReLU(Module):
@@ -44,7 +44,7 @@ class PReLU(Module):
         self.save(x)
         return leaky_relu(x, self._weight_like(x))
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (x,) = self.saved()
         weight = self._weight_like(x)
         self.add_grad("weight", lambda: (x.clamp(max=0) * grad).sum_to_size(weight.shape).view(-1))

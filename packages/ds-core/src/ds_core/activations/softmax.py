@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ds_core.checks import check_floating, shape
 from ds_core.functional.softmax import softmax, softmax_backward
-from ds_core.module import Module
+from ds_core.module import InputGrad, Module
 
 
 class Softmax(Module):
@@ -48,7 +48,7 @@ class Softmax(Module):
         self.save(y, dim)
         return y
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         y, dim = self.saved()
         return self.function_backward(grad, y, dim) if self.input_grad else None
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ds_core.checks import check_features
 from ds_core.initializers import Init, initialize, torch_linear_bias_
-from ds_core.module import Module, Parameter
+from ds_core.module import InputGrad, Module, Parameter
 
 
 class Dense(Module):
@@ -65,7 +65,7 @@ class Dense(Module):
             y = torch.addmm(self.bias, rows, self.weight.T)
         return y.view(*x.shape[:-1], self.out_features)
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (x,) = self.saved()
         rows, grad = as_rows(x), as_rows(grad)  # (rows, in), (rows, out)
         self.add_grad("weight", lambda: grad.T @ rows)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ds_core.checks import check_floating
 from ds_core.functional.dropout import dropout, dropout_backward
-from ds_core.module import Module
+from ds_core.module import InputGrad, Module
 
 
 class Dropout(Module):
@@ -50,7 +50,7 @@ class Dropout(Module):
         self.save(kept)
         return x.copy_(y) if self.inplace else y
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (kept,) = self.saved()
         if not self.input_grad:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ds_core.checks import shape
-from ds_core.module import Module
+from ds_core.module import InputGrad, Module
 
 
 class Flatten(Module):
@@ -39,7 +39,7 @@ class Flatten(Module):
         self.save(x.shape)
         return y
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (shape,) = self.saved()
         return grad.reshape(shape) if self.input_grad else None
 
@@ -76,7 +76,7 @@ class Unflatten(Module):
         self.save(x.shape)
         return y
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         (shape,) = self.saved()
         return grad.reshape(shape) if self.input_grad else None
 

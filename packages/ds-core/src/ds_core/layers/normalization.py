@@ -8,7 +8,7 @@ from torch import Tensor
 from ds_core.checks import check_dtype, check_floating
 from ds_core.functional.normalization import Statistics, normalize, normalize_backward
 from ds_core.initializers import Init, initialize
-from ds_core.module import Module, Parameter
+from ds_core.module import InputGrad, Module, Parameter
 
 
 class Normalization(Module):
@@ -64,7 +64,7 @@ class Normalization(Module):
         y, _ = self.normalize(self.checked(x))
         return y.reshape(x.shape)
 
-    def backward(self, grad: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor) -> InputGrad:
         normalized, rstd = self.saved()
         shape, grad = grad.shape, grad.reshape(normalized.shape)
         product = grad * normalized

@@ -71,8 +71,8 @@ class CharTokenizer:
         except KeyError as error:
             character = error.args[0]
             raise ValueError(
-                f"CharTokenizer: character {character!r} at position {text.index(character)} is not among the "
-                f"{self.vocab_size} characters of the training text"
+                f"CharTokenizer: character {character!r} at position {text.index(character)} is not "
+                f"among the {self.vocab_size} characters of the training text"
             ) from None
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
@@ -81,9 +81,8 @@ class CharTokenizer:
 
     def save(self, path: str | Path) -> None:
         """Writes kind and vocabulary as JSON."""
-        Path(path).write_text(
-            json.dumps({"kind": self.kind, "vocabulary": self.vocabulary}, ensure_ascii=True), encoding="utf-8"
-        )
+        content = json.dumps({"kind": self.kind, "vocabulary": self.vocabulary})
+        Path(path).write_text(content, encoding="utf-8")
 
 
 class ByteTokenizer:

@@ -27,8 +27,9 @@ def split_text(ids: Tensor, context: int, validation: float = 0.1) -> tuple[Tens
     for name, part in (("training", ids[:cut]), ("validation", ids[cut:])):
         if len(part) < context + 1:
             raise ValueError(
-                f"split_text: the {name} part has {len(part)} of the text's {len(ids)} tokens, but one window "
-                f"of context {context} and its next token need {context + 1}; give more text or a shorter context"
+                f"split_text: the {name} part has {len(part)} of the text's {len(ids)} tokens, but one "
+                f"window of context {context} and its next token need {context + 1}; "
+                "give more text or a shorter context"
             )
     return ids[:cut], ids[cut:]
 

@@ -2,14 +2,12 @@
 
 from ds_core.training.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping
 from ds_core.training.checkpoint import (
-    CheckpointError,
     load_checkpoint,
-    load_tensors,
     load_weights,
     save_checkpoint,
-    save_tensors,
     save_weights,
 )
+from ds_core.training.files import CheckpointError, load_tensors, save_tensors
 from ds_core.training.history import History
 from ds_core.training.trainer import Trainer
 

@@ -9,38 +9,17 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
-import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ds_core.module import Incompatible, Module
+from ds_core.training.files import CheckpointError, load_tensors, save_tensors
 
 _FORMAT = "ds_core checkpoint 1"
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "C64": torch.complex64,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-
-
-class CheckpointError(ValueError):
-    """A file that is missing, cut off, foreign or made for something else; the message names it."""
 
 
 # ---- whole states --------------------------------------------------------------------------------------
@@ -194,101 +173,3 @@ def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
         name: names.setdefault(_memory(tensor), name) if tensor.numel() else name
         for name, tensor in state.items()
     }
-
-
-# ---- files ---------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a temporary file to write beside ``path``; at the end it takes that place, or vanishes on error.
-
-    Example:
-        >>> with atomic_write(Path("notes.txt")) as temporary:
-        ...     temporary.write_text("whole or not at all")
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a process killed while it wrote
-        leftover.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    temporary.touch()
-    mode = temporary.stat().st_mode
-    try:
-        yield temporary
-        temporary.chmod(mode)  # safetensors replaces the file by one that nobody else may read
-        _force_to_disk(temporary)
-        os.replace(temporary, path)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            _force_to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _force_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes tensors as a plain safetensors file, all or nothing.
-
-    Args:
-        path: the file; its folder is made if needed.
-        tensors: name -> tensor; each is written by itself, as the format demands.
-        metadata: words for the header.
-    """
-    own = {}
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().to("cpu").contiguous()
-        own[name] = tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
-    with atomic_write(Path(path)) as temporary:
-        save_file(own, temporary, dict(metadata))
-
-
-def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a safetensors file into tensors and the words in its header.
-
-    The format: eight bytes with the length of the header; the header, JSON, name -> dtype, shape and place;
-    the data. It is read here, through one open file, because the library's reader opens the path twice and,
-    while a checkpoint is being replaced, can take the header of one and the data of the next.
-
-    Raises:
-        CheckpointError: if there is none, or it is cut off or something else.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file")
-    if path.is_dir():
-        raise CheckpointError(f"{path}: is a folder; expected a .safetensors file")
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
-        brace = file.read(1)
-        if brace not in (b"{", b""):
-            raise CheckpointError(f"{path}: not a safetensors file")
-        if size < 8 + length or not brace:
-            raise CheckpointError(f"{path}: cut off after {size:,} bytes, before any data")
-        try:
-            header = json.loads(brace + file.read(length - 1))
-            words = header.pop("__metadata__", {})
-            ends = {name: 8 + length + entry["data_offsets"][1] for name, entry in header.items()}
-            lost = [name for name, end in ends.items() if end > size]
-            if not lost:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-                return {name: _tensor(data, 8 + length, **entry) for name, entry in header.items()}, words
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
-    shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
-    raise CheckpointError(f"{path}: cut off after {size:,} of {max(ends.values()):,} bytes; lost: {shown}")
-
-
-def _tensor(data: mmap.mmap, start: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
-    """Copies one tensor out of a file."""
-    begin, end = data_offsets
-    if begin == end:
-        return torch.empty(shape, dtype=_DTYPES[dtype])
-    read = torch.frombuffer(data, dtype=torch.uint8, count=end - begin, offset=start + begin).clone()
-    return read.view(_DTYPES[dtype]).view(shape)

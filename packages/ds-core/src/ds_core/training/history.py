@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from ds_core.training.checkpoint import atomic_write
+from ds_core.training.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

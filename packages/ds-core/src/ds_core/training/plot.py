@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ def _draw_losses(axes: Axes, history: History, baselines: Mapping[str, float], l
         steps = [train["step"][place] for place in places]
         axes.plot(steps, means, color=_TRAIN, linewidth=1.8, label="training (smoothed)")
     if "val_loss" in validation:
+        last, best = validation["val_loss"][-1], min(validation["val_loss"], key=_nan_last)
         axes.plot(
             validation["step"],
             validation["val_loss"],
@@ -73,7 +75,7 @@ def _draw_losses(axes: Axes, history: History, baselines: Mapping[str, float], l
             linewidth=1.8,
             marker="o" if len(validation["step"]) <= _FEW else "",
             markersize=4,
-            label=f"validation (last {validation['val_loss'][-1]:.3g}, best {history.best():.3g})",
+            label=f"validation (last {last:.3g}, best {best:.3g})",
         )
     for name, value in baselines.items():
         axes.axhline(value, color=_GREY, linestyle=(0, (5, 3)), linewidth=1.1)
@@ -101,6 +103,10 @@ def _draw_losses(axes: Axes, history: History, baselines: Mapping[str, float], l
         labelcolor=_INK,
         fontsize=9.5,
     )
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def _trend(values: list[float]) -> tuple[list[int], list[float]]:

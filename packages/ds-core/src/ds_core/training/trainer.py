@@ -35,7 +35,8 @@ from ds_core.training.batches import (
     to_device,
 )
 from ds_core.training.callbacks import Callback
-from ds_core.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from ds_core.training.checkpoint import load_checkpoint, save_checkpoint
+from ds_core.training.files import CheckpointError
 from ds_core.training.history import History
 from ds_core.training.interrupt import ctrl_c
 from ds_core.training.names import make_loss, make_metrics, make_optimizer

@@ -6,9 +6,8 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-
 from ds_core.functional.softmax import softmax, softmax_backward
+from torch import Tensor
 
 
 class SavedAttention(NamedTuple):
