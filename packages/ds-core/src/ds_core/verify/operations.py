@@ -35,7 +35,7 @@ class Operations(Printed):
             reason = ALLOWED.get(name.removesuffix("_"))
             style = "" if reason else "bold red"
             shown.add_row(
-                Text(name, style=style), str(times), Text(reason or "✗ not elementary", style=style)
+                Text(name, style=style), str(times), Text(reason or "✗ not on the list", style=style)
             )
         return shown
 
@@ -73,7 +73,7 @@ def record_operations(function: Callable[..., Any], *args: Any, **kwargs: Any) -
         kwargs: what it is called with.
 
     Returns:
-        The operations with their counts; ``.outside()`` lists those that are not elementary.
+        The operations with their counts; ``.outside()`` lists those that are not on the list.
 
     Example:
         >>> print(record_operations(Dense(5, 3), torch.randn(4, 5)))
