@@ -23,6 +23,7 @@ from ds_core import (
     Residual,
     Sequential,
     Sum,
+    Tanh,
     engine,
 )
 from ds_core.containers import ModuleList
@@ -804,7 +805,7 @@ def test_loading_lists_every_problem_and_changes_nothing():
         "  unexpected: 2.weight, shape (2, 2)",
         "  wrong shape: 1.weight, expected (4,), got (5,)",
     ]
-    with pytest.raises(ValueError, match=r"(?s)1 problems?:\n  wrong shape: 1.weight"):
+    with pytest.raises(ValueError, match=r"(?s)1 problem:\n  wrong shape: 1.weight"):
         model.load_state_dict(state, strict=False)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
@@ -824,3 +825,36 @@ def test_loading_converts_the_type_and_keeps_parameters_in_place():
     assert weight.dtype == torch.float32
     assert weight.requires_grad
     assert weight.is_leaf
+
+
+@pytest.mark.parametrize("make", [lambda i: ReLU(inplace=i), lambda i: Dropout(0.5, inplace=i)])
+def test_an_inplace_layer_spares_what_another_one_saved(make):
+    x, gradients = torch.randn(5, 3), []
+    first = Dense(3, 3)
+    for inplace in (False, True):
+        model = Sequential(first, Tanh(), make(inplace))
+        torch.manual_seed(0)
+        with engine("manual"):
+            model(x)
+            gradients.append(model.backward(torch.ones(5, 3)))
+    assert torch.equal(*gradients)
+
+
+def test_buffers_that_are_shared_come_once():
+    norm = BatchNorm1d(3)
+    model = Sequential(norm, norm)
+    assert [name for name, _ in model.named_buffers()] == [
+        "0.running_mean",
+        "0.running_var",
+        "0.num_batches_tracked",
+    ]
+
+
+def test_backward_outside_the_engine_is_refused():
+    layer = Dense(2, 2)
+    with engine("manual"):
+        y = layer(torch.ones(1, 2))
+    with torch.no_grad():
+        layer(torch.ones(1, 2))
+    with pytest.raises(RuntimeError, match="gradients are enabled"):
+        layer.backward(torch.ones_like(y))

@@ -9,13 +9,24 @@ from ds_core.glassbox import xray
 from ds_core.layers import *
 from ds_core.losses import *
 from ds_core.module import InputGrad, Module, Parameter
+from ds_core.neuron import Neuron, Perceptron
 from ds_core.optimizers import *
 from ds_core.schedulers import *
 from ds_core.training import *
 
 __version__ = "0.1.0"
 
-__all__ = ["InputGrad", "Module", "Parameter", "clip_grad_norm_", "clip_grad_value_", "engine", "xray"]
+__all__ = [
+    "InputGrad",
+    "Module",
+    "Neuron",
+    "Parameter",
+    "Perceptron",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "engine",
+    "xray",
+]
 __all__ += activations.__all__
 __all__ += containers.__all__
 __all__ += layers.__all__

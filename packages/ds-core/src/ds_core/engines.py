@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 EngineName = Literal["manual", "autograd"]
 
-# While a manual block is open: (module, height of its stack before the block pushed onto it).
-_touched: list[tuple[Module, int]] | None = None
+# While a manual block is open: id -> (module, the lowest height its stack had before a push of this block).
+_touched: dict[int, tuple[Module, int]] | None = None
 
 
 @contextmanager
@@ -48,12 +48,12 @@ def engine(name: EngineName = "manual") -> Iterator[None]:
         return
     if name != "manual":
         raise ValueError(f"engine: expected 'manual' or 'autograd', got {name!r}")
-    outer, _touched = _touched, []
+    outer, _touched = _touched, {}
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, height in reversed(_touched):
+        for module, height in _touched.values():
             del module._stack[height:]
         _touched = outer
 
@@ -61,4 +61,6 @@ def engine(name: EngineName = "manual") -> Iterator[None]:
 def note_push(module: Module) -> None:
     """Remembers, inside a manual block, that ``module`` is about to push onto its stack."""
     if _touched is not None:
-        _touched.append((module, len(module._stack)))
+        known = _touched.get(id(module))
+        if known is None or len(module._stack) < known[1]:
+            _touched[id(module)] = (module, len(module._stack))

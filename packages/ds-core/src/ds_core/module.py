@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -132,7 +132,7 @@ class Module:
         Raises:
             RuntimeError: if no forward waits for its backward; says why and what to do.
         """
-        if self._stack:
+        if self._stack and not torch.is_grad_enabled():
             return self._stack.pop()
         if not self.training:
             why = "it is in eval mode, where forward saves nothing; call train() first"
@@ -206,8 +206,8 @@ class Module:
             value: any shape and dtype; None for "not yet".
             persistent: whether ``state_dict`` contains it.
         """
-        self._buffers[name] = persistent
         setattr(self, name, value)
+        self._buffers[name] = persistent
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yields (name, module) of the direct children, in definition order."""
@@ -222,11 +222,7 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yields (path, module) of this module and all below it, each module once."""
-        seen: set[int] = set()
-        for path, module in self._walk(prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield path, module
+        yield from _each_once(self._walk(prefix))
 
     def modules(self) -> Iterator[Module]:
         """Yields this module and all below it, each once."""
@@ -239,22 +235,18 @@ class Module:
         for name, child in self.named_children():
             yield from child._walk(f"{prefix}.{name}" if prefix else name)
 
-    def _named_tensors(self, kind: str, persistent_only: bool = False) -> Iterator[tuple[str, Tensor]]:
+    def _named_tensors(self, kind: str) -> Iterator[tuple[str, Tensor]]:
         """Yields (path, tensor) along every path; shared tensors come as often as they are reachable."""
         for path, module in self._walk():
-            names: dict[str, Any] = module._parameters if kind == "parameter" else module._buffers
-            for name, persistent in names.items():
+            for name in module._parameters if kind == "parameter" else module._buffers:
                 value = getattr(module, name)
-                if value is not None and not (persistent_only and persistent is False):
+                if value is not None:
                     yield (f"{path}.{name}" if path else name), value
 
     def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
         """Yields (path, parameter), a shared one once unless ``remove_duplicate`` is False."""
-        seen: set[int] = set()
-        for name, parameter in self._named_tensors("parameter"):
-            if not (remove_duplicate and id(parameter) in seen):
-                seen.add(id(parameter))
-                yield name, parameter
+        found = self._named_tensors("parameter")
+        yield from _each_once(found) if remove_duplicate else found
 
     def parameters(self) -> Iterator[Tensor]:
         """Yields every parameter once, in definition order."""
@@ -262,8 +254,8 @@ class Module:
             yield parameter
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """Yields (path, buffer)."""
-        yield from self._named_tensors("buffer")
+        """Yields (path, buffer), a shared one once."""
+        yield from _each_once(self._named_tensors("buffer"))
 
     def buffers(self) -> Iterator[Tensor]:
         """Yields every buffer."""
@@ -376,8 +368,8 @@ class Module:
                     f"wrong shape: {name}, expected {tuple(mine.shape)}, got {tuple(state[name].shape)}"
                 )
         if problems:
-            lines = "\n  ".join(problems)
-            raise ValueError(f"{type(self).__name__}.load_state_dict: {len(problems)} problems:\n  {lines}")
+            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            raise ValueError("\n  ".join([f"{type(self).__name__}.load_state_dict: {count}:", *problems]))
         with torch.no_grad():
             for name, mine in own.items():
                 if name in state:
@@ -412,3 +404,15 @@ class Module:
         if not lines:
             return head + ")"
         return head + "\n  " + "\n  ".join(lines) + "\n)"
+
+
+Named = TypeVar("Named", bound=object)
+
+
+def _each_once(pairs: Iterator[tuple[str, Named]]) -> Iterator[tuple[str, Named]]:
+    """Yields the pairs whose second part has not been seen before."""
+    seen: set[int] = set()
+    for path, value in pairs:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield path, value

@@ -15,8 +15,8 @@ class Activation(Module):
     input x, the output y where f' is easier to write from it (as for tanh: 1 - y^2), or f'(x) itself.
 
     Args:
-        inplace: the result also replaces the input. Accepted for the sake of code that relies on it; it
-            saves neither time nor memory here.
+        inplace: the result also replaces the input, unless our stack records: another layer's backward may
+            still need the input. It saves neither time nor memory here.
 
     Shape:
         any -> the same.
@@ -38,9 +38,10 @@ class Activation(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_floating(self, x)
-        y, kept = self.function(x.clone() if self.inplace else x)
+        inplace = self.inplace and not self.recording
+        y, kept = self.function(x.clone() if inplace else x)
         self.save(kept)
-        return x.copy_(y) if self.inplace else y
+        return x.copy_(y) if inplace else y
 
     def backward(self, grad: Tensor) -> InputGrad:
         (kept,) = self.saved()

@@ -17,7 +17,8 @@ class Dropout(Module):
 
     Args:
         p: the probability of dropping a number.
-        inplace: writes the result over the input, which saves one tensor of its size.
+        inplace: the result also replaces the input, unless our stack records: another layer's backward may
+            still need the input.
         generator: source of the random numbers; None for torch's global one.
 
     Shape:
@@ -48,7 +49,7 @@ class Dropout(Module):
             return x
         y, kept = dropout(x, self.p, self.generator)
         self.save(kept)
-        return x.copy_(y) if self.inplace else y
+        return x.copy_(y) if self.inplace and not self.recording else y
 
     def backward(self, grad: Tensor) -> InputGrad:
         (kept,) = self.saved()

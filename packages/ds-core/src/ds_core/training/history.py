@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from ds_core.training.files import atomic_write
+from ds_core.training.plot import draw_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -154,13 +155,12 @@ class History:
             ImportError: if matplotlib is missing; says how to install it.
             ValueError: if nothing has been recorded.
         """
-        try:
-            from ds_core.training.plot import draw_history
-        except ImportError as error:
-            raise ImportError("history.plot needs matplotlib: pip install 'ds-core[plot]'") from error
         if not len(self):
             raise ValueError("history.plot: expected at least one step, got none")
-        figure = draw_history(self, baselines or {}, title, log)
+        try:
+            figure = draw_history(self, baselines or {}, title, log)
+        except ImportError as error:
+            raise ImportError("history.plot needs matplotlib: pip install 'ds-core[plot]'") from error
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path)

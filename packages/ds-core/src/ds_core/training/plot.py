@@ -1,17 +1,16 @@
-"""Drawing a history. Needs matplotlib, so nothing imports this before a picture is wanted."""
+"""Drawing a history. Matplotlib is an extra, so it is imported only when a picture is wanted."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from ds_core.training.history import History
 
 # Colours that stay apart for the colour-blind, and greys for what only frames them.
@@ -21,13 +20,17 @@ _TREND_POINTS = 500
 _FEW = 40  # points are marked where there are no more than this
 
 
-class _Picture(Figure):
-    """A figure that a notebook shows without the help of pyplot."""
+def _picture(**options: Any) -> Figure:
+    """Makes a figure that a notebook shows without the help of pyplot."""
+    from matplotlib.figure import Figure
 
-    def _repr_png_(self) -> bytes:
-        buffer = BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue()
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            buffer = BytesIO()
+            self.savefig(buffer, format="png")
+            return buffer.getvalue()
+
+    return Picture(**options)
 
 
 def draw_history(history: History, baselines: Mapping[str, float], title: str, log: bool) -> Figure:
@@ -36,7 +39,7 @@ def draw_history(history: History, baselines: Mapping[str, float], title: str, l
     metrics = [name for name in validation if name not in ("step", "epoch", "val_loss")]
     rate_changes = len(set(train["lr"])) > 1
     heights = [4.0] + [1.6] * len(metrics) + [1.0] * rate_changes
-    figure = _Picture(figsize=(8, sum(heights) + 0.8), dpi=150, layout="constrained", facecolor="white")
+    figure = _picture(figsize=(8, sum(heights) + 0.8), dpi=150, layout="constrained", facecolor="white")
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
 
     _draw_losses(panels[0], history, baselines, log)
@@ -92,6 +95,8 @@ def _draw_losses(axes: Axes, history: History, baselines: Mapping[str, float], l
     axes.set_ylabel("loss")
     if log:
         axes.set_yscale("log")
+        from matplotlib.ticker import LogFormatter
+
         axes.yaxis.set_major_formatter(LogFormatter())
         axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axes.legend(

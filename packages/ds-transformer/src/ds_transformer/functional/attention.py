@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from ds_core.functional.elementary import reuse
 from ds_core.functional.softmax import softmax, softmax_backward
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from torch import Tensor
 class SavedAttention(NamedTuple):
     """What the backward of attention needs from its forward."""
 
-    query: Tensor  # (N, T, D), already scaled by 1/sqrt(D)
+    query: Tensor  # (N, T, D)
     key: Tensor  # (N, S, D)
     value: Tensor  # (N, S, D)
     weights: Tensor  # (N, T, S), after softmax and dropout
@@ -60,12 +61,9 @@ def scaled_dot_product_attention(
 
     Source: Vaswani et al., Attention Is All You Need (2017), equation 1.
     """
-    query = query * (1 / math.sqrt(query.shape[-1]))
-    if bias is None:
-        scores = query @ key.transpose(-1, -2)  # (N, T, S)
-    else:
-        scores = torch.baddbmm(bias, query, key.transpose(-1, -2))
-    probabilities = softmax(scores)
+    scale = 1 / math.sqrt(query.shape[-1])
+    scores = scaled_product(query, key.transpose(-1, -2), scale, bias)  # (N, T, S)
+    probabilities = softmax(scores, out=reuse(scores))
     weights, kept = probabilities, None
     if dropout > 0:
         kept = torch.rand(scores.shape, generator=generator, dtype=scores.dtype, device=scores.device)
@@ -79,8 +77,8 @@ def scaled_dot_product_attention_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the gradients of query, key and value.
 
-    With W the weights, P the probabilities, S the scores, Q' = Q / sqrt(D):
-    dV = W^T g,   dW = g V^T,   dS = P * (dP - sum_s dP * P),   dQ = dS K / sqrt(D),   dK = dS^T Q'
+    With W the weights, P the probabilities, A the scores:
+    dV = W^T g,   dW = g V^T,   dA = P * (dP - sum_s dP * P),   dQ = dA K / sqrt(D),   dK = dA^T Q / sqrt(D)
 
     Args:
         grad: dL/d(output), ``(N, T, D)``.
@@ -92,6 +90,14 @@ def scaled_dot_product_attention_backward(
     if kept is not None:
         grad_weights *= kept
     grad_scores = softmax_backward(grad_weights, probabilities)
-    grad_query = (grad_scores @ key).mul_(1 / math.sqrt(query.shape[-1]))
-    grad_key = grad_scores.transpose(-1, -2) @ query
+    scale = 1 / math.sqrt(query.shape[-1])
+    grad_query = scaled_product(grad_scores, key, scale)  # (N, T, D)
+    grad_key = scaled_product(grad_scores.transpose(-1, -2), query, scale)  # (N, S, D)
     return grad_query, grad_key, grad_value
+
+
+def scaled_product(a: Tensor, b: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    """Returns scale a b + bias in one pass, for ``(N, T, K)`` times ``(N, K, S)``."""
+    if bias is None:
+        return torch.baddbmm(a.new_zeros(()), a, b, beta=0, alpha=scale)  # beta 0: the zero is not even read
+    return torch.baddbmm(bias, a, b, alpha=scale)
