@@ -4,9 +4,11 @@ import csv
 import json
 
 import pytest
+from ds_core import Callback
 from ds_zoo import MiniGPT
 from ds_zoo.cli import app
 from ds_zoo.demo import python_documentation
+from ds_zoo.train_gpt import GPTRecipe, train_gpt
 from typer.testing import CliRunner
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 60
@@ -59,6 +61,38 @@ def test_training_learns(trained):
     out, _ = trained
     rows = [r for r in csv.DictReader((out / "log.csv").open()) if r["val_loss"]]
     assert float(rows[-1]["val_loss"]) < 0.7 * float(rows[0]["val_loss"])
+
+
+def test_a_run_is_continued_but_never_overwritten_by_accident(trained, tmp_path):
+    out, _ = trained
+    data = out.parent / "text.txt"
+    before = (out / "model.safetensors").read_bytes()
+    command = ["train", "gpt", "--data", data, "--out", out, "--steps", 60]
+    command += [word for name, value in TINY.items() for word in (f"--{name}", value)]
+    result = run(*command)
+    assert result.exit_code == 2
+    assert "continue it with --resume" in result.output
+    assert (out / "model.safetensors").read_bytes() == before
+    result = run(*command, "--resume")  # all 60 steps are made: nothing changes
+    assert result.exit_code == 0, result.output
+    assert (out / "model.safetensors").read_bytes() == before
+    # Stopped halfway and continued: the same weights, bit for bit.
+    half = [*command[:5], tmp_path / "half", *command[6:]]
+    recipe = GPTRecipe(steps=60, batch_size=4, lr=0.01, validate_every=10)
+    stop = _StopAt(30)
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 16, "tie_word_embeddings": False}
+    train_gpt(TEXT, tmp_path / "half", recipe=recipe, callbacks=[stop], progress=False, **sizes)
+    assert run(*half, "--resume").exit_code == 0
+    assert (tmp_path / "half" / "model.safetensors").read_bytes() == before
+
+
+class _StopAt(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer):
+        if trainer.step == self.step:
+            trainer.stop("interrupted")
 
 
 def test_generate_continues_the_prompt(trained):

@@ -104,6 +104,9 @@ def train_gpt_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel="Training")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew in a used folder.", rich_help_panel="Training")
+    ] = False,
 ) -> None:
     """Train a GPT on a text file.
 
@@ -128,6 +131,7 @@ def train_gpt_command(
                 engine=engine.value,
             ),
             resume=resume,
+            overwrite=overwrite,
             n_positions=context,
             n_embd=width,
             n_layer=layers,

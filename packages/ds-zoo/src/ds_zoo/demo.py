@@ -42,6 +42,7 @@ def run_demo(
         text,
         out,
         recipe=GPTRecipe(steps=steps, seed=seed, validate_every=max(1, steps // 10)),
+        overwrite=True,
         progress=progress,
         tie_word_embeddings=False,
     )

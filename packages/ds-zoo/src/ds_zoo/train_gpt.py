@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from ds_core import AdamW, CrossEntropyLoss, History, Module, Trainer, WarmupCosine
+from ds_core import AdamW, Callback, CrossEntropyLoss, History, Module, Trainer, WarmupCosine
 from ds_core.engines import EngineName
 from ds_core.text import (
     ByteTokenizer,
@@ -20,6 +21,7 @@ from ds_core.text import (
     uniform_loss,
 )
 from ds_core.training import CSVLog
+from ds_core.training.trainer import CHECKPOINT_FILE
 from torch import Tensor
 
 from ds_zoo.gpt import MiniGPT, MiniGPTConfig
@@ -119,7 +121,9 @@ def train_gpt(
     tokenizer: str = "char",
     recipe: GPTRecipe | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
     **model: object,
 ) -> GPTRun:
     """Trains a MiniGPT to continue a text and fills a run folder.
@@ -133,14 +137,25 @@ def train_gpt(
         tokenizer: "char" or "byte".
         recipe: how to train.
         resume: continue an interrupted run in ``out``.
+        overwrite: start anew in ``out`` even if it holds a run.
         progress: whether to show it.
+        callbacks: called besides, see :class:`ds_core.Callback`.
         model: fields of :class:`MiniGPTConfig`, but for vocab_size.
 
     Returns:
         Model, tokenizer, history and baselines.
+
+    Raises:
+        FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
+        ValueError: if the text is too short for the context, or an option is out of range.
     """
     recipe = recipe or GPTRecipe()
     out = Path(out)
+    if (out / CHECKPOINT_FILE).exists() and not (resume or overwrite):
+        raise FileExistsError(
+            f"{out}: holds a run already; continue it with --resume, start anew with --overwrite, "
+            "or give another folder"
+        )
     tokens = make_tokenizer(tokenizer, text)
     config = MiniGPTConfig(vocab_size=tokens.vocab_size, **model)  # type: ignore[arg-type]
     train, validation = split_text(tokens.encode(text), config.n_positions)
@@ -161,7 +176,7 @@ def train_gpt(
         WarmupCosine(optimizer, warmup, recipe.steps, recipe.min_lr),
         engine=recipe.engine,
         clip_norm=recipe.clip_norm,
-        callbacks=[CSVLog(out / "log.csv")],
+        callbacks=[CSVLog(out / "log.csv"), *callbacks],
         out=out,
         progress=progress,
         seed=recipe.seed,
