@@ -10,9 +10,11 @@ import gc
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +93,7 @@ def compare(
 def peak_memory(call: Callable[[], object]) -> int:
     """Returns the most bytes torch's allocator gave out at once during a call, beyond those before it."""
     gc.collect()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         call()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
@@ -103,6 +105,21 @@ def peak_memory(call: Callable[[], object]) -> int:
         in_use += change
         peak = max(peak, in_use)
     return peak
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what the profiler says of itself, below Python, from the terminal."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 def report(title: str, rows: Sequence[Comparison]) -> None:

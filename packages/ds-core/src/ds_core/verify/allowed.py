@@ -14,7 +14,7 @@ from __future__ import annotations
 _GROUPS: dict[str, str] = {
     "arithmetic": "abs add div mul neg pow reciprocal rsub sign sub",
     "arithmetic in one step: a + s b c, a + s b / c, a + w (b - a)": "addcmul addcdiv lerp",
-    "comparison": "eq ge gt le lt",
+    "comparison": "eq ge le lt",
     "choice between numbers": "clamp masked_fill maximum minimum where",
     "exponential, logarithm and their kin": "erf exp2 expm1 log log1p rsqrt sqrt tanh",
     "sum and mean": "mean sum",

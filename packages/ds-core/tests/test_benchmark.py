@@ -1,0 +1,31 @@
+"""Side-by-side measurement: ratios point the right way, and memory is counted."""
+
+import time
+
+import torch
+from ds_core.benchmark import Comparison, compare, peak_memory, report
+
+
+def test_peak_memory_counts_what_lives_at_once():
+    mebibyte = 2**20
+
+    def one_after_the_other():
+        for _ in range(3):
+            torch.empty(mebibyte, dtype=torch.uint8)
+
+    def together():
+        return [torch.empty(mebibyte, dtype=torch.uint8) for _ in range(3)]
+
+    assert peak_memory(one_after_the_other) == mebibyte
+    assert peak_memory(together) == 3 * mebibyte
+
+
+def test_ratios_are_ours_over_theirs(capsys):
+    row = compare("sleep", lambda: time.sleep(0.004), lambda: time.sleep(0.001), seconds=0.05)
+    assert row.time_ratio > 1.5
+    assert Comparison("x", 1.0, 2.0, 3.0, 4.0).time_ratio == 0.5
+    assert Comparison("x", 1.0, 2.0, 3.0, 4.0).memory_ratio == 0.75
+    report("A table", [row])
+    printed = capsys.readouterr().out
+    assert "sleep" in printed
+    assert "OMP_NUM_THREADS" in printed
