@@ -143,6 +143,8 @@ def train_gpt_command(
         )
         console = Console()
         show_result(console, run)
+        if run.history.stopped is not None:
+            console.print("To go on, give the same command with --resume.")
         show_files(console, run)
 
 
