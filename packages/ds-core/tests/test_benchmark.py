@@ -1,8 +1,8 @@
 """Side-by-side measurement: ratios point the right way, and memory is counted."""
 
-import time
-
+import pytest
 import torch
+from ds_core import benchmark
 from ds_core.benchmark import Comparison, compare, peak_memory, report
 
 
@@ -20,12 +20,19 @@ def test_peak_memory_counts_what_lives_at_once():
     assert peak_memory(together) == 3 * mebibyte
 
 
-def test_ratios_are_ours_over_theirs(capsys):
-    row = compare("sleep", lambda: time.sleep(0.004), lambda: time.sleep(0.001), seconds=0.05)
-    assert row.time_ratio > 1.5
+def test_ratios_are_ours_over_theirs(capsys, monkeypatch):
+    clock = [0.0]  # a clock that only our two callables move
+
+    def wait(seconds):
+        clock[0] += seconds
+
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: clock[0])
+    row = compare("wait", lambda: wait(0.004), lambda: wait(0.001), seconds=0.05)
+    assert row.time_ratio == pytest.approx(4)
+    assert row.ours_ms == pytest.approx(4)
     assert Comparison("x", 1.0, 2.0, 3.0, 4.0).time_ratio == 0.5
     assert Comparison("x", 1.0, 2.0, 3.0, 4.0).memory_ratio == 0.75
     report("A table", [row])
     printed = capsys.readouterr().out
-    assert "sleep" in printed
+    assert "wait" in printed
     assert "OMP_NUM_THREADS" in printed
