@@ -18,7 +18,26 @@ from ds_core.losses.nll import NLLLoss
 from ds_core.losses.pointwise_loss import PointwiseLoss
 from ds_core.losses.triplet_margin import TripletMarginLoss
 
+# For `loss="mse"`.
+LOSSES: dict[str, type[Loss]] = {
+    "bce": BCELoss,
+    "bce_with_logits": BCEWithLogitsLoss,
+    "cosine_embedding": CosineEmbeddingLoss,
+    "cross_entropy": CrossEntropyLoss,
+    "dice": DiceLoss,
+    "focal": FocalLoss,
+    "huber": HuberLoss,
+    "kl_div": KLDivLoss,
+    "l1": L1Loss,
+    "margin_ranking": MarginRankingLoss,
+    "mse": MSELoss,
+    "nll": NLLLoss,
+    "smooth_l1": SmoothL1Loss,
+    "triplet_margin": TripletMarginLoss,
+}
+
 __all__ = [
+    "LOSSES",
     "BCELoss",
     "BCEWithLogitsLoss",
     "ClassLoss",

@@ -5,43 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ds_core.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CosineEmbeddingLoss,
-    CrossEntropyLoss,
-    DiceLoss,
-    FocalLoss,
-    HuberLoss,
-    KLDivLoss,
-    L1Loss,
-    Loss,
-    MarginRankingLoss,
-    MSELoss,
-    NLLLoss,
-    SmoothL1Loss,
-    TripletMarginLoss,
-)
+from ds_core.losses import LOSSES, Loss
 from ds_core.metrics import Metric, as_metric
 from ds_core.module import Module
 from ds_core.optimizers import OPTIMIZERS, Optimizer
-
-LOSSES: dict[str, type[Loss]] = {
-    "bce": BCELoss,
-    "bce_with_logits": BCEWithLogitsLoss,
-    "cosine_embedding": CosineEmbeddingLoss,
-    "cross_entropy": CrossEntropyLoss,
-    "dice": DiceLoss,
-    "focal": FocalLoss,
-    "huber": HuberLoss,
-    "kl_div": KLDivLoss,
-    "l1": L1Loss,
-    "margin_ranking": MarginRankingLoss,
-    "mse": MSELoss,
-    "nll": NLLLoss,
-    "smooth_l1": SmoothL1Loss,
-    "triplet_margin": TripletMarginLoss,
-}
 
 Choice = TypeVar("Choice")
 
