@@ -54,16 +54,3 @@ def check_floating(module: Module, x: Tensor) -> None:
             f"{module.label()}: expected floating point input, got {x.dtype} of shape {shape(x)}; "
             "convert with x.float()"
         )
-
-
-def check_grad(module: Module, grad: Tensor, expected: torch.Size | tuple[int, ...]) -> None:
-    """Holds an incoming gradient to the shape of the output it belongs to.
-
-    Raises:
-        ValueError: says both shapes.
-    """
-    if grad.shape != torch.Size(expected):
-        raise ValueError(
-            f"{module.label()}.backward: expected a gradient of the output's shape {tuple(expected)}, "
-            f"got {shape(grad)}"
-        )

@@ -10,7 +10,15 @@ from ds_core.checks import shape
 from ds_core.module import InputGrad, Module
 
 
-class Flatten(Module):
+class _Reshape(Module):
+    """What both share: no number changes, so the gradient only takes the input's shape again."""
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (shape,) = self.saved()
+        return grad.reshape(shape) if self.input_grad else None
+
+
+class Flatten(_Reshape):
     """Joins neighbouring dimensions into one; the gradient is viewed back.
 
     Args:
@@ -39,15 +47,11 @@ class Flatten(Module):
         self.save(x.shape)
         return y
 
-    def backward(self, grad: Tensor) -> InputGrad:
-        (shape,) = self.saved()
-        return grad.reshape(shape) if self.input_grad else None
-
     def extra_repr(self) -> str:
         return "" if (self.start_dim, self.end_dim) == (1, -1) else f"{self.start_dim}, {self.end_dim}"
 
 
-class Unflatten(Module):
+class Unflatten(_Reshape):
     """Splits one dimension into several; the gradient is viewed back.
 
     Args:
@@ -75,10 +79,6 @@ class Unflatten(Module):
             ) from error
         self.save(x.shape)
         return y
-
-    def backward(self, grad: Tensor) -> InputGrad:
-        (shape,) = self.saved()
-        return grad.reshape(shape) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return f"{self.dim}, {self.unflattened_size}"
