@@ -1,5 +1,7 @@
-"""ds_cnn: convolutional networks, with every gradient written by hand."""
+"""ds-cnn: convolutional networks with every gradient written by hand."""
+
+from ds_cnn.layers import Conv1d, Conv2d, ConvTranspose2d
 
 __version__ = "0.1.0"
 
-__all__: list[str] = []
+__all__ = ["Conv1d", "Conv2d", "ConvTranspose2d"]

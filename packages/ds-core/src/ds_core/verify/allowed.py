@@ -12,7 +12,7 @@ What nothing executes is not here either: a new entry comes with the first code 
 from __future__ import annotations
 
 _GROUPS: dict[str, str] = {
-    "arithmetic": "abs add div mul neg pow reciprocal rsub sign sub",
+    "arithmetic": "abs add div mul neg pow reciprocal remainder rsub sign sub",
     "arithmetic in one step: a + s b c, a + s b / c, a + w (b - a)": "addcmul addcdiv lerp",
     "comparison": "eq ge le lt",
     "choice between numbers": "clamp masked_fill maximum minimum where",
@@ -21,13 +21,13 @@ _GROUPS: dict[str, str] = {
     "extremum": "amax aminmax",
     "matrix product": "addmm baddbmm bmm mm",
     "other view of the same numbers": (
-        "_unsafe_view detach expand permute select split split_with_sizes squeeze transpose unbind unsqueeze "
-        "view"
+        "_unsafe_view alias as_strided detach expand permute select slice split split_with_sizes squeeze "
+        "transpose unbind unsqueeze view"
     ),
-    "copy, layout and type": "_to_copy cat clone copy stack triu",
+    "copy, layout and type": "_to_copy cat clone copy flip stack triu",
     "new tensor": (
-        "arange empty empty_like fill full full_like lift_fresh new_ones new_zeros ones ones_like zeros "
-        "zeros_like"
+        "arange empty empty_like fill full full_like lift_fresh new_empty new_full new_ones new_zeros ones "
+        "ones_like zeros zeros_like"
     ),
     "gather and scatter": "gather index_add index_select scatter scatter_add",
     "random numbers": "normal rand uniform",

@@ -1,0 +1,169 @@
+"""Winograd's convolution: fewer multiplications for 3x3 kernels, through two changes of basis."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from ds_cnn.functional.convolution.geometry import Geometry, canvas
+from ds_cnn.functional.convolution.method import Method
+
+KERNEL = 3
+TILE = 4  # outputs along each side of a tile: 16 of them by 36 multiplications instead of 144
+PATCH = TILE + KERNEL - 1  # inputs along each side that a tile sees
+
+# Where the polynomials of the method are evaluated, besides infinity. The usual 0, +-1, +-2 need no
+# multiplications; as the changes of basis are matrix products here, they cost the same for any numbers, and
+# these keep the rounding error of float32 five times smaller.
+POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
+
+
+class Winograd(Method):
+    """Computes 4x4 outputs at a time by multiplying in a basis in which convolution is a product of numbers.
+
+    In one dimension, two polynomials are multiplied by multiplying their values at enough points. A tile of
+    outputs is the transpose of that: with d the 6x6 inputs it sees and w a kernel,
+
+    y = A^T [(G w G^T) * (B^T d B)] A
+
+    Every change of basis acts on all channels alike, so on d laid out as (36, tiles * channels) it is the one
+    matrix product (B^T kron B^T) d. In between, each of the 36 numbers is multiplied with the weights by
+    itself: 36 matrix products over the channels, for all tiles of all images.
+
+    The gradient of the input is a convolution again, by the kernel turned half round; that of the weights
+    walks the formula backwards: dL/dw = G^T [sum over tiles of (A dL/dy A^T) * (B^T d B)] G.
+
+    Source: Lavin, Gray, Fast Algorithms for Convolutional Neural Networks (2016), section 4.
+    """
+
+    def supports(self, geometry: Geometry) -> bool:
+        plain = geometry.stride == (1, 1) and geometry.dilation == (1, 1) and geometry.groups == 1
+        return plain and geometry.kernel == (KERNEL, KERNEL)
+
+    def numbers_per_image(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
+        height, width = _tiles(geometry.output_size(size))
+        return PATCH * PATCH * height * width * channels
+
+    def kernel(self, weight: Tensor, geometry: Geometry) -> Tensor:
+        kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
+        return (basis("G", weight) @ kernels.T).view(PATCH * PATCH, *weight.shape[:2]).mT  # (36, C, O)
+
+    def forward(self, x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
+        size = geometry.output_size(x.shape[1:3])
+        patches = _patches(x, geometry.offset, _tiles(size))  # (36, tiles, C)
+        return _from_tiles(patches @ kernel, len(x), size)
+
+    def input_kernel(self, weight: Tensor, geometry: Geometry) -> Tensor:
+        kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
+        turned = basis("G", weight).flip(1)  # sees the nine numbers of a kernel from the last to the first
+        return (turned @ kernels.T).view(PATCH * PATCH, *weight.shape[:2])  # (36, O, C)
+
+    def backward_input(
+        self, grad: Tensor, kernel: Tensor, geometry: Geometry, size: tuple[int, int]
+    ) -> Tensor:
+        top, left = geometry.offset
+        offset = KERNEL - 1 - top, KERNEL - 1 - left
+        patches = _patches(grad, offset, _tiles(size))  # (36, tiles, O)
+        return _from_tiles(patches @ kernel, len(grad), size)
+
+    def backward_kernel(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+        height, width = _tiles(grad.shape[1:3])
+        patches = _patches(x, geometry.offset, (height, width))  # (36, tiles, C)
+        placed = canvas(grad, (0, 0), (height * TILE, width * TILE))
+        tiles = placed.view(len(grad), height, TILE, width, TILE, -1).permute(2, 4, 0, 1, 3, 5)
+        spread = basis("A", grad) @ tiles.reshape(TILE * TILE, -1)
+        return spread.view(PATCH * PATCH, -1, grad.shape[-1]).mT @ patches  # (36, O, C)
+
+    def kernel_backward(self, kernel_grad: Tensor, geometry: Geometry) -> Tensor:
+        weight_grad = kernel_grad.flatten(1).T @ basis("G", kernel_grad)  # (O * C, 9)
+        return weight_grad.view(*kernel_grad.shape[1:], KERNEL, KERNEL)
+
+
+def _patches(x: Tensor, offset: tuple[int, int], tiles: tuple[int, int]) -> Tensor:
+    """Cuts images into the overlapping 6x6 patches that the tiles see, and changes their basis.
+
+    Shape:
+        x ``(n, H, W, C)``, which begins at row and column ``offset`` -> ``(36, n * tiles, C)``.
+    """
+    height, width = tiles
+    placed = canvas(x, offset, (height * TILE + KERNEL - 1, width * TILE + KERNEL - 1))
+    image, row, column, channel = placed.stride()
+    patches = torch.as_strided(
+        placed,
+        (PATCH, PATCH, len(x), height, width, x.shape[3]),
+        (row, column, image, TILE * row, TILE * column, channel),
+        placed.storage_offset(),
+    )
+    changed = basis("B^T", x) @ patches.reshape(PATCH * PATCH, -1)
+    return changed.view(PATCH * PATCH, -1, x.shape[3])
+
+
+def _from_tiles(products: Tensor, n: int, size: tuple[int, int]) -> Tensor:
+    """Changes the basis back and puts the 4x4 tiles together, without what hangs over the edge.
+
+    Shape:
+        products ``(36, n * tiles, O)`` -> ``(n, *size, O)``.
+    """
+    height, width = _tiles(size)
+    tiles = basis("A", products).T @ products.flatten(1)
+    images = tiles.view(TILE, TILE, n, height, width, -1).permute(2, 3, 0, 4, 1, 5)
+    return images.reshape(n, height * TILE, width * TILE, -1)[:, : size[0], : size[1]]
+
+
+def _tiles(size: tuple[int, int] | torch.Size) -> tuple[int, int]:
+    """Returns how many tiles cover an output of (height, width)."""
+    return -(-size[0] // TILE), -(-size[1] // TILE)
+
+
+def _powers(coefficients: int) -> list[list[float]]:
+    """Returns the matrix that evaluates a polynomial, given by its coefficients, at the points.
+
+    Its value at p is the product with (1, p, p^2, ...); at infinity, it is the last coefficient.
+    """
+    infinity = [0.0] * (coefficients - 1) + [1.0]
+    return [[point**k for k in range(coefficients)] for point in POINTS] + [infinity]
+
+
+def _interpolation() -> list[list[float]]:
+    """Returns, a row per point, the polynomials from whose sum values at the points give a polynomial back.
+
+    For a finite point p it is Lagrange's: 1 at p, 0 at the other points. For infinity it is 0 at all of them.
+    """
+
+    def vanishing(roots: list[float]) -> list[float]:
+        coefficients = [1.0]
+        for root in roots:  # times (x - root)
+            shifted, scaled = [0.0, *coefficients], [*coefficients, 0.0]
+            coefficients = [a - root * b for a, b in zip(shifted, scaled, strict=True)]
+        return coefficients
+
+    rows = []
+    for point in POINTS:
+        others = [other for other in POINTS if other != point]
+        height = math.prod(point - other for other in others)
+        rows.append([c / height for c in vanishing(others)] + [0.0])
+    return [*rows, vanishing(list(POINTS))]
+
+
+_MATRICES = {"G": _powers(KERNEL), "A": _powers(TILE), "B^T": _interpolation()}
+
+
+@cache
+def _twice(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns M kron M, which changes the basis along rows and columns at once."""
+    matrix = torch.tensor(_MATRICES[name], dtype=torch.float64)
+    both = matrix[:, None, :, None] * matrix[None, :, None, :]
+    return both.reshape(len(matrix) ** 2, -1).to(device, dtype)
+
+
+def basis(name: str, like: Tensor) -> Tensor:
+    """Returns a change of basis for both dimensions at once, of the dtype and on the device of ``like``.
+
+    Args:
+        name: "G" for kernels ``(36, 9)``, "B^T" for patches ``(36, 36)``, "A" for tiles ``(36, 16)``.
+        like: any tensor.
+    """
+    return _twice(name, like.dtype, like.device)

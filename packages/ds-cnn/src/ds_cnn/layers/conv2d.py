@@ -1,0 +1,47 @@
+"""Conv2d: kernels that slide over images."""
+
+from __future__ import annotations
+
+from ds_cnn.layers.convolution import Convolution
+
+
+class Conv2d(Convolution):
+    """Slides kernels over images; every output is the product of a kernel with the pixels it lies on.
+
+    y[o, i, j] = b[o] + sum over c, u, v of  W[o, c, u, v] x[c, i stride + u, j stride + v]
+
+    With G = dL/dy:   dL/dW[o, c, u, v] = sum over i, j of  G[o, i, j] x[c, i stride + u, j stride + v],
+    dL/dx[c, i stride + u, j stride + v] += W[o, c, u, v] G[o, i, j],
+    dL/db[o] = sum over i, j of G[o, i, j], summed over the batch (x is padded; u and v count
+    in steps of ``dilation``).
+
+    Args:
+        in_channels: C, divisible by ``groups``.
+        out_channels: O, the number of kernels, divisible by ``groups``.
+        kernel_size: of the kernels, in pixels; here and below, one number or (vertical, horizontal).
+        stride: pixels from one position to the next.
+        padding: pixels added at each side; "same" for as many as keep the size, "valid" for none.
+        dilation: distance between the pixels of one window; 1 means neighbours.
+        groups: blocks of channels that do not see each other; with as many as channels, the convolution is
+            called depthwise.
+        bias: whether b is learned; if not, it is 0.
+        padding_mode: what the added pixels hold: "zeros", "reflect" (mirrored at the edge pixel),
+            "replicate" (the edge pixel) or "circular" (the other side of the image).
+        algorithm: "loop" (the definition, slow), "im2col", "shifted", "winograd" (3x3 kernels, stride 1) or
+            "auto", which picks by shape. All compute the same.
+        init: how W starts: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
+        generator: source of the initial values; None for torch's global one.
+
+    Shape:
+        x ``(N, C, H, W)`` or ``(C, H, W)`` -> ``(N, O, H', W')`` or ``(O, H', W')``, with
+        ``H' = floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1``, in channels-last
+        memory; weight ``(O, C / groups, *kernel_size)``, bias ``(O,)``.
+
+    Raises:
+        ValueError: if x has other dimensions or channels, or is smaller, padded, than the kernel.
+        TypeError: if x has another dtype than the weight.
+
+    Source: LeCun et al., Gradient-based learning applied to document recognition (1998), section II.A.
+    """
+
+    layout = ("C", "H", "W")

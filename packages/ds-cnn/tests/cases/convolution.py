@@ -1,0 +1,90 @@
+"""The convolutions beside torch.nn's, by every algorithm."""
+
+import torch
+from ds_cnn import Conv1d, Conv2d, ConvTranspose2d
+from ds_core.verify import Case
+from torch import nn
+
+
+def conv2d(name, shape, *arguments, algorithms=("loop", "im2col", "shifted", "auto"), **options):
+    """One case for each algorithm."""
+    return [
+        Case(
+            name=f"Conv2d, {name}, {algorithm}",
+            make=lambda algorithm=algorithm: Conv2d(*arguments, **options, algorithm=algorithm),
+            inputs=lambda g: (torch.randn(shape, generator=g),),
+            namesake=lambda: nn.Conv2d(*arguments, **options),
+        )
+        for algorithm in algorithms
+    ]
+
+
+def transposed(name, shape, *arguments, algorithm="auto", **options):
+    return Case(
+        name=f"ConvTranspose2d, {name}",
+        make=lambda: ConvTranspose2d(*arguments, **options, algorithm=algorithm),
+        inputs=lambda g: (torch.randn(shape, generator=g),),
+        namesake=lambda: nn.ConvTranspose2d(*arguments, **options),
+    )
+
+
+def conv1d(name, shape, *arguments, algorithm="auto", **options):
+    return Case(
+        name=f"Conv1d, {name}",
+        make=lambda: Conv1d(*arguments, **options, algorithm=algorithm),
+        inputs=lambda g: (torch.randn(shape, generator=g),),
+        namesake=lambda: nn.Conv1d(*arguments, **options),
+    )
+
+
+WITH_WINOGRAD = ("loop", "im2col", "shifted", "winograd", "auto")
+
+CASES = [
+    *conv2d("3x3", (2, 3, 6, 5), 3, 4, 3, algorithms=WITH_WINOGRAD),
+    *conv2d(
+        "3x3, same size, no bias", (2, 2, 5, 9), 2, 3, 3, padding="same", bias=False, algorithms=WITH_WINOGRAD
+    ),
+    *conv2d("more padding than kernel", (1, 2, 3, 2), 2, 2, 3, padding=(3, 4), algorithms=WITH_WINOGRAD),
+    *conv2d(
+        "stride, padding, dilation",
+        (2, 2, 9, 8),
+        2,
+        3,
+        (3, 2),
+        stride=(2, 3),
+        padding=(2, 1),
+        dilation=(2, 1),
+    ),
+    *conv2d("a stride that leaves pixels over", (1, 2, 8, 8), 2, 2, 3, stride=3, padding=1),
+    *conv2d("1x1", (2, 3, 4, 4), 3, 5, 1),
+    *conv2d("groups", (2, 4, 5, 5), 4, 6, 3, padding=1, groups=2),
+    *conv2d("depthwise", (2, 3, 5, 6), 3, 3, 3, padding=1, groups=3),
+    *conv2d("depthwise, two kernels a channel, stride 2", (2, 2, 6, 6), 2, 4, 3, stride=2, groups=2),
+    *conv2d("unbatched, one pixel", (2, 1, 1), 2, 3, 1),
+    *conv2d("empty batch", (0, 2, 4, 4), 2, 3, 3),
+    *conv2d("reflect", (2, 2, 5, 4), 2, 3, 3, padding=(2, 1), padding_mode="reflect", algorithms=("auto",)),
+    *conv2d("replicate", (2, 2, 5, 4), 2, 3, 3, padding=2, padding_mode="replicate", algorithms=("auto",)),
+    *conv2d(
+        "circular, even kernel",
+        (2, 2, 5, 4),
+        2,
+        3,
+        2,
+        padding="same",
+        padding_mode="circular",
+        algorithms=("auto",),
+    ),
+    conv1d("stride and dilation", (2, 3, 11), 3, 4, 3, stride=2, padding=1, dilation=2),
+    conv1d("groups, loop", (2, 4, 7), 4, 4, 2, groups=2, algorithm="loop"),
+    conv1d("unbatched, same, shifted", (3, 7), 3, 4, 4, padding="same", algorithm="shifted"),
+    conv1d("circular", (2, 3, 6), 3, 4, 3, padding=2, padding_mode="circular"),
+    transposed("stride 2", (2, 3, 4, 3), 3, 2, 3, stride=2, padding=1, output_padding=1),
+    transposed("3x3, winograd", (2, 3, 5, 6), 3, 2, 3, padding=1, algorithm="winograd"),
+    transposed("loop, groups", (2, 4, 3, 3), 4, 6, 2, stride=2, groups=2, algorithm="loop"),
+    transposed(
+        "shifted, no bias", (2, 2, 3, 4), 2, 3, (2, 3), stride=(3, 2), bias=False, algorithm="shifted"
+    ),
+    transposed("output padding by dilation", (1, 2, 3, 3), 2, 2, 2, padding=1, output_padding=1, dilation=2),
+    transposed("unbatched", (2, 3, 3), 2, 3, 2),
+    transposed("empty batch", (0, 2, 3, 3), 2, 3, 2),
+]
