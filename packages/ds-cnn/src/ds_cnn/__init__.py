@@ -1,7 +1,9 @@
-"""ds-cnn: convolutional networks with every gradient written by hand."""
+"""ds_cnn: convolutional networks, with every gradient written by hand."""
 
-from ds_cnn.layers import Conv1d, Conv2d, ConvTranspose2d
+from ds_cnn import layers
+from ds_cnn.layers import *
 
 __version__ = "0.1.0"
 
-__all__ = ["Conv1d", "Conv2d", "ConvTranspose2d"]
+__all__: list[str] = []
+__all__ += layers.__all__

@@ -18,7 +18,7 @@ _GROUPS: dict[str, str] = {
     "choice between numbers": "clamp masked_fill maximum minimum where",
     "exponential, logarithm and their kin": "erf exp2 expm1 log log1p rsqrt sqrt tanh",
     "sum and mean": "mean sum",
-    "extremum": "amax aminmax",
+    "extremum, and where it is": "amax aminmax argmax",
     "matrix product": "addmm baddbmm bmm mm",
     "other view of the same numbers": (
         "_unsafe_view alias as_strided detach expand permute select slice split split_with_sizes squeeze "

@@ -24,8 +24,9 @@ def check_algorithm(name: str, algorithm: str, geometry: Geometry) -> str:
         )
     if algorithm in METHODS and not METHODS[algorithm].supports(geometry):
         raise ValueError(
-            f"{name}: expected kernel_size 3, stride 1, dilation 1 and groups 1 with "
-            f"algorithm={algorithm!r}, got {geometry.kernel}, {geometry.stride}, {geometry.dilation} and {geometry.groups}"
+            f"{name}: expected kernel_size 3, stride 1, dilation 1 and groups 1 with algorithm="
+            f"{algorithm!r}, got {geometry.kernel}, {geometry.stride}, {geometry.dilation} and "
+            f"{geometry.groups}"
         )
     return algorithm
 

@@ -1,0 +1,70 @@
+"""Pooling beside torch.nn's, by loops and vectorised."""
+
+import torch
+from ds_cnn import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    LPPool2d,
+    MaxPool2d,
+)
+from ds_core.verify import Case
+from torch import nn
+
+
+def both(ours, theirs, shape, *arguments, positive=False, **options):
+    """One case by loops and one vectorised."""
+    text = ", ".join([*map(str, arguments), *(f"{name}={value}" for name, value in options.items())])
+
+    def inputs(g):
+        x = torch.randn(shape, generator=g)
+        return (x.abs() + 0.1 if positive else x,)
+
+    return [
+        Case(
+            name=f"{ours.__name__}({text}) of {shape}, {algorithm}",
+            make=lambda algorithm=algorithm: ours(*arguments, **options, algorithm=algorithm),
+            inputs=inputs,
+            namesake=lambda: theirs(*arguments, **options),
+        )
+        for algorithm in ("loop", "vectorised")
+    ]
+
+
+class Global(nn.Sequential):
+    def __init__(self, pool):
+        super().__init__(pool(1), nn.Flatten())
+
+
+CASES = [
+    *both(MaxPool2d, nn.MaxPool2d, (2, 3, 6, 4), 2),
+    *both(MaxPool2d, nn.MaxPool2d, (2, 2, 7, 9), (3, 2), stride=2, padding=1),
+    *both(MaxPool2d, nn.MaxPool2d, (1, 2, 8, 7), 3, stride=2, padding=1, dilation=2, ceil_mode=True),
+    *both(MaxPool2d, nn.MaxPool2d, (0, 2, 4, 4), 2),
+    *both(MaxPool2d, nn.MaxPool2d, (2, 5, 5), 3, stride=1),
+    *both(AvgPool2d, nn.AvgPool2d, (2, 3, 6, 4), 2),
+    *both(AvgPool2d, nn.AvgPool2d, (2, 2, 7, 6), 3, stride=2, padding=1, ceil_mode=True),
+    *both(AvgPool2d, nn.AvgPool2d, (2, 2, 7, 6), 3, stride=2, padding=1, count_include_pad=False),
+    *both(AvgPool2d, nn.AvgPool2d, (2, 5, 5), (2, 3), stride=1, divisor_override=4),
+    *both(LPPool2d, nn.LPPool2d, (2, 2, 6, 5), 2, 2, positive=True),
+    *both(LPPool2d, nn.LPPool2d, (2, 2, 5, 6), 3, (2, 3), stride=2, ceil_mode=True, positive=True),
+    *both(AdaptiveAvgPool2d, nn.AdaptiveAvgPool2d, (2, 3, 7, 5), (3, 2)),
+    *both(AdaptiveAvgPool2d, nn.AdaptiveAvgPool2d, (2, 3, 4), 6),
+    *both(AdaptiveMaxPool2d, nn.AdaptiveMaxPool2d, (2, 3, 7, 5), (3, 2)),
+    *both(AdaptiveMaxPool2d, nn.AdaptiveMaxPool2d, (2, 3, 4), 6),
+    *[
+        Case(
+            name=f"{ours.__name__}, {algorithm}",
+            make=lambda ours=ours, algorithm=algorithm: ours(algorithm=algorithm),
+            inputs=lambda g: (torch.randn(2, 3, 4, 5, generator=g),),
+            namesake=lambda theirs=theirs: Global(theirs),
+        )
+        for ours, theirs in (
+            (GlobalAvgPool2d, nn.AdaptiveAvgPool2d),
+            (GlobalMaxPool2d, nn.AdaptiveMaxPool2d),
+        )
+        for algorithm in ("loop", "vectorised")
+    ],
+]

@@ -1,0 +1,163 @@
+"""Pooling: loops and vectorised against torch.nn over all options, and what happens to bad input."""
+
+import pytest
+import torch
+from ds_cnn import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    GlobalMaxPool2d,
+    LPPool2d,
+    MaxPool2d,
+)
+from ds_core import engine
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
+DTYPES = pytest.mark.parametrize("dtype", LIMITS, ids=["float64", "float32"])
+
+
+def agree(ours, theirs, x):
+    """Holds output and input gradient to the referee's."""
+    with engine("manual"):
+        y = ours(x)
+        grad = torch.randn(y.shape, dtype=x.dtype)
+        grad_x = ours.backward(grad)
+    their_x = x.clone().requires_grad_()
+    expected = theirs(their_x)
+    expected.backward(grad)
+    torch.testing.assert_close(y, expected.detach(), rtol=LIMITS[x.dtype], atol=LIMITS[x.dtype])
+    torch.testing.assert_close(grad_x, their_x.grad, rtol=LIMITS[x.dtype], atol=LIMITS[x.dtype])
+
+
+@st.composite
+def images(draw):
+    """Draws images, in either memory layout, some with equal pixels."""
+    shape = (*draw(st.sampled_from([(), (1,), (2,)])), 2, draw(st.integers(5, 9)), draw(st.integers(5, 9)))
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    if draw(st.booleans()):
+        x = x.round()
+    if x.dim() == 4 and draw(st.booleans()):
+        x = x.contiguous(memory_format=torch.channels_last)
+    return x
+
+
+@st.composite
+def windows(draw):
+    """Draws what max and average pooling have in common."""
+    kernel = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    return {
+        "kernel_size": kernel,
+        "stride": draw(st.one_of(st.none(), st.integers(1, 3))),
+        "padding": tuple(draw(st.integers(0, size // 2)) for size in kernel),
+        "ceil_mode": draw(st.booleans()),
+    }
+
+
+@DTYPES
+@settings(max_examples=60, deadline=None)
+@given(x=images(), options=windows(), dilation=st.integers(1, 2))
+def test_max_pool_equals_torch(dtype, x, options, dilation):
+    options["dilation"] = dilation
+    spans = [dilation * (k - 1) + 1 for k in options["kernel_size"]]
+    assume(all(s <= p for s, p in zip(spans, x.shape[-2:], strict=True)))
+    for algorithm in ("loop", "vectorised"):
+        agree(MaxPool2d(**options, algorithm=algorithm), nn.MaxPool2d(**options), x.to(dtype))
+    y, where = MaxPool2d(**options, return_indices=True)(x)
+    their_y, their_where = nn.MaxPool2d(**options, return_indices=True)(x)
+    assert torch.equal(y, their_y)
+    assert torch.equal(where, their_where)
+
+
+@DTYPES
+@settings(max_examples=60, deadline=None)
+@given(x=images(), options=windows(), include=st.booleans(), divisor=st.sampled_from([None, 3]))
+def test_avg_pool_equals_torch(dtype, x, options, include, divisor):
+    options |= {"count_include_pad": include, "divisor_override": divisor}
+    for algorithm in ("loop", "vectorised"):
+        agree(AvgPool2d(**options, algorithm=algorithm), nn.AvgPool2d(**options), x.to(dtype))
+
+
+@DTYPES
+@settings(max_examples=40, deadline=None)
+@given(x=images(), options=windows(), p=st.sampled_from([1, 2, 3.5]))
+def test_lp_pool_equals_torch(dtype, x, options, p):
+    del options["padding"]
+    x = (x.abs() + 0.1).to(dtype)
+    for algorithm in ("loop", "vectorised"):
+        agree(LPPool2d(p, **options, algorithm=algorithm), nn.LPPool2d(p, **options), x)
+
+
+@DTYPES
+@settings(max_examples=40, deadline=None)
+@given(x=images(), height=st.integers(1, 10), width=st.integers(1, 10))
+def test_adaptive_pools_equal_torch(dtype, x, height, width):
+    for ours, theirs in (
+        (AdaptiveAvgPool2d, nn.AdaptiveAvgPool2d),
+        (AdaptiveMaxPool2d, nn.AdaptiveMaxPool2d),
+    ):
+        for algorithm in ("loop", "vectorised"):
+            agree(ours((height, width), algorithm=algorithm), theirs((height, width)), x.to(dtype))
+    y, where = AdaptiveMaxPool2d((height, width), return_indices=True)(x)
+    their_y, their_where = nn.AdaptiveMaxPool2d((height, width), return_indices=True)(x)
+    assert torch.equal(y, their_y)
+    assert torch.equal(where, their_where)
+
+
+def test_a_number_that_is_none_comes_through():
+    x = torch.randn(1, 1, 4, 4)
+    x[0, 0, 1, 2] = float("nan")
+    ours, theirs = MaxPool2d(2, return_indices=True)(x), nn.MaxPool2d(2, return_indices=True)(x)
+    torch.testing.assert_close(ours[0], theirs[0], equal_nan=True)
+    assert torch.equal(ours[1], theirs[1])
+
+
+def test_the_gradient_of_a_silent_window_is_zero():
+    layer, x = LPPool2d(2, 2), torch.zeros(1, 1, 2, 2)
+    with engine("manual"):
+        layer(x)
+        assert torch.equal(layer.backward(torch.ones(1, 1, 1, 1)), x)
+
+
+def test_indices_come_without_a_gradient_of_their_own():
+    layer, x = MaxPool2d(2, return_indices=True), torch.arange(16.0).view(1, 1, 4, 4)
+    with engine("manual"):
+        _, where = layer(x)
+        grad_x = layer.backward(torch.ones(1, 1, 2, 2), None)
+    assert where.flatten().tolist() == grad_x.flatten().nonzero().flatten().tolist() == [5, 7, 13, 15]
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 4, 4), (0, 2, 5, 7)])
+def test_empty_batch(shape):
+    for layer in (MaxPool2d(2), AvgPool2d(2), LPPool2d(2, 2), AdaptiveAvgPool2d(2), AdaptiveMaxPool2d(2)):
+        with engine("manual"):
+            y = layer(torch.randn(shape))
+            assert y.shape == (0, 2, 2, shape[3] // 2 if not hasattr(layer.regions, "counts") else 2)
+            assert layer.backward(y).shape == shape
+
+
+def test_bad_input():
+    with pytest.raises(
+        ValueError, match=r"MaxPool2d.*at least as large, padded, as a window, got .*\(1, 1, 2, 4\)"
+    ):
+        MaxPool2d(3)(torch.randn(1, 1, 2, 4))
+    with pytest.raises(
+        ValueError, match=r"expected input of shape \(N, C, H, W\) or \(C, H, W\), got \(3, 4\)"
+    ):
+        AvgPool2d(2)(torch.randn(3, 4))
+    with pytest.raises(TypeError, match=r"expected floating point input, got torch.int64"):
+        MaxPool2d(2)(torch.ones(1, 1, 4, 4, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"padding of at most half of kernel_size \(2, 2\), got \(2, 2\)"):
+        MaxPool2d(2, padding=2)
+    with pytest.raises(ValueError, match="one of vectorised, loop, got 'fast'"):
+        GlobalMaxPool2d(algorithm="fast")
+    with pytest.raises(ValueError, match="norm_type above 0, got 0"):
+        LPPool2d(0, 2)
+    with pytest.raises(ValueError, match="divisor_override other than 0"):
+        AvgPool2d(2, divisor_override=0)
+    with pytest.raises(ValueError, match="algorithm='vectorised' with return_indices"):
+        MaxPool2d(2, return_indices=True, algorithm="loop")
+    with pytest.raises(ValueError, match="output_size to be a number or 2 of them, at least 1, got 0"):
+        AdaptiveAvgPool2d(0)
