@@ -3,10 +3,13 @@
 from ds_cnn.layers.adaptive_avg_pool2d import AdaptiveAvgPool2d
 from ds_cnn.layers.adaptive_max_pool2d import AdaptiveMaxPool2d
 from ds_cnn.layers.avg_pool2d import AvgPool2d
+from ds_cnn.layers.batch_norm2d import BatchNorm2d
 from ds_cnn.layers.conv1d import Conv1d
 from ds_cnn.layers.conv2d import Conv2d
 from ds_cnn.layers.conv_transpose2d import ConvTranspose2d
+from ds_cnn.layers.frozen_batch_norm2d import FrozenBatchNorm2d
 from ds_cnn.layers.global_pool import GlobalAvgPool2d, GlobalMaxPool2d
+from ds_cnn.layers.instance_norm2d import InstanceNorm2d
 from ds_cnn.layers.lp_pool2d import LPPool2d
 from ds_cnn.layers.max_pool2d import MaxPool2d
 
@@ -14,11 +17,14 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BatchNorm2d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "FrozenBatchNorm2d",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "InstanceNorm2d",
     "LPPool2d",
     "MaxPool2d",
 ]

@@ -88,7 +88,7 @@ class BatchNorm(Normalization):
         arranged = self.checked(x)
         if not self.training and self.running_mean is not None and self.running_var is not None:
             y = self._normalize_by(self.running_mean, self.running_var, arranged)
-        elif arranged.numel() == self.num_features:
+        elif math.prod(arranged.shape[dim] for dim in self.mean_dims) == 1:
             raise ValueError(
                 f"{self.label()}: expected more than one value per channel to normalise by, got input of "
                 f"shape {shape(x)}; use a larger batch, or eval()"
@@ -96,7 +96,7 @@ class BatchNorm(Normalization):
         else:
             y, statistics = self.normalize(arranged)
             if self.training:
-                self._track(statistics, arranged.numel() // self.num_features)
+                self._track(statistics, math.prod(arranged.shape[dim] for dim in self.mean_dims))
         return y.reshape(x.shape)
 
     def _normalize_by(self, mean: Tensor, var: Tensor, x: Tensor) -> Tensor:
@@ -111,16 +111,16 @@ class BatchNorm(Normalization):
 
     @torch.no_grad()
     def _track(self, statistics: Statistics, count: int) -> None:
-        """Moves the running averages towards the statistics of a batch with ``count`` values per channel."""
+        """Moves the running averages towards the statistics of a batch, each of ``count`` values."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
-        if count == 0 or statistics.mean is None:
+        if statistics.mean is None or count * statistics.mean.numel() == 0:
             return
         share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         unbiased = statistics.var * (count / (count - 1))
-        self.running_mean.lerp_(statistics.mean.flatten(), share)
-        self.running_var.lerp_(unbiased.flatten(), share)
+        self.running_mean.lerp_(statistics.mean.mean(0).flatten(), share)
+        self.running_var.lerp_(unbiased.mean(0).flatten(), share)
 
     def extra_repr(self) -> str:
         text = f"{self.num_features}"

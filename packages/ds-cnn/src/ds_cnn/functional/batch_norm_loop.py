@@ -1,0 +1,77 @@
+"""Batch normalisation by loops: the definition, channel by channel, pixel by pixel. Slow; read it first."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def batch_norm(x: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Brings every channel to mean 0 and variance 1 over the batch and its pixels, then scales and shifts it.
+
+    n = (x - mean) / sqrt(var + eps),   y = n weight + bias
+
+    Args:
+        x: ``(N, C, H, W)``.
+        eps: added to the variance.
+        weight: ``(C,)``.
+        bias: ``(C,)``.
+
+    Returns:
+        y and n, shaped like x, and of each channel the mean and the variance, ``(C,)``.
+    """
+    n_images, channels, height, width = x.shape
+    count = n_images * height * width
+    y, normalized = torch.zeros_like(x), torch.zeros_like(x)
+    mean, var = x.new_zeros(channels), x.new_zeros(channels)
+    for c in range(channels):
+        for n in range(n_images):
+            for i in range(height):
+                for j in range(width):
+                    mean[c] += x[n, c, i, j] / count
+        for n in range(n_images):
+            for i in range(height):
+                for j in range(width):
+                    var[c] += (x[n, c, i, j] - mean[c]) ** 2 / count
+        for n in range(n_images):
+            for i in range(height):
+                for j in range(width):
+                    normalized[n, c, i, j] = (x[n, c, i, j] - mean[c]) / (var[c] + eps).sqrt()
+                    y[n, c, i, j] = normalized[n, c, i, j] * weight[c] + bias[c]
+    return y, normalized, mean, var
+
+
+def batch_norm_backward(
+    grad: Tensor, normalized: Tensor, var: Tensor, eps: float, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the gradients of x, weight and bias.
+
+    dL/dbias = sum of g,   dL/dweight = sum of g n,
+    dL/dx = (g - dL/dbias / count - n dL/dweight / count) weight / sqrt(var + eps)
+
+    Args:
+        grad: g = dL/dy, ``(N, C, H, W)``.
+        normalized: n, from the forward.
+        var: from the forward.
+        eps: as in the forward.
+        weight: as in the forward.
+    """
+    n_images, channels, height, width = grad.shape
+    count = n_images * height * width
+    grad_x = torch.zeros_like(grad)
+    grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
+    for c in range(channels):
+        for n in range(n_images):
+            for i in range(height):
+                for j in range(width):
+                    grad_bias[c] += grad[n, c, i, j]
+                    grad_weight[c] += grad[n, c, i, j] * normalized[n, c, i, j]
+        scale = weight[c] / math.sqrt(float(var[c]) + eps)
+        for n in range(n_images):
+            for i in range(height):
+                for j in range(width):
+                    shared = grad_bias[c] / count + normalized[n, c, i, j] * grad_weight[c] / count
+                    grad_x[n, c, i, j] = (grad[n, c, i, j] - shared) * scale
+    return grad_x, grad_weight, grad_bias
