@@ -32,7 +32,6 @@ class TorchFrozen(nn.BatchNorm2d):
             value = getattr(self, name).data
             delattr(self, name)
             self.register_buffer(name, value)
-        del self.num_batches_tracked
         self.num_batches_tracked = None
         self.training = False
 

@@ -27,19 +27,23 @@ def batch_norm(x: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Ten
     y, normalized = torch.zeros_like(x), torch.zeros_like(x)
     mean, var = x.new_zeros(channels), x.new_zeros(channels)
     for c in range(channels):
+        total, squares = x.new_zeros(()), x.new_zeros(())
         for n in range(n_images):
             for i in range(height):
                 for j in range(width):
-                    mean[c] += x[n, c, i, j] / count
+                    total = total + x[n, c, i, j]
+        mean[c] = middle = total / count
         for n in range(n_images):
             for i in range(height):
                 for j in range(width):
-                    var[c] += (x[n, c, i, j] - mean[c]) ** 2 / count
+                    squares = squares + (x[n, c, i, j] - middle) ** 2
+        var[c] = spread = squares / count
         for n in range(n_images):
             for i in range(height):
                 for j in range(width):
-                    normalized[n, c, i, j] = (x[n, c, i, j] - mean[c]) / (var[c] + eps).sqrt()
-                    y[n, c, i, j] = normalized[n, c, i, j] * weight[c] + bias[c]
+                    pixel = (x[n, c, i, j] - middle) / (spread + eps).sqrt()
+                    normalized[n, c, i, j] = pixel
+                    y[n, c, i, j] = pixel * weight[c] + bias[c]
     return y, normalized, mean, var
 
 

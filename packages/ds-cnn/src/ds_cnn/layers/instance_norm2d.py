@@ -21,7 +21,7 @@ class InstanceNorm2d(BatchNorm):
     Args:
         num_features: C, the number of channels.
         eps: added to the variance.
-        momentum: share of the newest batch in the running averages; None for the mean of all batches.
+        momentum: share of the newest batch in the running averages; None for 0, as in torch.nn.
         affine: whether W and b are learned; if not, they are 1 and 0.
         track_running_stats: whether running averages are kept in training and used in eval mode.
         init: how W starts: a name or function of :mod:`ds_core.initializers`; None for ones.
@@ -58,3 +58,6 @@ class InstanceNorm2d(BatchNorm):
 
     def arrange(self, x: Tensor) -> Tensor:
         return super().arrange(x.unsqueeze(0) if x.dim() == 3 else x)
+
+    def _share(self) -> float:
+        return self.momentum or 0.0  # torch.nn's instance norms never count their batches

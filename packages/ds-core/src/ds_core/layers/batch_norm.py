@@ -46,7 +46,7 @@ class BatchNorm(Normalization):
     Source: Ioffe, Szegedy, Batch Normalization (2015), algorithms 1 and 2.
     """
 
-    mean_dims = (0, 2)
+    mean_dims: tuple[int, ...] = (0, 2)
     sum_dims = (0, 2)
     layouts: tuple[str, ...]  # the accepted shapes, as "(N, C, L)"
     eps: float
@@ -112,15 +112,20 @@ class BatchNorm(Normalization):
     @torch.no_grad()
     def _track(self, statistics: Statistics, count: int) -> None:
         """Moves the running averages towards the statistics of a batch, each of ``count`` values."""
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+        if self.running_mean is None or self.running_var is None:
             return
-        self.num_batches_tracked += 1
+        share = self._share()
         if statistics.mean is None or count * statistics.mean.numel() == 0:
             return
-        share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         unbiased = statistics.var * (count / (count - 1))
         self.running_mean.lerp_(statistics.mean.mean(0).flatten(), share)
         self.running_var.lerp_(unbiased.mean(0).flatten(), share)
+
+    def _share(self) -> float:
+        """Counts the batch, and returns its share in the running averages."""
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        return 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
 
     def extra_repr(self) -> str:
         text = f"{self.num_features}"
