@@ -2,6 +2,7 @@
 
 import gc
 import gzip
+import io
 import json
 import math
 import struct
@@ -449,6 +450,40 @@ def test_hugging_face_dataset(prefetch):
         DataLoader(datasets.DatasetDict(train=data, test=data))
 
 
+@every_kind
+@every_prefetch
+def test_a_transform_changes_batches_and_follows_seed_epoch_and_place(make, prefetch):
+    def noisy(x, y, generator):
+        return x + torch.rand(x.shape, generator=generator), 10 * y
+
+    def epochs(seed=0, resume_at=None):
+        loader = make(batch_size=4, shuffle=True, seed=seed, prefetch=prefetch, transform=noisy)
+        batches = [[list(batch) for batch in loader] for _ in range(2)]
+        if resume_at is not None:
+            loader.load_state_dict({**loader.state_dict(), "epoch": 1, "batch": resume_at})
+            return list(loader)
+        return batches
+
+    first, again, other = epochs(), epochs(), epochs(seed=1)
+    flat = [batch for epoch in first for batch in epoch]
+    for (x, y), (same_x, same_y) in zip(flat, [batch for epoch in again for batch in epoch], strict=True):
+        assert torch.equal(x, same_x)
+        assert torch.equal(y, same_y)
+    assert sorted(torch.cat([y for _, y in first[0]]).tolist()) == list(range(0, 100, 10))
+    noise = [(x - x.floor()).flatten()[:4].tolist() for x, _ in flat]
+    assert len({tuple(values) for values in noise}) == len(flat)  # no two batches draw the same
+    assert not torch.equal(first[0][0][0], other[0][0][0])
+    # Where training goes on in the middle of an epoch, the numbers are those it would have had.
+    (x, _), *_ = epochs(resume_at=1)
+    assert torch.equal(x, first[1][1][0])
+
+
+def test_a_transform_may_return_one_tensor():
+    loader = DataLoader(X, batch_size=None, transform=lambda x, generator: x + 1)
+    ((x,),) = loader
+    assert torch.equal(x, X + 1)
+
+
 def test_loader_refuses():
     for words, error, call in [
         ("at least one sample", ValueError, lambda: DataLoader(torch.zeros(0, 2))),
@@ -820,12 +855,38 @@ def test_hf_images_and_arrays(saved, tmp_path):
     ):
         load(f"hf:{uneven}")
     broken = saved({"image": [{"bytes": b"junk", "path": None}]}, {"image": datasets.Image()}, name="broken")
-    with pytest.raises(ValueError, match="row 0: cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"row 0: cannot be read as an image .* pass bad='skip'"):
         load(f"hf:{broken}")
+    with pytest.raises(ValueError, match="expected images, got only rows whose image cannot be read: 0"):
+        load(f"hf:{broken}", bad="skip")
     gap = saved({"image": [columns["image"][0], None]}, {"image": datasets.Image()}, name="gap")
     with pytest.raises(ValueError, match=r"missing \(image 1\), the first one of 'image' in row 1"):
         load(f"hf:{gap}")
     assert load(f"hf:{gap}", missing="drop").x.shape == (1, 3, 4, 6)
+
+
+def test_hf_bad_images_are_skipped_if_asked(saved):
+    def picture(shade, mode="RGB"):
+        file = io.BytesIO()
+        Image.new(mode, (2, 2), shade).save(file, "PNG")
+        return file.getvalue()
+
+    cut_off = picture((9, 9, 9))[:50]
+    contents = [picture((51, 51, 51)), b"no picture", cut_off, picture(7, "I;16"), picture((255,) * 3), None]
+    folder = saved(
+        {"image": [c and {"bytes": c, "path": None} for c in contents], "y": [0, 1, 2, 3, 4, 5]},
+        {"image": datasets.Image(), "y": datasets.Value("int64")},
+    )
+    with pytest.raises(ValueError, match=r"row 1: cannot be read as an image .* pass bad='skip'"):
+        load(f"hf:{folder}", columns="image", target="y", missing="drop")
+    data = load(f"hf:{folder}", columns="image", target="y", missing="drop", bad="skip")
+    assert data.y.tolist() == [0, 4]
+    torch.testing.assert_close(data.x.amax((1, 2, 3)), torch.tensor([0.2, 1]))
+    assert "skipped 3 rows whose image cannot be read: 1, 2, 3" in data.notes
+    with pytest.raises(ValueError, match=r"missing .* in row 5"):  # a gap is no bad image, and keeps its row
+        load(f"hf:{folder}", columns="image", target="y", bad="skip")
+    with pytest.raises(ValueError, match="bad: expected 'error' or 'skip', got 'ignore'"):
+        load(f"hf:{folder}", bad="ignore")
 
 
 def test_hf_that_cannot_be_loaded(monkeypatch):
@@ -907,9 +968,52 @@ def test_image_folder_bad_images(pictures):
     for name in ("short.png", "broken.jpg", "deep.png"):
         assert name in note
     (pictures / "cat" / "short.png").unlink()
+    (pictures / "dog" / "broken.jpg").write_text("a text that calls itself a picture")
+    with pytest.raises(ValueError, match=r"broken\.jpg: cannot be read as an image"):
+        load(f"imagefolder:{pictures}")
     (pictures / "dog" / "broken.jpg").unlink()
     with pytest.raises(ValueError, match=r"deep\.png: .*more than 8 bits a channel \(mode I;16"):
         load(f"imagefolder:{pictures}")
+
+
+def test_image_folder_of_bad_images_only(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "empty.png").write_bytes(b"")
+    (tmp_path / "a" / "text.png").write_text("not a picture")
+    with pytest.raises(ValueError, match=r"got none that can be read: a.empty\.png, a.text\.png"):
+        load(f"imagefolder:{tmp_path}", bad="skip")
+
+
+def test_images_cut_off_anywhere_are_bad_not_black(tmp_path):
+    (tmp_path / "a").mkdir()
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (16, 16, 3), generator=generator, dtype=torch.uint8).numpy()
+    for ending in ("png", "jpg", "bmp", "gif"):
+        path = tmp_path / "a" / f"picture.{ending}"
+        Image.fromarray(noise).save(path)
+        whole = path.read_bytes()
+        assert len(load(f"imagefolder:{tmp_path}")) == 1
+        for share in (0.1, 0.5, 0.8):
+            path.write_bytes(whole[: int(share * len(whole))])
+            with pytest.raises(ValueError, match=rf"picture\.{ending}: cannot be read as an image"):
+                load(f"imagefolder:{tmp_path}")
+        path.unlink()
+
+
+def test_what_is_transparent_shows_white(tmp_path):
+    (tmp_path / "a").mkdir()
+    half = Image.new("RGBA", (2, 1), (200, 0, 0, 0))  # red, under nothing one could see
+    half.putpixel((1, 0), (0, 0, 255, 255))
+    half.save(tmp_path / "a" / "1.png")
+    half.convert("LA").save(tmp_path / "a" / "2.png")
+    palette = Image.new("P", (2, 1), 0)
+    palette.putpalette([200, 0, 0, 0, 0, 255])
+    palette.putpixel((1, 0), 1)
+    palette.save(tmp_path / "a" / "3.png", transparency=0)
+    images = load(f"imagefolder:{tmp_path}").x
+    assert torch.equal(images[:, :, 0, 0], torch.ones(3, 3))
+    assert images[0, :, 0, 1].tolist() == images[2, :, 0, 1].tolist() == [0, 0, 1]
+    assert load(f"imagefolder:{tmp_path}", mode="L").x[:, 0, 0, 0].tolist() == [1, 1, 1]
 
 
 def test_image_folder_refuses(pictures, tmp_path):

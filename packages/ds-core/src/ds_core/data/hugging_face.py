@@ -37,6 +37,7 @@ def load_hugging_face(
     classes: bool | None = None,
     size: int | tuple[int, int] | None = None,
     mode: Literal["RGB", "L"] = "RGB",
+    bad: Literal["error", "skip"] = "error",
 ) -> Dataset:
     """Loads a dataset of the package `datasets` as tensors, all of it into memory.
 
@@ -54,12 +55,15 @@ def load_hugging_face(
         classes: whether the target is class labels, see :func:`load_csv`.
         size: of images, see :func:`load_image_folder`.
         mode: of images, see :func:`load_image_folder`.
+        bad: what to do about a row whose image cannot be read: "error", or "skip" it, with a note.
 
     Raises:
         ValueError: if the dataset cannot be had, or a split or column is unknown or unfit; lists those there
             are.
         ImportError: if the package `datasets` is missing.
     """
+    if bad not in ("error", "skip"):
+        raise ValueError(f"bad: expected 'error' or 'skip', got {bad!r}")
     library = needed("datasets", "datasets", "load('hf:...')")
     source = f"hf:{name}" + (f" [{split}]" if split else "")
     data = _choose(_open(library, name, config), split, source)
@@ -78,12 +82,23 @@ def load_hugging_face(
             f"columns=[{arrays[0]!r}]. The columns are {', '.join(known)}"
         )
     used = [*features, *targets]
+    image = next((column for column in arrays if isinstance(kinds[column], library.Image)), None)
+    read = {column: list(data.select_columns([column])[:][column]) for column in used if column != image}
+    unreadable: list[int] = []
+    if image is not None:
+        read[image], unreadable = _read_images(data, image, mode, size, bad, source)
     table = Table(
-        {column: _values(data, column, isinstance(kinds[column], library.Image), source) for column in used},
+        read,
         source,
         lambda row: f"row {row}",
         {c: list(kinds[c].names) for c in used if isinstance(kinds[c], library.ClassLabel)},
     )
+    if unreadable:
+        skipped = f"rows whose image cannot be read: {', '.join(map(str, unreadable))}"
+        table = table.keep([row for row in range(len(data)) if row not in unreadable])
+        if not table.columns[used[0]]:
+            raise ValueError(f"{source}: expected images, got only {skipped}")
+        table.notes.append(f"skipped {len(unreadable):,} {skipped}")
     for column, values in table.columns.items():
         unlabelled = -1 if column in table.class_names else None  # how `datasets` marks a missing label
         table.columns[column] = [None if is_gap(v) or v == unlabelled else v for v in values]
@@ -92,11 +107,7 @@ def load_hugging_face(
     if missing in ("mean", "median"):
         raise ValueError(f"{source}: images and arrays are not made up: pass missing='drop'")
     table = settle_missing(table, used, targets, missing)
-    values = table.columns[arrays[0]]
-    if isinstance(kinds[arrays[0]], library.Image):
-        x = _images(table, values, mode, size)
-    else:
-        x = _arrays(table, values, arrays[0])
+    x = _arrays(table, arrays[0]) if image is None else _stacked(table, image)
     y, class_names = encode_target(table, target, classes)
     return Dataset(x, y, [], class_names, source, table.notes)
 
@@ -124,37 +135,43 @@ def _choose(data: Any, split: str | None, source: str) -> Any:
     return data[split]
 
 
-def _values(data: Any, column: str, images: bool, source: str) -> list[Any]:
+def _read_images(
+    data: Any, column: str, mode: str, size: int | tuple[int, int] | None, bad: str, source: str
+) -> tuple[list[Tensor | None], list[int]]:
+    """Returns the pixels of every row, None where there is no image, and which rows cannot be read."""
     data = data.select_columns([column])
-    if not images:
-        return list(data[:][column])
-    values = []
+    pixels: list[Tensor | None] = []
+    unreadable: list[int] = []
     for row in range(len(data)):  # one by one, to say which of them cannot be decoded
         try:
-            values.append(data[row][column])
+            image = data[row][column]
+            pixels.append(None if image is None else as_pixels(image, mode, size))
         except (OSError, ValueError, SyntaxError) as error:
-            raise ValueError(f"{source}, row {row}: cannot be read as an image ({error})") from error
-    return values
+            if bad == "error":
+                raise ValueError(
+                    f"{source}, row {row}: cannot be read as an image ({error}); pass bad='skip' to leave it "
+                    "out"
+                ) from error
+            pixels.append(None)
+            unreadable.append(row)
+    return pixels, unreadable
 
 
-def _images(table: Table, values: list[Any], mode: str, size: int | tuple[int, int] | None) -> Tensor:
-    pixels: list[Tensor] = []
-    for row, image in enumerate(values):
-        try:
-            pixels.append(as_pixels(image, mode, size))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise ValueError(f"{table.source}, {table.where(row)}: bad image ({error})") from error
-        if pixels[-1].shape != pixels[0].shape:
+def _stacked(table: Table, column: str) -> Tensor:
+    """Returns images ``(N, C, H, W)`` in [0, 1]."""
+    pixels = table.columns[column]
+    for row, image in enumerate(pixels):
+        if image.shape != pixels[0].shape:
             raise ValueError(
                 f"{table.source}, {table.where(row)}: expected an image like the first one, "
-                f"{shape(pixels[0])}, got {shape(pixels[-1])}; pass size=(height, width) to resize all"
+                f"{shape(pixels[0])}, got {shape(image)}; pass size=(height, width) to resize all"
             )
     return torch.stack(pixels).float().div_(255)
 
 
-def _arrays(table: Table, values: list[Any], name: str) -> Tensor:
+def _arrays(table: Table, name: str) -> Tensor:
     try:
-        x = torch.tensor(values, dtype=torch.float32)
+        x = torch.tensor(table.columns[name], dtype=torch.float32)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{table.source}: expected arrays of numbers of one shape in column {name!r} ({error})"

@@ -23,8 +23,8 @@ def load_image_folder(
 ) -> Dataset:
     """Loads the images in a folder's subfolders, each of which is a class named by the subfolder.
 
-    Classes and images come in alphabetic order. A camera's rotation is undone; other files are left out, with
-    a note.
+    Classes and images come in alphabetic order. A camera's rotation is undone, and what is transparent shows
+    white. Other files are left out, with a note.
 
     Args:
         path: the folder; its subfolders may have subfolders in turn.
@@ -82,6 +82,7 @@ def load_image_folder(
     if not images:
         raise ValueError(
             f"{path}: expected images ({', '.join(sorted(ENDINGS))}) in the subfolders, got none"
+            + (f" that can be read: {', '.join(skipped)}" if skipped else "")
         )
     notes = []
     if skipped:
@@ -108,7 +109,13 @@ def as_pixels(image: Any, mode: str, size: int | tuple[int, int] | None) -> Tens
     """
     if image.mode[0] in "IF":
         raise ValueError(f"more than 8 bits a channel (mode {image.mode}), expected 8")
-    image = needed("PIL.ImageOps", "pillow", "an image").exif_transpose(image).convert(mode)
+    image = needed("PIL.ImageOps", "pillow", "an image").exif_transpose(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        # Under what is transparent a file may hold any colour: nobody is meant to see it.
+        image = image.convert("RGBA")
+        paper = needed("PIL.Image", "pillow", "an image").new("RGBA", image.size, "white")
+        image = needed("PIL.Image", "pillow", "an image").alpha_composite(paper, image)
+    image = image.convert(mode)
     if size is not None:
         height, width = (size, size) if isinstance(size, int) else size
         image = image.resize((width, height))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +16,9 @@ from ds_core.data.dataset import Dataset
 
 # Which samples a batch takes: neighbours as they lie, or any by number.
 Rows = slice | Tensor
+
+# Called as ``transform(*tensors, generator=generator)``.
+Transform = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
 class DataLoader:
@@ -34,7 +37,11 @@ class DataLoader:
         seed: of these orders.
         drop_last: leaves out the last batch of an epoch if it is not full.
         prefetch: how many batches a background thread prepares ahead. It pays where samples are costly to
-            fetch (images decoded from disk); tensors need none.
+            fetch (images decoded from disk) or to transform; tensors need none.
+        transform: makes of each batch the one that is yielded: augmentations of images, say. It is called
+            with the batch's tensors and, as ``generator=``, a source of random numbers that the seed, the
+            epoch and the place of the batch decide. It returns a tensor or a tuple of them, and must not
+            write into those it is given.
 
     Yields:
         Tuples with one tensor ``(batch, ...)`` for each of ``data``, or for each column. Unshuffled batches
@@ -48,6 +55,9 @@ class DataLoader:
         >>> loader = DataLoader(x, y, batch_size=64, shuffle=True, seed=0)
         >>> for xb, yb in loader:
         ...     ...
+        >>> def noisy(xb, yb, generator):
+        ...     return xb + 0.1 * torch.randn(xb.shape, generator=generator), yb
+        >>> loader = DataLoader(x, y, transform=noisy)
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class DataLoader:
         seed: int = 0,
         drop_last: bool = False,
         prefetch: int = 0,
+        transform: Transform | None = None,
     ) -> None:
         self._source = _source(data, columns)
         self.samples = len(self._source)
@@ -75,6 +86,7 @@ class DataLoader:
         self.seed = seed
         self.drop_last = drop_last
         self.prefetch = prefetch
+        self.transform = transform
         if not len(self):
             raise ValueError(
                 f"DataLoader: drop_last leaves no batch: {self.samples} samples, batch_size {batch_size}"
@@ -94,7 +106,7 @@ class DataLoader:
             self._epoch, self._batch = self._epoch + 1, 0
         self._resumed = False
         epoch, batch = self._epoch, self._batch
-        for values in self._fetched(self._rows(epoch, batch)):
+        for values in self._fetched(epoch, batch):
             batch += 1
             self._epoch, self._batch = epoch, batch
             yield values
@@ -104,26 +116,34 @@ class DataLoader:
         """Yields which samples each batch of an epoch takes, from batch ``first`` on."""
         order = None
         if self.shuffle:
-            # Mixed by a hash: seed + epoch would give neighbouring seeds the same orders.
-            mixed = random.Random(f"{self.seed}, {epoch}").getrandbits(32)
-            order = torch.randperm(self.samples, generator=torch.Generator().manual_seed(mixed))
+            order = torch.randperm(self.samples, generator=_generator(self.seed, epoch))
         for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             rows = slice(start, min(start + self.batch_size, self.samples))
             yield rows if order is None else order[rows]
 
-    def _fetched(self, rows: Iterator[Rows]) -> Iterator[tuple[Tensor, ...]]:
-        """Yields the batches; a thread fetches up to ``prefetch`` of them ahead.
+    def _take(self, rows: Rows, epoch: int, batch: int) -> tuple[Tensor, ...]:
+        """Returns one batch, transformed."""
+        values = self._source.take(rows)
+        if self.transform is None:
+            return values
+        changed = self.transform(*values, generator=_generator(self.seed, epoch, batch))
+        return (changed,) if isinstance(changed, Tensor) else changed
+
+    def _fetched(self, epoch: int, first: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yields the batches from ``first`` on; a thread fetches up to ``prefetch`` of them ahead.
 
         The thread ends with this generator, whether that comes to its end, is closed or is forgotten.
         """
+        batches = enumerate(self._rows(epoch, first), first)
         if not self.prefetch:
-            yield from map(self._source.take, rows)
+            for batch, rows in batches:
+                yield self._take(rows, epoch, batch)
             return
         thread = ThreadPoolExecutor(1, thread_name_prefix="DataLoader")
         waiting: deque[Future[tuple[Tensor, ...]]] = deque()
         try:
-            for some in rows:
-                waiting.append(thread.submit(self._source.take, some))
+            for batch, rows in batches:
+                waiting.append(thread.submit(self._take, rows, epoch, batch))
                 if len(waiting) > self.prefetch:
                     yield waiting.popleft().result()  # an error in the thread is raised here
             while waiting:
@@ -158,6 +178,15 @@ class DataLoader:
     def __repr__(self) -> str:
         """Shows the settings."""
         return "DataLoader(" + ", ".join(f"{k}={v}" for k, v in self._setting().items()) + ")"
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Returns a generator seeded by all these numbers together.
+
+    They are mixed by a hash: seed + epoch would give neighbouring seeds the same orders.
+    """
+    mixed = random.Random(", ".join(map(str, numbers))).getrandbits(32)
+    return torch.Generator().manual_seed(mixed)
 
 
 # ---- where batches come from ---------------------------------------------------------------------------

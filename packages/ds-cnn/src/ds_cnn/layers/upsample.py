@@ -1,0 +1,91 @@
+"""Upsample: images of another size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ds_core import InputGrad, Module
+from ds_core.checks import check_floating, shape
+from torch import Tensor
+
+from ds_cnn.functional.resampling import MODES, interpolate, interpolate_backward
+from ds_cnn.layers.convolution import sizes
+
+
+class Upsample(Module):
+    """Makes images larger (or smaller) by taking each new pixel from the old ones around it.
+
+    y = A x B^T,   dL/dx = A^T dL/dy B, with A's row i the weights of the old rows in new row i: a single 1
+    ("nearest"), or 1 - t and t for its two neighbours ("bilinear")
+
+    Args:
+        size: new height and width, or one number for both.
+        scale_factor: instead of ``size``, how many times as many rows and columns, or one number for both.
+        mode: "nearest" or "bilinear".
+        align_corners: for "bilinear", whether the centres of the corner pixels stay in the corners; if not,
+            the corners of the image do.
+
+    Shape:
+        x ``(N, C, H, W)`` -> ``(N, C, H', W')``.
+
+    Raises:
+        ValueError: if not just one of ``size`` and ``scale_factor`` is given, or x has other dimensions.
+        TypeError: if x is not floating point.
+
+    Source: torch.nn's namesake; Gonzalez, Woods, Digital Image Processing (2018), section 2.4.
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int] | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
+        if (size is None) == (scale_factor is None):
+            raise ValueError(f"Upsample: expected size or scale_factor, got {size} and {scale_factor}")
+        if mode not in MODES:
+            raise ValueError(f"Upsample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
+        if align_corners is not None and mode == "nearest":
+            raise ValueError("Upsample: expected align_corners with mode='bilinear' only")
+        self.size = None if size is None else sizes("Upsample", "size", size, 2)
+        self.scale_factor: tuple[float, ...] | None = None
+        if scale_factor is not None:
+            factors = (scale_factor,) * 2 if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
+            if len(factors) != 2 or min(factors) <= 0:
+                raise ValueError(f"Upsample: expected scale_factor above 0, one or two, got {scale_factor}")
+            self.scale_factor = tuple(float(factor) for factor in factors)
+        self.mode = mode
+        self.align_corners = align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() != 4 or min(x.shape[2:]) < 1:
+            raise ValueError(f"{self.label()}: expected input of shape (N, C, H, W), got {shape(x)}")
+        check_floating(self, x)
+        if self.size is not None:
+            new, scale = (self.size[0], self.size[1]), (None, None)
+        else:
+            assert self.scale_factor is not None
+            new, scale = self._scaled(x.shape[2:]), self.scale_factor  # type: ignore[assignment]
+        if min(new) < 1:
+            raise ValueError(f"{self.label()}: expected images of which pixels remain, got {shape(x)}")
+        options = self.mode, bool(self.align_corners), (scale[0], scale[1])
+        self.save((x.shape[2], x.shape[3]), options)
+        return interpolate(x, new, *options)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        old, options = self.saved()
+        return interpolate_backward(grad, old, *options) if self.input_grad else None
+
+    def _scaled(self, old: Sequence[int]) -> tuple[int, int]:
+        assert self.scale_factor is not None
+        height, width = (
+            math.floor(pixels * factor) for pixels, factor in zip(old, self.scale_factor, strict=True)
+        )
+        return height, width
+
+    def extra_repr(self) -> str:
+        to = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"
+        corners = "" if self.align_corners is None else f", align_corners={self.align_corners}"
+        return f"{to}, mode={self.mode!r}{corners}"

@@ -1,0 +1,52 @@
+"""Resampling, pads and dropout of channels beside torch.nn's."""
+
+import torch
+from ds_cnn import (
+    CircularPad2d,
+    ConstantPad2d,
+    Dropout2d,
+    PixelShuffle,
+    PixelUnshuffle,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    Upsample,
+    ZeroPad2d,
+)
+from ds_core.verify import Case
+from torch import nn
+
+
+def case(ours, theirs, shape, *arguments, **options):
+    text = ", ".join([*map(str, arguments), *(f"{name}={value}" for name, value in options.items())])
+    return Case(
+        name=f"{ours.__name__}({text}) of {shape}",
+        make=lambda: ours(*arguments, **options),
+        inputs=lambda g: (torch.randn(shape, generator=g),),
+        namesake=lambda: theirs(*arguments, **options),
+    )
+
+
+CASES = [
+    case(Upsample, nn.Upsample, (2, 3, 3, 4), scale_factor=2),
+    case(Upsample, nn.Upsample, (1, 2, 3, 5), size=(7, 2)),
+    case(Upsample, nn.Upsample, (2, 3, 3, 4), scale_factor=(2.0, 1.5), mode="bilinear"),
+    case(Upsample, nn.Upsample, (2, 2, 3, 4), size=(5, 9), mode="bilinear", align_corners=True),
+    case(Upsample, nn.Upsample, (2, 2, 6, 5), size=(3, 1), mode="bilinear", align_corners=False),
+    case(Upsample, nn.Upsample, (0, 2, 3, 3), scale_factor=2),
+    case(PixelShuffle, nn.PixelShuffle, (2, 8, 3, 2), 2),
+    case(PixelShuffle, nn.PixelShuffle, (9, 2, 2), 3),
+    case(PixelUnshuffle, nn.PixelUnshuffle, (2, 2, 4, 6), 2),
+    case(ZeroPad2d, nn.ZeroPad2d, (2, 2, 3, 4), (1, 2, 0, 3)),
+    case(ZeroPad2d, nn.ZeroPad2d, (2, 2, 4, 4), (-1, 2, 1, -2)),
+    case(ConstantPad2d, nn.ConstantPad2d, (2, 3, 4), 1, value=2.5),
+    case(ReflectionPad2d, nn.ReflectionPad2d, (2, 2, 4, 5), (3, 2, 1, 3)),
+    case(ReplicationPad2d, nn.ReplicationPad2d, (2, 3, 4), (5, 0, 2, 1)),
+    case(CircularPad2d, nn.CircularPad2d, (2, 2, 3, 4), (4, 1, 0, 3)),
+    Case(
+        name="Dropout2d(p=0.5)",
+        make=lambda: Dropout2d(),
+        inputs=lambda g: (torch.randn(2, 5, 2, 3, generator=g),),
+        no_namesake="torch draws dropout's numbers in another order",
+    ),
+    case(Dropout2d, nn.Dropout2d, (2, 5, 3), 0.0),
+]

@@ -1,0 +1,70 @@
+"""Resampling, pads and dropout of channels: all options, and what happens to bad input."""
+
+import pytest
+import torch
+from ds_cnn import Dropout2d, PixelShuffle, PixelUnshuffle, ReflectionPad2d, Upsample, ZeroPad2d
+from ds_core import engine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+SIZES = st.tuples(st.integers(1, 7), st.integers(1, 7))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    old=SIZES,
+    new=SIZES,
+    scale=st.one_of(st.none(), st.sampled_from([0.5, 1.0, 1.7, 2.0, 3.3])),
+    mode=st.sampled_from([("nearest", None), ("bilinear", None), ("bilinear", True), ("bilinear", False)]),
+)
+def test_upsample_equals_torch(old, new, scale, mode):
+    if scale is not None and min(old) * scale < 1:
+        return
+    to = {"size": new} if scale is None else {"scale_factor": scale}
+    ours, theirs = (m(**to, mode=mode[0], align_corners=mode[1]) for m in (Upsample, nn.Upsample))
+    x = torch.randn(2, 3, *old, dtype=torch.float64)
+    with engine("manual"):
+        y = ours(x)
+        grad = torch.randn_like(y)
+        grad_x = ours.backward(grad)
+    their_x = x.clone().requires_grad_()
+    expected = theirs(their_x)
+    expected.backward(grad)
+    torch.testing.assert_close(y, expected.detach(), rtol=0, atol=1e-9)
+    torch.testing.assert_close(grad_x, their_x.grad, rtol=0, atol=1e-9)
+
+
+def test_whole_channels_are_dropped():
+    layer = Dropout2d(0.4, generator=torch.Generator().manual_seed(0))
+    y = layer(torch.ones(50, 40, 3, 3))
+    sums = y.sum((2, 3))
+    torch.testing.assert_close(sums[sums > 0], torch.full_like(sums[sums > 0], 9 / 0.6))
+    assert abs(float((sums == 0).float().mean()) - 0.4) < 0.05
+    again = Dropout2d(0.4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again(torch.ones(50, 40, 3, 3)), y)
+    x = torch.randn(2, 3, 4, 4)
+    assert layer.eval()(x) is x
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="expected size or scale_factor"):
+        Upsample()
+    with pytest.raises(ValueError, match="one of nearest, bilinear, got 'cubic'"):
+        Upsample(2, mode="cubic")
+    with pytest.raises(ValueError, match="align_corners with mode='bilinear' only"):
+        Upsample(2, align_corners=True)
+    with pytest.raises(ValueError, match=r"Upsample.*\(N, C, H, W\), got \(3, 4\)"):
+        Upsample(2)(torch.randn(3, 4))
+    with pytest.raises(ValueError, match=r"from 0 to 2 pixels of padding for a dimension of 3 .*got 3 and 0"):
+        ReflectionPad2d((3, 0, 0, 0))(torch.randn(1, 1, 3, 3))
+    with pytest.raises(ValueError, match=r"leaves something, got \(1, 1, 3, 3\)"):
+        ZeroPad2d(-2)(torch.randn(1, 1, 3, 3))
+    with pytest.raises(ValueError, match=r"\(left, right, top, bottom\), got \(1, 2\)"):
+        ZeroPad2d((1, 2))
+    with pytest.raises(ValueError, match="C divisible by 4, got"):
+        PixelShuffle(2)(torch.randn(1, 3, 2, 2))
+    with pytest.raises(ValueError, match="H and W divisible by 2, got"):
+        PixelUnshuffle(2)(torch.randn(1, 3, 3, 2))
+    with pytest.raises(ValueError, match=r"Dropout2d.*got \(2, 3\)"):
+        Dropout2d()(torch.randn(2, 3))
