@@ -1,0 +1,62 @@
+"""LeNet-5: the convolutional network that read cheques."""
+
+from __future__ import annotations
+
+import torch
+from ds_core import Dense, Flatten, ReLU, Sequential, Tanh
+
+from ds_cnn.layers import AvgPool2d, Conv2d, MaxPool2d
+
+
+class LeNet5(Sequential):
+    """Two rounds of convolution and pooling, then three dense layers.
+
+    y = dense(dense(dense(pool(conv(pool(conv(x)))))), with an activation after all but pooling and the last
+
+    The network of 1998, but for details that nobody kept: pooling has no weights of its own, every channel of
+    the second convolution sees all of the first, and the last layer is a plain dense one.
+
+    Args:
+        num_classes: how many numbers come out.
+        in_channels: of the images.
+        activation: "tanh" with average pooling, as then, or "relu" with maximum pooling, as now.
+        generator: source of the initial values; None for torch's global one.
+
+    Shape:
+        x ``(N, in_channels, 28, 28)``, or 32 x 32 already padded -> ``(N, num_classes)``.
+
+    Raises:
+        ValueError: if the activation is unknown, or the images have another size.
+
+    Source: LeCun et al., Gradient-based learning applied to document recognition (1998), section II.B.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        activation: str = "tanh",
+        *,
+        image_size: int = 28,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if activation not in ("tanh", "relu"):
+            raise ValueError(f"LeNet5: expected activation 'tanh' or 'relu', got {activation!r}")
+        if image_size not in (28, 32):
+            raise ValueError(f"LeNet5: expected image_size 28 or 32, got {image_size}")
+        act = Tanh if activation == "tanh" else ReLU
+        pool = AvgPool2d if activation == "tanh" else MaxPool2d
+        super().__init__(
+            Conv2d(in_channels, 6, 5, padding=2 if image_size == 28 else 0, generator=generator),  # 28 x 28
+            act(),
+            pool(2),  # 14 x 14
+            Conv2d(6, 16, 5, generator=generator),  # 10 x 10
+            act(),
+            pool(2),  # 5 x 5
+            Flatten(),
+            Dense(16 * 5 * 5, 120, generator=generator),
+            act(),
+            Dense(120, 84, generator=generator),
+            act(),
+            Dense(84, num_classes, generator=generator),
+        )

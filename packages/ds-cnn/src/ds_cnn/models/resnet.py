@@ -1,0 +1,312 @@
+"""ResNet: blocks that add to what they are given, so that depth does not hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from ds_core import Dense, InputGrad, Module, ReLU, Sequential
+from ds_core.initializers import he_normal_, zeros_
+from torch import Tensor
+from typing_extensions import Self
+
+from ds_cnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d
+
+Norm = Callable[[int], Module]
+
+
+def conv(
+    inputs: int, outputs: int, size: int, stride: int = 1, generator: torch.Generator | None = None
+) -> Conv2d:
+    """Returns a convolution as ResNets have them: padded to keep the size, without bias, He's start."""
+    init = partial(he_normal_, mode="fan_out", nonlinearity="relu")
+    return Conv2d(inputs, outputs, size, stride, size // 2, bias=False, init=init, generator=generator)
+
+
+class BasicBlock(Module):
+    """Two 3x3 convolutions, whose result is added to what they were given.
+
+    y = relu(x + norm(conv(relu(norm(conv(x)))))),   dL/dx = g + (g through the branch), g = dL/dy where y > 0
+
+    Args:
+        inputs: channels that come in.
+        width: channels of the convolutions.
+        stride: of the first convolution.
+        norm: makes a norm for a number of channels.
+        generator: source of the initial values; None for torch's global one.
+
+    Shape:
+        x ``(N, inputs, H, W)`` -> ``(N, width, H / stride, W / stride)``. Where that is another shape than
+        x's, x goes through a 1x1 convolution and a norm (``downsample``) before it is added.
+
+    Source: He et al., Deep Residual Learning for Image Recognition (2016), figure 2 and section 3.3.
+    """
+
+    expansion = 1  # channels that come out, per channel of width
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        stride: int = 1,
+        norm: Norm = BatchNorm2d,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.conv1 = conv(inputs, width, 3, stride, generator)
+        self.bn1 = norm(width)
+        self.relu = ReLU()
+        self.conv2 = conv(width, width, 3, 1, generator)
+        self.bn2 = norm(width)
+        self.downsample = shortcut(inputs, width, stride, norm, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.relu(self.bn1(self.conv1(x)))
+        branch = self.bn2(self.conv2(branch))
+        return self.relu(branch + (x if self.downsample is None else self.downsample(x)))
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        grad = self.relu.backward(grad)
+        branch = self.conv2.backward(self.bn2.backward(grad))
+        branch = self.conv1.backward(self.bn1.backward(self.relu.backward(branch)))
+        return branch + (grad if self.downsample is None else self.downsample.backward(grad))
+
+
+class Bottleneck(Module):
+    """A 3x3 convolution between two of 1x1, which make it narrow; the result is added to what came in.
+
+    y = relu(x + norm(conv(relu(norm(conv(relu(norm(conv(x))))))))),
+    dL/dx = g + (g through the branch), g = dL/dy where y > 0
+
+    Args:
+        inputs: channels that come in.
+        width: channels of the 3x3 convolution; four times as many come out.
+        stride: of the 3x3 convolution (the paper strides in the first 1x1; everybody else here).
+        norm: makes a norm for a number of channels.
+        generator: source of the initial values; None for torch's global one.
+
+    Shape:
+        x ``(N, inputs, H, W)`` -> ``(N, 4 width, H / stride, W / stride)``. Where that is another shape than
+        x's, x goes through a 1x1 convolution and a norm (``downsample``) before it is added.
+
+    Source: He et al., Deep Residual Learning for Image Recognition (2016), figure 5 and section 4.1.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        stride: int = 1,
+        norm: Norm = BatchNorm2d,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        outputs = width * self.expansion
+        self.conv1 = conv(inputs, width, 1, 1, generator)
+        self.bn1 = norm(width)
+        self.relu = ReLU()
+        self.conv2 = conv(width, width, 3, stride, generator)
+        self.bn2 = norm(width)
+        self.conv3 = conv(width, outputs, 1, 1, generator)
+        self.bn3 = norm(outputs)
+        self.downsample = shortcut(inputs, outputs, stride, norm, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.relu(self.bn1(self.conv1(x)))
+        branch = self.relu(self.bn2(self.conv2(branch)))
+        branch = self.bn3(self.conv3(branch))
+        return self.relu(branch + (x if self.downsample is None else self.downsample(x)))
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        grad = self.relu.backward(grad)
+        branch = self.conv3.backward(self.bn3.backward(grad))
+        branch = self.conv2.backward(self.bn2.backward(self.relu.backward(branch)))
+        branch = self.conv1.backward(self.bn1.backward(self.relu.backward(branch)))
+        return branch + (grad if self.downsample is None else self.downsample.backward(grad))
+
+
+def shortcut(
+    inputs: int, outputs: int, stride: int, norm: Norm, generator: torch.Generator | None
+) -> Sequential | None:
+    """Returns what brings a block's input to the shape of its output, None where it has it already."""
+    if stride == 1 and inputs == outputs:
+        return None
+    return Sequential(conv(inputs, outputs, 1, stride, generator), norm(outputs))
+
+
+class ResNet(Module):
+    """A stem, four stages of residual blocks at ever smaller sizes, the mean of each channel, a dense layer.
+
+    y = dense(mean(layer4(layer3(layer2(layer1(stem(x)))))))
+
+    The names and shapes of its weights are torchvision's.
+
+    Args:
+        block: :class:`BasicBlock` or :class:`Bottleneck`.
+        layers: blocks of each stage.
+        num_classes: how many numbers come out.
+        in_channels: of the images.
+        widths: channels of each stage, before the block's expansion.
+        stem: "imagenet" (7x7 with stride 2, then a pool with stride 2) or "small" (3x3, stride 1).
+        zero_init_residual: whether the last norm of each block starts at 0, so that the block starts as the
+            identity.
+        norm: makes a norm for a number of channels: ``FrozenBatchNorm2d`` for detectors.
+        generator: source of the initial values; None for torch's global one.
+
+    Shape:
+        x ``(N, in_channels, H, W)`` -> ``(N, num_classes)``.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Source: He et al., Deep Residual Learning for Image Recognition (2016), table 1, and section 4.2 for small
+    images; Goyal et al., Accurate, Large Minibatch SGD (2017), section 5.1, for the start at 0.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        layers: Sequence[int],
+        num_classes: int = 1000,
+        *,
+        in_channels: int = 3,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        stem: str = "imagenet",
+        zero_init_residual: bool = False,
+        norm: Norm = BatchNorm2d,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if len(layers) != 4 or len(widths) != 4 or min(layers) < 1:
+            raise ValueError(
+                f"ResNet: expected four stages of at least one block, got layers {tuple(layers)} and widths "
+                f"{tuple(widths)}"
+            )
+        if stem not in ("imagenet", "small"):
+            raise ValueError(f"ResNet: expected stem 'imagenet' or 'small', got {stem!r}")
+        self.block, self.blocks, self.widths, self.stem = block, tuple(layers), tuple(widths), stem
+        self.in_channels, self.num_classes = in_channels, num_classes
+        large = stem == "imagenet"
+        self.conv1 = conv(in_channels, widths[0], 7 if large else 3, 2 if large else 1, generator)
+        self.bn1 = norm(widths[0])
+        self.relu = ReLU()
+        self.maxpool = MaxPool2d(3, 2, 1) if large else None
+        channels, stages = widths[0], []
+        for stage, (count, width) in enumerate(zip(layers, widths, strict=True)):
+            parts: list[Module] = []
+            for i in range(count):
+                stride = 2 if stage > 0 and i == 0 else 1
+                parts.append(block(channels, width, stride, norm, generator))
+                channels = width * block.expansion
+            stages.append(Sequential(*parts))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.avgpool = GlobalAvgPool2d()
+        self.fc = Dense(channels, num_classes, generator=generator)
+        if zero_init_residual:
+            for module in self.modules():
+                if isinstance(module, (BasicBlock, Bottleneck)):
+                    last = module.bn2 if isinstance(module, BasicBlock) else module.bn3
+                    zeros_(last.weight)  # type: ignore[attr-defined]
+
+    def forward(self, x: Tensor) -> Tensor:
+        (deepest,) = self.features(x, [4])
+        return self.fc(self.avgpool(deepest))
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        return self.features_backward([self.avgpool.backward(self.fc.backward(grad))])
+
+    def features(self, x: Tensor, levels: Sequence[int] = (1, 2, 3, 4)) -> list[Tensor]:
+        """Returns the feature maps after some stages, for detectors; deeper stages do not run.
+
+        Args:
+            x: ``(N, in_channels, H, W)``.
+            levels: which stages, in order, from 1 to 4.
+
+        Returns:
+            A map ``(N, channels, H', W')`` for each level; H' and W' halve from one stage to the next.
+
+        Raises:
+            ValueError: if the levels are not from 1 to 4 in order.
+        """
+        if not levels or list(levels) != sorted(set(levels)) or levels[0] < 1 or levels[-1] > 4:
+            raise ValueError(f"ResNet.features: expected levels from 1 to 4 in order, got {list(levels)}")
+        self.save(tuple(levels))
+        x = self.relu(self.bn1(self.conv1(x)))
+        if self.maxpool is not None:
+            x = self.maxpool(x)
+        maps = []
+        for level, stage in enumerate(self._stages()[: levels[-1]], 1):
+            x = stage(x)
+            if level in levels:
+                maps.append(x)
+        return maps
+
+    def features_backward(self, grads: Sequence[Tensor]) -> InputGrad:
+        """Returns the gradient of x from those of the feature maps, in the order of :meth:`features`."""
+        (levels,) = self.saved()
+        wanted = dict(zip(levels, grads, strict=True))
+        grad: Any = None
+        for level, stage in reversed(list(enumerate(self._stages()[: levels[-1]], 1))):
+            if level in wanted:
+                grad = wanted[level] if grad is None else grad + wanted[level]
+            grad = stage.backward(grad)
+        if self.maxpool is not None:
+            grad = self.maxpool.backward(grad)
+        return self.conv1.backward(self.bn1.backward(self.relu.backward(grad)))
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        """Passes the wish on to the stem, the only layer that sees the images."""
+        self.conv1.requires_input_grad_(requires_input_grad)
+        return super().requires_input_grad_(requires_input_grad)
+
+    def _stages(self) -> list[Sequential]:
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors`` as Hugging Face's ResNet has them.
+
+        ``transformers.ResNetForImageClassification.from_pretrained(folder)`` reads the result.
+
+        Raises:
+            ValueError: if the stem is "small", for which that format has no word.
+        """
+        from ds_cnn.models.resnet_hugging_face import save
+
+        save(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> ResNet:
+        """Reads a folder in the Hugging Face ResNet format, ours or theirs.
+
+        Raises:
+            FileNotFoundError: if the folder, ``config.json`` or ``model.safetensors`` is missing.
+            ValueError: if a file is foreign or does not fit the configuration.
+        """
+        from ds_cnn.models.resnet_hugging_face import load
+
+        return load(Path(folder))
+
+    def extra_repr(self) -> str:
+        return f"{self.block.__name__}, {self.blocks}, num_classes={self.num_classes}, stem={self.stem!r}"
+
+
+def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
+    """Returns the ResNet of 18 layers with weights, 11.7 million of them; options as for ResNet."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), num_classes, **options)
+
+
+def resnet34(num_classes: int = 1000, **options: Any) -> ResNet:
+    """Returns the ResNet of 34 layers with weights, 21.8 million of them; options as for ResNet."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), num_classes, **options)
+
+
+def resnet50(num_classes: int = 1000, **options: Any) -> ResNet:
+    """Returns the ResNet of 50 layers with weights, 25.6 million of them; options as for ResNet."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes, **options)
+
+
+def resnet101(num_classes: int = 1000, **options: Any) -> ResNet:
+    """Returns the ResNet of 101 layers with weights, 44.5 million of them; options as for ResNet."""
+    return ResNet(Bottleneck, (3, 4, 23, 3), num_classes, **options)
