@@ -154,7 +154,8 @@ def test_frozen_weights_and_unwanted_input_gradients_are_not_computed():
 def test_auto_picks_by_shape():
     assert choose(Geometry((3, 3)), 64, 64) == "winograd"
     assert choose(Geometry((3, 3), stride=(2, 2)), 64, 64) == "im2col"
-    assert choose(Geometry((1, 1)), 64, 64) == "im2col"
+    assert choose(Geometry((1, 1)), 64, 64) == "shifted"
+    assert choose(Geometry((1, 1), stride=(2, 2)), 64, 64) == "im2col"
     assert choose(Geometry((3, 3), groups=64), 64, 64) == "shifted"
 
 

@@ -34,11 +34,13 @@ def check_algorithm(name: str, algorithm: str, geometry: Geometry) -> str:
 def choose(geometry: Geometry, in_channels: int, out_channels: int) -> str:
     """Returns the fastest algorithm, as measured (see the package's ``benchmarks/convolution.py``).
 
-    Winograd's is fastest wherever it applies. Many small groups make many small matrix products: shifts are
-    better there, and in a depthwise convolution they need none at all. Everything else goes by im2col.
+    Winograd's is fastest wherever it applies. A kernel of one pixel needs no shift, and nothing laid out.
+    Many small groups make many small matrix products: shifts are better there, and a depthwise convolution
+    by shifts needs none at all. Everything else goes by im2col.
     """
     if METHODS["winograd"].supports(geometry):
         return "winograd"
-    if geometry.groups > 1 and in_channels // geometry.groups <= 4:
+    one_pixel = geometry.kernel == (1, 1) and geometry.stride == (1, 1)
+    if one_pixel or (geometry.groups > 1 and in_channels // geometry.groups <= 4):
         return "shifted"
     return "im2col"

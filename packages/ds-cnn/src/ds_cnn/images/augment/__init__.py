@@ -1,0 +1,35 @@
+"""Augmentations: images changed at random, as a network should not mind; and steps that prepare images.
+
+Each is a small object, called with a batch ``(N, C, H, W)`` or one image ``(C, H, W)``. In a batch every
+image draws its own numbers. Give ``DataLoader(transform=...)`` one of them, or several in a Compose.
+"""
+
+from ds_cnn.images.augment.center_crop import CenterCrop
+from ds_cnn.images.augment.color_jitter import ColorJitter
+from ds_cnn.images.augment.compose import Compose
+from ds_cnn.images.augment.cutout import Cutout
+from ds_cnn.images.augment.mixup import MixUp
+from ds_cnn.images.augment.normalize import Normalize
+from ds_cnn.images.augment.random_affine import RandomAffine
+from ds_cnn.images.augment.random_crop import RandomCrop
+from ds_cnn.images.augment.random_erasing import RandomErasing
+from ds_cnn.images.augment.random_horizontal_flip import RandomHorizontalFlip
+from ds_cnn.images.augment.random_vertical_flip import RandomVerticalFlip
+from ds_cnn.images.augment.resize import Resize
+from ds_cnn.images.augment.transform import Transform
+
+__all__ = [
+    "CenterCrop",
+    "ColorJitter",
+    "Compose",
+    "Cutout",
+    "MixUp",
+    "Normalize",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomHorizontalFlip",
+    "RandomVerticalFlip",
+    "Resize",
+    "Transform",
+]
