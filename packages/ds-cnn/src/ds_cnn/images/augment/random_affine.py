@@ -95,7 +95,8 @@ class RandomAffine(Transform):
         text += f", translate={self.translate}" if any(self.translate) else ""
         text += f", scale={self.scale}" if self.scale != (1, 1) else ""
         shears = (*self.shear_x, *self.shear_y)
-        return text + (f", shear={shears}" if any(shears) else "")
+        text += f", shear={shears}" if any(shears) else ""
+        return text + (", interpolation='bilinear'" if self.interpolation == "bilinear" else "")
 
 
 def inverse_matrix(angle: Tensor, scale: Tensor, shear_x: Tensor, shear_y: Tensor) -> Tensor:
