@@ -1,18 +1,9 @@
-"""Images as tensors: transforms that make a dataset larger than it is."""
+"""Images: from files to tensors, and from tensors to more varied tensors."""
 
-from ds_cnn.images.crop import CenterCrop, RandomCrop
-from ds_cnn.images.cutout import Cutout
-from ds_cnn.images.flip import RandomHorizontalFlip, RandomVerticalFlip
-from ds_cnn.images.normalize import Normalize
-from ds_cnn.images.transform import Compose, Transform
+from ds_cnn.images import augment
+from ds_cnn.images.augment import *
+from ds_cnn.images.load_image import load_image
+from ds_cnn.images.save_image import save_image
 
-__all__ = [
-    "CenterCrop",
-    "Compose",
-    "Cutout",
-    "Normalize",
-    "RandomCrop",
-    "RandomHorizontalFlip",
-    "RandomVerticalFlip",
-    "Transform",
-]
+__all__ = ["load_image", "save_image"]
+__all__ += augment.__all__

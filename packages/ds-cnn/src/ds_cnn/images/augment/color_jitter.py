@@ -56,7 +56,7 @@ class ColorJitter(Transform):
 
     def apply(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         if images.shape[1] not in (1, 3):
-            raise ValueError(f"{self.label()}: expected 3 channels or 1, got shape {shape(images)}")
+            raise ValueError(f"{self.label()}: expected 3 channels or 1, got {shape(images)}")
         amounts = {name: uniform(images, generator, *limits) for name, limits in self.ranges.items()}
         order = uniform(images, generator, columns=len(amounts)).argsort(1)  # (N, 4), what comes first, ...
         images = images.clone()

@@ -15,8 +15,8 @@ class Compose(Transform):
     """Applies transforms in order, all with the random numbers of one generator.
 
     Args:
-        transforms: the first one first; each a Transform, or any function of images, what belongs to them,
-            and ``generator=``.
+        transforms: one after the other, or in a list: each a Transform, or any function of images, what
+            belongs to them, and ``generator=``.
 
     Raises:
         TypeError: if one of them cannot be called.
@@ -26,8 +26,9 @@ class Compose(Transform):
         >>> loader = DataLoader(images, labels, batch_size=128, shuffle=True, transform=augment)
     """
 
-    def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
-        self.transforms = list(transforms)
+    def __init__(self, *transforms: Callable[..., Any] | Sequence[Callable[..., Any]]) -> None:
+        given = transforms[0] if len(transforms) == 1 and isinstance(transforms[0], Sequence) else transforms
+        self.transforms: list[Any] = list(given)
         for transform in self.transforms:
             if not callable(transform):
                 raise TypeError(f"Compose: expected transforms, got {type(transform).__name__}")

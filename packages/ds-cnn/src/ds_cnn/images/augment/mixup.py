@@ -58,7 +58,7 @@ class MixUp(Transform):
         """
         self.check(images)
         if images.dim() != 4:
-            raise ValueError(f"{self.label()}: expected a batch (N, C, H, W), got shape {shape(images)}")
+            raise ValueError(f"{self.label()}: expected a batch (N, C, H, W), got {shape(images)}")
         if len(others) != 1:
             raise TypeError(
                 f"{self.label()}: expected images and their labels, got {1 + len(others)} tensors"
@@ -78,7 +78,7 @@ class MixUp(Transform):
         """Returns labels as ``(N, C)``."""
         if len(labels) != count or labels.dim() not in (1, 2):
             raise ValueError(
-                f"{self.label()}: expected labels ({count},) or ({count}, classes), got shape {shape(labels)}"
+                f"{self.label()}: expected labels ({count},) or ({count}, classes), got {shape(labels)}"
             )
         if labels.dim() == 2:
             return labels

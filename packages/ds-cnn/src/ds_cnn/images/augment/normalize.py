@@ -17,8 +17,8 @@ class Normalize(Transform):
     x' = (x - mean) / std
 
     Args:
-        mean: one number for each channel, of the training part: ``x.mean((0, 2, 3))``.
-        std: one number for each channel: ``x.std((0, 2, 3))``.
+        mean: one number for each channel; :meth:`of` measures them.
+        std: one number for each channel.
 
     Shape:
         ``(N, C, H, W)`` -> the same, or without N.
@@ -36,7 +36,13 @@ class Normalize(Transform):
                 f"{len(self.std)}"
             )
         if not all(number > 0 for number in self.std):
-            raise ValueError(f"Normalize: expected every std above 0, got {self.std}")
+            raise ValueError(f"Normalize: expected standard deviations above 0, got {self.std}")
+
+    @classmethod
+    def of(cls, images: Tensor) -> Normalize:
+        """Measures images ``(N, C, H, W)``: those of the training part, and no others."""
+        mean = images.mean((0, 2, 3), keepdim=True)
+        return cls(mean.flatten(), (images - mean).square().mean((0, 2, 3)).sqrt())
 
     def apply(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         mean, std = self._fitted(images)
@@ -50,7 +56,7 @@ class Normalize(Transform):
 
     def _fitted(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if images.shape[-3] != len(self.mean):
-            raise ValueError(f"{self.label()}: expected {len(self.mean)} channels, got shape {shape(images)}")
+            raise ValueError(f"{self.label()}: expected {len(self.mean)} channels, got {shape(images)}")
         mean, std = (images.new_tensor(numbers).view(-1, 1, 1) for numbers in (self.mean, self.std))
         return mean, std
 

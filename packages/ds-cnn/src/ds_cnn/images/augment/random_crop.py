@@ -63,13 +63,13 @@ class RandomCrop(Transform):
         places = top + height + bottom - self.size[0] + 1, left + width + right - self.size[1] + 1
         if min(places) < 1:
             raise ValueError(
-                f"{self.label()}: expected images of at least {self.size[0]} x {self.size[1]} pixels with "
-                f"their padding, got shape {shape(images)}"
+                f"{self.label()}: expected images of at least {self.size} pixels with "
+                f"their padding, got {shape(images)}"
             )
         spare = {"reflect": -1, "symmetric": 0}.get(self.padding_mode)
         if spare is not None and (max(top, bottom) > height + spare or max(left, right) > width + spare):
             raise ValueError(
-                f"{self.label()}: expected images with as many pixels as are to be mirrored, got shape "
+                f"{self.label()}: expected images with as many pixels as are to be mirrored, got "
                 f"{shape(images)}"
             )
         first_row = whole(images, generator, places[0]) - top

@@ -39,7 +39,7 @@ class Resize(Transform):
     def apply(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         high, wide = images.shape[2:]
         if not high or not wide:
-            raise ValueError(f"{self.label()}: expected images with pixels, got shape {shape(images)}")
+            raise ValueError(f"{self.label()}: expected images with pixels, got {shape(images)}")
         if isinstance(self.size, int):
             shorter = min(high, wide)
             height, width = self.size * high // shorter, self.size * wide // shorter

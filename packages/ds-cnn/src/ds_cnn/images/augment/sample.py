@@ -17,10 +17,11 @@ def at_pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     Returns:
         ``(N, C, h, w)``.
     """
-    n, channels, _, width = images.shape
+    n, channels, height, width = images.shape
     places = rows * width + columns  # (N, h, w), counted along the rows
-    index = places.view(n, 1, -1).expand(n, channels, -1)
-    return images.reshape(n, channels, -1).gather(2, index).view(n, channels, *places.shape[1:])
+    index = places.flatten(1).unsqueeze(1).expand(n, channels, places[0:1].numel())
+    pixels = images.reshape(n, channels, height * width).gather(2, index)
+    return pixels.view(n, channels, *places.shape[1:])
 
 
 def at_points(images: Tensor, y: Tensor, x: Tensor, interpolation: str, fill: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Transform:
         """Holds images to their shape and type."""
         if images.dim() not in (3, 4):
             raise ValueError(
-                f"{self.label()}: expected images (N, C, H, W) or one (C, H, W), got shape {shape(images)}"
+                f"{self.label()}: expected images (N, C, H, W) or one (C, H, W), got {shape(images)}"
             )
         if not images.is_floating_point():
             raise TypeError(
