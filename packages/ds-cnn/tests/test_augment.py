@@ -54,7 +54,7 @@ def pictures(*shape, dtype=torch.float32, seed=0):
 ALL = [
     CenterCrop((5, 9)),
     ColorJitter(0.4, 0.4, 0.4, 0.2),
-    Cutout(3, value=(0.1, 0.2, 0.3)),
+    Cutout(3, fill=(0.1, 0.2, 0.3)),
     Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]),
     RandomAffine(30, (0.1, 0.2), (0.8, 1.2), (-5, 5, -3, 3), "bilinear", fill=0.5),
     RandomAffine(30),
@@ -118,19 +118,14 @@ def test_batches_single_images_and_what_belongs_to_them(transform, dtype):
 
 @each
 def test_images_that_are_none(transform):
-    with pytest.raises(
-        ValueError, match=r"expected images \(N, C, H, W\) or one \(C, H, W\), got shape \(7,"
-    ):
+    with pytest.raises(ValueError, match=r"expected images \(N, C, H, W\) or one \(C, H, W\), got \(7,"):
         transform(torch.zeros(7, 8))
     with pytest.raises(TypeError, match=r"got torch.uint8; bytes become numbers .* images.float\(\) / 255"):
         transform(torch.zeros(3, 7, 8, dtype=torch.uint8))
 
 
 # Beside the list that layers are held to, what only moves, sorts or draws numbers.
-MORE = (
-    "argmax any bitwise_and cos floor index index_put nonzero rand randint randn randperm round sin sort tan"
-)
-MORE += " argsort random set_ randn"
+MORE = "amin any argmax bitwise_and cos exp floor gt index index_put nonzero randn round sin sort tan"
 
 
 @each
@@ -222,11 +217,15 @@ def test_affine_equals_grid_sample_and_scipy(angle, scale, shear_x, shear_y, dat
     move = [data.draw(st.floats(-3, 3)), data.draw(st.floats(-3, 3))]
     middle = [data.draw(st.floats(0, width)), data.draw(st.floats(0, height))]
     image = pictures(1, 2, height, width, dtype=torch.float64)
-    inverse = inverse_matrix(*(torch.tensor([float(v)]).double() for v in (angle, scale, shear_x, shear_y)))
+    inverse = inverse_matrix(
+        *(torch.tensor([v], dtype=torch.float64) for v in (angle, scale, shear_x, shear_y))
+    )
     matrix = forward_matrix(angle, scale, shear_x, shear_y)
     np.testing.assert_allclose(inverse[0].numpy() @ matrix, np.eye(2), atol=1e-9)
 
-    ours = affine(image, inverse, torch.tensor([move]).double(), middle, "bilinear", torch.zeros(1, 1, 1))
+    ours = affine(
+        image, inverse, torch.tensor([move], dtype=torch.float64), middle, "bilinear", torch.zeros(1, 1, 1)
+    )
 
     # p = A^-1 (q - c - t) + c in pixels from the corner; grid_sample counts from -1 to 1 across the image.
     back = np.linalg.inv(matrix)
@@ -382,7 +381,7 @@ def test_color_jitter_on_grey_images():
 
 def test_cutout_hides_one_square_that_may_reach_beyond():
     images = torch.ones(2000, 2, 6, 7)
-    hidden = Cutout(3, value=(0.25, 0.5))(images, generator=seeded()) != 1
+    hidden = Cutout(3, fill=(0.25, 0.5))(images, generator=seeded()) != 1
     assert torch.equal(hidden[:, 0], hidden[:, 1])
     sizes = hidden[:, 0].sum((1, 2))
     assert sizes.min() == 4  # a corner
@@ -391,7 +390,9 @@ def test_cutout_hides_one_square_that_may_reach_beyond():
     assert torch.equal(hidden[:, 0], rows[:, :, None] & columns[:, None, :])  # rectangles
     middle = [tuple(h.nonzero().double().mean(0).tolist()) for h in hidden[sizes == 9, 0]]
     assert set(middle) == {(float(i), float(j)) for i in range(1, 5) for j in range(1, 6)}
-    assert Cutout((1, 7))(images[:1]).sum() <= 2 * 36
+    assert Cutout((1, 7))(images[:1]).sum() <= 2 * 38
+    untouched = (Cutout(3, p=0.3)(images, generator=seeded()) == 1).all(3).all(2).all(1)
+    assert abs(untouched.sum() - 1400) < 85  # four standard deviations
 
 
 def test_random_erasing_draws_area_and_ratio():
@@ -459,7 +460,7 @@ def test_mixup_refuses():
         (r"expected a batch \(N, C, H, W\)", ValueError, lambda: mix(images[0], labels)),
         ("expected images and their labels, got 1 tensors", TypeError, lambda: mix(images)),
         (
-            r"expected labels \(4,\) or \(4, classes\), got shape \(3,\)",
+            r"expected labels \(4,\) or \(4, classes\), got \(3,\)",
             ValueError,
             lambda: mix(images, labels[:3]),
         ),
@@ -481,8 +482,9 @@ def test_normalize_and_back():
 
 
 @varied
-@given(*[st.integers(1, 12)] * 4, st.booleans())
+@given(st.integers(1, 12), st.integers(2, 12), st.integers(1, 12), st.integers(2, 12), st.booleans())
 def test_resize_equals_interpolate(height, width, rows, columns, antialias):
+    """At least two pixels wide: of narrower images torch 2.13 repeats the first row."""
     images = pictures(2, 3, height, width, dtype=torch.float64)
     ours = Resize((rows, columns), antialias=antialias)(images)
     theirs = F.interpolate(images, (rows, columns), mode="bilinear", antialias=antialias)
@@ -494,11 +496,19 @@ def test_resize_of_the_shorter_side_keeps_proportions():
     assert Resize(4)(torch.rand(2, 3, 9, 3)).shape == (2, 3, 12, 4)
 
 
-def test_resize_shrinks_like_pillow():
-    pixels = (pictures(17, 23) * 255).byte()
-    expected = np.array(Image.fromarray(pixels.numpy()).resize((9, 5), Image.Resampling.BILINEAR))
-    ours = Resize((5, 9))(pixels[None].double())[0]
-    assert (ours - torch.as_tensor(expected)).abs().max() <= 1
+@varied
+@given(*[st.integers(1, 12)] * 4)
+def test_resize_equals_pillow(height, width, rows, columns):
+    image = pictures(1, height, width)
+    expected = np.array(Image.fromarray(image[0].numpy()).resize((columns, rows), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(Resize((rows, columns))(image)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("given", [lambda a, b: Compose([a, b]), Compose])
+def test_compose_takes_a_list_or_one_after_the_other(given):
+    images = pictures(2, 3, 6, 6)
+    both = given(CenterCrop(4), Normalize([0.5] * 3, [2.0] * 3))
+    torch.testing.assert_close(both(images), (images[:, :, 1:5, 1:5] - 0.5) / 2)
 
 
 def test_compose_hands_on_whatever_comes():
@@ -554,15 +564,15 @@ def test_a_loader_augments_and_a_trainer_takes_soft_labels():
             lambda: RandomCrop(0),
         ),
         (
-            "RandomCrop: size: .* got (1, 2, 3)".replace("(", r"\(").replace(")", r"\)"),
+            r"RandomCrop: size: .* got \(1, 2, 3\)",
             lambda: RandomCrop((1, 2, 3)),
         ),
         ("expected padding of one, two or four numbers of pixels, got -1", lambda: RandomCrop(2, padding=-1)),
         (r"one, two or four .* got \(1, 2, 3\)", lambda: RandomCrop(2, padding=(1, 2, 3))),
         ("expected padding_mode among", lambda: RandomCrop(2, padding_mode="circular")),
         (
-            r"RandomCrop\(\(9, 9\), padding=\(1, 1, 1, 1\)\): expected images of at least 9 x 9 pixels with "
-            r"their padding, got shape \(1, 3, 4, 9\)",
+            r"RandomCrop\(\(9, 9\), padding=\(1, 1, 1, 1\)\): expected images of at least \(9, 9\) pixels, "
+            r"got \(1, 3, 4, 9\) and padding \(1, 1, 1, 1\)",
             lambda: RandomCrop(9, padding=1)(torch.zeros(3, 4, 9)),
         ),
         (
@@ -595,15 +605,15 @@ def test_a_loader_augments_and_a_trainer_takes_soft_labels():
         ("expected 3 channels or 1", lambda: ColorJitter(0.5)(torch.zeros(4, 2, 2))),
         ("Cutout: size", lambda: Cutout(0)),
         (
-            "value: expected one number or one for each of the 3",
-            lambda: Cutout(1, (0, 1))(torch.zeros(3, 2, 2)),
+            "fill: expected one number or one for each of the 3",
+            lambda: Cutout(1, fill=(0, 1))(torch.zeros(3, 2, 2)),
         ),
         (r"scale: expected \(low, high\) within 0 to 1", lambda: RandomErasing(scale=(0.5, 2))),
         ("ratio: expected", lambda: RandomErasing(ratio=(0, 1))),
         ("value of numbers, or 'random'", lambda: RandomErasing(value="noise")),
         ("a mean and a std for each channel, got 2 and 1", lambda: Normalize([0, 0], [1])),
-        ("every std above 0", lambda: Normalize([0], [0])),
-        (r"expected 1 channels, got shape \(1, 3, 2, 2\)", lambda: Normalize([0], [1])(torch.zeros(3, 2, 2))),
+        ("standard deviations above 0", lambda: Normalize([0], [0])),
+        (r"expected 1 channels, got \(1, 3, 2, 2\)", lambda: Normalize([0], [1])(torch.zeros(3, 2, 2))),
         ("Resize: size", lambda: Resize((3, 0))),
         ("expected images with pixels", lambda: Resize(3)(torch.zeros(1, 0, 4))),
     ],

@@ -111,13 +111,11 @@ def test_bad_input(images):
         Cutout(3)(torch.zeros(3, 8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"at least \(9, 9\) pixels, got \(40, 3, 8, 8\)"):
         RandomCrop(9)(images)
-    with pytest.raises(ValueError, match=r"at least \(9, 4\) pixels"):
-        CenterCrop((9, 4))(images)
-    with pytest.raises(ValueError, match="a probability from 0 to 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"a probability p from 0 to 1, got 1\.5"):
         RandomVerticalFlip(1.5)
-    with pytest.raises(ValueError, match="a size of at least 1 pixel, got 0"):
+    with pytest.raises(ValueError, match=r"Cutout: size: expected a number of pixels, .* got 0"):
         Cutout(0)
-    with pytest.raises(ValueError, match="those above 0, got"):
+    with pytest.raises(ValueError, match="standard deviations above 0, got"):
         Normalize([0.5], [0.0])
     with pytest.raises(ValueError, match="expected 1 channels"):
         Normalize([0.5], [1.0])(images)

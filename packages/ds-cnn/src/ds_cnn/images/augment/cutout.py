@@ -18,7 +18,8 @@ class Cutout(Transform):
     Args:
         size: the side in pixels, or (height, width) of a rectangle.
         p: the probability.
-        fill: what the square holds: one number, or one for each channel. After Normalize 0 is the mean colour.
+        fill: what the square holds: one number, or one for each channel. After Normalize 0 is the mean
+            colour.
 
     Shape:
         ``(N, C, H, W)`` -> the same, or without N.

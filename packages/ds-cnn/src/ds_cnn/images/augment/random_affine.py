@@ -136,12 +136,17 @@ def affine(
     """
     _n, _, height, width = images.shape
     # The middle of the pixel in row i and column j is the point (j + 1/2, i + 1/2).
-    x = torch.arange(width, device=images.device) + 0.5 - center[0] - move[:, :1]  # (N, W)
-    y = torch.arange(height, device=images.device) + 0.5 - center[1] - move[:, 1:]  # (N, H)
+    x = _places(width, images) - center[0] - move[:, :1]  # (N, W)
+    y = _places(height, images) - center[1] - move[:, 1:]  # (N, H)
     (x_x, x_y), (y_x, y_y) = inverse.permute(1, 2, 0).unsqueeze(3)  # each (N, 1)
     from_x = (x_x * x).unsqueeze(1) + (x_y * y).unsqueeze(2) + center[0] - 0.5  # (N, H, W)
     from_y = (y_x * x).unsqueeze(1) + (y_y * y).unsqueeze(2) + center[1] - 0.5
     return at_points(images, from_y.to(images.dtype), from_x.to(images.dtype), interpolation, fill)
+
+
+def _places(size: int, images: Tensor) -> Tensor:
+    """Returns the middles of so many pixels, 1/2, 3/2, ..."""
+    return torch.arange(size, dtype=torch.float64, device=images.device) + 0.5
 
 
 def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:

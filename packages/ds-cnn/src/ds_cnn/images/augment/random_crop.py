@@ -63,8 +63,8 @@ class RandomCrop(Transform):
         places = top + height + bottom - self.size[0] + 1, left + width + right - self.size[1] + 1
         if min(places) < 1:
             raise ValueError(
-                f"{self.label()}: expected images of at least {self.size} pixels with "
-                f"their padding, got {shape(images)}"
+                f"{self.label()}: expected images of at least {self.size} pixels, "
+                f"got {shape(images)} and padding {self.padding}"
             )
         spare = {"reflect": -1, "symmetric": 0}.get(self.padding_mode)
         if spare is not None and (max(top, bottom) > height + spare or max(left, right) > width + spare):

@@ -19,7 +19,7 @@ def at_pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     n, channels, height, width = images.shape
     places = rows * width + columns  # (N, h, w), counted along the rows
-    index = places.flatten(1).unsqueeze(1).expand(n, channels, places[0:1].numel())
+    index = places.flatten(1).unsqueeze(1).expand(n, channels, places.shape[1:].numel())
     pixels = images.reshape(n, channels, height * width).gather(2, index)
     return pixels.view(n, channels, *places.shape[1:])
 
