@@ -17,7 +17,7 @@ from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
 class AvgPool2d(Pooling):
     """Takes the mean of every window.
 
-    y[i, j] = 1 / n  sum over u, v of  x[i stride + u, j stride + v],
+    y[i, j] = 1 / n sum over u, v of x[i stride + u, j stride + v],
     dL/dx[i stride + u, j stride + v] += dL/dy[i, j] / n,   with n the number of pixels of the window
 
     Args:

@@ -8,9 +8,9 @@ from ds_cnn.layers.convolution import Convolution
 class Conv1d(Convolution):
     """Slides kernels along sequences; :class:`~ds_cnn.layers.conv2d.Conv2d` of images with one row.
 
-    y[o, i] = b[o] + sum over c, u of  W[o, c, u] x[c, i stride + u]
+    y[o, i] = b[o] + sum over c, u of W[o, c, u] x[c, i stride + u]
 
-    With G = dL/dy:   dL/dW[o, c, u] = sum over i of  G[o, i] x[c, i stride + u],
+    With G = dL/dy:   dL/dW[o, c, u] = sum over i of G[o, i] x[c, i stride + u],
     dL/dx[c, i stride + u] += W[o, c, u] G[o, i],   dL/db[o] = sum over i of G[o, i], summed over the batch.
 
     Args: as for Conv2d, with one number each.

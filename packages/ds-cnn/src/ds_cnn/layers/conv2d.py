@@ -8,9 +8,9 @@ from ds_cnn.layers.convolution import Convolution
 class Conv2d(Convolution):
     """Slides kernels over images; every output is the product of a kernel with the pixels it lies on.
 
-    y[o, i, j] = b[o] + sum over c, u, v of  W[o, c, u, v] x[c, i stride + u, j stride + v]
+    y[o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] x[c, i stride + u, j stride + v]
 
-    With G = dL/dy:   dL/dW[o, c, u, v] = sum over i, j of  G[o, i, j] x[c, i stride + u, j stride + v],
+    With G = dL/dy:   dL/dW[o, c, u, v] = sum over i, j of G[o, i, j] x[c, i stride + u, j stride + v],
     dL/dx[c, i stride + u, j stride + v] += W[o, c, u, v] G[o, i, j],
     dL/db[o] = sum over i, j of G[o, i, j], summed over the batch (x is padded; u and v count
     in steps of ``dilation``).

@@ -18,7 +18,7 @@ from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
 class MaxPool2d(Pooling):
     """Takes the largest pixel of every window.
 
-    y[i, j] = max over u, v of  x[i stride + u, j stride + v],
+    y[i, j] = max over u, v of x[i stride + u, j stride + v],
     dL/dx[i stride + u, j stride + v] += dL/dy[i, j] where (u, v) was the largest, the first of equals
 
     Args:
