@@ -1,6 +1,7 @@
 """The examples run, in their short setting."""
 
 import gzip
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,12 @@ def test_notebook_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
 def test_notebook_is_committed_as_it_ran(notebook):
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert {output.output_type for output in outputs} <= {"stream", "execute_result", "display_data"}
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    # Nothing of the machine on which it ran.
+    text = nbformat.writes(notebook)
+    assert re.search(r"/(home|root|Users|tmp)/|site-packages|\\x1b\[|\\u001b\[", text) is None
 
 
 def test_fashion_mnist_runs_on_files_in_its_format(tmp_path):

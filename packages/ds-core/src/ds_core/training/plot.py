@@ -20,7 +20,7 @@ _TREND_POINTS = 500
 _FEW = 40  # points are marked where there are no more than this
 
 
-def _picture(**options: Any) -> Figure:
+def picture(**options: Any) -> Figure:
     """Makes a figure that a notebook shows without the help of pyplot."""
     from matplotlib.figure import Figure
 
@@ -39,7 +39,7 @@ def draw_history(history: History, baselines: Mapping[str, float], title: str, l
     metrics = [name for name in validation if name not in ("step", "epoch", "val_loss")]
     rate_changes = len(set(train["lr"])) > 1
     heights = [4.0] + [1.6] * len(metrics) + [1.0] * rate_changes
-    figure = _picture(figsize=(8, sum(heights) + 0.8), dpi=150, layout="constrained", facecolor="white")
+    figure = picture(figsize=(8, sum(heights) + 0.8), dpi=150, layout="constrained", facecolor="white")
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
 
     _draw_losses(panels[0], history, baselines, log)
