@@ -100,6 +100,12 @@ def equal(a, b):
     return a == b
 
 
+def test_names_that_meet_keep_their_tensors_apart(tmp_path):
+    state = {"a.b": torch.zeros(1), "a": {"b": torch.ones(2)}, "": [torch.zeros(3)], 0: torch.zeros(0)}
+    save_checkpoint(tmp_path / "c.safetensors", state)
+    assert equal(load_checkpoint(tmp_path / "c.safetensors"), state)
+
+
 @given(state=states)
 def test_any_state_comes_back_as_it_was(tmp_path_factory, state):
     path = tmp_path_factory.mktemp("state") / "c.safetensors"

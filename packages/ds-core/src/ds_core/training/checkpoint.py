@@ -67,8 +67,13 @@ def _pack(value: Any, path: str, tensors: dict[str, Tensor], names: dict[Any, st
     "$items" (a dict whose keys are not plain strings).
     """
     if isinstance(value, Tensor):
-        name = names.setdefault(_memory(value) if value.numel() else path, path)
-        tensors.setdefault(name, value)
+        if value.numel() and _memory(value) in names:
+            return {"$tensor": names[_memory(value)]}
+        name = path
+        while name in tensors:  # {"a.b": x, "a": {"b": y}} has two ways to the same name
+            name += "'"
+        tensors[name] = value
+        names[_memory(value)] = name
         return {"$tensor": name}
     if value is None or isinstance(value, (bool, int, str)):
         return value
