@@ -3,8 +3,7 @@
 from ds_transformer.attention import CausalSelfAttention
 from ds_transformer.block import TransformerBlock
 from ds_transformer.cache import KeyValueCache
-from ds_transformer.sampling import sample
 
 __version__ = "0.1.0"
 
-__all__ = ["CausalSelfAttention", "KeyValueCache", "TransformerBlock", "sample"]
+__all__ = ["CausalSelfAttention", "KeyValueCache", "TransformerBlock"]

@@ -16,8 +16,9 @@ from ds_core import Dense, Dropout, Embedding, LayerNorm, Module, ModuleList
 from ds_core.checks import shape
 from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
+from ds_core.text import sample
 from ds_core.training import load_tensors, save_tensors
-from ds_transformer import KeyValueCache, TransformerBlock, sample
+from ds_transformer import KeyValueCache, TransformerBlock
 from torch import Tensor
 from typing_extensions import Self
 

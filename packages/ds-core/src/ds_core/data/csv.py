@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ds_core.data.dataset import Dataset
@@ -14,7 +14,12 @@ MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null", "?"})
 
 
 def read_csv(
-    path: str | Path, *, delimiter: str = ",", header: bool = True, encoding: str = "utf-8-sig"
+    path: str | Path,
+    *,
+    delimiter: str = ",",
+    header: bool = True,
+    encoding: str = "utf-8-sig",
+    missing_cells: Collection[str] = MISSING_CELLS,
 ) -> Table:
     """Reads a CSV file into columns of texts; None where a cell is empty or says NA, N/A, NaN, null or ?.
 
@@ -25,6 +30,7 @@ def read_csv(
         delimiter: what stands between cells.
         header: whether the first line names the columns; otherwise they are called column1, column2, ...
         encoding: of the file; the default is UTF-8 with or without a byte order mark.
+        missing_cells: what stands for a missing value, in lower case.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -39,7 +45,7 @@ def read_csv(
     names: list[str] | None = None
     rows: list[list[str]] = []
     lines: list[int] = []  # where each row begins
-    blank = 0
+    blank: list[int] = []
     with path.open(newline="", encoding=encoding) as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         line = 1
@@ -47,8 +53,8 @@ def read_csv(
             for cells in reader:
                 line, begin = reader.line_num + 1, line
                 cells = [cell.strip() for cell in cells]
-                if not cells:
-                    blank += 1
+                if not cells or (cells == [""] and len(names or "") != 1):
+                    blank.append(begin)
                 elif names is None and header:
                     names = _header(cells, f"{path}, line {begin}")
                 else:
@@ -72,11 +78,11 @@ def read_csv(
             f"{path}: " + ("expected rows below the header, got none" if names else "the file is empty")
         )
     columns = {
-        name: [None if cell.lower() in MISSING_CELLS else cell for cell in cells]
+        name: [None if cell.lower() in missing_cells else cell for cell in cells]
         for name, cells in zip(names, zip(*rows, strict=True), strict=True)
     }
-    notes = [f"skipped {blank:,} blank lines"] if blank else []
-    return Table(columns, str(path), lambda row: f"line {lines[row]}", notes=notes)
+    notes = [f"skipped {len(blank):,} blank lines"] if blank else []
+    return Table(columns, str(path), lambda row: f"line {lines[row]}", notes=notes, blank_lines=blank)
 
 
 def _header(cells: Sequence[str], where: str) -> list[str]:

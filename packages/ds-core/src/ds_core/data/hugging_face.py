@@ -65,8 +65,7 @@ def load_hugging_face(
     if bad not in ("error", "skip"):
         raise ValueError(f"bad: expected 'error' or 'skip', got {bad!r}")
     library = needed("datasets", "datasets", "load('hf:...')")
-    source = f"hf:{name}" + (f" [{split}]" if split else "")
-    data = _choose(_open(library, name, config), split, source)
+    data, source = open_hugging_face(name, split, config)
     known = dict.fromkeys(data.column_names)
     targets = [target] if isinstance(target, str) else list(target or ())
     check_names(targets, known, f"{source}: target")
@@ -110,6 +109,20 @@ def load_hugging_face(
     x = _arrays(table, arrays[0]) if image is None else _stacked(table, image)
     y, class_names = encode_target(table, target, classes)
     return Dataset(x, y, [], class_names, source, table.notes)
+
+
+def open_hugging_face(
+    name: str, split: str | None, config: str | None, what: str = "load('hf:...')"
+) -> tuple[Any, str]:
+    """Returns one split of a dataset as the package `datasets` gives it, and what messages call it.
+
+    Raises:
+        ValueError: if the dataset cannot be had, or the split is unknown.
+        ImportError: if the package is missing; says that ``what`` needs it.
+    """
+    source = f"hf:{name}" + (f" [{split}]" if split else "")
+    library = needed("datasets", "datasets", what)
+    return _choose(_open(library, name, config), split, source), source
 
 
 def _open(library: Any, name: str, config: str | None) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ds_core.checks import shape
 from ds_core.data.dataset import Dataset
+from ds_core.data.epochs import Epochs, mixed_generator
 
 # Which samples a batch takes: neighbours as they lie, or any by number.
 Rows = slice | Tensor
@@ -21,7 +21,7 @@ Rows = slice | Tensor
 Transform = Callable[..., Tensor | tuple[Tensor, ...]]
 
 
-class DataLoader:
+class DataLoader(Epochs[tuple[Tensor, ...]]):
     """Cuts data into batches of tensors, shuffled anew for each epoch if wanted.
 
     Each ``for`` over the loader is one epoch. The order of epoch e depends on the seed and e alone: the same
@@ -91,32 +91,17 @@ class DataLoader:
             raise ValueError(
                 f"DataLoader: drop_last leaves no batch: {self.samples} samples, batch_size {batch_size}"
             )
-        self._epoch = 0  # where we are: the batches of this epoch before this one have been yielded
-        self._batch = 0
-        self._resumed = False  # the next iteration goes on from here instead of beginning an epoch
 
     def __len__(self) -> int:
         """Counts the batches of an epoch."""
         whole = self.samples // self.batch_size
         return whole if self.drop_last else -(-self.samples // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        """Yields the next epoch, or what is left of the one that :meth:`load_state_dict` went back to."""
-        if self._batch and not self._resumed:  # the last epoch was left before its end
-            self._epoch, self._batch = self._epoch + 1, 0
-        self._resumed = False
-        epoch, batch = self._epoch, self._batch
-        for values in self._fetched(epoch, batch):
-            batch += 1
-            self._epoch, self._batch = epoch, batch
-            yield values
-        self._epoch, self._batch = epoch + 1, 0
-
     def _rows(self, epoch: int, first: int) -> Iterator[Rows]:
         """Yields which samples each batch of an epoch takes, from batch ``first`` on."""
         order = None
         if self.shuffle:
-            order = torch.randperm(self.samples, generator=_generator(self.seed, epoch))
+            order = torch.randperm(self.samples, generator=mixed_generator(self.seed, epoch))
         for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             rows = slice(start, min(start + self.batch_size, self.samples))
             yield rows if order is None else order[rows]
@@ -126,10 +111,10 @@ class DataLoader:
         values = self._source.take(rows)
         if self.transform is None:
             return values
-        changed = self.transform(*values, generator=_generator(self.seed, epoch, batch))
+        changed = self.transform(*values, generator=mixed_generator(self.seed, epoch, batch))
         return (changed,) if isinstance(changed, Tensor) else changed
 
-    def _fetched(self, epoch: int, first: int) -> Iterator[tuple[Tensor, ...]]:
+    def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, ...]]:
         """Yields the batches from ``first`` on; a thread fetches up to ``prefetch`` of them ahead.
 
         The thread ends with this generator, whether that comes to its end, is closed or is forgotten.
@@ -151,42 +136,9 @@ class DataLoader:
         finally:
             thread.shutdown(cancel_futures=True)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Returns the position: the epoch, and how many of its batches have been yielded."""
-        return {"epoch": self._epoch, "batch": self._batch, **self._setting()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes to a position: the next iteration begins with the batch after the last one yielded then.
-
-        Raises:
-            ValueError: if it is a position in other batches: samples, batch size, order or seed differ.
-        """
-        for name, here in self._setting().items():
-            if state.get(name) != here:
-                raise ValueError(
-                    f"DataLoader.load_state_dict: expected {name} {here} as in this loader, "
-                    f"got {state.get(name)}"
-                )
-        self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
-        self._resumed = True
-
-    def _setting(self) -> dict[str, Any]:
-        """Returns what decides which samples are in which batch."""
+    def setting(self) -> dict[str, Any]:
         names = ("samples", "batch_size", "shuffle", "seed", "drop_last")
         return {name: getattr(self, name) for name in names}
-
-    def __repr__(self) -> str:
-        """Shows the settings."""
-        return "DataLoader(" + ", ".join(f"{k}={v}" for k, v in self._setting().items()) + ")"
-
-
-def _generator(*numbers: int) -> torch.Generator:
-    """Returns a generator seeded by all these numbers together.
-
-    They are mixed by a hash: seed + epoch would give neighbouring seeds the same orders.
-    """
-    mixed = random.Random(", ".join(map(str, numbers))).getrandbits(32)
-    return torch.Generator().manual_seed(mixed)
 
 
 # ---- where batches come from ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 
-def needed(module: str, package: str, what: str) -> Any:
+def needed(module: str, package: str, what: str, extra: str = "data") -> Any:
     """Imports a module of an optional package.
 
     Raises:
@@ -15,4 +15,4 @@ def needed(module: str, package: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{what} needs the package {package}: pip install 'ds-core[data]'") from error
+        raise ImportError(f"{what} needs the package {package}: pip install 'ds-core[{extra}]'") from error

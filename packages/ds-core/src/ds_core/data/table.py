@@ -33,6 +33,7 @@ class Table:
         where: says of a row's number where it stands: "line 17".
         class_names: of columns whose whole numbers are known to be classes, their names.
         notes: what happened while reading.
+        blank_lines: the numbers of lines that held nothing and became no row.
     """
 
     columns: dict[str, list[Any]]
@@ -40,6 +41,7 @@ class Table:
     where: Callable[[int], str]
     class_names: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    blank_lines: list[int] = field(default_factory=list)
 
     def keep(self, rows: Sequence[int]) -> Table:
         """Returns the table with some of its rows, which still know where they stood."""

@@ -114,6 +114,11 @@ class ClassLoss(Loss):
         count = index.numel() if self.weight is None and ignored is None else float(weight.sum())
         return Picked(index.unsqueeze(dim), ignored, weight, count)
 
+    def count(self, target: Tensor) -> float:
+        """Returns what the mean divides by: how much the positions of a checked target count together."""
+        counted = target[target != self.ignore_index]
+        return counted.numel() if self.weight is None else float(self.weight[counted].sum())
+
     def extra_repr(self) -> str:
         parts = [] if self.weight is None else [f"weight={self.weight.tolist()}"]
         parts += [] if self.ignore_index == -100 else [f"ignore_index={self.ignore_index}"]

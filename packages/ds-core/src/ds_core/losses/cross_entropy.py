@@ -117,6 +117,12 @@ class CrossEntropyLoss(ClassLoss):
         spread = (target * (1 - self.label_smoothing) + smoothing) * weight
         return None, 0.0, spread, scores.numel() / max(scores.shape[dim], 1)
 
+    def count(self, target: Tensor) -> float:
+        if not target.is_floating_point():
+            return super().count(target)
+        dim = 0 if target.dim() == 1 else self.dim  # probabilities: every position counts alike
+        return target.numel() / max(target.shape[dim], 1)
+
     def extra_repr(self) -> str:
         smoothing = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
         return ", ".join(part for part in (super().extra_repr(), smoothing) if part)

@@ -82,3 +82,32 @@ def sequential_windows(ids: Tensor, context: int, batch_size: int) -> list[tuple
     inputs = ids[: count * context].view(count, context)
     targets = ids[1 : count * context + 1].view(count, context)
     return list(zip(inputs.split(batch_size), targets.split(batch_size), strict=True))
+
+
+def text_streams(ids: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cuts a text into parallel streams, and yields them chunk by chunk, one epoch.
+
+    Row b of a chunk goes on where row b of the chunk before ended, so a recurrent network can keep its state
+    from chunk to chunk: truncated backpropagation through time. What does not fill the last chunk is left
+    out.
+
+    Args:
+        ids: token ids ``(T,)``.
+        batch_size: B, the number of streams.
+        steps: tokens in a chunk.
+
+    Yields:
+        Inputs and targets, ``(B, steps)`` each; the target is the text one token on.
+
+    Raises:
+        ValueError: if the text is shorter than one chunk of all streams and a next token.
+    """
+    length = (len(ids) - 1) // batch_size
+    if length < steps:
+        raise ValueError(
+            f"text_streams: expected at least {batch_size * steps + 1} tokens for {batch_size} streams of "
+            f"{steps} steps, got {len(ids)}"
+        )
+    inputs, targets = (ids[shift : shift + batch_size * length].view(batch_size, length) for shift in (0, 1))
+    for begin in range(0, length - steps + 1, steps):
+        yield inputs[:, begin : begin + steps], targets[:, begin : begin + steps]

@@ -133,6 +133,8 @@ def has_position(data: Any) -> bool:
 
 
 def _checked(batch: Any) -> Batch:
+    if hasattr(batch, "inputs_and_target"):
+        batch = batch.inputs_and_target()
     if isinstance(batch, (tuple, list)) and len(batch) > 1:
         return batch
     raise TypeError(

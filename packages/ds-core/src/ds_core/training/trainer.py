@@ -154,9 +154,10 @@ class Trainer:
 
         Args:
             data: inputs and target as tensors, ``fit(x, y)`` or ``fit((x1, x2), y)``; or one thing: a tuple
-                of these, or any iterable of batches, each a tuple of inputs and, last, the target. It may be
-                endless if ``steps`` is given. If it has ``state_dict`` and ``load_state_dict``, these tell
-                and set the position; otherwise a resumed training skips the batches it has had.
+                of these, or any iterable of batches, each a tuple of inputs and, last, the target, or an
+                object whose ``inputs_and_target()`` gives such a tuple. It may be endless if ``steps`` is
+                given. If it has ``state_dict`` and ``load_state_dict``, these tell and set the position;
+                otherwise a resumed training skips the batches it has had.
             validation: as ``data``, in one argument, and finite; None for no validation.
             epochs: how often to walk through the data, counted from the beginning when resuming.
             steps: how many optimizer steps to make instead.
@@ -271,11 +272,21 @@ class Trainer:
 
     def _shares(self, batches: list[Batch]) -> list[float]:
         """Says how much each batch counts, so that together they give the gradient of one big batch."""
-        if self._sums:
-            return [1.0] * len(batches)
-        counts = [samples(batch) for batch in batches]
-        total = sum(counts) or 1  # nothing at all: let the loss say so
+        if len(batches) == 1:
+            return [1.0]
+        counts = [self._count(batch) for batch in batches]
+        total = 1.0 if self._sums else sum(counts) or 1.0  # nothing at all: let the loss say so
         return [count / total for count in counts]
+
+    def _count(self, batch: Batch) -> float:
+        """Says how much a batch counts: 1 for a loss that sums, else what its mean divides by.
+
+        That is the number of samples, unless the loss knows better: by ``count(target)``, the tokens that are
+        not padding, say.
+        """
+        if self._sums:
+            return 1.0
+        return float(self.loss.count(batch[-1])) if hasattr(self.loss, "count") else samples(batch)
 
     def _validate(self) -> bool:
         """Evaluates the validation data, unless this step has seen it done; says whether there are any."""
@@ -387,27 +398,28 @@ class Trainer:
             batch_size: of tensors; None for all samples at once.
 
         Returns:
-            ``"loss"``, that of all samples together, and each metric by its name. (Of a loss that averages
-            over something else than samples, such as tokens that are not ignored, it is the mean over
-            batches, weighted by samples.)
+            ``"loss"``, that of all samples together, and each metric by its name. However the data are cut
+            into batches, the loss is the same, also if it counts classes by weight or ignores padding.
 
         Raises:
             ValueError, TypeError: as :meth:`fit` does.
         """
-        total, count = 0.0, 0
+        total = count = 0.0
         for metric in self.metrics.values():
             metric.reset()
         with self._in_evaluation():
             for (batch,) in Batches(as_batches(data, batch_size)).groups(1):
                 *inputs, target = to_device(batch, self.device)
                 outputs = _as_tuple(self.model(*inputs))
-                weight = 1 if self._sums else samples(batch)
-                total += self.loss(*outputs, target).item() * weight
+                loss = self.loss(*outputs, target).item()
+                weight = self._count(batch)
+                total += loss * weight if weight else 0.0  # the mean over nothing is no number
                 count += weight
                 for metric in self.metrics.values():
                     metric.update(outputs[0], target)
             results = {name: _plain(metric.compute()) for name, metric in self.metrics.items()}
-        return {"loss": total if self._sums else total / count, **results}
+        mean = total / count if count else math.nan
+        return {"loss": total if self._sums else mean, **results}
 
     def predict(self, *inputs: Tensor, batch_size: int | None = _EVALUATION_BATCH) -> Any:
         """Returns the model's output, in eval mode.

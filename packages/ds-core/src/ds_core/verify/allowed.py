@@ -29,7 +29,8 @@ _GROUPS: dict[str, str] = {
         "arange empty empty_like fill full full_like lift_fresh new_empty new_full new_ones new_zeros ones "
         "ones_like zeros zeros_like"
     ),
-    "gather and scatter": "gather index_add index_select scatter scatter_add",
+    "gather and scatter": "gather index index_add index_copy index_select scatter scatter_add",
+    "order": "sort",
     "random numbers": "normal rand uniform",
     "one number read by Python": "_local_scalar_dense",
 }

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ds_transformer import sample
+from ds_core.text import sample
 
 
 def draws(logits, n=20_000, **options):

@@ -1,0 +1,77 @@
+"""Greedy decoding: always the likeliest next token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ds_core.text.decoded import Decoded, Reorder, Step, reorder_state
+
+
+@torch.no_grad()
+def greedy_search(
+    step: Step,
+    state: Any,
+    *,
+    batch_size: int,
+    bos_id: int,
+    eos_id: int,
+    max_length: int,
+    pad_id: int = 0,
+    reorder: Reorder = reorder_state,
+    device: torch.device | str = "cpu",
+) -> Decoded:
+    """Decodes sentences by taking the likeliest token at every step, until each has ended.
+
+    Args:
+        step: one step of the decoder, ``step(tokens (rows,), state)``, which gives log-probabilities
+            ``(rows, V)`` of the next token and the new state.
+        state: of the decoder at the start, one row for each sentence.
+        batch_size: B, the number of sentences.
+        bos_id: the token to start from.
+        eos_id: the token that ends a sentence.
+        max_length: the most tokens of a sentence, ``<eos>`` included; what has not ended by then is cut.
+        pad_id: fills the rows of the result. The decoder never sees it: a sentence that has ended leaves the
+            batch.
+        reorder: takes rows of a state, ``reorder(state, index (rows,))``; the default knows tensors, tuples,
+            lists and dicts with the rows in dimension 0.
+        device: where the decoder works.
+
+    Returns:
+        The sentences; their scores are log p.
+
+    Raises:
+        ValueError: if a number is too small.
+    """
+    check_numbers("greedy_search", batch_size=batch_size, max_length=max_length)
+    tokens = torch.full((batch_size, max_length), pad_id, dtype=torch.int64, device=device)
+    lengths = torch.zeros(batch_size, dtype=torch.int64, device=device)
+    rows = torch.arange(batch_size, device=device)  # the sentences that have not ended
+    latest = torch.full_like(rows, bos_id)
+    scores = torch.zeros(0)
+    for place in range(max_length):
+        if not len(rows):
+            break
+        log_p, state = step(latest, state)  # (rows, V)
+        best, latest = log_p.max(-1)
+        if place == 0:
+            scores = torch.zeros_like(best)
+        tokens[rows, place] = latest
+        lengths[rows] += 1
+        scores[rows] += best
+        going_on = (latest != eos_id).nonzero().flatten()
+        if len(going_on) < len(rows):
+            rows, latest, state = rows[going_on], latest[going_on], reorder(state, going_on)
+    return Decoded(tokens[:, : int(lengths.max()) if batch_size else 0], lengths, scores)
+
+
+def check_numbers(name: str, **numbers: int) -> None:
+    """Holds numbers to be at least 1.
+
+    Raises:
+        ValueError: names the function and the number.
+    """
+    for what, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name}: expected {what} of at least 1, got {number}")

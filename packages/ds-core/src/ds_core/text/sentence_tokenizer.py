@@ -1,0 +1,104 @@
+"""SentenceTokenizer: what the tokenizers of sentences share."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+from typing_extensions import Self
+
+from ds_core.text.vocabulary import Vocabulary
+
+
+class SentenceTokenizer(ABC):
+    """Turns a sentence into token ids and back; for models that read and write whole sentences.
+
+    Of every kind, ``train`` learns the tokens from sentences, and the first four ids are the special tokens
+    of :class:`Vocabulary`. Unlike the tokenizers of running text (:class:`CharTokenizer`), none ever refuses
+    a text: what is unknown becomes ``<unk>``.
+    """
+
+    kind: ClassVar[str]
+    pad_id = Vocabulary.pad_id
+    unk_id = Vocabulary.unk_id
+    bos_id = Vocabulary.bos_id
+    eos_id = Vocabulary.eos_id
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Counts the tokens, the special ones included."""
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Returns the ids of a sentence, without ``<bos>`` and ``<eos>``."""
+
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """Returns the sentence, up to the first ``<eos>``.
+
+        ``<pad>`` and ``<bos>`` are left out; ``<unk>`` is shown, since a word is missing there.
+
+        Raises:
+            IndexError: if an id is none of the tokenizer's.
+        """
+        ordinary = []
+        for place in map(int, ids):
+            if place == self.eos_id:
+                break
+            if not 0 <= place < self.vocab_size:
+                raise IndexError(
+                    f"{type(self).__name__}: expected ids from 0 to {self.vocab_size - 1}, got {place}"
+                )
+            if place not in (self.pad_id, self.bos_id):
+                ordinary.append(place)
+        return self._text(ordinary)
+
+    @abstractmethod
+    def _text(self, ids: list[int]) -> str:
+        """Returns the text of ids that are neither ``<pad>``, ``<bos>`` nor ``<eos>``."""
+
+    @abstractmethod
+    def _content(self) -> Any:
+        """Returns what JSON must keep."""
+
+    @classmethod
+    @abstractmethod
+    def _from_content(cls, content: Any) -> Self:
+        """Makes the tokenizer from what JSON kept."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes the tokenizer as JSON, for :meth:`load`."""
+        content = json.dumps({"kind": self.kind, "content": self._content()}, ensure_ascii=False)
+        Path(path).write_text(content, encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a tokenizer written by :meth:`save`; ``SentenceTokenizer.load`` reads any kind.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is not of this kind; names it.
+            ImportError: if the kind needs a package that is missing.
+        """
+        try:
+            saved = json.loads(Path(path).read_text(encoding="utf-8"))
+            kinds = {kind.kind: kind for kind in _kinds(cls)}
+            if saved["kind"] not in kinds:
+                raise ValueError(f"expected kind {' or '.join(kinds)}, got {saved['kind']!r}")
+            return kinds[saved["kind"]]._from_content(saved["content"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a tokenizer file written by {cls.__name__} ({error})") from error
+
+    def __repr__(self) -> str:
+        """Shows the number of tokens."""
+        return f"{type(self).__name__}({self.vocab_size} tokens)"
+
+
+def _kinds(cls: type[Any]) -> list[type[Any]]:
+    """Returns the class, if it has a kind, and all below it that have one."""
+    below = [kind for child in cls.__subclasses__() for kind in _kinds(child)]
+    return ([cls] if hasattr(cls, "kind") else []) + below

@@ -1,0 +1,128 @@
+"""Translator: a model between two tokenizers, from text to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from ds_core.text import Decoded, SentenceTokenizer
+from ds_core.text.pair_batches import pad
+
+SOURCE_FILE, TARGET_FILE = "source_tokenizer.json", "target_tokenizer.json"
+
+
+class TranslationModel(Protocol):
+    """What a :class:`Translator` asks of its model, a Module."""
+
+    def generate(
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        max_length: int,
+        beam_size: int,
+        length_penalty: float,
+    ) -> Decoded:
+        """Writes the target tokens of each source ``(B, S)``."""
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes configuration and weights."""
+
+
+Model = TypeVar("Model", bound=TranslationModel)
+
+
+class Translator(Generic[Model]):
+    """Translates texts: tokenizes, lets the model write, and puts the tokens together again.
+
+    Args:
+        model: what turns tokens into tokens.
+        source_tokenizer: of the language to translate from.
+        target_tokenizer: of the language to translate to.
+
+    Example:
+        >>> translator = Translator.load("runs/en-de", Seq2Seq)
+        >>> translator.translate(["The cat is asleep."])
+    """
+
+    def __init__(
+        self, model: Model, source_tokenizer: SentenceTokenizer, target_tokenizer: SentenceTokenizer
+    ) -> None:
+        self.model = model
+        self.source_tokenizer = source_tokenizer
+        self.target_tokenizer = target_tokenizer
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        beam_size: int = 5,
+        length_penalty: float = 0.6,
+        max_length: int | None = None,
+        batch_size: int = 64,
+    ) -> list[str]:
+        """Translates each text.
+
+        Args:
+            texts: sentences of the source language.
+            beam_size: how many beginnings to follow at once; 1 is greedy.
+            length_penalty: see :func:`ds_core.text.beam_search`.
+            max_length: the most tokens to write; None for twice those of the longest source and ten more.
+            batch_size: how many texts at a time; those of like length together.
+
+        Raises:
+            ValueError: if a text is empty; says which.
+        """
+        if isinstance(texts, str):
+            raise TypeError("Translator.translate: expected a list of texts, got one text; write [text]")
+        sources = [torch.tensor(self.source_tokenizer.encode(text), dtype=torch.int64) for text in texts]
+        for number, source in enumerate(sources):
+            if len(source) == 0:
+                raise ValueError(
+                    f"Translator.translate: text {number} has no tokens: {texts[number]!r}; "
+                    "give at least a word"
+                )
+        order = sorted(range(len(texts)), key=lambda number: len(sources[number]))
+        written = [""] * len(texts)
+        for begin in range(0, len(order), batch_size):
+            numbers = order[begin : begin + batch_size]
+            ids, lengths = pad([sources[number] for number in numbers], self.source_tokenizer.pad_id)
+            longest = max_length or 2 * int(lengths.max()) + 10
+            decoded = self.model.generate(ids, lengths, longest, beam_size, length_penalty)
+            for number, tokens in zip(numbers, decoded.tokens, strict=True):
+                written[number] = self.target_tokenizer.decode(tokens)
+        return written
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the model and both tokenizers, for :meth:`load`."""
+        folder = Path(folder)
+        self.model.save_pretrained(folder)
+        self.source_tokenizer.save(folder / SOURCE_FILE)
+        self.target_tokenizer.save(folder / TARGET_FILE)
+
+    @classmethod
+    def load(cls, folder: str | Path, model_class: Any) -> Translator[Any]:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+            folder: the folder.
+            model_class: the model's class, which has ``from_pretrained``.
+
+        Raises:
+            FileNotFoundError: if there is no such folder, or it holds no finished training.
+            ValueError: if a file does not fit.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder; train a translator there first")
+        for name in ("config.json", "model.safetensors", SOURCE_FILE, TARGET_FILE):
+            if not (folder / name).exists():
+                raise FileNotFoundError(
+                    f"{folder / name}: missing, so this folder holds no finished training; continue it with "
+                    "--resume, or train anew"
+                )
+        tokenizers = [SentenceTokenizer.load(folder / name) for name in (SOURCE_FILE, TARGET_FILE)]
+        return cls(model_class.from_pretrained(folder), *tokenizers)

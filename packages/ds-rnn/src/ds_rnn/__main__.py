@@ -1,0 +1,5 @@
+"""``python -m ds_rnn`` is ``ds-rnn``."""
+
+from ds_rnn.cli import app
+
+app()

@@ -1,0 +1,1 @@
+"""The mathematics of the layers: pure functions, each forward with its backward below it."""

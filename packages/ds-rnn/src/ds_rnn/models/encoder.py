@@ -1,0 +1,91 @@
+"""RecurrentEncoder: reads a sentence in both directions."""
+
+from __future__ import annotations
+
+import torch
+from ds_core import Dense, Dropout, Embedding, Module, ModuleList, Sequential, Tanh
+from torch import Tensor
+
+from ds_rnn.layers import GRU, LSTM, RNN
+from ds_rnn.layers.recurrent import AnyState
+
+LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+class RecurrentEncoder(Module):
+    """Reads sentences in both directions, and hands a decoder its first state.
+
+    memory = rnn(embedding(ids)),   state = tanh(W [last forward state, last backward state] + b) for each
+    layer
+
+    Args:
+        vocab_size: V, how many tokens there are.
+        embedding_dim: E.
+        hidden_size: H, of each direction, and of the decoder.
+        num_layers: layers of the recurrent network.
+        cell: "rnn", "gru" or "lstm".
+        dropout: of embeddings, and between layers.
+        padding_idx: the token that fills short rows.
+        generator: source of initial values and dropout; None for torch's global one.
+
+    Shape:
+        ids ``(B, S)`` int64, lengths ``(B,)`` -> memory ``(B, S, 2 H)``, and the state ``(layers, B, H)``, or
+        a pair of these for "lstm".
+
+    Source: Bahdanau et al., Neural Machine Translation by Jointly Learning to Align and Translate (2015),
+    section 3.2.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        cell: str = "gru",
+        dropout: float = 0.0,
+        padding_idx: int | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.embedding = Embedding(
+            vocab_size, embedding_dim, padding_idx, init="xavier_uniform", generator=generator
+        )
+        self.dropout = Dropout(dropout, generator=generator)
+        self.rnn = LAYERS[cell](
+            embedding_dim,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=True,
+            generator=generator,
+        )
+        self.bridges = ModuleList(
+            Sequential(Dense(2 * hidden_size, hidden_size, generator=generator), Tanh())
+            for _ in range(self.rnn.recurrence.states)  # of h and c
+        )
+
+    def forward(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, AnyState]:
+        memory, state = self.rnn(self.dropout(self.embedding(ids)), lengths=lengths)
+        parts = state if isinstance(state, tuple) else (state,)
+        bridged = [bridge(side_by_side(part)) for bridge, part in zip(self.bridges, parts, strict=True)]
+        return memory, bridged[0] if len(bridged) == 1 else tuple(bridged)
+
+    def backward(self, grad_memory: Tensor, grad_state: AnyState = None) -> None:
+        grads = grad_state if isinstance(grad_state, tuple) else (grad_state,)
+        parts = tuple(apart(bridge.backward(grad)) for bridge, grad in zip(self.bridges, grads, strict=True))
+        grad = self.rnn.backward(grad_memory, parts[0] if len(parts) == 1 else parts)
+        self.embedding.backward(self.dropout.backward(grad))
+
+
+def side_by_side(state: Tensor) -> Tensor:
+    """Puts the states of the two directions side by side: ``(2 layers, B, H)`` -> ``(layers, B, 2 H)``."""
+    both, batch, size = state.shape
+    return state.view(both // 2, 2, batch, size).transpose(1, 2).reshape(both // 2, batch, 2 * size)
+
+
+def apart(state: Tensor) -> Tensor:
+    """Takes them apart: ``(layers, B, 2 H)`` -> ``(2 layers, B, H)``."""
+    layers, batch, size = state.shape
+    return state.view(layers, batch, 2, size // 2).transpose(1, 2).reshape(2 * layers, batch, size // 2)

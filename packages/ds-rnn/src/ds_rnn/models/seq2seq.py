@@ -1,0 +1,261 @@
+"""Seq2Seq: an encoder reads a sentence, a decoder writes another.
+
+Read top to bottom: the configuration, the model, how it writes, how its weights move.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from ds_core import Module
+from ds_core.functional.softmax import log_softmax
+from ds_core.text import Decoded, beam_search, greedy_search
+from ds_core.training import load_weights, save_weights
+from torch import Tensor
+from typing_extensions import Self
+
+from ds_rnn.layers.recurrent import AnyState
+from ds_rnn.models.decoder import DecoderState, RecurrentDecoder
+from ds_rnn.models.encoder import LAYERS, RecurrentEncoder
+
+
+@dataclass(frozen=True)
+class Seq2SeqConfig:
+    """The size and shape of a :class:`Seq2Seq`.
+
+    Args:
+        source_vocab_size: how many tokens the source language has.
+        target_vocab_size: how many the target language has.
+        embedding_dim: width of the embeddings.
+        hidden_size: width of the recurrent state, of each direction of the encoder and of the decoder.
+        num_layers: layers of both recurrent networks.
+        cell: "rnn", "gru" or "lstm".
+        attention: "additive" (Bahdanau), "general" or "dot" (Luong), or None for none.
+        dropout: of embeddings, between layers, and before the last layer.
+        pad_id: the token that fills short rows, on both sides.
+        bos_id: the token a sentence begins with.
+        eos_id: the token a sentence ends with.
+
+    Raises:
+        ValueError: if a number is out of range or the name of an option is unknown.
+    """
+
+    source_vocab_size: int
+    target_vocab_size: int
+    embedding_dim: int = 256
+    hidden_size: int = 256
+    num_layers: int = 1
+    cell: str = "gru"
+    attention: str | None = "additive"
+    dropout: float = 0.0
+    pad_id: int = 0
+    bos_id: int = 2
+    eos_id: int = 3
+
+    def __post_init__(self) -> None:
+        for name in (
+            "source_vocab_size",
+            "target_vocab_size",
+            "embedding_dim",
+            "hidden_size",
+            "num_layers",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Seq2SeqConfig: expected {name} of at least 1, got {getattr(self, name)}")
+        if self.cell not in LAYERS:
+            raise ValueError(f"Seq2SeqConfig: expected cell {' or '.join(LAYERS)}, got {self.cell!r}")
+        if self.attention not in ("additive", "general", "dot", None):
+            raise ValueError(
+                f"Seq2SeqConfig: expected attention 'additive', 'general', 'dot' or None, "
+                f"got {self.attention!r}"
+            )
+
+
+class Seq2Seq(Module):
+    """Translates sequences: an encoder reads the source, a decoder with attention writes the target.
+
+    memory, state = encoder(source),   logits = decoder(target before, memory, state)
+
+    In training the decoder is shown the right tokens so far (teacher forcing). With
+    :attr:`scheduled_sampling` above 0, that share of them is replaced by what the decoder itself would have
+    written there, so that it learns to go on from its own mistakes.
+
+    Args:
+        config: size and shape.
+        generator: source of initial values, dropout and scheduled sampling; None for torch's global one.
+
+    Shape:
+        source ``(B, S)`` int64, source_lengths ``(B,)``, target ``(B, T)`` int64 from ``<bos>`` on -> logits
+        ``(B, T, V)`` of the token after each.
+
+    Raises:
+        ValueError: if a shape or a length does not fit.
+        IndexError: if a token id is outside its vocabulary.
+
+    Source: Sutskever et al., Sequence to Sequence Learning with Neural Networks (2014); Bahdanau et al.
+    (2015); Luong et al. (2015); Bengio et al., Scheduled Sampling for Sequence Prediction with Recurrent
+    Neural Networks (2015).
+    """
+
+    def __init__(self, config: Seq2SeqConfig, *, generator: torch.Generator | None = None) -> None:
+        self.config = config
+        self.scheduled_sampling = 0.0
+        self.generator = generator
+        self.encoder = RecurrentEncoder(
+            config.source_vocab_size,
+            config.embedding_dim,
+            config.hidden_size,
+            config.num_layers,
+            config.cell,
+            config.dropout,
+            config.pad_id,
+            generator=generator,
+        )
+        self.decoder = RecurrentDecoder(
+            config.target_vocab_size,
+            config.embedding_dim,
+            config.hidden_size,
+            2 * config.hidden_size,
+            config.num_layers,
+            config.cell,
+            config.attention,
+            config.dropout,
+            config.pad_id,
+            generator=generator,
+        )
+
+    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
+        memory, state = self.encoder(source, source_lengths)
+        hidden = padding(source, source_lengths)
+        if self.training and self.scheduled_sampling > 0:
+            target = self._with_own_tokens(target, memory, state, hidden)
+        return self.decoder(target, memory, state, hidden)
+
+    def backward(self, grad: Tensor) -> None:
+        self.encoder.backward(*self.decoder.backward(grad))
+
+    @torch.no_grad()
+    def _with_own_tokens(self, target: Tensor, memory: Tensor, state: AnyState, hidden: Tensor) -> Tensor:
+        """Replaces a share of the tokens by what the decoder writes there, one step after the other.
+
+        Which tokens stand there is chosen first; then all of them go through the decoder at once, as ever. No
+        gradient passes through a choice, so nothing is lost by that.
+        """
+        drawn = torch.rand(target.shape, generator=self.generator, device=target.device)
+        own = (drawn < self.scheduled_sampling) & (target != self.config.pad_id)
+        mixed = target.clone()
+        with silent(self.decoder):
+            carried = self.decoder.start(memory, state, hidden)
+            for t in range(1, target.shape[1]):
+                logits, carried = self.decoder.step(mixed[:, t - 1], carried)
+                mixed[:, t] = torch.where(own[:, t], logits.argmax(-1), target[:, t])
+        return mixed
+
+    # ---- how it writes -------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def generate(
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        max_length: int = 60,
+        beam_size: int = 1,
+        length_penalty: float = 0.6,
+    ) -> Decoded:
+        """Writes the target of each source.
+
+        Args:
+            source: ``(B, S)`` int64.
+            source_lengths: ``(B,)``.
+            max_length: the most tokens to write, ``<eos>`` included.
+            beam_size: how many beginnings to follow at once; 1 is greedy.
+            length_penalty: see :func:`ds_core.text.beam_search`.
+
+        Returns:
+            The tokens, their number and their scores.
+        """
+        with silent(self):
+            memory, state = self.encoder(source, source_lengths)
+            start = self.decoder.start(memory, state, padding(source, source_lengths))
+
+            def step(tokens: Tensor, carried: DecoderState) -> tuple[Tensor, DecoderState]:
+                logits, carried = self.decoder.step(tokens, carried)
+                return log_softmax(logits), carried
+
+            common: dict[str, Any] = {
+                "batch_size": len(source),
+                "bos_id": self.config.bos_id,
+                "eos_id": self.config.eos_id,
+                "max_length": max_length,
+                "pad_id": self.config.pad_id,
+                "device": source.device,
+            }
+            if beam_size == 1:
+                return greedy_search(step, start, **common)
+            return beam_search(step, start, beam_size=beam_size, length_penalty=length_penalty, **common)
+
+    @torch.no_grad()
+    def attention_weights(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
+        """Returns where the decoder looks while it writes the token after each of ``target``, ``(B, T, S)``.
+
+        Raises:
+            ValueError: if the model has no attention.
+        """
+        with silent(self):
+            memory, state = self.encoder(source, source_lengths)
+            return self.decoder.attention_weights(target, memory, state, padding(source, source_lengths))
+
+    # ---- how its weights move ------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {"model_type": "ds_rnn_seq2seq", **asdict(self.config)}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_weights(folder / "model.safetensors", self)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Reads what :meth:`save_pretrained` wrote; the model comes in eval mode.
+
+        Raises:
+            FileNotFoundError: if there is no configuration.
+            ValueError: if configuration or weights do not fit.
+        """
+        path = Path(folder) / "config.json"
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file; expected a folder written by save_pretrained")
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        names = {field.name for field in fields(Seq2SeqConfig)}
+        model = cls(Seq2SeqConfig(**{k: v for k, v in saved.items() if k in names}))
+        load_weights(Path(folder) / "model.safetensors", model)
+        return model.eval()
+
+    def extra_repr(self) -> str:
+        c = self.config
+        return f"{c.cell}, attention={c.attention}, {c.source_vocab_size} to {c.target_vocab_size} tokens"
+
+
+def padding(ids: Tensor, lengths: Tensor) -> Tensor:
+    """Returns ``(B, S)``, True where a row has ended."""
+    return torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None].to(ids.device)
+
+
+@contextmanager
+def silent(module: Module) -> Iterator[None]:
+    """Puts a module in eval mode for a while, and back, without forgetting what its forwards have saved."""
+    modes = [(part, part.training) for part in module.modules()]
+    for part, _ in modes:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
