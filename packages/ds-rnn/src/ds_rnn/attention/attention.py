@@ -16,14 +16,14 @@ class Attention(Module):
 
     s_ij = score(q_i, k_j),   a_i = softmax_j(s_ij),   c_i = sum_j a_ij v_j
 
-    Base of the two kinds: a subclass says what the score is. A key is projected by ``key_proj`` first, the same
-    for every query. A decoder that attends once for each word does that once for each sentence: see
+    Base of the two kinds: a subclass says what the score is. A key is projected by ``key_proj`` first, the
+    same for every query. A decoder that attends once for each word does that once for each sentence: see
     :meth:`look`.
 
     Shape:
         query ``(B, T, query_dim)``, or ``(B, query_dim)`` for one step; key ``(B, S, key_dim)``; value
-        ``(B, S, D)``; key_padding_mask ``(B, S)``, True where there is only padding -> context ``(B, T, D)`` or
-        ``(B, D)``, weights ``(B, T, S)`` or ``(B, S)``. Where all keys are padding, both are 0.
+        ``(B, S, D)``; key_padding_mask ``(B, S)``, True where there is only padding -> context ``(B, T, D)``
+        or ``(B, D)``, weights ``(B, T, S)`` or ``(B, S)``. Where all keys are padding, both are 0.
 
     Raises:
         ValueError: if a shape does not fit.
@@ -107,7 +107,8 @@ class Attention(Module):
         if not fits:
             raise ValueError(
                 f"{self.label()}: expected query (B, T, {self.query_dim}) or (B, {self.query_dim}), key "
-                f"(B, S, {self.key_dim}) and value (B, S, D), got {shape(query)}, {shape(key)} and {shape(value)}"
+                f"(B, S, {self.key_dim}) and value (B, S, D), got {shape(query)}, {shape(key)} "
+                f"and {shape(value)}"
             )
         parameter = next(self.parameters(), query)
         for x in (query, key, value):

@@ -35,8 +35,8 @@ class MultiplicativeAttention(Attention):
     Raises:
         ValueError: if the kind is another word, or it is "dot" and the widths differ.
 
-    Source: Luong et al., Effective Approaches to Attention-based Neural Machine Translation (2015), equation 8;
-    its "concat" is :class:`AdditiveAttention`.
+    Source: Luong et al., Effective Approaches to Attention-based Neural Machine Translation (2015), equation
+    8; its "concat" is :class:`AdditiveAttention`.
     """
 
     def __init__(

@@ -2,8 +2,7 @@
 
 from ds_rnn.cells.gru_cell import GRUCell
 from ds_rnn.cells.lstm_cell import LSTMCell
-from ds_rnn.cells.recurrent_cell import RecurrentCell
 from ds_rnn.cells.rnn_cell import RNNCell
 from ds_rnn.cells.unrolled import Unrolled
 
-__all__ = ["GRUCell", "LSTMCell", "RNNCell", "RecurrentCell", "Unrolled"]
+__all__ = ["GRUCell", "LSTMCell", "RNNCell", "Unrolled"]

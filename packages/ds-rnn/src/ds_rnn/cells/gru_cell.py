@@ -22,8 +22,8 @@ class GRUCell(RecurrentCell):
         generator: source of the initial values; None for torch's global one.
 
     Shape:
-        x ``(N, F)``, state h ``(N, H)``, zeros if not given -> h'; or both without N. ``backward`` returns the gradient
-        of x, or of x and h if a state was given.
+        x ``(N, F)``, state h ``(N, H)``, zeros if not given -> h'; or both without N. ``backward`` returns
+        the gradient of x, or of x and h if a state was given.
 
     Raises:
         ValueError: if a shape does not fit.

@@ -9,7 +9,8 @@ from ds_rnn.functional.lstm import LSTM
 class LSTMCell(RecurrentCell):
     """Takes one step of an LSTM.
 
-    i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W_ih x + b_ih + W_hh h + b_hh,   c' = f c + i g,   h' = o tanh(c')
+    i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W_ih x + b_ih + W_hh h + b_hh,   c' = f c + i g,   h' = o
+    tanh(c')
 
     The gradients are those of :func:`ds_rnn.functional.lstm.lstm_step_backward`.
 
@@ -21,8 +22,8 @@ class LSTMCell(RecurrentCell):
         generator: source of the initial values; None for torch's global one.
 
     Shape:
-        x ``(N, F)``, state (h, c) ``(N, H)`` each, zeros if not given -> (h', c'); or all without N. ``backward(grad_h,
-        grad_c)`` returns the gradient of x, or of x and (h, c) if a state was given.
+        x ``(N, F)``, state (h, c) ``(N, H)`` each, zeros if not given -> (h', c'); or all without N.
+        ``backward(grad_h, grad_c)`` returns the gradient of x, or of x and (h, c) if a state was given.
 
     Raises:
         ValueError: if a shape does not fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from ds_core import InputGrad, Module, Parameter
@@ -17,11 +17,11 @@ from ds_rnn.functional.recurrence import LoopWeights, Recurrence
 class RecurrentCell(Module):
     """Base of the cells: one step of a recurrence, with the weights of torch.nn.
 
-    A cell called again and again, each time with the state it gave, is a recurrent network; its backward, called as
-    often, is backpropagation through time. :class:`Unrolled` does just that.
+    A cell called again and again, each time with the state it gave, is a recurrent network; its backward,
+    called as often, is backpropagation through time. :class:`Unrolled` does just that.
     """
 
-    recurrence: ClassVar[Recurrence]
+    recurrence: Recurrence
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None
@@ -57,8 +57,8 @@ class RecurrentCell(Module):
         check_features(self, x, self.input_size, self.weight_ih)
         if x.dim() not in (1, 2):
             raise ValueError(
-                f"{self.label()}: expected input (N, {self.input_size}), or ({self.input_size},) without a batch, got "
-                f"{shape(x)}"
+                f"{self.label()}: expected input (N, {self.input_size}), or ({self.input_size},) without "
+                f"a batch, got {shape(x)}"
             )
         batched = x.dim() == 2
         rows = x if batched else x[None]  # (N, F)

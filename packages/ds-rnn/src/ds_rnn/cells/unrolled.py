@@ -17,15 +17,17 @@ class Unrolled(Module):
 
     state_t = cell(x_t, state_(t-1)),   and backwards   dL/dx_t, dL/dstate_(t-1) = cell.backward(dL/dstate_t)
 
-    It gives the numbers of :class:`RNN`, :class:`GRU` and :class:`LSTM` with one layer, only slower: they take the
-    inputs' matrix product out of the loop. Read this one to see backpropagation through time, use those.
+    It gives the numbers of :class:`RNN`, :class:`GRU` and :class:`LSTM` with one layer, only slower: they
+    take the inputs' matrix product out of the loop. Read this one to see backpropagation through time, use
+    those.
 
     Args:
         cell: an RNNCell, GRUCell or LSTMCell, which is used at every step.
 
     Shape:
         x ``(L, N, F)``, state as of the cell -> h after each step ``(L, N, H)``, and the last state.
-        ``backward(grad_output, grad_state)`` returns the gradient of x, or of x and the state if one was given.
+        ``backward(grad_output, grad_state)`` returns the gradient of x, or of x and the state if one was
+        given.
 
     Raises:
         ValueError: if x has not three dimensions or no step.
@@ -39,7 +41,8 @@ class Unrolled(Module):
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         if x.dim() != 3 or len(x) == 0:
             raise ValueError(
-                f"{self.label()}: expected (L, N, {self.cell.input_size}) with at least one step, got {shape(x)}"
+                f"{self.label()}: expected (L, N, {self.cell.input_size}) with at least one step, "
+                f"got {shape(x)}"
             )
         self.save(len(x), state is not None)
         outputs = []

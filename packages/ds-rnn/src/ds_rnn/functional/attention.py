@@ -66,7 +66,8 @@ def dot_scores(query: Tensor, keys: Tensor) -> Tensor:
     Returns:
         ``(B, T, S)``.
 
-    Source: Luong et al., Effective Approaches to Attention-based Neural Machine Translation (2015), section 3.1.
+    Source: Luong et al., Effective Approaches to Attention-based Neural Machine Translation (2015), section
+    3.1.
     """
     return query @ keys.transpose(1, 2)
 

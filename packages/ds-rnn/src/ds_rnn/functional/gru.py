@@ -37,8 +37,8 @@ def gru_step(
     Returns:
         The new state, and what the backward needs.
 
-    Source: Cho et al., Learning Phrase Representations using RNN Encoder-Decoder (2014), section 2.3; r gates m_n
-    and not h, as in version 1 of that paper and in torch.nn.
+    Source: Cho et al., Learning Phrase Representations using RNN Encoder-Decoder (2014), section 2.3; r gates
+    m_n and not h, as in version 1 of that paper and in torch.nn.
     """
     (h_before,) = state
     size = h_before.shape[1]
@@ -60,8 +60,8 @@ def gru_step_backward(
 ) -> State:
     """Takes the step back.
 
-    dL/da_n = dL/dh' (1 - z) (1 - n^2),   dL/da_z = dL/dh' (h - n) z (1 - z),   dL/da_r = dL/da_n m_n r (1 - r)
-    dL/dm = (dL/da_r, dL/da_z, dL/da_n r),   dL/dh = dL/dh' z + dL/dm W_hh
+    dL/da_n = dL/dh' (1 - z) (1 - n^2),   dL/da_z = dL/dh' (h - n) z (1 - z),   dL/da_r = dL/da_n m_n r (1 -
+    r) dL/dm = (dL/da_r, dL/da_z, dL/da_n r),   dL/dh = dL/dh' z + dL/dm W_hh
 
     Args:
         grad: (dL/dh',), ``(B, H)``.

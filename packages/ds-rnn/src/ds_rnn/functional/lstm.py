@@ -38,8 +38,9 @@ def lstm_step(
     Returns:
         The new state, and what the backward needs.
 
-    Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997), with the forget gate of Gers et al. (2000);
-    for the projection Sak et al., Long Short-Term Memory Based LoopWeights Neural Network Architectures (2014).
+    Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997), with the forget gate of Gers et al.
+    (2000); for the projection Sak et al., Long Short-Term Memory Based LoopWeights Neural Network
+    Architectures (2014).
     """
     h_before, c_before = state
     size = c_before.shape[1]
@@ -62,8 +63,8 @@ def lstm_step_backward(
 ) -> State:
     """Takes the step back.
 
-    With m = o tanh(c'), dL/dm = dL/dh' (times W_hr with a projection), and dc = dL/dc' + dL/dm o (1 - tanh(c')^2):
-    dL/do = dL/dm tanh(c'),   dL/df = dc c,   dL/di = dc g,   dL/dg = dc i,   dL/dc = dc f,
+    With m = o tanh(c'), dL/dm = dL/dh' (times W_hr with a projection), and dc = dL/dc' + dL/dm o (1 -
+    tanh(c')^2): dL/do = dL/dm tanh(c'),   dL/df = dc c,   dL/di = dc g,   dL/dg = dc i,   dL/dc = dc f,
     each times s (1 - s) through a sigmoid s or 1 - g^2 through the tanh;   dL/dh = dL/da W_hh
 
     Args:

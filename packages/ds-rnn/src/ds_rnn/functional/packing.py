@@ -13,14 +13,15 @@ class Packing(NamedTuple):
 
     Attributes:
         sizes: how many sequences each step has.
-        order: ``(B,)``, the sequences sorted by length, the longest first; None if they are in order as they lie, all of
-            one length.
-        index: ``(rows,)``, where each packed row lies in the padded steps and sequences ``(T B,)``; None likewise.
+        order: ``(B,)``, the sequences sorted by length, the longest first; None if they are in order as they
+            lie, all of one length.
+        places: ``(rows,)``, where each packed row lies in the padded steps and sequences ``(T B,)``; None
+            likewise.
     """
 
     sizes: list[int]
     order: Tensor | None = None
-    index: Tensor | None = None
+    places: Tensor | None = None
 
 
 def packing(steps: int, batch: int, lengths: Tensor | None) -> Packing:
@@ -43,14 +44,14 @@ def packing(steps: int, batch: int, lengths: Tensor | None) -> Packing:
 def pack(x: Tensor, plan: Packing) -> Tensor:
     """Packs ``(T, B, F)`` into ``(rows, F)``."""
     rows = x.reshape(-1, x.shape[2])
-    return rows if plan.index is None else rows.index_select(0, plan.index)
+    return rows if plan.places is None else rows.index_select(0, plan.places)
 
 
 def unpack(rows: Tensor, plan: Packing, steps: int, batch: int) -> Tensor:
     """Lays ``(rows, F)`` out as ``(T, B, F)``, with zeros where a sequence has ended."""
-    if plan.index is not None:
+    if plan.places is not None:
         padded = rows.new_zeros(steps * batch, rows.shape[1])
-        rows = padded.index_copy(0, plan.index, rows)
+        rows = padded.index_copy(0, plan.places, rows)
     return rows.view(steps, batch, rows.shape[1])
 
 

@@ -1,12 +1,13 @@
 """A recurrence run over a whole sequence, and backpropagation through time below it.
 
-What the input says to the gates needs no state: one matrix product gives it for all steps at once, before the loop.
-In the loop remains one product with the state, and the gates' few elementwise steps. Backwards it is the same: the
-loop finds the gradients of the gates, and then one product gives the weights' gradients over all steps.
+What the input says to the gates needs no state: one matrix product gives it for all steps at once, before the
+loop. In the loop remains one product with the state, and the gates' few elementwise steps. Backwards it is
+the same: the loop finds the gradients of the gates, and then one product gives the weights' gradients over
+all steps.
 
-Sequences lie *packed*, as in torch's PackedSequence: a batch sorted by length, the longest first; then all rows of step
-0, all of step 1, and so on, ``(rows, ...)``. ``sizes`` says how many each step has: a sequence that has ended has no row
-any more, so no work is done on padding.
+Sequences lie *packed*, as in torch's PackedSequence: a batch sorted by length, the longest first; then all
+rows of step 0, all of step 1, and so on, ``(rows, ...)``. ``sizes`` says how many each step has: a sequence
+that has ended has no row any more, so no work is done on padding.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class Recurrence:
         gates: how many numbers of a step's gates belong to each number of the state.
         states: how many tensors are carried from step to step.
         step: ``step(gates, state, weights, out)`` -> the new state, and what the backward needs.
-        step_backward: ``step_backward(grad, saved, weights, grad_gates, grad_recurrent)`` -> the gradient of the
-            state before; writes the gradients of the two contributions to the gates.
-        apart: whether what the input and what the state say to the gates is more than added up, so that the two
-            have gradients of their own and the recurrent bias belongs into the loop.
+        step_backward: ``step_backward(grad, saved, weights, grad_gates, grad_recurrent)`` -> the gradient of
+            the state before; writes the gradients of the two contributions to the gates.
+        apart: whether what the input and what the state say to the gates is more than added up, so that the
+            two have gradients of their own and the recurrent bias belongs into the loop.
     """
 
     gates: int
@@ -84,7 +85,8 @@ def recur(
 
     Args:
         recurrence: which one.
-        gates: a, what the inputs say to the gates, ``(rows, gates H)``; written over, unless torch's tape records.
+        gates: a, what the inputs say to the gates, ``(rows, gates H)``; written over, unless torch's tape
+            records.
         state: before the first step, ``(B, H)`` each.
         weights: inside the loop.
         sizes: how many sequences each step has, never rising.
@@ -92,7 +94,8 @@ def recur(
         keep: whether the backward will be wanted.
 
     Returns:
-        h after each step ``(rows, P)``, the state after the last step of each sequence, and what the backward needs.
+        h after each step ``(rows, P)``, the state after the last step of each sequence, and what the backward
+        needs.
     """
     taped = torch.is_grad_enabled()
     outputs = gates.new_empty(len(gates), state[0].shape[1])
@@ -156,9 +159,9 @@ def spans(sizes: Sequence[int], reverse: bool) -> Iterator[slice]:
 class Carry:
     """The state on its way through the steps, while sequences leave and join.
 
-    Walking forward in time, sequences end, the last rows of the batch first: what they leave behind is put aside.
-    Walking backward in time, they join in, with what was waiting for them. A gradient walks the other way, so what was
-    left by the one joins the other.
+    Walking forward in time, sequences end, the last rows of the batch first: what they leave behind is put
+    aside. Walking backward in time, they join in, with what was waiting for them. A gradient walks the other
+    way, so what was left by the one joins the other.
 
     Args:
         waiting: what each sequence begins with, ``(B, ...)`` each.

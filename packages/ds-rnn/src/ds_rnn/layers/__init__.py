@@ -2,7 +2,6 @@
 
 from ds_rnn.layers.gru import GRU
 from ds_rnn.layers.lstm import LSTM
-from ds_rnn.layers.recurrent import Recurrent
 from ds_rnn.layers.rnn import RNN
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
+__all__ = ["GRU", "LSTM", "RNN"]

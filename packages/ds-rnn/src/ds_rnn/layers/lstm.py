@@ -29,9 +29,10 @@ class LSTM(Recurrent):
 
     Shape:
         x ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; state (h, c) of the shapes
-        ``(layers directions, N, P or H)`` and ``(layers directions, N, H)``, zeros if not given; lengths ``(N,)``, how
-        many steps of each sequence are no padding -> output ``(L, N, directions (P or H))``, zero beyond a sequence's
-        end, and the last state (h, c). ``backward`` returns the gradient of x, or of x and (h, c) if a state was given.
+        ``(layers directions, N, P or H)`` and ``(layers directions, N, H)``, zeros if not given; lengths
+        ``(N,)``, how many steps of each sequence are no padding -> output ``(L, N, directions (P or H))``,
+        zero beyond a sequence's end, and the last state (h, c). ``backward`` returns the gradient of x, or of
+        x and (h, c) if a state was given.
 
     Raises:
         ValueError: if a shape does not fit, there is no step, or a length is not between 1 and L.

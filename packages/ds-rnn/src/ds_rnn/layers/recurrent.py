@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from ds_core import Dropout, InputGrad, Module, Parameter
@@ -39,10 +39,12 @@ class Recurrent(Module):
     """Base of the layers that read a sequence step by step: weights, directions, layers and padding.
 
     A subclass says which recurrence it runs. Weights have the names and shapes of torch.nn: ``weight_ih_l0``,
-    ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, then ``..._l0_reverse`` if bidirectional, then ``..._l1``.
+    ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, then ``..._l0_reverse`` if bidirectional, then
+    ``..._l1``.
     """
 
-    recurrence: ClassVar[Recurrence]
+    recurrence: Recurrence
+    weight_ih_l0: Tensor
 
     def __init__(
         self,
@@ -99,7 +101,9 @@ class Recurrent(Module):
         x, plan, batched = self._packed(x, lengths)
         steps, batch = x.shape[0], x.shape[1]
         starts = self._starts(x, state, plan, batched)  # of each layer and direction
-        rows, ends, runs = pack(x, plan), [], []
+        rows = pack(x, plan)
+        ends: list[State] = []
+        runs: list[Run] = []
         for layer in range(self.num_layers):
             if layer:
                 rows = self.between(rows)
@@ -121,8 +125,9 @@ class Recurrent(Module):
             grad = runs[0].x.new_zeros(steps, batch, width)
         else:
             grad = self._time_first(grad, batched)
-        ends = self._end_gradients(grad, grad_state, plan, batched)
-        grad_rows, starts = pack(grad, plan), []
+        ends = self._end_gradients(grad, grad_state, plan)
+        grad_rows: Any = pack(grad, plan)
+        starts: list[State] = []
         for layer in reversed(range(self.num_layers)):
             grad_reads = grad_rows.chunk(len(self._suffixes(layer)), dim=1)
             grad_rows = None
@@ -183,8 +188,8 @@ class Recurrent(Module):
         if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
             form = "N, L" if self.batch_first else "L, N"
             raise ValueError(
-                f"{self.label()}: expected input ({form}, {self.input_size}), or (L, {self.input_size}) without a "
-                f"batch, got {shape(x)}"
+                f"{self.label()}: expected input ({form}, {self.input_size}), or (L, {self.input_size}) "
+                f"without a batch, got {shape(x)}"
             )
         check_dtype(self, x, self.weight_ih_l0.dtype)
         x = self._time_first(x, batched)
@@ -240,26 +245,26 @@ class Recurrent(Module):
             expected = (count, batch, size) if batched else (count, size)
             if tuple(part.shape) != expected:
                 raise ValueError(
-                    f"{self.label()}: expected initial state {name} {expected}, one for each layer and direction, "
-                    f"got {shape(part)}"
+                    f"{self.label()}: expected initial state {name} {expected}, one for each layer and "
+                    f"direction, got {shape(part)}"
                 )
             check_dtype(self, part, x.dtype)
-        return self._each(parts, plan, batched)
+        return self._each(parts, plan)
 
-    def _end_gradients(self, grad: Tensor, grad_state: AnyState, plan: Packing, batched: bool) -> list[State]:
+    def _end_gradients(self, grad: Tensor, grad_state: AnyState, plan: Packing) -> list[State]:
         """Returns the gradient of the last state of each layer and direction, zeros if there is none."""
         count = self.num_layers * len(self._suffixes(0))
         zeros = [grad.new_zeros(grad.shape[1], size) for size in self._state_sizes()]
         if grad_state is None:
             return [tuple(zeros)] * count
         parts = [
-            zero.expand(count, -1, -1) if part is None else part if batched else part
+            zero.expand(count, -1, -1) if part is None else part
             for part, zero in zip(self._parts(grad_state), zeros, strict=True)
         ]
-        return self._each(parts, plan, batched)
+        return self._each(parts, plan)
 
-    def _each(self, parts: list[Tensor], plan: Packing, batched: bool) -> list[State]:
-        """Splits ``(layers directions, B, H)`` into the states of each, in the order of the packing."""
+    def _each(self, parts: list[Tensor], plan: Packing) -> list[State]:
+        """Splits ``(layers directions, B, H)``, B or none, into the states of each, sorted as packed."""
         parts = [sort_batch(part if part.dim() == 3 else part[:, None], plan, dim=1) for part in parts]
         return list(zip(*(part.unbind(0) for part in parts), strict=True))
 

@@ -34,14 +34,14 @@ class RNN(Recurrent):
         generator: source of the initial values and of dropout; None for torch's global one.
 
     Shape:
-        x ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; state h ``(layers directions, N, H)``,
-        zeros if not given; lengths ``(N,)``, how many steps of each sequence are no padding -> output
-        ``(L, N, directions H)``, zero beyond a sequence's end, and the last state. ``backward`` returns the gradient of
-        x, or of x and the state if one was given.
+        x ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; state h ``(layers
+        directions, N, H)``, zeros if not given; lengths ``(N,)``, how many steps of each sequence are no
+        padding -> output ``(L, N, directions H)``, zero beyond a sequence's end, and the last state.
+        ``backward`` returns the gradient of x, or of x and the state if one was given.
 
     Raises:
-        ValueError: if a shape does not fit, there is no step, a length is not between 1 and L, or the nonlinearity is
-            another word.
+        ValueError: if a shape does not fit, there is no step, a length is not between 1 and L, or the
+            nonlinearity is another word.
         TypeError: if x or the state has another dtype than the weights.
 
     Source: Elman, Finding Structure in Time (1990); Werbos, Backpropagation Through Time (1990).

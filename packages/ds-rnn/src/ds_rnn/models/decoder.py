@@ -124,9 +124,7 @@ class RecurrentDecoder(Module):
     # ---- one word at a time --------------------------------------------------------------------------
 
     def start(self, memory: Tensor, state: AnyState, hidden: Tensor) -> DecoderState:
-        """Returns what the first :meth:`step` takes; the keys of the memory are computed once for all
-        words.
-        """
+        """Returns what the first :meth:`step` takes; the memory's keys are computed once for all words."""
         parts = state if isinstance(state, tuple) else (state,)
         keys = memory if self.attention is None else self.attention.key_proj(memory)
         return DecoderState(tuple(part.transpose(0, 1) for part in parts), memory, keys, hidden)

@@ -12,7 +12,7 @@ from ds_core.observe import twin
 from ds_core.training.plot import picture
 from torch import Tensor
 
-from ds_rnn.layers import Recurrent
+from ds_rnn.layers.recurrent import Recurrent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
