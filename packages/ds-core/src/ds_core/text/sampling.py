@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from ds_core.functional.softmax import softmax
 from torch import Tensor
+
+from ds_core.functional.softmax import softmax
 
 
 def sample(
