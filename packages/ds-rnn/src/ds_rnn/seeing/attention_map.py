@@ -60,7 +60,7 @@ def draw_map(weights: Tensor, columns: list[str], rows: list[str]) -> Figure:
     size = (1.6 + 0.42 * len(columns), 1.2 + 0.34 * len(rows))
     figure = picture(figsize=size, dpi=150, layout="constrained", facecolor="white")
     axes = figure.subplots()
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=50, ha="left", rotation_mode="anchor")
     axes.set_yticks(range(len(rows)), rows)
     axes.xaxis.tick_top()

@@ -1,0 +1,146 @@
+"""What stands around a translating model: texts in and out, files, scores, training."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from ds_core import Dense, Embedding, Module
+from ds_core.text import Decoded, Pairs, WordTokenizer
+from ds_core.translation import (
+    Translator,
+    TranslatorRecipe,
+    exact_share,
+    sacre_bleu,
+    train_translator,
+)
+
+WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier"}
+TEXTS = [f"{a} {b} {c}" for a in WORDS for b in WORDS for c in WORDS]
+PAIRS = Pairs(TEXTS, [" ".join(WORDS[word] for word in text.split()) for text in TEXTS], "numbers")
+
+
+class WordByWord(Module):
+    """Translates each word by itself: the smallest model a translator takes."""
+
+    def __init__(self, sources, targets):
+        self.sizes = sources, targets
+        self.embedding = Embedding(sources, 8, generator=torch.Generator().manual_seed(0))
+        self.head = Dense(8, targets, generator=torch.Generator().manual_seed(1))
+
+    def forward(self, source, source_lengths, target):
+        # The token at place t of the target is the source's; the one after the last word is <eos>, 3.
+        padded = torch.nn.functional.pad(source, (0, target.shape[1]), value=0)
+        return self.head(self.embedding(padded[:, : target.shape[1]]))
+
+    def backward(self, grad):
+        self.embedding.backward(self.head.backward(grad))
+
+    def generate(self, source, source_lengths, max_length, beam_size, length_penalty):
+        with torch.no_grad():
+            tokens = self.head(self.embedding(source)).argmax(-1)
+        tokens[torch.arange(source.shape[1]) >= source_lengths[:, None]] = 3
+        return Decoded(tokens[:, :max_length], source_lengths, torch.zeros(len(source)))
+
+    def save_pretrained(self, folder):
+        Path(folder).mkdir(exist_ok=True)
+        (Path(folder) / "config.json").write_text(json.dumps(self.sizes))
+        (Path(folder) / "model.safetensors").write_bytes(b"")
+
+    @classmethod
+    def from_pretrained(cls, folder):
+        return cls(*json.loads((Path(folder) / "config.json").read_text()))
+
+
+RECIPE = TranslatorRecipe(
+    tokenizer="word", vocab_size=None, epochs=30, batch_size=8, lr=0.05, label_smoothing=0.0
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "out"
+    return train_translator(PAIRS, WordByWord, out, recipe=RECIPE, progress=False)
+
+
+def test_training_fills_the_folder_and_learns(trained):
+    assert trained.translator.translate(["two four one", "three one one"]) == [
+        "zwei vier eins",
+        "drei eins eins",
+    ]
+    assert {path.name for path in trained.out.iterdir()} >= {
+        "source_tokenizer.json",
+        "target_tokenizer.json",
+        "log.csv",
+        "loss.png",
+        "checkpoint.safetensors",
+    }
+    losses = trained.history.validation["val_loss"]
+    assert len(losses) == RECIPE.epochs
+    assert losses[-1] < 0.05 < losses[0]
+    loaded = Translator.load(trained.out, WordByWord)
+    assert loaded.source_tokenizer.encode("two") == trained.translator.source_tokenizer.encode("two")
+
+
+def test_a_used_folder_is_not_overwritten_by_accident(trained):
+    with pytest.raises(FileExistsError, match="holds a run already; continue it with --resume"):
+        train_translator(PAIRS, WordByWord, trained.out, recipe=RECIPE, progress=False)
+
+
+def test_the_order_of_texts_is_kept_whatever_their_length(trained):
+    texts = ["one two three four one", "two", "three four", "one"] * 3
+    expected = [" ".join(WORDS[word] for word in text.split()) for text in texts]
+    assert trained.translator.translate(texts, batch_size=2) == expected
+    assert trained.translator.translate([]) == []
+
+
+def test_unknown_words_do_not_stop_it(trained):
+    assert len(trained.translator.translate(["one five two"])) == 1
+
+
+def test_bad_texts_are_named(trained):
+    with pytest.raises(ValueError, match="text 1 has no tokens: '  '"):
+        trained.translator.translate(["one", "  "])
+    with pytest.raises(TypeError, match=r"expected a list of texts, got one text; write \[text\]"):
+        trained.translator.translate("one")
+
+
+def test_a_folder_without_a_finished_training_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        Translator.load(tmp_path / "nowhere", WordByWord)
+    with pytest.raises(FileNotFoundError, match="holds no finished training"):
+        Translator.load(tmp_path, WordByWord)
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "character", "subword"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_tokenizer_trains(tmp_path, tokenizer, shared):
+    recipe = TranslatorRecipe(tokenizer=tokenizer, vocab_size=300, shared=shared, epochs=1)
+    run = train_translator(PAIRS, WordByWord, tmp_path, recipe=recipe, validation=PAIRS[:4], progress=False)
+    assert (run.translator.source_tokenizer is run.translator.target_tokenizer) == shared
+    with pytest.raises(ValueError, match="tokenizer: expected word or character or subword, got 'syllable'"):
+        TranslatorRecipe(tokenizer="syllable")
+
+
+def test_the_vocabulary_knows_the_training_part_only(tmp_path):
+    run = train_translator(
+        Pairs(["a b"] * 20, ["c d"] * 20),
+        WordByWord,
+        tmp_path,
+        recipe=RECIPE,
+        validation=Pairs(["x"], ["y"]),
+        progress=False,
+    )
+    tokenizer = run.translator.source_tokenizer
+    assert isinstance(tokenizer, WordTokenizer)
+    assert tokenizer.vocabulary.tokens == ["a", "b"]
+
+
+def test_scores():
+    same = ["Ein Mann mit einem roten Hut geht nach Hause.", "Zwei Hunde spielen."]
+    assert sacre_bleu(same, same) == pytest.approx(100)
+    assert sacre_bleu(["Ein Hund."], ["Die Frau singt im Park heute."]) < 10
+    assert exact_share(["a", "b", "c"], ["a", "x", "c"]) == pytest.approx(2 / 3)
+    for score in (sacre_bleu, exact_share):
+        with pytest.raises(ValueError, match="expected one reference for each translation"):
+            score(["a"], [])

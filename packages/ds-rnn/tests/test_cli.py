@@ -1,0 +1,105 @@
+"""The command line: it trains, goes on, translates, and explains mistakes."""
+
+import json
+
+import pytest
+from ds_rnn.cli import app
+from typer.testing import CliRunner
+
+WORDS = {"the": "die", "cat": "katze", "dog": "hündin", "sees": "sieht", "hears": "hört", "a": "eine"}
+SENTENCES = [
+    f"{one} {who} {does} {other} {whom}"
+    for one in ("the", "a")
+    for who in ("cat", "dog")
+    for does in ("sees", "hears")
+    for other in ("the", "a")
+    for whom in ("cat", "dog")
+]
+
+
+@pytest.fixture
+def data(tmp_path):
+    lines = [f"{text},{' '.join(WORDS[word] for word in text.split())}" for text in SENTENCES]
+    path = tmp_path / "data.csv"
+    path.write_text("en,de\n" + "\n".join(lines * 3) + "\n", encoding="utf-8")
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def train(data, out, *more):
+    columns = ("--from", "en", "--to", "de", "--tokenizer", "word", "--test", data)
+    size = ("--hidden", 32, "--embedding", 16, "--dropout", 0, "--batch-size", 8, "--lr", 0.01)
+    return run("train-translator", "--data", data, "--out", out, *columns, *size, *more)
+
+
+def test_it_trains_goes_on_and_translates(data, tmp_path):
+    out = tmp_path / "run"
+    result = train(data, out, "--epochs", 12)
+    assert result.exit_code == 0, result.output
+    assert "exactly right 100.0%" in result.output
+    files = {path.name for path in out.iterdir()}
+    assert files >= {"config.json", "model.safetensors", "source_tokenizer.json", "log.csv", "loss.png"}
+    assert json.loads((out / "config.json").read_text())["attention"] == "additive"
+
+    picture = tmp_path / "map.png"
+    translated = run("translate", out, "the cat hears a dog", "a dog sees the cat", "--heat-map", picture)
+    assert translated.exit_code == 0, translated.output
+    assert translated.stdout.splitlines()[:2] == ["die katze hört eine hündin", "eine hündin sieht die katze"]
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert run("translate", out, "the cat hears a dog", "--beam-size", 1).stdout.startswith("die katze")
+
+    again = train(data, out, "--epochs", 12)
+    assert again.exit_code == 2
+    assert "holds a run already; continue it with --resume, start anew with --overwrite" in again.output
+    assert train(data, out, "--epochs", 13, "--resume").exit_code == 0
+
+
+def test_scheduled_sampling_and_no_attention_train(data, tmp_path):
+    out = tmp_path / "run"
+    more = (
+        "--epochs",
+        1,
+        "--scheduled-sampling",
+        0.3,
+        "--attention",
+        "none",
+        "--cell",
+        "lstm",
+        "--layers",
+        2,
+    )
+    assert train(data, out, *more).exit_code == 0
+    result = run("translate", out, "the cat", "--heat-map", tmp_path / "map.png")
+    assert result.exit_code == 2
+    assert "has no attention" in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--from", "fr"), "'fr'"),
+        (("--data", "nowhere.csv"), "nowhere.csv"),
+        (("--tokenizer", "subword", "--vocab-size", "100"), "260"),
+    ],
+)
+def test_mistakes_are_explained(data, tmp_path, change, message):
+    result = train(data, tmp_path / "run", *change)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_missing_or_unfinished_run_is_explained(tmp_path):
+    assert "no such folder" in run("translate", tmp_path / "nowhere", "hello").output
+    (tmp_path / "half").mkdir()
+    result = run("translate", tmp_path / "half", "hello")
+    assert result.exit_code == 2
+    assert "holds no finished training" in result.output
+
+
+def test_version_and_help():
+    assert run("--version").output.startswith("ds-rnn ")
+    assert "train-translator" in run("--help").output
