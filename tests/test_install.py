@@ -21,7 +21,7 @@ CORE = {"ds-core", "torch", "safetensors[torch]", "rich", "typing-extensions"}
 STANDS_ON = {
     "ds-core": CORE,
     "ds-cnn": CORE | {"ds-cnn"},
-    "ds-rnn": CORE | {"ds-rnn"},
+    "ds-rnn": CORE | {"ds-rnn", "matplotlib", "sacrebleu", "tokenizers", "typer"},
     "ds-transformer": CORE | {"ds-transformer"},
     "ds-zoo": CORE | {"ds-transformer", "ds-zoo", "matplotlib", "typer"},
 }

@@ -43,8 +43,8 @@ def beam_search(
         bos_id: the token to start from.
         eos_id: the token that ends a sentence.
         beam_size: K.
-        max_length: the most tokens of a sentence, ``<eos>`` included. The best beginning is the result only if
-            none of its sentence's has ended by then.
+        max_length: the most tokens of a sentence, ``<eos>`` included. The best beginning is the result only
+            if none of its sentence's has ended by then.
         length_penalty: alpha. 0 compares log p itself, which favours short sentences, since every further
             token costs; 1 compares almost the mean over the tokens.
         pad_id: fills the rows of the result. The decoder never sees it: a sentence that has ended leaves the

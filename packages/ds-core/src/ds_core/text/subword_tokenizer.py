@@ -51,8 +51,8 @@ class SubwordTokenizer(SentenceTokenizer):
         least = len(Vocabulary.specials) + 256
         if vocab_size < least:
             raise ValueError(
-                f"SubwordTokenizer: expected vocab_size of at least {least}, the special tokens and the bytes, "
-                f"got {vocab_size}"
+                f"SubwordTokenizer: expected vocab_size of at least {least}, the special tokens and the "
+                f"bytes, got {vocab_size}"
             )
         library = needed("tokenizers", "tokenizers", "SubwordTokenizer", extra="text")
         model = library.Tokenizer(library.models.BPE())

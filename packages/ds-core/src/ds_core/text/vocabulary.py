@@ -35,8 +35,8 @@ class Vocabulary:
         if len(self._ids) < len(self._all):
             twice = next(token for place, token in enumerate(self._all) if self._ids[token] != place)
             raise ValueError(
-                f"Vocabulary: expected every token once, and none of {', '.join(self.specials)}; got {twice!r}"
-                " again"
+                f"Vocabulary: expected every token once, and none of {', '.join(self.specials)}; "
+                f"got {twice!r} again"
             )
 
     @classmethod

@@ -27,9 +27,9 @@ _MARKED = re.compile(f"([{_GLUE}{_GAP}]?)(.+?)([{_GLUE}{_GAP}]?)", re.DOTALL)
 class WordTokenizer(VocabularyTokenizer):
     """Cuts a sentence into words and punctuation marks, and puts it together again as it was.
 
-    ``l'eau`` becomes ``l'`` and ``eau``, ``cat's`` becomes ``cat`` and ``'s``. Where there are spaces is known
-    by rule: none before a comma, none after an opening bracket. A token that stands otherwise carries a mark,
-    such as the ``▁!`` of French, so that :meth:`join` undoes :meth:`split` but for repeated spaces.
+    ``l'eau`` becomes ``l'`` and ``eau``, ``cat's`` becomes ``cat`` and ``'s``. Where there are spaces is
+    known by rule: none before a comma, none after an opening bracket. A token that stands otherwise carries
+    a mark, such as the ``▁!`` of French, so that :meth:`join` undoes :meth:`split` but for repeated spaces.
 
     Args:
         vocabulary: the tokens that are known.
