@@ -159,8 +159,11 @@ def quality(said: Quality, subject: NounPhrase) -> str:
 
 
 def adjunct(said: Adjunct) -> str:
-    """Says a preposition and its phrase."""
-    return f"{said.preposition.fr.forms[0]} {noun_phrase(said.phrase, stressed=True)}"
+    """Says a preposition and its phrase; en ville has no article."""
+    preposition = said.preposition.fr.forms[0]
+    if preposition == "en" and isinstance(said.phrase, Phrase):
+        return f"en {said.phrase.noun.fr.forms[1]}"
+    return f"{preposition} {noun_phrase(said.phrase, stressed=True)}"
 
 
 def noun_phrase(said: NounPhrase, no: bool = False, stressed: bool = False) -> str:

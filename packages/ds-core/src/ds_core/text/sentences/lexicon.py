@@ -289,7 +289,7 @@ theatre in to | in in | à à
 church in to | in in | dans à
 beach at to | an zu | à à
 lake at to | an zu | à à
-city in to | in in | dans dans
+city in to | in in | dans en
 street in - | auf - | dans -
 """
 
