@@ -11,6 +11,7 @@ from ds_core.losses import *
 from ds_core.module import InputGrad, Module, Parameter
 from ds_core.neuron import Neuron, Perceptron
 from ds_core.optimizers import *
+from ds_core.recompute import Recompute
 from ds_core.schedulers import *
 from ds_core.training import *
 
@@ -22,6 +23,7 @@ __all__ = [
     "Neuron",
     "Parameter",
     "Perceptron",
+    "Recompute",
     "clip_grad_norm_",
     "clip_grad_value_",
     "engine",

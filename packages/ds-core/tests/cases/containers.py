@@ -6,7 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from ds_core import Concatenate, Dense, Dropout, LayerNorm, Module, ReLU, Residual, Sequential, Sum
+from ds_core import (
+    BatchNorm1d,
+    Concatenate,
+    Dense,
+    Dropout,
+    LayerNorm,
+    Module,
+    Recompute,
+    ReLU,
+    Residual,
+    Sequential,
+    Sum,
+)
 from ds_core.verify import Case
 from torch import Tensor, nn
 
@@ -24,6 +36,11 @@ def affine(layer: Any, x: Tensor) -> Tensor:
 
 def shared_dense() -> Sequential:
     layer = Dense(4, 4)
+    return Sequential(layer, ReLU(), layer, ReLU(), layer)
+
+
+def shared_recomputed() -> Sequential:
+    layer = Recompute(Dense(4, 4))
     return Sequential(layer, ReLU(), layer, ReLU(), layer)
 
 
@@ -167,5 +184,36 @@ CASES = [
         reference=lambda m, x: torch.cat(
             [affine(m[0][0], x) + affine(m[0][1], x), x + affine(m[1].module, x)], 1
         ),
+    ),
+    # A wrapper without a name of its own: the namesake is that of the module in it.
+    Case(
+        name="Recompute(Dense)",
+        make=lambda: Recompute(Dense(4, 5)),
+        inputs=normal(6, 4),
+        namesake=lambda: nn.Linear(4, 5),
+    ),
+    Case(
+        name="Recompute(Sequential(Dense, BatchNorm1d, ReLU, Dense))",
+        make=lambda: Recompute(Sequential(Dense(4, 5), BatchNorm1d(5), ReLU(), Dense(5, 3))),
+        inputs=normal(6, 4),
+        namesake=lambda: nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)),
+    ),
+    Case(
+        name="Recompute in Recompute, in and around Sequential, empty batch",
+        make=lambda: Recompute(Sequential(Recompute(Dense(4, 5)), ReLU(), Recompute(Recompute(Dense(5, 3))))),
+        inputs=normal(0, 4),
+        namesake=lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)),
+    ),
+    Case(
+        name="Recompute, one layer three times",
+        make=shared_recomputed,
+        inputs=normal(6, 4),
+        namesake=TheirShared,
+    ),
+    Case(
+        name="Recompute(Dropout(0.5))",
+        make=lambda: Recompute(Sequential(Dense(4, 8), Dropout(0.5), Dense(8, 3))),
+        inputs=normal(6, 4),
+        no_namesake="torch.nn.Dropout draws other numbers from the same seed",
     ),
 ]

@@ -14,10 +14,10 @@ from __future__ import annotations
 _GROUPS: dict[str, str] = {
     "arithmetic": "abs add div mul neg pow reciprocal remainder rsub sign sub",
     "arithmetic in one step: a + s b c, a + s b / c, a + w (b - a)": "addcmul addcdiv lerp",
-    "comparison": "eq ge le lt",
+    "comparison": "eq equal ge le lt",
     "choice between numbers": "clamp masked_fill maximum minimum where",
-    "exponential, logarithm and their kin": "erf exp2 expm1 log log1p rsqrt sqrt tanh",
-    "sum and mean": "mean sum",
+    "exponential, logarithm and their kin": "cos erf exp2 expm1 log log1p rsqrt sin sqrt tanh",
+    "sum and mean": "cumsum mean sum",
     "extremum, and where it is": "amax aminmax argmax",
     "matrix product": "addmm baddbmm bmm mm",
     "other view of the same numbers": (

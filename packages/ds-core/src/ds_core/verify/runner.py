@@ -238,7 +238,8 @@ def without_case(package: str, cases: Iterable[AnyCase]) -> list[str]:
 def _classes(case: AnyCase) -> list[type]:
     """Lists the classes of what a case makes and of all that takes part in it."""
     if isinstance(case, Case):
-        return [type(part) for part in case.make().modules()]
+        module = case.make()
+        return [type(module), *(type(part) for part in module.modules())]
     thing = case.make([Parameter(torch.zeros(shape)) for shape in SHAPES])
     held = [value if isinstance(value, (list, tuple)) else [value] for value in vars(thing).values()]
     return [type(thing), *(type(part) for parts in held for part in parts)]
