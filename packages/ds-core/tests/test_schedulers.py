@@ -15,6 +15,7 @@ from ds_core.schedulers import (
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
     ExponentialLR,
+    InverseSquareRootLR,
     LambdaLR,
     LinearLR,
     MultiStepLR,
@@ -91,6 +92,25 @@ def test_warmup_cosine_at_its_corners():
     assert rates[7] == pytest.approx(0.55)  # half way down
     assert rates[9] > 0.1
     assert rates[10:] == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_inverse_square_root_at_its_highest():
+    rates = [row[0][0] for row in run(InverseSquareRootLR(sgd(lr=2.0), 25, 4), 63)]
+    assert rates[:4] == pytest.approx([0.05, 0.1, 0.15, 0.2])  # 2 / sqrt(25 * 4) at the fourth update
+    assert max(rates) == rates[3]
+    assert rates[15] == pytest.approx(0.1)  # four times as many updates, half the rate
+    assert rates[63] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("warmup", [1, 7, 40])
+def test_inverse_square_root_has_the_shape_that_transformers_gives_it(warmup):
+    """Theirs counts from 0 and has the optimizer's rate as its highest."""
+    transformers = pytest.importorskip("transformers")
+    ours = run(InverseSquareRootLR(sgd(lr=0.3), 64, warmup), 99)
+    highest = 0.3 / math.sqrt(64 * warmup)
+    namesake = transformers.get_inverse_sqrt_schedule(their_sgd(lr=highest), warmup, timescale=warmup)
+    yours = run(namesake, 100)[1:]
+    torch.testing.assert_close(torch.tensor(ours), torch.tensor(yours), rtol=1e-9, atol=1e-12)
 
 
 def test_one_cycle_refuses_steps_beyond_its_end():
@@ -260,6 +280,8 @@ def test_a_group_added_later_joins_with_its_own_rate():
         (lambda o: SequentialLR(o, [StepLR(o, 1)], [5]), "expected 0 milestones for 1 schedulers, got .5."),
         (lambda o: SequentialLR(o, [ReduceLROnPlateau(o)], []), "that need no metric, got ReduceLROnPlateau"),
         (lambda o: SequentialLR(o, [StepLR(sgd(), 1)], []), "expected schedulers of its own optimizer"),
+        (lambda o: InverseSquareRootLR(o, 0), "InverseSquareRootLR: expected d_model >= 1, got 0"),
+        (lambda o: InverseSquareRootLR(o, 8, 0), "InverseSquareRootLR: expected warmup_steps >= 1, got 0"),
         (lambda o: WarmupCosine(o, -1, 5), "WarmupCosine: expected warmup_steps >= 0, got -1"),
         (lambda o: WarmupCosine(o, 5, 5), "WarmupCosine: expected total_steps > warmup_steps = 5, got 5"),
         (lambda o: WarmupCosine(o, 0, 5, -1), "WarmupCosine: expected min_lr >= 0, got -1"),

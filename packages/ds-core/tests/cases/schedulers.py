@@ -43,9 +43,20 @@ class WarmupCosineOnPaper(torch.optim.lr_scheduler.LambdaLR):
         super().__init__(optimizer, factor)
 
 
-class Theirs:
-    """torch's names, with the reference above for the one that torch has not."""
+class InverseSquareRootOnPaper(torch.optim.lr_scheduler.LambdaLR):
+    """The paper's equation as it stands there, with steps counted from 1, for torch's own LambdaLR."""
 
+    def __init__(self, optimizer: Any, d_model: int, warmup_steps: int = 4000) -> None:
+        def factor(t: int) -> float:
+            return d_model**-0.5 * min((t + 1) ** -0.5, (t + 1) * warmup_steps**-1.5)
+
+        super().__init__(optimizer, factor)
+
+
+class Theirs:
+    """torch's names, with the references above for the two that torch has not."""
+
+    InverseSquareRootLR = InverseSquareRootOnPaper
     WarmupCosine = WarmupCosineOnPaper
 
     def __getattr__(self, name: str) -> Any:
@@ -180,4 +191,7 @@ CASES = [
     plateau(rising, mode="max", patience=0, threshold=0.005, threshold_mode="abs", eps=1e-3),
     case("WarmupCosine(10, 80, 0.001)", lambda s, o: s.WarmupCosine(o, 10, 80, 0.001)),
     case("WarmupCosine(0, 100)", lambda s, o: s.WarmupCosine(o, 0, 100)),
+    case("InverseSquareRootLR(512)", lambda s, o: s.InverseSquareRootLR(o, 512), "Adam", lr=1.0),
+    case("InverseSquareRootLR(64, 30), groups", lambda s, o: s.InverseSquareRootLR(o, 64, 30), take=groups),
+    case("InverseSquareRootLR(1, 1)", lambda s, o: s.InverseSquareRootLR(o, 1, 1)),
 ]

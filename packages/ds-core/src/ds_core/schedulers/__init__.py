@@ -4,6 +4,7 @@ from ds_core.schedulers.constant import ConstantLR
 from ds_core.schedulers.cosine_annealing import CosineAnnealingLR
 from ds_core.schedulers.cosine_warm_restarts import CosineAnnealingWarmRestarts
 from ds_core.schedulers.exponential import ExponentialLR
+from ds_core.schedulers.inverse_square_root import InverseSquareRootLR
 from ds_core.schedulers.lambda_lr import LambdaLR
 from ds_core.schedulers.linear import LinearLR
 from ds_core.schedulers.multi_step import MultiStepLR
@@ -20,6 +21,7 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "cosine": CosineAnnealingLR,
     "cosine_restarts": CosineAnnealingWarmRestarts,
     "exponential": ExponentialLR,
+    "inverse_square_root": InverseSquareRootLR,
     "lambda": LambdaLR,
     "linear": LinearLR,
     "multi_step": MultiStepLR,
@@ -36,6 +38,7 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
     "ExponentialLR",
+    "InverseSquareRootLR",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
