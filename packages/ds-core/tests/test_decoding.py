@@ -147,5 +147,16 @@ def test_states_of_any_form_are_reordered():
     assert taken["a"][1][1] is None
     assert isinstance(taken["b"], Tables)
     assert taken["b"].step.tolist() == [4, 0, 0]
+
+    class Counted:
+        """A state that takes its rows itself."""
+
+        def __init__(self, rows):
+            self.rows = rows
+
+        def reorder(self, index):
+            return Counted(self.rows + index.tolist())
+
+    assert reorder_state({"c": [Counted([7])]}, rows)["c"][0].rows == [7, 2, 0, 0]
     with pytest.raises(TypeError, match="got str; pass reorder="):
         reorder_state({"a": "b"}, rows)

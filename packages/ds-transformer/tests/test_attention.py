@@ -3,7 +3,7 @@
 import pytest
 import torch
 from ds_core import engine
-from ds_transformer import CausalSelfAttention, KeyValueCache, TransformerBlock
+from ds_transformer import CausalSelfAttention, StaticCache, TransformerBlock
 from ds_transformer.functional import scaled_dot_product_attention, scaled_dot_product_attention_backward
 
 
@@ -20,7 +20,7 @@ def test_no_position_sees_a_later_one():
 def test_cache_equals_recomputing(chunks):
     attention = CausalSelfAttention(12, 3).to(torch.float64).eval()
     x = torch.randn(2, 6, 12, dtype=torch.float64)
-    cache = KeyValueCache(6)
+    cache = StaticCache(6)
     with torch.no_grad():
         parts = [attention(part, cache) for part in x.split(chunks, dim=1)]
         torch.testing.assert_close(torch.cat(parts, 1), attention(x), rtol=1e-12, atol=1e-12)
@@ -30,7 +30,7 @@ def test_cache_equals_recomputing(chunks):
 def test_cache_that_is_full_says_so():
     attention = CausalSelfAttention(4, 1).eval()
     with pytest.raises(ValueError, match="at most 3 positions, got 4"), torch.no_grad():
-        attention(torch.randn(1, 4, 4), KeyValueCache(3))
+        attention(torch.randn(1, 4, 4), StaticCache(3))
 
 
 def test_functional_pair_against_torch():

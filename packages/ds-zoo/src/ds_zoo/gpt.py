@@ -18,7 +18,7 @@ from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
 from ds_core.text import sample
 from ds_core.training import load_tensors, save_tensors
-from ds_transformer import KeyValueCache, TransformerBlock
+from ds_transformer import KeyValueCache, StaticCache, TransformerBlock
 from torch import Tensor
 from typing_extensions import Self
 
@@ -210,7 +210,7 @@ class MiniGPT(Module):
                     start, caches = ids.shape[1] - (context + 1) // 2, None
                 if caches is None:
                     if use_cache:
-                        caches = [KeyValueCache(context) for _ in self.blocks]
+                        caches = [StaticCache(context) for _ in self.blocks]
                     logits = self(ids[:, start:], caches)
                 else:
                     logits = self(ids[:, -1:], caches)

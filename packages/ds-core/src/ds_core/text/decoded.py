@@ -30,6 +30,8 @@ class Decoded(NamedTuple):
 def reorder_state(state: Any, index: Tensor) -> Any:
     """Takes rows, along dimension 0, of every tensor in a state: in tuples, lists and dicts, however nested.
 
+    Anything with a method ``reorder(index)``, which returns the new state, takes its rows itself.
+
     Args:
         state: the state; None stays None.
         index: which of the old rows each new row takes, ``(rows,)`` int64. Rows may come twice or not at all.
@@ -41,6 +43,8 @@ def reorder_state(state: Any, index: Tensor) -> Any:
         return None
     if isinstance(state, Tensor):
         return state.index_select(0, index)
+    if hasattr(state, "reorder"):  # a cache of keys and values, say
+        return state.reorder(index)
     if isinstance(state, dict):
         return {key: reorder_state(value, index) for key, value in state.items()}
     if isinstance(state, (tuple, list)):
