@@ -63,6 +63,11 @@ X = torch.zeros(5, 2, 3)
         ),
         (lambda: lstm(X, X), TypeError, f"{LSTM_LABEL}: expected a pair (h, c) as state, got Tensor"),
         (
+            lambda: lstm(X, (torch.zeros(2, 2, 4), None)),
+            TypeError,
+            f"{LSTM_LABEL}: expected a pair (h, c) as state, got tuple of Tensor, NoneType",
+        ),
+        (
             lambda: lstm(X, (torch.zeros(2, 2, 4), torch.zeros(2, 2, 5))),
             ValueError,
             f"{LSTM_LABEL}: expected initial state c (2, 2, 4), one for each layer and "
@@ -99,7 +104,12 @@ X = torch.zeros(5, 2, 3)
             ValueError,
             "RNNCell: expected nonlinearity 'tanh' or 'relu', got 'gelu'",
         ),
-        (lambda: LSTM(3, 4, proj_size=4), ValueError, "LSTM: expected proj_size below hidden_size 4, got 4"),
+        (
+            lambda: LSTM(3, 4, proj_size=4),
+            ValueError,
+            "LSTM: expected proj_size of at least 0 and below hidden_size 4, got 4",
+        ),
+        (lambda: GRUCell(3, 0), ValueError, "GRUCell: expected hidden_size of at least 1, got 0"),
         (lambda: GRU(0, 4), ValueError, "GRU: expected input_size of at least 1, got 0"),
         (lambda: GRU(3, 4, 0), ValueError, "GRU: expected num_layers of at least 1, got 0"),
         (lambda: GRU(3, 4, 2, dropout=2.0), ValueError, "expected a probability p from 0 to 1, got 2.0"),
@@ -122,6 +132,16 @@ X = torch.zeros(5, 2, 3)
             lambda: LSTMCell(3, 4)(X[0], (torch.zeros(2, 4), torch.zeros(2, 3))),
             ValueError,
             "LSTMCell(3, 4): expected a pair (h, c), each (2, 4), got (2, 4), (2, 3)",
+        ),
+        (
+            lambda: GRUCell(3, 4)(X[0], (torch.zeros(2, 4),)),
+            TypeError,
+            "GRUCell(3, 4): expected a tensor as state, got tuple of Tensor",
+        ),
+        (
+            lambda: LSTMCell(3, 4)(X[0], torch.zeros(2, 4)),
+            TypeError,
+            "LSTMCell(3, 4): expected a pair (h, c) as state, got Tensor",
         ),
         (
             lambda: Unrolled(GRUCell(3, 4))(X[:0]),

@@ -3,7 +3,7 @@ sequences."""
 
 import pytest
 import torch
-from ds_core import engine
+from ds_core import Dropout, engine
 from ds_rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell, Unrolled
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,6 +184,66 @@ def test_dropout_lies_between_layers_and_only_in_training():
     plain = GRU(3, 4, 2).to(torch.float64).eval()
     plain.load_state_dict(net.state_dict())
     close(plain(x)[0].detach(), whole.detach())
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_with_dropout_the_numbers_are_torchs_behind_the_same_mask(kind):
+    ours = LAYERS[kind](3, 4, 2, dropout=0.5, bidirectional=True, generator=generator()).to(torch.float64)
+    below, above = (getattr(nn, kind)(size, 4, bidirectional=True, dtype=torch.float64) for size in (3, 8))
+    for theirs, layer in ((below, "_l0"), (above, "_l1")):
+        theirs.load_state_dict(
+            {k.replace(layer, "_l0"): v for k, v in ours.state_dict().items() if layer in k}
+        )
+    x = torch.randn(5, 2, 3, generator=generator(1), dtype=torch.float64)
+    g = torch.randn(5, 2, 8, generator=generator(2), dtype=torch.float64)
+    ours.between.generator.manual_seed(3)
+    with engine("manual"):
+        output, _ = ours(x)
+        grad_x = ours.backward(g)
+    mask = Dropout(0.5, generator=generator(3))(torch.ones(10, 8, dtype=torch.float64)).view(5, 2, 8)
+    assert 0 < int(mask.eq(0).sum()) < mask.numel()
+    leaf = x.clone().requires_grad_()
+    theirs, _ = above(below(leaf)[0] * mask)
+    (theirs * g).sum().backward()
+    close(output, theirs.detach())
+    close(grad_x, leaf.grad)
+    close([p.grad for p in ours.parameters()], [p.grad for net in (below, above) for p in net.parameters()])
+
+
+def test_everything_dropped_is_torchs():
+    for kind, layer in LAYERS.items():
+        ours, theirs = layer(3, 4, 3, dropout=1.0), getattr(nn, kind)(3, 4, 3, dropout=1.0)
+        theirs.load_state_dict(ours.state_dict())
+        x = torch.randn(5, 2, 3, generator=generator(1))
+        close(ours(x)[0].detach(), theirs(x)[0].detach(), torch.float32)
+
+
+def test_the_example_in_the_theory_of_the_lstm():
+    cell = LSTMCell(1, 1, init="zeros").to(torch.float64)
+    one, zero, two = (torch.full((1, 1), value, dtype=torch.float64) for value in (1.0, 0.0, 2.0))
+    with torch.no_grad():
+        cell.weight_ih[2] = 1.0
+        h, c = cell(one, (zero, two))
+        grad_x, _ = cell.backward(one, zero)
+    assert [round(float(number), 4) for number in (h, c, grad_x)] == [0.4406, 1.3808, 0.0235]
+
+
+def test_what_nobody_uses_of_a_state_needs_no_gradient():
+    net, cell = LSTM(3, 4), LSTMCell(3, 4)
+    x = torch.randn(5, 2, 3, generator=generator())
+    zeros, ones = torch.zeros(2, 4), torch.ones(2, 4)
+    with engine("manual"):
+        for short, full in (((ones,), (ones, zeros)), ((None, ones), (zeros, ones))):
+            backs = []
+            for above in (short, full):
+                cell(x[0])
+                backs.append(cell.backward(*above))
+            assert torch.equal(*backs)
+        backs = []
+        for above in ((None, ones[None]), (zeros[None], ones[None])):
+            net(x)
+            backs.append(net.backward(torch.ones(5, 2, 4), above))
+        assert torch.equal(*backs)
 
 
 def test_frozen_weights_and_unwanted_input_gradients_cost_nothing():

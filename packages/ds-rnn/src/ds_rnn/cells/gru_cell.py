@@ -27,7 +27,7 @@ class GRUCell(RecurrentCell):
 
     Raises:
         ValueError: if a shape does not fit.
-        TypeError: if x or the state has another dtype than the weights.
+        TypeError: if x or the state has another dtype than the weights, or the state is of another kind.
 
     Source: Cho et al., Learning Phrase Representations using RNN Encoder-Decoder (2014), section 2.3.
     """

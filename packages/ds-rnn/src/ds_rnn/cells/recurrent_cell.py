@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
-from ds_core import InputGrad, Module, Parameter
+from ds_core import InputGrad, Module
 from ds_core.checks import check_dtype, check_features, shape
-from ds_core.initializers import Init, initialize, uniform_
+from ds_core.initializers import Init
 from torch import Tensor
 
 from ds_rnn.functional.recurrence import LoopWeights, Recurrence
+from ds_rnn.layers.checks import check_sizes, state_parts
+from ds_rnn.layers.initial import add_weights
 
 
 class RecurrentCell(Module):
@@ -36,22 +37,17 @@ class RecurrentCell(Module):
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         gates = self.recurrence.gates * hidden_size
-        bound = 1 / math.sqrt(hidden_size)
-        for name, features in (("weight_ih", input_size), ("weight_hh", hidden_size)):
-            weight = torch.empty(gates, features)
-            if init is None:
-                uniform_(weight, -bound, bound, generator=generator)
-            else:
-                initialize(weight, init, generator)
-            self.register_parameter(name, Parameter(weight))
-        for name in ("bias_ih", "bias_hh"):
-            values = torch.zeros(gates)
-            if init is None:
-                uniform_(values, -bound, bound, generator=generator)
-            self.register_parameter(name, Parameter(values) if bias else None)
+        sizes: dict[str, tuple[int, ...] | None] = {
+            "weight_ih": (gates, input_size),
+            "weight_hh": (gates, hidden_size),
+            "bias_ih": (gates,) if bias else None,
+            "bias_hh": (gates,) if bias else None,
+        }
+        add_weights(self, sizes, hidden_size, init, generator)
 
     def forward(self, x: Tensor, state: Any = None) -> Any:
         check_features(self, x, self.input_size, self.weight_ih)
@@ -74,9 +70,13 @@ class RecurrentCell(Module):
         self.save(rows, saved, batched, state is not None)
         return self._given(after, batched)
 
-    def backward(self, *grad: Tensor) -> InputGrad:
+    def backward(self, *grad: Tensor | None) -> InputGrad:
         x, saved, batched, given = self.saved()
-        above = tuple(part if batched else part[None] for part in grad)
+        gaps = [None] * (self.recurrence.states - len(grad))
+        above = tuple(
+            x.new_zeros(len(x), self.hidden_size) if part is None else part if batched else part[None]
+            for part in (*grad, *gaps)
+        )
         grad_gates = x.new_empty(len(x), len(self.weight_hh))
         grad_recurrent = torch.empty_like(grad_gates) if self.recurrence.apart else grad_gates
         before = self.recurrence.step_backward(
@@ -97,9 +97,9 @@ class RecurrentCell(Module):
         count = self.recurrence.states
         if state is None:
             return tuple(rows.new_zeros(len(rows), self.hidden_size) for _ in range(count))
-        parts = (state,) if count == 1 else tuple(state)
+        parts = state_parts(self, state, count)
         expected = (len(rows), self.hidden_size) if batched else (self.hidden_size,)
-        if len(parts) != count or any(tuple(part.shape) != expected for part in parts):
+        if any(tuple(part.shape) != expected for part in parts):
             what = "state" if count == 1 else "a pair (h, c), each"
             shapes = ", ".join(shape(part) for part in parts)
             raise ValueError(f"{self.label()}: expected {what} {expected}, got {shapes}")

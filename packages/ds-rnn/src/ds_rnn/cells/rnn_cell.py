@@ -30,7 +30,7 @@ class RNNCell(RecurrentCell):
 
     Raises:
         ValueError: if a shape does not fit, or the nonlinearity is another word.
-        TypeError: if x or the state has another dtype than the weights.
+        TypeError: if x or the state has another dtype than the weights, or the state is of another kind.
 
     Source: Elman, Finding Structure in Time (1990).
     """

@@ -60,8 +60,8 @@ def gru_step_backward(
 ) -> State:
     """Takes the step back.
 
-    dL/da_n = dL/dh' (1 - z) (1 - n^2),   dL/da_z = dL/dh' (h - n) z (1 - z),   dL/da_r = dL/da_n m_n r (1 -
-    r) dL/dm = (dL/da_r, dL/da_z, dL/da_n r),   dL/dh = dL/dh' z + dL/dm W_hh
+    dL/da_n = dL/dh' (1 - z) (1 - n^2),   dL/da_z = dL/dh' (h - n) z (1 - z)
+    dL/da_r = dL/da_n m_n r (1 - r),   dL/dm = (dL/da_r, dL/da_z, dL/da_n r),   dL/dh = dL/dh' z + dL/dm W_hh
 
     Args:
         grad: (dL/dh',), ``(B, H)``.

@@ -39,7 +39,7 @@ def lstm_step(
         The new state, and what the backward needs.
 
     Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997), with the forget gate of Gers et al.
-    (2000); for the projection Sak et al., Long Short-Term Memory Based LoopWeights Neural Network
+    (2000); for the projection Sak et al., Long Short-Term Memory Based Recurrent Neural Network
     Architectures (2014).
     """
     h_before, c_before = state
@@ -63,9 +63,11 @@ def lstm_step_backward(
 ) -> State:
     """Takes the step back.
 
-    With m = o tanh(c'), dL/dm = dL/dh' (times W_hr with a projection), and dc = dL/dc' + dL/dm o (1 -
-    tanh(c')^2): dL/do = dL/dm tanh(c'),   dL/df = dc c,   dL/di = dc g,   dL/dg = dc i,   dL/dc = dc f,
-    each times s (1 - s) through a sigmoid s or 1 - g^2 through the tanh;   dL/dh = dL/da W_hh
+    With m = o tanh(c'), dL/dm = dL/dh' (times W_hr with a projection), and the whole gradient of the memory
+    dc = dL/dc' + dL/dm o (1 - tanh(c')^2):
+    dL/do = dL/dm tanh(c'),   dL/df = dc c,   dL/di = dc g,   dL/dg = dc i,   dL/dc = dc f
+    dL/da is each of the first four times s (1 - s) for a sigmoid s, or 1 - g^2 for the tanh
+    dL/dh = dL/da W_hh
 
     Args:
         grad: (dL/dh', dL/dc').

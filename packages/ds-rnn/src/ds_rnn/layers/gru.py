@@ -37,7 +37,7 @@ class GRU(Recurrent):
 
     Raises:
         ValueError: if a shape does not fit, there is no step, or a length is not between 1 and L.
-        TypeError: if x or the state has another dtype than the weights.
+        TypeError: if x or the state has another dtype than the weights, or the state is of another kind.
 
     Source: Cho et al., Learning Phrase Representations using RNN Encoder-Decoder (2014), section 2.3.
     """

@@ -36,7 +36,7 @@ class LSTM(Recurrent):
 
     Raises:
         ValueError: if a shape does not fit, there is no step, or a length is not between 1 and L.
-        TypeError: if x or the state has another dtype than the weights.
+        TypeError: if x or the state has another dtype than the weights, or the state is of another kind.
 
     Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997); Gers et al., Learning to Forget (2000).
     """

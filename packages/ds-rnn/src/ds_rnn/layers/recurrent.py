@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
-from ds_core import Dropout, InputGrad, Module, Parameter
+from ds_core import Dropout, InputGrad, Module
 from ds_core.checks import check_dtype, shape
-from ds_core.initializers import Init, initialize, uniform_
+from ds_core.initializers import Init
 from torch import Tensor
 from typing_extensions import Self
 
@@ -23,6 +22,8 @@ from ds_rnn.functional.recurrence import (
     recur_backward,
     states_before,
 )
+from ds_rnn.layers.checks import check_sizes, state_parts
+from ds_rnn.layers.initial import add_weights
 
 # What a caller hands over and gets back: h, or (h, c) of an LSTM.
 AnyState = Any
@@ -61,16 +62,12 @@ class Recurrent(Module):
         generator: torch.Generator | None = None,
     ) -> None:
         name = type(self).__name__
-        for what, number, least in (
-            ("input_size", input_size, 1),
-            ("hidden_size", hidden_size, 1),
-            ("num_layers", num_layers, 1),
-            ("proj_size", proj_size, 0),
-        ):
-            if number < least:
-                raise ValueError(f"{name}: expected {what} of at least {least}, got {number}")
-        if proj_size >= hidden_size:
-            raise ValueError(f"{name}: expected proj_size below hidden_size {hidden_size}, got {proj_size}")
+        check_sizes(name, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(
+                f"{name}: expected proj_size of at least 0 and below hidden_size {hidden_size}, "
+                f"got {proj_size}"
+            )
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -86,12 +83,15 @@ class Recurrent(Module):
         for layer in range(num_layers):
             features = input_size if layer == 0 else output * directions
             for suffix in self._suffixes(layer):
-                self._add_weight(f"weight_ih{suffix}", (gates, features), init, generator)
-                self._add_weight(f"weight_hh{suffix}", (gates, output), init, generator)
-                self._add_bias(f"bias_ih{suffix}", gates, init, generator)
-                self._add_bias(f"bias_hh{suffix}", gates, init, generator)
+                sizes: dict[str, tuple[int, ...] | None] = {
+                    f"weight_ih{suffix}": (gates, features),
+                    f"weight_hh{suffix}": (gates, output),
+                    f"bias_ih{suffix}": (gates,) if bias else None,
+                    f"bias_hh{suffix}": (gates,) if bias else None,
+                }
                 if proj_size:
-                    self._add_weight(f"weight_hr{suffix}", (proj_size, hidden_size), init, generator)
+                    sizes[f"weight_hr{suffix}"] = (proj_size, hidden_size)
+                add_weights(self, sizes, hidden_size, init, generator)
 
     # ---- forward and its mirror ----------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class Recurrent(Module):
         output = unpack(rows, plan, steps, batch)
         return self._arranged(output, batched), self._joined(ends, plan, batched)
 
-    def backward(self, grad: Tensor, grad_state: AnyState = None) -> InputGrad:
+    def backward(self, grad: Tensor | None, grad_state: AnyState = None) -> InputGrad:
         runs, plan, (steps, batch), batched, given = self.saved()
         if grad is None:
             width = len(self._suffixes(0)) * (self.proj_size or self.hidden_size)
@@ -240,7 +240,7 @@ class Recurrent(Module):
         batch = x.shape[1]
         if state is None:
             return [tuple(x.new_zeros(batch, size) for size in self._state_sizes())] * count
-        parts = self._parts(state)
+        parts = state_parts(self, state, self.recurrence.states)
         for part, size, name in zip(parts, self._state_sizes(), "hc", strict=False):
             expected = (count, batch, size) if batched else (count, size)
             if tuple(part.shape) != expected:
@@ -257,9 +257,10 @@ class Recurrent(Module):
         zeros = [grad.new_zeros(grad.shape[1], size) for size in self._state_sizes()]
         if grad_state is None:
             return [tuple(zeros)] * count
+        given = state_parts(self, grad_state, self.recurrence.states, gaps=True)
         parts = [
             zero.expand(count, -1, -1) if part is None else part
-            for part, zero in zip(self._parts(grad_state), zeros, strict=True)
+            for part, zero in zip(given, zeros, strict=True)
         ]
         return self._each(parts, plan)
 
@@ -277,42 +278,11 @@ class Recurrent(Module):
             parts = [part.squeeze(1) for part in parts]
         return parts[0] if len(parts) == 1 else tuple(parts)
 
-    def _parts(self, state: AnyState) -> list[Tensor]:
-        """Returns h, or h and c, as a list."""
-        if self.recurrence.states == 1:
-            if not isinstance(state, Tensor):
-                raise TypeError(f"{self.label()}: expected a tensor as state, got {type(state).__name__}")
-            return [state]
-        if not isinstance(state, (tuple, list)) or len(state) != self.recurrence.states:
-            raise TypeError(f"{self.label()}: expected a pair (h, c) as state, got {type(state).__name__}")
-        return list(state)
-
     # ---- weights -------------------------------------------------------------------------------------
 
     def _suffixes(self, layer: int) -> list[str]:
         """Returns what the names of a layer's weights end in, for each direction."""
         return [f"_l{layer}", f"_l{layer}_reverse"][: 2 if self.bidirectional else 1]
-
-    def _add_weight(
-        self, name: str, size: tuple[int, int], init: Init | None, generator: torch.Generator | None
-    ) -> None:
-        weight = torch.empty(size)
-        bound = 1 / math.sqrt(self.hidden_size)
-        if init is None:
-            uniform_(weight, -bound, bound, generator=generator)
-        else:
-            initialize(weight, init, generator)
-        self.register_parameter(name, Parameter(weight))
-
-    def _add_bias(self, name: str, size: int, init: Init | None, generator: torch.Generator | None) -> None:
-        if not self.bias:
-            self.register_parameter(name, None)
-            return
-        bias = torch.zeros(size)
-        bound = 1 / math.sqrt(self.hidden_size)
-        if init is None:
-            uniform_(bias, -bound, bound, generator=generator)
-        self.register_parameter(name, Parameter(bias))
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         self.input_grad = requires_input_grad  # not of the dropout between layers

@@ -42,7 +42,7 @@ class RNN(Recurrent):
     Raises:
         ValueError: if a shape does not fit, there is no step, a length is not between 1 and L, or the
             nonlinearity is another word.
-        TypeError: if x or the state has another dtype than the weights.
+        TypeError: if x or the state has another dtype than the weights, or the state is of another kind.
 
     Source: Elman, Finding Structure in Time (1990); Werbos, Backpropagation Through Time (1990).
     """
