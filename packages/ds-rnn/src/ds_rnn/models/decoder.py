@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ds_rnn.attention import AdditiveAttention, Attention, MultiplicativeAttention
 from ds_rnn.layers.recurrent import AnyState
-from ds_rnn.models.encoder import LAYERS
+from ds_rnn.models.encoder import layer_of
 
 
 class DecoderState(NamedTuple):
@@ -39,7 +39,7 @@ class RecurrentDecoder(Module):
         memory_size: M, the width of the memory.
         num_layers: layers of the recurrent network.
         cell: "rnn", "gru" or "lstm".
-        attention: "additive", "general" or "dot" (multiplicative), or None for none.
+        attention: "additive", "general" or "dot" (multiplicative; "dot" needs M = H), or None for none.
         dropout: of embeddings, between layers, and before the last layer.
         padding_idx: the token that fills short rows.
         generator: source of initial values and dropout; None for torch's global one.
@@ -50,7 +50,7 @@ class RecurrentDecoder(Module):
         of memory and state.
 
     Raises:
-        ValueError: if the attention is another word, or a shape does not fit.
+        ValueError: if cell or attention is another word, or a shape does not fit.
 
     Source: Luong et al., Effective Approaches to Attention-based Neural Machine Translation (2015), section
     3.
@@ -74,7 +74,7 @@ class RecurrentDecoder(Module):
             vocab_size, embedding_dim, padding_idx, init="xavier_uniform", generator=generator
         )
         self.dropout = Dropout(dropout, generator=generator)
-        self.rnn = LAYERS[cell](
+        self.rnn = layer_of("RecurrentDecoder", cell)(
             embedding_dim,
             hidden_size,
             num_layers,

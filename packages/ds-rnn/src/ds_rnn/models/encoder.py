@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from ds_core import Dense, Dropout, Embedding, Module, ModuleList, Sequential, Tanh
 from torch import Tensor
@@ -9,7 +11,18 @@ from torch import Tensor
 from ds_rnn.layers import GRU, LSTM, RNN
 from ds_rnn.layers.recurrent import AnyState
 
-LAYERS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+def layer_of(owner: str, cell: str) -> Any:
+    """Returns the class of layer that is called so.
+
+    Raises:
+        ValueError: if none is; names the owner.
+    """
+    if cell not in LAYERS:
+        raise ValueError(f"{owner}: expected cell {' or '.join(LAYERS)}, got {cell!r}")
+    return LAYERS[cell]
 
 
 class RecurrentEncoder(Module):
@@ -32,6 +45,9 @@ class RecurrentEncoder(Module):
         ids ``(B, S)`` int64, lengths ``(B,)`` -> memory ``(B, S, 2 H)``, and the state ``(layers, B, H)``, or
         a pair of these for "lstm".
 
+    Raises:
+        ValueError: if the cell is another word, or a shape or length does not fit.
+
     Source: Bahdanau et al., Neural Machine Translation by Jointly Learning to Align and Translate (2015),
     section 3.2.
     """
@@ -52,7 +68,7 @@ class RecurrentEncoder(Module):
             vocab_size, embedding_dim, padding_idx, init="xavier_uniform", generator=generator
         )
         self.dropout = Dropout(dropout, generator=generator)
-        self.rnn = LAYERS[cell](
+        self.rnn = layer_of("RecurrentEncoder", cell)(
             embedding_dim,
             hidden_size,
             num_layers,
@@ -66,7 +82,7 @@ class RecurrentEncoder(Module):
             for _ in range(self.rnn.recurrence.states)  # of h and c
         )
 
-    def forward(self, ids: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, AnyState]:
+    def forward(self, ids: Tensor, lengths: Tensor | list[int] | None = None) -> tuple[Tensor, AnyState]:
         memory, state = self.rnn(self.dropout(self.embedding(ids)), lengths=lengths)
         parts = state if isinstance(state, tuple) else (state,)
         bridged = [bridge(side_by_side(part)) for bridge, part in zip(self.bridges, parts, strict=True)]

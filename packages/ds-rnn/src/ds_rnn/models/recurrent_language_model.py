@@ -108,6 +108,8 @@ class RecurrentLanguageModel(SequenceModel):
         Raises:
             ValueError: if there is no token to begin with, or an option is out of range.
         """
+        if length < 0:
+            raise ValueError(f"{self.label()}.generate: expected a length of at least 0, got {length}")
         rows = tokens if tokens.dim() == 2 else tokens[None]
         if rows.dim() != 2 or rows.shape[1] == 0:
             raise ValueError(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from ds_core import Module
+from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.text import Decoded, beam_search, greedy_search
 from ds_core.training import load_weights, save_weights
@@ -22,7 +23,9 @@ from typing_extensions import Self
 
 from ds_rnn.layers.recurrent import AnyState
 from ds_rnn.models.decoder import DecoderState, RecurrentDecoder
-from ds_rnn.models.encoder import LAYERS, RecurrentEncoder
+from ds_rnn.models.encoder import RecurrentEncoder, layer_of
+
+MODEL_TYPE = "ds_rnn_seq2seq"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Seq2SeqConfig:
         hidden_size: width of the recurrent state, of each direction of the encoder and of the decoder.
         num_layers: layers of both recurrent networks.
         cell: "rnn", "gru" or "lstm".
-        attention: "additive" (Bahdanau), "general" or "dot" (Luong), or None for none.
+        attention: "additive" (Bahdanau), "general" (Luong, multiplicative), or None for none. Luong's "dot"
+            would need queries as wide as what an encoder of two directions writes.
         dropout: of embeddings, between layers, and before the last layer.
         pad_id: the token that fills short rows, on both sides.
         bos_id: the token a sentence begins with.
@@ -68,12 +72,10 @@ class Seq2SeqConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"Seq2SeqConfig: expected {name} of at least 1, got {getattr(self, name)}")
-        if self.cell not in LAYERS:
-            raise ValueError(f"Seq2SeqConfig: expected cell {' or '.join(LAYERS)}, got {self.cell!r}")
-        if self.attention not in ("additive", "general", "dot", None):
+        layer_of("Seq2SeqConfig", self.cell)
+        if self.attention not in ("additive", "general", None):
             raise ValueError(
-                f"Seq2SeqConfig: expected attention 'additive', 'general', 'dot' or None, "
-                f"got {self.attention!r}"
+                f"Seq2SeqConfig: expected attention 'additive', 'general' or None, got {self.attention!r}"
             )
 
 
@@ -130,7 +132,12 @@ class Seq2Seq(Module):
             generator=generator,
         )
 
-    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
+    def forward(self, source: Tensor, source_lengths: Tensor | list[int], target: Tensor) -> Tensor:
+        if not (source.dim() == target.dim() == 2 and len(source) == len(target)):
+            raise ValueError(
+                f"{self.label()}: expected source (B, S) and target (B, T) of as many rows, "
+                f"got {shape(source)} and {shape(target)}"
+            )
         memory, state = self.encoder(source, source_lengths)
         hidden = padding(source, source_lengths)
         if self.training and self.scheduled_sampling > 0:
@@ -163,7 +170,7 @@ class Seq2Seq(Module):
     def generate(
         self,
         source: Tensor,
-        source_lengths: Tensor,
+        source_lengths: Tensor | list[int],
         max_length: int = 60,
         beam_size: int = 1,
         length_penalty: float = 0.6,
@@ -201,7 +208,7 @@ class Seq2Seq(Module):
             return beam_search(step, start, beam_size=beam_size, length_penalty=length_penalty, **common)
 
     @torch.no_grad()
-    def attention_weights(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
+    def attention_weights(self, source: Tensor, source_lengths: Tensor | list[int], target: Tensor) -> Tensor:
         """Returns where the decoder looks while it writes the token after each of ``target``, ``(B, T, S)``.
 
         Raises:
@@ -217,7 +224,7 @@ class Seq2Seq(Module):
         """Writes ``config.json`` and ``model.safetensors``."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        config = {"model_type": "ds_rnn_seq2seq", **asdict(self.config)}
+        config = {"model_type": MODEL_TYPE, **asdict(self.config)}
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         save_weights(folder / "model.safetensors", self)
 
@@ -232,9 +239,15 @@ class Seq2Seq(Module):
         path = Path(folder) / "config.json"
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file; expected a folder written by save_pretrained")
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        names = {field.name for field in fields(Seq2SeqConfig)}
-        model = cls(Seq2SeqConfig(**{k: v for k, v in saved.items() if k in names}))
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            kind = saved.pop("model_type", None)
+            if kind != MODEL_TYPE:
+                raise ValueError(f"expected model_type {MODEL_TYPE!r}, got {kind!r}")
+            config = Seq2SeqConfig(**saved)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: not the configuration of a {cls.__name__} ({error})") from error
+        model = cls(config)
         load_weights(Path(folder) / "model.safetensors", model)
         return model.eval()
 
@@ -243,9 +256,10 @@ class Seq2Seq(Module):
         return f"{c.cell}, attention={c.attention}, {c.source_vocab_size} to {c.target_vocab_size} tokens"
 
 
-def padding(ids: Tensor, lengths: Tensor) -> Tensor:
+def padding(ids: Tensor, lengths: Tensor | list[int]) -> Tensor:
     """Returns ``(B, S)``, True where a row has ended."""
-    return torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None].to(ids.device)
+    ends = torch.as_tensor(lengths, device=ids.device)
+    return torch.arange(ids.shape[1], device=ids.device) >= ends[:, None]
 
 
 @contextmanager

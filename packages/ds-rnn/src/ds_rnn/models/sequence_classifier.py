@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from ds_core import InputGrad
+from ds_core import Embedding, InputGrad
+from ds_core.checks import shape
 from torch import Tensor
 
 from ds_rnn.models.sequence_model import SequenceModel
@@ -60,7 +61,11 @@ class SequenceClassifier(SequenceModel):
             generator,
         )
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | list[int] | None = None) -> Tensor:
+        steps = 2 if isinstance(self.embedding, Embedding) else 3
+        if x.dim() != steps:
+            what = "tokens (B, T)" if steps == 2 else f"x (B, T, {self.rnn.input_size})"
+            raise ValueError(f"{self.label()}: expected {what}, got {shape(x)}")
         _, state = self.read(x, lengths=lengths)
         h = state[0] if isinstance(state, tuple) else state  # (layers directions, B, H)
         directions = 2 if self.rnn.bidirectional else 1

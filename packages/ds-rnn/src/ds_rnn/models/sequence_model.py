@@ -9,7 +9,7 @@ from ds_core import Dense, Dropout, Embedding, Identity, InputGrad, Module
 from torch import Tensor
 from typing_extensions import Self
 
-from ds_rnn.models.encoder import LAYERS
+from ds_rnn.models.encoder import layer_of
 
 
 class SequenceModel(Module):
@@ -43,13 +43,11 @@ class SequenceModel(Module):
         dropout: float,
         generator: torch.Generator | None,
     ) -> None:
-        if cell not in LAYERS:
-            raise ValueError(f"{type(self).__name__}: expected cell {' or '.join(LAYERS)}, got {cell!r}")
         self.embedding = (
             Identity() if vocab_size is None else Embedding(vocab_size, embedding_dim, generator=generator)
         )
         self.dropout = Dropout(dropout, generator=generator)
-        self.rnn = LAYERS[cell](
+        self.rnn = layer_of(type(self).__name__, cell)(
             embedding_dim,
             hidden_size,
             num_layers,
@@ -61,7 +59,9 @@ class SequenceModel(Module):
         self.dropout2 = Dropout(dropout, generator=generator)
         self.head = Dense(hidden_size * (2 if bidirectional else 1), num_outputs, generator=generator)
 
-    def read(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
+    def read(
+        self, x: Tensor, state: Any = None, lengths: Tensor | list[int] | None = None
+    ) -> tuple[Tensor, Any]:
         """Returns what the recurrent network writes at each step, and its last state."""
         output, state = self.rnn(self.dropout(self.embedding(x)), state, lengths)
         return output, state

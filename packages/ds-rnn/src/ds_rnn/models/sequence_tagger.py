@@ -61,7 +61,7 @@ class SequenceTagger(SequenceModel):
             generator,
         )
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | list[int] | None = None) -> Tensor:
         output, _ = self.read(x, lengths=lengths)
         return self.head(self.dropout2(output))
 
