@@ -172,8 +172,14 @@ def test_data_sets_load_from_a_folder(tmp_path, nested):
     rows = [{"en": "yes", "de": "ja"}, {"en": "no", "de": "nein"}]
     content = {"translation": rows} if nested else {key: [row[key] for row in rows] for key in ("en", "de")}
     datasets.DatasetDict({"train": datasets.Dataset.from_dict(content)}).save_to_disk(tmp_path / "set")
-    pairs = load_pairs(f"hf:{tmp_path / 'set'}", "en", "de", split="train")
-    assert (pairs.source, pairs.target) == (["yes", "no"], ["ja", "nein"])
+    for name, options in (
+        (f"hf:{tmp_path / 'set'}", {"split": "train"}),
+        (f"hf:{tmp_path / 'set'}[train]", {}),
+    ):
+        pairs = load_pairs(name, "en", "de", **options)
+        assert (pairs.source, pairs.target) == (["yes", "no"], ["ja", "nein"])
+    with pytest.raises(ValueError, match="'night'"):
+        load_pairs(f"hf:{tmp_path / 'set'}[night]", "en", "de")
     with pytest.raises(ValueError, match="'fr'"):
         load_pairs(f"hf:{tmp_path / 'set'}", "en", "fr", split="train")
 

@@ -87,6 +87,15 @@ def test_a_used_folder_is_not_overwritten_by_accident(trained):
         train_translator(PAIRS, WordByWord, trained.out, recipe=RECIPE, progress=False)
 
 
+def test_too_little_to_learn_from_is_said(tmp_path):
+    for pairs in (PAIRS[:1], Pairs([], [])):
+        with pytest.raises(ValueError, match=f"expected at least 2 pairs.*got {len(pairs)}"):
+            train_translator(pairs, WordByWord, tmp_path / "run", recipe=RECIPE, progress=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="is a file; expected a folder"):
+        train_translator(PAIRS, WordByWord, tmp_path / "file", recipe=RECIPE, progress=False)
+
+
 def test_the_order_of_texts_is_kept_whatever_their_length(trained):
     texts = ["one two three four one", "two", "three four", "one"] * 3
     expected = [" ".join(WORDS[word] for word in text.split()) for text in texts]

@@ -81,12 +81,12 @@ def load_pairs(
 
     Args:
         source: a CSV or TSV file whose first line names the columns, ``"data.csv"`` or ``"csv:data.csv"``;
-            ``"hf:NAME"``, a data set of the package `datasets` on the hub or in a folder, whose columns are
-            texts, or a ``translation`` with one text for each language; ``"bundled:sentences"``, which comes
-            with this package, in en, de, es and fr.
+            ``"hf:NAME"`` or ``"hf:NAME[SPLIT]"``, a data set of the package `datasets` on the hub or in a
+            folder, whose columns are texts, or a ``translation`` with one text for each language;
+            ``"bundled:sentences"``, which comes with this package, in en, de, es and fr.
         source_column: the column to translate from.
         target_column: the column to translate to.
-        split: of ``hf:``, which part.
+        split: of ``hf:``, which part, if not said in brackets.
         config: of ``hf:``, which configuration.
         empty: whether blank lines, and rows that lack one of the two sentences, are skipped with a warning or
             are an error.
@@ -148,6 +148,9 @@ def _table(
     """Returns the columns of texts of any source."""
     kind, colon, what = str(source).partition(":")
     if kind == "hf" and colon:
+        name, bracket, within = what.partition("[")
+        if bracket and split is None and within.endswith("]"):
+            what, split = name, within[:-1]
         return _hugging_face_table(what, split, config)
     if split is not None or config is not None:
         raise ValueError(f"load_pairs: split and config are for 'hf:' data, got {str(source)!r}")

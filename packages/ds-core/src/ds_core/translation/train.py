@@ -124,6 +124,7 @@ def train_translator(
 
     Raises:
         FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
+        NotADirectoryError: if ``out`` is a file.
         ValueError: if there are too few pairs, or an option is out of range.
     """
     recipe = recipe or TranslatorRecipe()
@@ -133,7 +134,14 @@ def train_translator(
             f"{out}: holds a run already; continue it with --resume, start anew with --overwrite, "
             "or give another folder"
         )
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out}: is a file; expected a folder for the results, or a new name")
     if validation is None:
+        if len(pairs) < 2:
+            raise ValueError(
+                f"train_translator: expected at least 2 pairs, one to learn from and one to measure on, got "
+                f"{len(pairs)}; give more, or validation pairs of their own"
+            )
         pairs, validation = pairs.split(test_size=0.05, seed=recipe.seed)
     tokenizers = train_tokenizers(pairs, recipe)
     batches = PairBatches(pairs, *tokenizers, batch_size=recipe.batch_size, seed=recipe.seed)
