@@ -80,9 +80,11 @@ def test_scheduled_sampling_and_no_attention_train(data, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("--from", "fr"), "'fr'"),
-        (("--data", "nowhere.csv"), "nowhere.csv"),
-        (("--tokenizer", "subword", "--vocab-size", "100"), "260"),
+        (("--from", "fr"), "data.csv: languages: no column 'fr'"),
+        (("--data", "nowhere.csv"), "nowhere.csv: no such file"),
+        (("--tokenizer", "subword", "--vocab-size", "100"), "expected vocab_size of at least 260"),
+        (("--hidden", "0"), "expected hidden_size of at least 1, got 0"),
+        (("--lr", "-1"), "expected lr >= 0, got -1"),
     ],
 )
 def test_mistakes_are_explained(data, tmp_path, change, message):
@@ -90,6 +92,51 @@ def test_mistakes_are_explained(data, tmp_path, change, message):
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_file_of_too_little_is_explained(tmp_path):
+    path = tmp_path / "data.csv"
+    for content, message in (
+        ("", "data.csv: the file is empty"),
+        ("en,de\n", "data.csv: expected rows below the header, got none"),
+        ("en,de\na,b\n", "expected at least 2 pairs, one to learn from and one to measure on, got 1"),
+        ("en,de\na,\n,b\n", "no row has a sentence in both 'en' and 'de'"),
+        ("en,de\na,b,c\n", "line 2"),
+    ):
+        path.write_text(content)
+        result = train(path, tmp_path / "run")
+        assert result.exit_code == 2
+        assert message in result.output
+        assert "Traceback" not in result.output
+
+
+def test_empty_lines_are_left_out_with_a_note(data, tmp_path):
+    data.write_text(data.read_text() + "\nthe cat,\n")
+    result = train(data, tmp_path / "run", "--epochs", 1)
+    assert result.exit_code == 0
+    assert "Note:" in result.output
+    assert "data.csv: skipped 1 blank lines (line 98)" in result.output
+    assert "skipped 1 rows without a sentence in 'en' or 'de' (line 99)" in result.output
+    assert "cli.py" not in result.output  # the words, and not where Python warned
+
+
+def test_what_is_no_folder_is_explained(data, tmp_path):
+    result = train(data, data, "--epochs", 1)
+    assert result.exit_code == 2
+    assert "data.csv: is a file; expected a folder for the results" in result.output
+
+
+def test_texts_and_runs_that_cannot_be_are_explained(data, tmp_path):
+    out = tmp_path / "run"
+    train(data, out, "--epochs", 1)
+    for text in ("", "   "):
+        result = run("translate", out, "the cat", text)
+        assert result.exit_code == 2
+        assert "text 1 has no tokens" in result.output
+    (out / "config.json").write_text('{"model_type": "gpt2"}')
+    result = run("translate", out, "the cat")
+    assert result.exit_code == 2
+    assert "config.json: not the configuration of a Seq2Seq" in result.output
 
 
 def test_a_missing_or_unfinished_run_is_explained(tmp_path):

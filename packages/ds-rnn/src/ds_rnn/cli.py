@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -45,7 +46,6 @@ class Attention(str, Enum):
 
     additive = "additive"
     general = "general"
-    dot = "dot"
     none = "none"
 
 
@@ -59,11 +59,22 @@ class Tokens(str, Enum):
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Shows an error about the user's input as one message instead of a traceback; exit status 2."""
+    """Shows what is wrong with the user's input as one message, not as a traceback; exit status 2.
+
+    A warning about it, such as of empty lines, is one message, too.
+    """
+    console = Console(stderr=True)
+
+    def show(message: Warning | str, *where: Any, **more: Any) -> None:
+        console.print(f"[bold yellow]Note:[/] {message}", highlight=False, soft_wrap=True)
+
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = show
+            yield
     except (OSError, ValueError, IndexError, ImportError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
 
 
@@ -88,7 +99,7 @@ def train_translator_command(
     data: Annotated[
         str,
         typer.Option(
-            help="A CSV or TSV file with a column for each language, hf:NAME, or bundled:sentences.",
+            help="A CSV or TSV file with a column for each language, hf:NAME[SPLIT], or bundled:sentences.",
             show_default=False,
         ),
     ],
@@ -108,7 +119,7 @@ def train_translator_command(
     cell: Annotated[Cell, typer.Option(help="What is recurrent.", rich_help_panel="Model")] = Cell.gru,
     attention: Annotated[
         Attention,
-        typer.Option(help="Bahdanau's, one of Luong's, or none.", rich_help_panel="Model"),
+        typer.Option(help="Bahdanau's, Luong's, or none.", rich_help_panel="Model"),
     ] = Attention.additive,
     embedding: Annotated[int, typer.Option(help="Width of a token.", rich_help_panel="Model")] = 256,
     hidden: Annotated[int, typer.Option(help="Width of the state.", rich_help_panel="Model")] = 384,
@@ -191,10 +202,11 @@ def translate_command(
     """Translate texts with what a training left behind."""
     with clear_errors():
         translator = Translator.load(run, Seq2Seq)
-        for text in translator.translate(texts, beam_size=beam_size, length_penalty=length_penalty):
+        written = translator.translate(texts, beam_size=beam_size, length_penalty=length_penalty)
+        for text in written:
             typer.echo(text)
         if heat_map is not None:
-            attention_map(translator, texts[0], path=heat_map)
+            attention_map(translator, texts[0], written[0], path=heat_map)
             Console(stderr=True).print(f"wrote {heat_map}", highlight=False)
 
 
