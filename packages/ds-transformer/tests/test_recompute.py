@@ -6,14 +6,18 @@ import pytest
 import torch
 from ds_core import Recompute, Sequential, engine
 from ds_core.observe import tensors, twin
-from ds_transformer import TransformerBlock
+from ds_transformer import TransformerEncoderLayer
 
 
+@pytest.mark.parametrize("blockwise", [False, True])
 @pytest.mark.parametrize("seed", [None, 5], ids=["global generator", "its own generator"])
-def test_blocks_with_dropout_give_the_same_bits(seed):
+def test_blocks_with_dropout_give_the_same_bits(seed, blockwise):
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     blocks = [
-        TransformerBlock(16, 4, dropout=0.2, attention_dropout=0.3, generator=generator) for _ in range(3)
+        TransformerEncoderLayer(
+            16, 4, 32, 0.2, attention_dropout=0.3, blockwise=blockwise, generator=generator
+        )
+        for _ in range(3)
     ]
     bare = Sequential(*blocks)
     recomputed = Sequential(*map(Recompute, twin(bare)))

@@ -112,12 +112,24 @@ def observe(
                     object.__setattr__(part, name, previous)
 
 
-def twin(module: Module) -> Module:
+def twin(module: Module, share_generators: bool = False) -> Module:
     """Returns an equal module to try things on, sharing nothing: no gradients and nothing saved in it yet.
 
     Weights, buffers, frozen and tied parameters, modes and generators are those of the original.
+
+    Args:
+        module: what to copy; it stays as it is.
+        share_generators: whether both draw from the same generators, one after the other, and not each from its
+            own copy the same numbers.
     """
     memo: dict[int, Any] = {id(part._stack): [] for part in module.modules()}
+    if share_generators:
+        memo |= {
+            id(v): v
+            for part in module.modules()
+            for v in vars(part).values()
+            if isinstance(v, torch.Generator)
+        }
     for parameter in module.parameters():
         memo[id(parameter)] = Parameter(parameter.detach().clone(), parameter.requires_grad)
     other = copy.deepcopy(module, memo)

@@ -1,9 +1,15 @@
 """ds_transformer: attention and all that is built from it, with every gradient written by hand."""
 
-from ds_transformer.attention import CausalSelfAttention
-from ds_transformer.block import TransformerBlock
-from ds_transformer.cache import GrowingCache, KeyValueCache, StaticCache
+from ds_transformer import cache, layers, masks, positions
+from ds_transformer.cache import *
+from ds_transformer.layers import *
+from ds_transformer.masks import *
+from ds_transformer.positions import *
 
 __version__ = "0.1.0"
 
-__all__ = ["CausalSelfAttention", "GrowingCache", "KeyValueCache", "StaticCache", "TransformerBlock"]
+__all__: list[str] = []
+__all__ += cache.__all__
+__all__ += layers.__all__
+__all__ += masks.__all__
+__all__ += positions.__all__

@@ -1,71 +1,183 @@
-"""Attention and the block, beside torch.nn's."""
+"""MultiheadAttention beside torch.nn's, option by option."""
 
 import torch
 from ds_core.verify import Case
-from ds_transformer import CausalSelfAttention, TransformerBlock
+from ds_transformer import ALiBi, MultiheadAttention, RelativePositionBias, RotaryPositions
 from torch import nn
 
 
-class TorchCausalAttention(nn.MultiheadAttention):
-    """torch.nn.MultiheadAttention, fed one sequence as query, key and value under a causal mask."""
+class TorchAttention(nn.MultiheadAttention):
+    """torch.nn.MultiheadAttention, called as ours is: with one input, two or three."""
 
-    def forward(self, x):
-        mask = torch.ones(x.shape[-2], x.shape[-2], dtype=torch.bool).triu(1)
-        return super().forward(x, x, x, attn_mask=mask, need_weights=False)[0]
-
-
-class TorchBlock(nn.TransformerEncoderLayer):
-    """torch.nn.TransformerEncoderLayer, pre-norm, under a causal mask."""
-
-    def forward(self, x):
-        return super().forward(x, nn.Transformer.generate_square_subsequent_mask(x.shape[-2], dtype=x.dtype))
+    def forward(self, query, key=None, value=None, *arguments, **options):
+        key = query if key is None else key
+        return super().forward(query, key, key if value is None else value, *arguments, **options)
 
 
-def torch_block(dropout=0.0, bias=True):
-    return TorchBlock(8, 2, 32, dropout, "gelu", batch_first=True, norm_first=True, bias=bias)
+def case(name, inputs, *arguments, namesake=True, call=None, **options):
+    """A case of attention of width 12 in 3 heads; ``call`` are the arguments of forward after the inputs."""
+    call = call or {}
+    ours = {k: options.pop(k) for k in ("blockwise", "num_kv_heads", "rotary", "score_bias") if k in options}
 
+    class Ours(MultiheadAttention):
+        def forward(self, *x):
+            y, weights = super().forward(*x, **call)
+            return y if weights is None else (y, weights)
+
+    Ours.__name__ = "MultiheadAttention"
+
+    def reference(theirs, *x):
+        y, weights = theirs(*x, **call)
+        return y if weights is None else (y, weights)
+
+    def make():
+        built = {k: v() if callable(v) else v for k, v in ours.items()}
+        return Ours(12, 3, *arguments, **options, **built)
+
+    return Case(
+        name=f"MultiheadAttention: {name}",
+        make=make,
+        inputs=inputs
+        if callable(inputs)
+        else lambda g: tuple(torch.randn(size, generator=g) for size in inputs),
+        namesake=(lambda: TorchAttention(12, 3, *arguments, **options)) if namesake is True else None,
+        no_namesake="" if namesake is True else namesake,
+        reference=reference if namesake is True else None,
+    )
+
+
+def hidden(*size, seed=1):
+    """A boolean mask, True = hidden, that leaves every row something to see."""
+    mask = torch.rand(size, generator=torch.Generator().manual_seed(seed)) > 0.6
+    mask[..., 0] = False
+    return mask
+
+
+SELF = [(5, 2, 12)]
+SELF_FIRST = [(2, 5, 12)]
+CROSS = [(2, 5, 12), (2, 4, 12)]
+THREE = [(5, 2, 12), (4, 2, 12), (4, 2, 12)]
+QUIET = {"need_weights": False}
+DROPOUT = "torch draws dropout's numbers in another order"
 
 CASES = [
-    Case(
-        name="CausalSelfAttention",
-        make=lambda: CausalSelfAttention(12, 3),
-        inputs=lambda g: (torch.randn(2, 5, 12, generator=g),),
-        namesake=lambda: TorchCausalAttention(12, 3, batch_first=True),
+    case("with averaged weights", SELF),
+    case("weights of each head", SELF, call={"average_attn_weights": False}),
+    case("weights not needed", SELF, call=QUIET),
+    case("batch_first", SELF_FIRST, batch_first=True),
+    case("no batch", [(5, 12)]),
+    case("no batch, batch_first, three inputs", [(5, 12), (4, 12), (4, 12)], batch_first=True),
+    case("no bias", SELF, bias=False),
+    case("one position", [(1, 3, 12)]),
+    case("cross-attention", CROSS, batch_first=True),
+    case("query, key and value", THREE),
+    case("query, key and value, no bias", THREE, bias=False),
+    case("kdim and vdim", [(5, 2, 12), (4, 2, 7), (4, 2, 10)], kdim=7, vdim=10),
+    case(
+        "kdim and vdim, no bias, batch_first",
+        [(2, 5, 12), (2, 4, 7)],
+        bias=False,
+        kdim=7,
+        vdim=7,
+        batch_first=True,
     ),
-    Case(
-        name="CausalSelfAttention(bias=False), unbatched",
-        make=lambda: CausalSelfAttention(6, 1, bias=False),
-        inputs=lambda g: (torch.randn(4, 6, generator=g),),
-        namesake=lambda: TorchCausalAttention(6, 1, bias=False, batch_first=True),
+    case("vdim alone", [(5, 2, 12), (4, 2, 12), (4, 2, 5)], vdim=5),
+    case("add_bias_kv", SELF, add_bias_kv=True),
+    case("add_zero_attn", SELF, add_zero_attn=True),
+    case(
+        "add_bias_kv, add_zero_attn, kdim, blockwise",
+        [(5, 2, 12), (4, 2, 7), (4, 2, 7)],
+        kdim=7,
+        vdim=7,
+        add_bias_kv=True,
+        add_zero_attn=True,
+        call=QUIET,
+        blockwise=True,
     ),
-    Case(
-        name="CausalSelfAttention, one position",
-        make=lambda: CausalSelfAttention(8, 4),
-        inputs=lambda g: (torch.randn(3, 1, 8, generator=g),),
-        namesake=lambda: TorchCausalAttention(8, 4, batch_first=True),
+    case("boolean attn_mask", SELF, call={"attn_mask": hidden(5, 5)}),
+    case("boolean attn_mask for each head", SELF, call={"attn_mask": hidden(6, 5, 5)}),
+    case("boolean attn_mask for each head, no batch", [(5, 12)], call={"attn_mask": hidden(3, 5, 5)}),
+    case("key_padding_mask", SELF, call={"key_padding_mask": hidden(2, 5)}),
+    case("key_padding_mask, no batch", [(5, 12)], call={"key_padding_mask": hidden(5)}),
+    case("both masks", SELF, call={"attn_mask": hidden(5, 5), "key_padding_mask": hidden(2, 5, seed=2)}),
+    case(
+        "both masks, cross, blockwise",
+        CROSS,
+        batch_first=True,
+        blockwise=True,
+        call={"attn_mask": hidden(6, 5, 4), "key_padding_mask": hidden(2, 4, seed=2), **QUIET},
     ),
-    Case(
-        name="CausalSelfAttention(dropout=0.3)",
-        make=lambda: CausalSelfAttention(8, 2, dropout=0.3),
-        inputs=lambda g: (torch.randn(2, 5, 8, generator=g),),
-        no_namesake="torch draws dropout's numbers in another order",
+    case(
+        "both masks, add_bias_kv, add_zero_attn",
+        THREE,
+        add_bias_kv=True,
+        add_zero_attn=True,
+        call={"attn_mask": hidden(5, 4), "key_padding_mask": hidden(2, 4, seed=2)},
     ),
-    Case(
-        name="TransformerBlock",
-        make=lambda: TransformerBlock(8, 2),
-        inputs=lambda g: (torch.randn(2, 5, 8, generator=g),),
-        namesake=torch_block,
+    case(
+        "causal",
+        SELF,
+        call={
+            "is_causal": True,
+            "attn_mask": hidden(5, 5).zero_().logical_or(torch.ones(5, 5, dtype=torch.bool).triu(1)),
+        },
     ),
-    Case(
-        name="TransformerBlock(bias=False), one sequence of length 1",
-        make=lambda: TransformerBlock(8, 2, bias=False),
-        inputs=lambda g: (torch.randn(1, 1, 8, generator=g),),
-        namesake=lambda: torch_block(bias=False),
+    case(
+        "causal, blockwise",
+        SELF,
+        blockwise=True,
+        call={"is_causal": True, "attn_mask": torch.ones(5, 5, dtype=torch.bool).triu(1), **QUIET},
     ),
-    Case(
-        name="TransformerBlock(dropout, approximate='tanh')",
-        make=lambda: TransformerBlock(8, 2, 12, 0.2, 0.2, "tanh"),
-        inputs=lambda g: (torch.randn(2, 5, 8, generator=g),),
-        no_namesake="torch draws dropout's numbers in another order",
+    case("blockwise", SELF, blockwise=True, call=QUIET),
+    case("blockwise cross-attention", THREE, blockwise=True, call=QUIET),
+    case("dropout", SELF, namesake=DROPOUT, dropout=0.3),
+    case("dropout, blockwise", SELF, namesake=DROPOUT, dropout=0.3, blockwise=True, call=QUIET),
+    case(
+        "one key and value head",
+        SELF,
+        namesake="torch.nn's has as many heads of key and value as of query",
+        num_kv_heads=1,
+        blockwise=False,
+        call={"is_causal": True},
+    ),
+    case(
+        "one key and value head, cross, blockwise",
+        CROSS,
+        batch_first=True,
+        num_kv_heads=1,
+        blockwise=True,
+        namesake="torch.nn's has as many heads of key and value as of query",
+        call=QUIET,
+    ),
+    case(
+        "rotary positions",
+        SELF_FIRST,
+        batch_first=True,
+        namesake="torch.nn's knows no positions",
+        rotary=lambda: RotaryPositions(4),
+        call={"is_causal": True},
+    ),
+    case(
+        "ALiBi",
+        SELF,
+        namesake="torch.nn's knows no positions",
+        score_bias=lambda: ALiBi(3),
+        call={"is_causal": True, "key_padding_mask": hidden(2, 5)},
+    ),
+    case(
+        "T5's relative positions",
+        SELF,
+        namesake="torch.nn's knows no positions",
+        score_bias=lambda: RelativePositionBias(3, 8, 6),
+    ),
+    case(
+        "T5's relative positions, blockwise, extra keys",
+        SELF,
+        namesake="torch.nn's knows no positions",
+        call=QUIET,
+        score_bias=lambda: RelativePositionBias(3, 8, 6),
+        blockwise=True,
+        add_bias_kv=True,
+        add_zero_attn=True,
     ),
 ]

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ds_core import Dense, Dropout, Embedding, LayerNorm, Module, ModuleList
+from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, Module, ModuleList
 from ds_core.checks import shape
 from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
 from ds_core.text import sample
 from ds_core.training import load_tensors, save_tensors
-from ds_transformer import KeyValueCache, StaticCache, TransformerBlock
+from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer
 from torch import Tensor
 from typing_extensions import Self
 
@@ -112,14 +112,17 @@ class MiniGPT(Module):
         self.wpe = Embedding(config.n_positions, width, init=init, generator=generator)
         self.dropout = Dropout(config.embd_pdrop, generator=generator)
         self.blocks = ModuleList(
-            TransformerBlock(
+            TransformerEncoderLayer(
                 width,
                 config.n_head,
-                config.n_inner,
+                config.n_inner or 4 * width,
                 config.resid_pdrop,
-                config.attn_pdrop,
-                GELU_FORMS[config.activation_function],
+                GELU(GELU_FORMS[config.activation_function]),
                 config.layer_norm_epsilon,
+                batch_first=True,
+                norm_first=True,
+                attention_dropout=config.attn_pdrop,
+                activation_dropout=0.0,
                 init=init,
                 generator=generator,
             )
@@ -146,7 +149,7 @@ class MiniGPT(Module):
         places = torch.arange(past, past + length, device=ids.device)
         x = self.dropout(self.wte(ids) + self.wpe(places))  # (B, T, C)
         for i, block in enumerate(self.blocks):
-            x = block(x, caches[i] if caches else None)
+            x = block(x, is_causal=True, cache=caches[i] if caches else None)
         return self.head(self.norm(x))  # (B, T, V)
 
     def backward(self, grad: Tensor) -> None:

@@ -8,17 +8,20 @@ from torch import Tensor
 from ds_core.functional.elementary import exp, reuse
 
 
-def softmax(x: Tensor, dim: int = -1, *, out: Tensor | None = None) -> Tensor:
+def softmax(
+    x: Tensor, dim: int = -1, *, hidden_to_zero: bool = False, out: Tensor | None = None
+) -> Tensor:
     """Turns numbers into probabilities along a dimension.
 
     y_i = exp(x_i) / sum_j exp(x_j) = exp(x_i - m) / sum_j exp(x_j - m)
 
     The largest number m is subtracted first, so that no exponential overflows. The quotient is the same for
-    every m, so torch's tape need not follow it. A slice that is -inf throughout becomes NaN.
+    every m, so torch's tape need not follow it.
 
     Args:
         x: any shape.
         dim: the dimension that will sum to 1.
+        hidden_to_zero: whether a slice that is -inf throughout becomes zeros; if not, it becomes NaN.
         out: takes the result, if given; may be x itself, and must be None while torch's tape records.
 
     Shape:
@@ -26,9 +29,15 @@ def softmax(x: Tensor, dim: int = -1, *, out: Tensor | None = None) -> Tensor:
     """
     if x.numel() == 0:
         return x.clone()
-    z = torch.sub(x, x.detach().amax(dim, keepdim=True), out=out)  # at most 0
+    m = x.detach().amax(dim, keepdim=True)
+    if hidden_to_zero:
+        m = m.clamp(min=torch.finfo(x.dtype).min)  # -inf less this is -inf, less itself it is NaN
+    z = torch.sub(x, m, out=out)  # at most 0
     y = exp(z, out=reuse(z))
-    return torch.div(y, y.sum(dim, keepdim=True), out=reuse(y))
+    total = y.sum(dim, keepdim=True)
+    if hidden_to_zero:
+        total = total.clamp(min=1)  # 0 of a hidden slice; in all others the largest number alone adds 1
+    return torch.div(y, total, out=reuse(y))
 
 
 def softmax_backward(grad: Tensor, y: Tensor, dim: int = -1) -> Tensor:

@@ -1,0 +1,16 @@
+"""Layers: attention, and what is built from it."""
+
+from ds_transformer.layers.decoder import DecoderCache, TransformerDecoder, TransformerDecoderLayer
+from ds_transformer.layers.encoder import TransformerEncoder, TransformerEncoderLayer
+from ds_transformer.layers.multihead_attention import MultiheadAttention
+from ds_transformer.layers.transformer import Transformer
+
+__all__ = [
+    "DecoderCache",
+    "MultiheadAttention",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+]

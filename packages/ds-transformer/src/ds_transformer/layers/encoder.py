@@ -1,0 +1,178 @@
+"""TransformerEncoderLayer and TransformerEncoder: positions look at one another, layer upon layer."""
+
+from __future__ import annotations
+
+import torch
+from ds_core import Dropout, InputGrad, LayerNorm, Module
+from ds_core.initializers import Init
+from torch import Tensor
+
+from ds_transformer.cache import KeyValueCache
+from ds_transformer.layers.multihead_attention import MultiheadAttention
+from ds_transformer.layers.transformer_layer import TransformerLayer, TransformerStack
+
+
+class TransformerEncoderLayer(TransformerLayer):
+    """Lets positions look at one another, then think each for itself; each part is added to what was there.
+
+    norm first:   x1 = x + attention(norm1(x)),   y = x1 + f(norm2(x1))
+    norm last:    x1 = norm1(x + attention(x)),   y = norm2(x1 + f(x1))
+    where f(x) = linear2(activation(linear1(x)))
+
+    With a causal mask it is the block of a GPT.
+
+    Args:
+        d_model: C, the width.
+        nhead: H, attention heads.
+        dim_feedforward: inner width of f.
+        dropout: share of numbers set to zero in training after attention, inside f and after f, and of
+            attention weights.
+        activation: "relu", "gelu" or a Module, which is copied.
+        layer_norm_eps: added to the variance in both norms.
+        batch_first: whether sequences are ``(B, T, C)`` and not ``(T, B, C)``.
+        norm_first: whether each part normalises what it reads, and not the sum.
+        bias: whether projections and norms have biases.
+        attention_dropout: share of attention weights set to zero; None for ``dropout``.
+        activation_dropout: dropout inside f; None for ``dropout``.
+        num_kv_heads: see :class:`MultiheadAttention`.
+        rotary: see :class:`MultiheadAttention`.
+        score_bias: see :class:`MultiheadAttention`.
+        blockwise: see :class:`MultiheadAttention`.
+        init: how the projections' weights start; None for torch.nn's default.
+        generator: source of initial values and of dropout.
+
+    Shape:
+        src ``(B, T, C)`` or ``(T, C)``, or ``(T, B, C)`` unless ``batch_first`` -> the same; src_mask
+        ``(T, T)`` or ``(B H, T, T)``, src_key_padding_mask ``(B, T)``: True at what is hidden, or numbers
+        added to the scores.
+
+    Raises:
+        ValueError: if an option is out of range or a shape does not fit.
+
+    Source: Vaswani et al., Attention Is All You Need (2017), section 3.1; norm first: Xiong et al., On Layer
+    Normalization in the Transformer Architecture (2020).
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Module = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        attention_dropout: float | None = None,
+        activation_dropout: float | None = None,
+        num_kv_heads: int | None = None,
+        rotary: Module | None = None,
+        score_bias: Module | None = None,
+        blockwise: bool | None = None,
+        init: Init | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.norm_first = norm_first
+        self.self_attn = MultiheadAttention(
+            d_model,
+            nhead,
+            dropout if attention_dropout is None else attention_dropout,
+            bias,
+            batch_first=batch_first,
+            num_kv_heads=num_kv_heads,
+            rotary=rotary,
+            score_bias=score_bias,
+            blockwise=blockwise,
+            init=init,
+            generator=generator,
+        )
+        inner_dropout = dropout if activation_dropout is None else activation_dropout
+        self.add_feed_forward(d_model, dim_feedforward, inner_dropout, activation, bias, init, generator)
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
+        self.dropout1 = Dropout(dropout, generator=generator)
+        self.dropout2 = Dropout(dropout, generator=generator)
+
+    def forward(
+        self,
+        src: Tensor,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+        *,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        def attend(x: Tensor) -> Tensor:
+            y, _ = self.self_attn(
+                x,
+                key_padding_mask=src_key_padding_mask,
+                need_weights=False,
+                attn_mask=src_mask,
+                is_causal=is_causal,
+                cache=cache,
+            )
+            return self.dropout1(y)
+
+        x = src
+        if self.norm_first:
+            x = x + attend(self.norm1(x))
+            return x + self.dropout2(self.feed_forward(self.norm2(x)))
+        x = self.norm1(x + attend(x))
+        return self.norm2(x + self.dropout2(self.feed_forward(x)))
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        def unattend(grad: Tensor) -> Tensor:
+            return self.self_attn.backward(self.dropout1.backward(grad))
+
+        if self.norm_first:
+            grad = grad + self.norm2.backward(self.feed_forward_backward(self.dropout2.backward(grad)))
+            return grad + self.norm1.backward(unattend(grad))
+        grad = self.norm2.backward(grad)
+        grad = self.norm1.backward(grad + self.feed_forward_backward(self.dropout2.backward(grad)))
+        return grad + unattend(grad)
+
+
+class TransformerEncoder(TransformerStack):
+    """Reads a sequence with several encoder layers, one after the other.
+
+    y = norm(layer_n(... layer_1(x)))
+
+    Args:
+        encoder_layer: copied ``num_layers`` times; all copies begin with the same weights.
+        num_layers: n.
+        norm: at the end; None for none. It is needed where the layers normalise first.
+
+    Shape:
+        src as in :class:`TransformerEncoderLayer` -> the same.
+
+    Raises:
+        ValueError: if ``num_layers`` is below 1 or there are not as many caches.
+
+    Source: Vaswani et al., Attention Is All You Need (2017), section 3.1.
+    """
+
+    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+        self.add_layers(encoder_layer, num_layers, norm)
+
+    def forward(
+        self,
+        src: Tensor,
+        mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+        *,
+        caches: list[KeyValueCache] | None = None,
+    ) -> Tensor:
+        x = src
+        for layer, cache in self.with_caches(caches):
+            x = layer(x, mask, src_key_padding_mask, is_causal, cache=cache)
+        return x if self.norm is None else self.norm(x)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        if self.norm is not None:
+            grad = self.norm.backward(grad)
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+        return grad

@@ -1,0 +1,89 @@
+"""What encoder and decoder share: the small network after attention, and layers one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from ds_core import GELU, Dense, Dropout, Module, ModuleList, ReLU
+from ds_core.initializers import Init
+from ds_core.observe import twin
+from torch import Tensor
+
+ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "gelu": GELU}
+
+
+class TransformerLayer(Module):
+    """Base of encoder and decoder layers: how they end, with a small network at each position.
+
+    f(x) = linear2(dropout(activation(linear1(x))))
+    """
+
+    linear1: Dense
+    linear2: Dense
+    dropout: Dropout
+    activation: Module
+
+    def add_feed_forward(
+        self,
+        d_model: int,
+        dim_feedforward: int,
+        dropout: float,
+        activation: str | Module,
+        bias: bool,
+        init: Init | None,
+        generator: torch.Generator | None,
+    ) -> None:
+        """Makes the small network.
+
+        Raises:
+            ValueError: if there is no activation of that name.
+        """
+        if isinstance(activation, str) and activation not in ACTIVATIONS:
+            raise ValueError(
+                f"{type(self).__name__}: expected activation {' or '.join(map(repr, ACTIVATIONS))} or a "
+                "Module, "
+                f"got {activation!r}"
+            )
+        self.linear1 = Dense(d_model, dim_feedforward, bias, init=init, generator=generator)
+        self.dropout = Dropout(dropout, generator=generator)
+        self.linear2 = Dense(dim_feedforward, d_model, bias, init=init, generator=generator)
+        self.activation = ACTIVATIONS[activation]() if isinstance(activation, str) else twin(activation)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """Runs the small network."""
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+
+    def feed_forward_backward(self, grad: Tensor) -> Tensor:
+        """Returns the gradient of its input."""
+        grad = self.dropout.backward(self.linear2.backward(grad))
+        return self.linear1.backward(self.activation.backward(grad))
+
+
+class TransformerStack(Module):
+    """Base of encoder and decoder: equal layers, one after the other, and perhaps a norm at the end."""
+
+    layers: ModuleList
+    norm: Module | None
+
+    def add_layers(self, layer: Module, num_layers: int, norm: Module | None) -> None:
+        """Copies a layer: the copies begin with the same weights and draw from the same generator.
+
+        Raises:
+            ValueError: if ``num_layers`` is below 1.
+        """
+        if num_layers < 1:
+            raise ValueError(f"{type(self).__name__}: expected num_layers of at least 1, got {num_layers}")
+        self.num_layers = num_layers
+        self.layers = ModuleList(twin(layer, share_generators=True) for _ in range(num_layers))
+        self.norm = norm
+
+    def with_caches(self, caches: list[Any] | None) -> Iterator[tuple[Module, Any]]:
+        """Pairs each layer with its cache."""
+        if caches is not None and len(caches) != self.num_layers:
+            raise ValueError(
+                f"{type(self).__name__}: expected {self.num_layers} caches, one for each layer, got "
+                f"{len(caches)}"
+            )
+        yield from zip(self.layers, caches or [None] * self.num_layers, strict=True)

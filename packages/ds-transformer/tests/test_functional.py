@@ -1,0 +1,249 @@
+"""Both forms of attention before torch's own, and before each other."""
+
+import itertools
+
+import pytest
+import torch
+from ds_core import engine
+from ds_core.verify.operations import recording
+from ds_transformer.functional import (
+    blockwise,
+    blockwise_attention,
+    blockwise_attention_backward,
+    scaled_dot_product_attention,
+    scaled_dot_product_attention_backward,
+)
+
+PAIRS = {
+    "plain": (scaled_dot_product_attention, scaled_dot_product_attention_backward),
+    "blockwise": (blockwise_attention, blockwise_attention_backward),
+}
+LIMITS = {torch.float64: 1e-9, torch.float32: 1e-5}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Makes blocks so small that these inputs need several in every direction, the last ones cut short."""
+    monkeypatch.setattr(blockwise, "QUERIES", 3)
+    monkeypatch.setattr(blockwise, "KEYS", 4)
+    monkeypatch.setattr(blockwise, "SCORES", 24)
+
+
+def draw(dtype, heads=3, key_heads=3, queries=7, keys=7, width=4, value_width=4, batch=(2,)):
+    g = torch.Generator().manual_seed(0)
+    sizes = (heads, queries, width), (key_heads, keys, width), (key_heads, keys, value_width)
+    return [torch.randn(*batch, *size, generator=g, dtype=torch.float64).to(dtype) for size in sizes]
+
+
+def masks(kind, queries, keys, dtype):
+    g = torch.Generator().manual_seed(1)
+    if kind is None:
+        return None
+    sizes = {"matrix": (queries, keys), "heads": (3, queries, keys), "padding": (2, 1, 1, keys)}
+    size = sizes.get(kind.split()[-1], (2, 3, queries, keys))
+    numbers = torch.randn(size, generator=g, dtype=torch.float64).to(dtype)
+    if kind.startswith("additive"):
+        return numbers
+    mask = numbers > 0
+    mask[..., 0] = True
+    return mask
+
+
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize("form", PAIRS)
+@pytest.mark.parametrize(
+    ("mask", "is_causal", "gqa", "sizes"),
+    [
+        *itertools.product(
+            (None, "boolean full", "additive full", "boolean matrix", "additive heads", "boolean padding"),
+            (False, True),
+            (False,),
+            ((7, 7), (3, 9), (9, 4), (1, 6), (5, 1), (1, 1)),
+        ),
+        *itertools.product(
+            (None, "boolean full", "additive padding"), (False, True), (True,), ((7, 7), (2, 5))
+        ),
+    ],
+)
+def test_torch_agrees(form, mask, is_causal, gqa, sizes, dtype):
+    forward, backward = PAIRS[form]
+    query, key, value = draw(dtype, key_heads=1 if gqa else 3, queries=sizes[0], keys=sizes[1], value_width=5)
+    given = masks(mask, *sizes, dtype)
+    grad = torch.randn(2, 3, sizes[0], 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    grad = grad.to(dtype)
+    theirs = [x.clone().requires_grad_() for x in (query, key, value)]
+    their_mask = given
+    if given is not None and given.dtype != torch.bool:
+        their_mask = given.clone().requires_grad_()
+        theirs.append(their_mask)
+    if is_causal and given is not None:  # theirs takes one or the other
+        causal = torch.ones(sizes, dtype=torch.bool).tril()
+        their_mask = (
+            their_mask & causal if given.dtype == torch.bool else their_mask.masked_fill(~causal, -torch.inf)
+        )
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        *theirs[:3], their_mask, is_causal=is_causal and given is None, scale=0.6, enable_gqa=gqa
+    )
+    expected.backward(grad)
+    with engine("manual"):
+        out, saved = forward(query, key, value, given, is_causal=is_causal, scale=0.6, enable_gqa=gqa)
+        grads = backward(grad, saved, want_mask=len(theirs) > 3)
+    limit = LIMITS[dtype]
+    torch.testing.assert_close(out, expected, rtol=limit, atol=limit)
+    for ours, leaf in zip(grads, theirs, strict=False):
+        torch.testing.assert_close(ours, leaf.grad, rtol=limit, atol=limit)
+
+    leaves = [x.clone().requires_grad_() for x in (query, key, value)]  # the tape, through our own forward
+    with engine("autograd"):
+        taped, _ = forward(*leaves, given, is_causal=is_causal, scale=0.6, enable_gqa=gqa)
+        taped.backward(grad)
+    torch.testing.assert_close(out, taped.detach(), rtol=limit, atol=limit)
+    for ours, leaf in zip(grads, leaves, strict=False):
+        torch.testing.assert_close(ours, leaf.grad, rtol=limit, atol=limit)
+
+
+@pytest.mark.parametrize("form", PAIRS)
+@pytest.mark.parametrize("boolean", [True, False])
+def test_a_query_that_may_look_nowhere_gets_zeros_and_gives_none(form, boolean):
+    forward, backward = PAIRS[form]
+    query, key, value = draw(torch.float64)
+    mask = torch.ones(7, 7, dtype=torch.bool)
+    mask[2] = mask[6] = False
+    mask[3, :5] = False
+    given = mask if boolean else torch.zeros(7, 7, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+    with engine("manual"):
+        out, saved = forward(query, key, value, given)
+        grads = backward(torch.ones_like(out), saved)
+    assert out[:, :, [2, 6]].eq(0).all()
+    assert grads.query[:, :, [2, 6]].eq(0).all()
+    assert all(grad.isfinite().all() for grad in grads[:3])
+    expected = torch.nn.functional.scaled_dot_product_attention(query[:, :, 3:4], key, value, mask[3:4])
+    torch.testing.assert_close(out[:, :, 3:4], expected)
+    with engine("manual"):
+        out, saved = forward(query, key, value, torch.zeros(7, 7, dtype=torch.bool))
+        grads = backward(torch.ones_like(out), saved)
+    assert all(x.eq(0).all() for x in (out, *grads[:3]))
+    leaves = [x.clone().requires_grad_() for x in (query, key, value)]
+    forward(*leaves, given)[0].sum().backward()
+    assert all(leaf.grad.isfinite().all() for leaf in leaves)
+
+
+@pytest.mark.parametrize("form", PAIRS)
+@pytest.mark.parametrize("sizes", [(0, 5, 5), (2, 0, 5), (2, 5, 0)], ids=str)
+def test_nothing_to_do(form, sizes):
+    batch, queries, keys = sizes
+    forward, backward = PAIRS[form]
+    query, key, value = draw(torch.float64, batch=(batch,), queries=queries, keys=keys)
+    with engine("manual"):
+        out, saved = forward(query, key, value)
+        grads = backward(torch.ones_like(out), saved)
+    assert out.shape == query.shape
+    assert out.eq(0).all()
+    for x, grad in zip((query, key, value), grads, strict=False):
+        assert torch.equal(grad, torch.zeros_like(x))
+    assert forward(query.requires_grad_(), key, value)[0].shape == query.shape
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_keys_that_came_before_count_as_past(form):
+    forward, _ = PAIRS[form]
+    query, key, value = draw(torch.float64)
+    with engine("manual"):
+        whole, _ = forward(query, key, value, is_causal=True)
+        for begin in range(7):
+            for end in range(begin + 1, 8):
+                part, _ = forward(
+                    query[:, :, begin:end], key[:, :, :end], value[:, :, :end], is_causal=True, past=begin
+                )
+                torch.testing.assert_close(part, whole[:, :, begin:end])
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_dropout_keeps_the_mean_and_its_gradient_is_that_of_what_was_kept(form):
+    forward, backward = PAIRS[form]
+    query, key, value = draw(torch.float64, queries=40, keys=50)
+
+    def run(*inputs, p=0.3, seed=5):
+        return forward(*inputs, dropout_p=p, generator=torch.Generator().manual_seed(seed))
+
+    leaves = [x.clone().requires_grad_() for x in (query, key, value)]
+    grad = torch.randn(2, 3, 40, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected, _ = run(*leaves)
+    expected.backward(grad)
+    with engine("manual"):
+        out, saved = run(query, key, value)
+        grads = backward(grad, saved)
+        torch.testing.assert_close(out, expected.detach())
+        for ours, leaf in zip(grads, leaves, strict=False):
+            torch.testing.assert_close(ours, leaf.grad)
+        assert torch.equal(run(query, key, value)[0], out)
+        assert not torch.equal(run(query, key, value, seed=6)[0], out)
+        mean = torch.stack([run(query, key, value, seed=seed)[0] for seed in range(300)]).mean(0)
+        torch.testing.assert_close(mean, run(query, key, value, p=0.0)[0], rtol=0, atol=0.12)
+        assert run(query, key, value, p=1.0)[0].eq(0).all()
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_large_scores_do_not_overflow(form):
+    forward, backward = PAIRS[form]
+    query, key, value = (100 * x for x in draw(torch.float32))
+    with engine("manual"):
+        out, saved = forward(query, key, value)
+        grads = backward(torch.ones_like(out), saved)
+    theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    torch.testing.assert_close(out, theirs, rtol=1e-4, atol=1e-3)
+    assert all(grad.isfinite().all() for grad in grads[:3])
+
+
+def test_blockwise_never_holds_all_scores(monkeypatch):
+    monkeypatch.setattr(blockwise, "QUERIES", 16)
+    monkeypatch.setattr(blockwise, "KEYS", 32)
+    monkeypatch.setattr(blockwise, "SCORES", 512)
+    query, key, value = draw(torch.float32, heads=1, key_heads=1, queries=256, keys=256, batch=())
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                largest = max(largest, result.numel())
+            return result
+
+    with engine("manual"), Watch():
+        out, saved = blockwise_attention(query, key, value, is_causal=True)
+        blockwise_attention_backward(out, saved)
+    assert (
+        largest == query.numel()
+    )  # (256, 4): beside blocks of 512 scores, nothing is larger than the inputs
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_elementary_operations_only(form):
+    forward, backward = PAIRS[form]
+    query, key, value = draw(torch.float32)
+    mask = masks("boolean full", 7, 7, torch.float32)
+    with recording() as operations, engine("manual"):
+        out, saved = forward(query, key, value, mask, 0.1, is_causal=True)
+        backward(out, saved)
+    assert operations.outside() == []
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_errors(form):
+    forward, _ = PAIRS[form]
+    x = torch.zeros(2, 4, 5, 8)
+    with pytest.raises(ValueError, match=r"as many values as keys, got key \(2, 4, 5, 8\) and value"):
+        forward(x, x, torch.zeros(2, 4, 6, 8))
+    with pytest.raises(ValueError, match="query and key of one width, got 8 and 7"):
+        forward(x, x[..., :7], x)
+    with pytest.raises(ValueError, match=r"as many dimensions, got \(2, 4, 5, 8\), \(4, 5, 8\)"):
+        forward(x, x[0], x[0])
+    with pytest.raises(ValueError, match="the leading dimensions of the key"):
+        forward(x, x[:, :2], x[:, :2])
+    with pytest.raises(ValueError, match="heads that those of the key divide"):
+        forward(x, x[:, :3], x[:, :3], enable_gqa=True)
+    with pytest.raises(ValueError, match=r"broadcasts to \(2, 4, 5, 5\), queries by keys, got \(5, 6\)"):
+        forward(x, x, x, torch.ones(5, 6, dtype=torch.bool))
+    with pytest.raises(TypeError, match=r"torch.bool \(True: may look\) or torch.float32 .* got torch.int64"):
+        forward(x, x, x, torch.ones(5, 5, dtype=torch.int64))
