@@ -119,17 +119,13 @@ def twin(module: Module, share_generators: bool = False) -> Module:
 
     Args:
         module: what to copy; it stays as it is.
-        share_generators: whether both draw from the same generators, one after the other, and not each from its
-            own copy the same numbers.
+        share_generators: whether both draw from the same generators, in turn; if not, each draws the same
+            numbers from its own.
     """
     memo: dict[int, Any] = {id(part._stack): [] for part in module.modules()}
     if share_generators:
-        memo |= {
-            id(v): v
-            for part in module.modules()
-            for v in vars(part).values()
-            if isinstance(v, torch.Generator)
-        }
+        values = [value for part in module.modules() for value in vars(part).values()]
+        memo |= {id(value): value for value in values if isinstance(value, torch.Generator)}
     for parameter in module.parameters():
         memo[id(parameter)] = Parameter(parameter.detach().clone(), parameter.requires_grad)
     other = copy.deepcopy(module, memo)

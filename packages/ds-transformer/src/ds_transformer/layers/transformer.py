@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from ds_core import LayerNorm, Module
 from ds_core.checks import shape
@@ -91,7 +93,7 @@ class Transformer(Module):
         def norm() -> LayerNorm:
             return LayerNorm(d_model, layer_norm_eps, bias=bias)
 
-        self.encoder = custom_encoder or TransformerEncoder(
+        self.encoder: Any = custom_encoder or TransformerEncoder(
             TransformerEncoderLayer(
                 *common,
                 attention_dropout=attention_dropout,
@@ -103,7 +105,7 @@ class Transformer(Module):
             num_encoder_layers,
             norm(),
         )
-        self.decoder = custom_decoder or TransformerDecoder(
+        self.decoder: Any = custom_decoder or TransformerDecoder(
             TransformerDecoderLayer(
                 *common,
                 attention_dropout=attention_dropout,
