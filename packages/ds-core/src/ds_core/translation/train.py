@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +42,13 @@ class TranslatorRecipe:
         shared: whether both languages have one tokenizer.
         epochs: how often to walk through the pairs.
         batch_size: pairs in a step.
+        max_length: pairs with more tokens on either side are left out, with a warning; None to keep all.
         lr: highest learning rate, reached after the warm-up.
         warmup_steps: steps of the linear warm-up.
         label_smoothing: how much of the target is spread over all tokens.
         clip_norm: largest norm of all gradients together.
         betas: Adam's.
+        eps: Adam's.
         seed: of initial weights, batches and dropout.
         engine: "manual" or "autograd".
     """
@@ -55,11 +58,13 @@ class TranslatorRecipe:
     shared: bool = False
     epochs: int = 10
     batch_size: int = 64
+    max_length: int | None = None
     lr: float = 1e-3
     warmup_steps: int = 200
     label_smoothing: float = 0.1
     clip_norm: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
 
@@ -144,9 +149,18 @@ def train_translator(
             )
         pairs, validation = pairs.split(test_size=0.05, seed=recipe.seed)
     tokenizers = train_tokenizers(pairs, recipe)
-    batches = PairBatches(pairs, *tokenizers, batch_size=recipe.batch_size, seed=recipe.seed)
+    sizes: dict[str, Any] = {"batch_size": recipe.batch_size, "max_length": recipe.max_length}
+    batches = PairBatches(pairs, *tokenizers, **sizes, seed=recipe.seed)
+    held_out = PairBatches(validation, *tokenizers, **sizes, shuffle=False)
+    for what, part in ((pairs, batches), (validation, held_out)):
+        if part.left_out:
+            warnings.warn(
+                f"{what.origin}: left out {part.left_out:,} of {len(what):,} pairs, of more than "
+                f"{recipe.max_length} tokens on a side",
+                stacklevel=2,
+            )
     model = make_model(*(tokenizer.vocab_size for tokenizer in tokenizers))
-    optimizer = Adam(model.parameters(), lr=recipe.lr, betas=recipe.betas)
+    optimizer = Adam(model.parameters(), lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
     steps = recipe.epochs * len(batches)
     if schedule is None:
         warmup = min(recipe.warmup_steps, steps // 4)
@@ -168,7 +182,7 @@ def train_translator(
     )
     history = trainer.fit(
         batches,
-        validation=list(PairBatches(validation, *tokenizers, batch_size=recipe.batch_size, shuffle=False)),
+        validation=list(held_out),
         epochs=recipe.epochs,
         resume=resume,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,24 @@ class TranslationModel(Protocol):
 
 
 Model = TypeVar("Model", bound=TranslationModel)
+
+
+class Forced(NamedTuple):
+    """A sentence and its translation as a model is shown them, to see what it does on the way.
+
+    Attributes:
+        source: ``(1, S)`` int64.
+        source_lengths: ``(1,)``.
+        target: ``(1, T)`` int64, from ``<bos>`` to the last token before ``<eos>``.
+        source_tokens: S tokens as a reader knows them.
+        target_tokens: T tokens: those to be written after each of ``target``, the last of them ``<end>``.
+    """
+
+    source: Tensor
+    source_lengths: Tensor
+    target: Tensor
+    source_tokens: list[str]
+    target_tokens: list[str]
 
 
 class Translator(Generic[Model]):
@@ -96,6 +114,24 @@ class Translator(Generic[Model]):
                 written[number] = self.target_tokenizer.decode(tokens)
         return written
 
+    def forced(self, text: str, translation: str) -> Forced:
+        """Returns what to show the model so that it writes this translation, and not its own.
+
+        Raises:
+            ValueError: if the text has no tokens.
+        """
+        read = self.source_tokenizer.encode(text)
+        if not read:
+            raise ValueError(f"Translator.forced: the text has no tokens: {text!r}; give at least a word")
+        written = [*self.target_tokenizer.encode(translation), self.target_tokenizer.eos_id]
+        return Forced(
+            torch.tensor([read]),
+            torch.tensor([len(read)]),
+            torch.tensor([[self.target_tokenizer.bos_id, *written[:-1]]]),
+            _shown(self.source_tokenizer, read),
+            _shown(self.target_tokenizer, written),
+        )
+
     def save(self, folder: str | Path) -> None:
         """Writes the model and both tokenizers, for :meth:`load`."""
         folder = Path(folder)
@@ -126,3 +162,10 @@ class Translator(Generic[Model]):
                 )
         tokenizers = [SentenceTokenizer.load(folder / name) for name in (SOURCE_FILE, TARGET_FILE)]
         return cls(model_class.from_pretrained(folder), *tokenizers)
+
+
+def _shown(tokenizer: SentenceTokenizer, ids: list[int]) -> list[str]:
+    """Returns each token as a reader knows it."""
+    return [
+        "<end>" if place == tokenizer.eos_id else tokenizer.decode([place]).strip() or "·" for place in ids
+    ]
