@@ -1,10 +1,12 @@
 """ds_transformer: attention and all that is built from it, with every gradient written by hand."""
 
-from ds_transformer import cache, layers, masks, positions
+from ds_transformer import cache, layers, masks, models, positions, watching
 from ds_transformer.cache import *
 from ds_transformer.layers import *
 from ds_transformer.masks import *
+from ds_transformer.models import *
 from ds_transformer.positions import *
+from ds_transformer.watching import *
 
 __version__ = "0.1.0"
 
@@ -12,4 +14,6 @@ __all__: list[str] = []
 __all__ += cache.__all__
 __all__ += layers.__all__
 __all__ += masks.__all__
+__all__ += models.__all__
 __all__ += positions.__all__
+__all__ += watching.__all__

@@ -1,0 +1,57 @@
+"""Watching attention at work: the weights of every head in a model, caught while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ds_core import Module
+from torch import Tensor
+
+from ds_transformer.layers.multihead_attention import MultiheadAttention
+
+__all__ = ["attention_maps"]
+
+
+@contextmanager
+def attention_maps(model: Module) -> Iterator[dict[MultiheadAttention, Tensor]]:
+    """Keeps, while the block runs, the attention weights of each :class:`MultiheadAttention` in a model.
+
+    The layers around attention do not ask for its weights; meanwhile they are computed anyway, head by
+    head. An attention that runs several times leaves the latest.
+
+    Args:
+        model: runs as ever; only that no score is computed block by block.
+
+    Yields:
+        A dict, filled as the model runs: attention -> weights ``(B, H, T, S)``, or ``(H, T, S)`` without a
+        batch.
+
+    Example:
+        >>> with attention_maps(model) as maps:
+        ...     model(ids)
+        >>> maps[model.blocks[0].self_attn].shape
+    """
+    maps: dict[MultiheadAttention, Tensor] = {}
+
+    def watched(part: MultiheadAttention, original: Callable[..., Any]) -> Callable[..., Any]:
+        def forward(*args: Any, **options: Any) -> Any:
+            options |= {"need_weights": True, "average_attn_weights": False}
+            output, maps[part] = original(*args, **options)
+            return output, None
+
+        return forward
+
+    parts = [part for part in model.modules() if isinstance(part, MultiheadAttention)]
+    before = [vars(part).get("forward") for part in parts]
+    try:
+        for part in parts:
+            object.__setattr__(part, "forward", watched(part, part.forward))
+        yield maps
+    finally:
+        for part, previous in zip(parts, before, strict=True):
+            if previous is None:
+                vars(part).pop("forward", None)
+            else:
+                object.__setattr__(part, "forward", previous)
