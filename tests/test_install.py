@@ -22,8 +22,8 @@ STANDS_ON = {
     "ds-core": CORE,
     "ds-cnn": CORE | {"ds-cnn"},
     "ds-rnn": CORE | {"ds-rnn", "matplotlib", "sacrebleu", "tokenizers", "typer"},
-    "ds-transformer": CORE | {"ds-transformer"},
-    "ds-zoo": CORE | {"ds-transformer", "ds-zoo", "matplotlib", "typer"},
+    "ds-transformer": CORE | {"ds-transformer", "matplotlib", "sacrebleu", "tokenizers", "typer"},
+    "ds-zoo": CORE | {"ds-transformer", "ds-zoo", "matplotlib", "sacrebleu", "tokenizers", "typer"},
 }
 
 # Imports every module of a package from where it is installed, so that none needs an extra to be imported.

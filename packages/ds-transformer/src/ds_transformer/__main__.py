@@ -1,0 +1,5 @@
+"""``python -m ds_transformer`` is ``ds-transformer``."""
+
+from ds_transformer.cli import app
+
+app()
