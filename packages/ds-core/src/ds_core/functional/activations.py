@@ -31,7 +31,10 @@ def relu(x: Tensor) -> Tensor:
 
 def relu_backward(grad: Tensor, y: Tensor) -> Tensor:
     """Returns g where the output y is positive, else 0."""
-    return y.sign().mul_(grad)
+    grad_x = torch.empty_like(grad)
+    for y_part, g_part, out in blocks(y, grad, grad_x):
+        torch.sign(y_part, out=out).mul_(g_part)
+    return grad_x
 
 
 def leaky_relu(x: Tensor, negative_slope: float | Tensor = 0.01) -> Tensor:

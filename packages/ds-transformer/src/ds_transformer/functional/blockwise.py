@@ -29,8 +29,8 @@ from ds_transformer.functional.attention import (
     scaled_product,
 )
 
-QUERIES = 128  # in a block, at most
-KEYS = 2048  # in a block, at most
+QUERIES = 256  # in a block, at most
+KEYS = 1024  # in a block, at most
 SCORES = 1 << 18  # in a block, about: one mebibyte of float32 stays in a processor's cache
 
 
@@ -259,10 +259,11 @@ class Scratch:
 
     def __call__(self, which: int, q: Tensor, k: Tensor) -> Tensor:
         """Returns a tensor for the scores of queries ``(n, t, D)`` and keys ``(n, s, D)``."""
-        size = (q.shape[0], q.shape[1], k.shape[1])
+        # Rows a power of two apart would fall on the same lines of the cache, and push one another out.
+        size = (q.shape[0], q.shape[1], k.shape[1] + 16)
         if which not in self.memory or self.memory[which].numel() < math.prod(size):
             self.memory[which] = self.like.new_empty(math.prod(size))
-        return self.memory[which][: math.prod(size)].view(size)
+        return self.memory[which][: math.prod(size)].view(size)[:, :, : k.shape[1]]
 
 
 def put_together(pieces: list[Tensor], out: Tensor) -> Tensor:

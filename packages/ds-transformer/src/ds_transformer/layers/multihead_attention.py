@@ -239,7 +239,7 @@ class MultiheadAttention(Module):
         grad = self.out_proj.backward(grad)  # like the query
         ((sources, shapes, batch, projections, attention, keys, averaged),) = self.saved()
         grad_out = self._split(as_rows(grad), shapes[0], batch)  # (B, H, T, D)
-        want_mask = self.score_bias is not None
+        want_mask = self.score_bias is not None and bool(list(self.score_bias.parameters()))
         if isinstance(attention, SavedAttention):
             if grad_weights is not None:
                 grad_weights = grad_weights if len(shapes[0]) == 3 else grad_weights[None]
@@ -250,9 +250,9 @@ class MultiheadAttention(Module):
             )
         else:
             grads = blockwise_attention_backward(grad_out, attention, want_mask=want_mask)
-        if self.score_bias is not None and grads.mask is not None:
-            whole = grads.mask[..., :keys]
-            self.score_bias.backward(sum_to(whole, whole.shape[-3:]))
+        if self.score_bias is not None:
+            whole = None if grads.mask is None else grads.mask[..., :keys]
+            self.score_bias.backward(None if whole is None else sum_to(whole, whole.shape[-3:]))
         grad_k, grad_v = self._without_extra_keys(grads.key, grads.value, keys)
         grad_q = grads.query
         if self.rotary is not None and len(sources) == 1:
