@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -56,7 +57,7 @@ def clear_errors() -> Iterator[None]:
     console = Console(stderr=True)
 
     def show(message: Warning | str, *where: Any, **more: Any) -> None:
-        console.print(f"[bold yellow]Note:[/] {message}", highlight=False, soft_wrap=True)
+        console.print(f"[bold yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
 
     try:
         with warnings.catch_warnings():
@@ -64,5 +65,5 @@ def clear_errors() -> Iterator[None]:
             warnings.showwarning = show
             yield
     except (OSError, ValueError, IndexError, ImportError) as error:
-        console.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from error

@@ -1,11 +1,13 @@
 """Translation: what any model that turns sentences into sentences needs around it."""
 
+from ds_core.translation.average_weights import AverageWeights
 from ds_core.translation.score import exact_share, sacre_bleu
 from ds_core.translation.sequence_to_sequence import SequenceToSequence
 from ds_core.translation.train import TranslatorRecipe, TranslatorRun, train_translator
 from ds_core.translation.translator import Translator
 
 __all__ = [
+    "AverageWeights",
     "SequenceToSequence",
     "Translator",
     "TranslatorRecipe",

@@ -21,6 +21,7 @@ from ds_core.text import (
 )
 from ds_core.training import Callback, CSVLog, History, Trainer
 from ds_core.training.trainer import CHECKPOINT_FILE
+from ds_core.translation.average_weights import AverageWeights
 from ds_core.translation.translator import Translator
 
 TokenizerName = Literal["word", "character", "subword"]
@@ -46,6 +47,8 @@ class TranslatorRecipe:
         lr: highest learning rate, reached after the warm-up.
         warmup_steps: steps of the linear warm-up.
         label_smoothing: how much of the target is spread over all tokens.
+        average_epochs: the final weights are the mean of those after each of the last so many epochs; 1 for
+            those of the last alone.
         clip_norm: largest norm of all gradients together.
         betas: Adam's.
         eps: Adam's.
@@ -62,6 +65,7 @@ class TranslatorRecipe:
     lr: float = 1e-3
     warmup_steps: int = 200
     label_smoothing: float = 0.1
+    average_epochs: int = 1
     clip_norm: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-8
@@ -175,7 +179,7 @@ def train_translator(
         scheduler,
         engine=recipe.engine,
         clip_norm=recipe.clip_norm,
-        callbacks=[CSVLog(out / "log.csv"), *callbacks],
+        callbacks=[CSVLog(out / "log.csv"), AverageWeights(recipe.average_epochs), *callbacks],
         out=out,
         progress=progress,
         seed=recipe.seed,

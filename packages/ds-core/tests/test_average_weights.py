@@ -1,0 +1,48 @@
+"""The mean of the last epochs' weights: what it is, and that a resumed training has the same."""
+
+import pytest
+import torch
+from ds_core import Dense
+from ds_core.training import Callback, Trainer
+from ds_core.translation import AverageWeights
+
+
+class Witness(Callback):
+    """Notes the weights after each epoch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_epoch_end(self, trainer):
+        self.seen.append(trainer.model.weight.detach().clone())
+
+
+def train(out, epochs, *callbacks, resume=False):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 3, generator=draw)
+    model = Dense(3, 1, generator=draw)
+    y = x @ torch.ones(3, 1) + torch.randn(40, 1, generator=draw)
+    trainer = Trainer(model, "mse", "sgd", lr=0.2, out=out, progress=False, callbacks=callbacks)
+    trainer.fit(x, y, epochs=epochs, batch_size=4, resume=resume)
+    return model
+
+
+@pytest.mark.parametrize(("count", "of"), [(1, 1), (3, 3), (9, 5)])
+def test_it_is_the_mean_of_the_last_epochs(tmp_path, count, of):
+    witness = Witness()
+    model = train(tmp_path, 5, AverageWeights(count), witness)
+    expected = torch.stack(witness.seen[-of:]).mean(0)
+    torch.testing.assert_close(model.weight.detach(), expected)
+    assert not torch.equal(witness.seen[-1], witness.seen[-2])
+
+
+def test_a_resumed_training_averages_the_same(tmp_path):
+    whole = train(tmp_path / "whole", 6, AverageWeights(3))
+    train(tmp_path / "parts", 4, AverageWeights(3))  # leaves averaged weights, but a checkpoint of the last
+    resumed = train(tmp_path / "parts", 6, AverageWeights(3), resume=True)
+    assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_at_least_one_epoch():
+    with pytest.raises(ValueError, match="expected epochs of at least 1, got 0"):
+        AverageWeights(0)
