@@ -57,8 +57,10 @@ class TransformerLayer(Module):
 
     def feed_forward_backward(self, grad: Tensor) -> Tensor:
         """Returns the gradient of its input."""
-        grad = self.dropout.backward(self.linear2.backward(grad))
-        return self.linear1.backward(self.activation.backward(grad))
+        # Nested, so that no name keeps a wide gradient alive longer than it is needed.
+        return self.linear1.backward(
+            self.activation.backward(self.dropout.backward(self.linear2.backward(grad)))
+        )
 
 
 class TransformerStack(Module):
