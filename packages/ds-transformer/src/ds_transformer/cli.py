@@ -71,6 +71,14 @@ def train_translator_command(
             rich_help_panel="Training",
         ),
     ] = 1000,
+    average: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="The final weights are the mean over so many last epochs.",
+            rich_help_panel="Training",
+        ),
+    ] = 5,
     seed: int = common.seed,
     resume: bool = common.resume,
     overwrite: bool = common.overwrite,
@@ -104,6 +112,7 @@ def train_translator_command(
             batch_size=batch_size,
             max_length=max_length,
             lr=lr * math.sqrt(width * warmup),  # what the schedule divides by where it is highest
+            average_epochs=average,
             betas=(0.9, 0.98),
             eps=1e-9,
             seed=seed,

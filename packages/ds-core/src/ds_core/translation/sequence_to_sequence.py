@@ -65,18 +65,6 @@ class SequenceToSequence(Module):
             return greedy_search(step, state, **common)
         return beam_search(step, state, beam_size=beam_size, length_penalty=length_penalty, **common)
 
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        """Puts the model in eval mode for a while, and back; what its forwards have saved stays."""
-        modes = [(part, part.training) for part in self.modules()]
-        for part, _ in modes:
-            part.training = False
-        try:
-            yield
-        finally:
-            for part, mode in modes:
-                part.training = mode
-
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes ``config.json`` and ``model.safetensors``."""
         folder = Path(folder)
@@ -107,3 +95,16 @@ class SequenceToSequence(Module):
         model = cls(config)
         load_weights(Path(folder) / "model.safetensors", model)
         return model.eval()
+
+
+@contextmanager
+def silent(module: Module) -> Iterator[None]:
+    """Puts a module in eval mode for a while, and back; what its forwards have saved stays."""
+    modes = [(part, part.training) for part in module.modules()]
+    for part, _ in modes:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
