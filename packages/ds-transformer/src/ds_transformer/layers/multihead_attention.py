@@ -38,16 +38,13 @@ class Projection(NamedTuple):
     parts: tuple[int, ...]  # 0, 1, 2: Q, K, V
 
 
-class Saved(NamedTuple):
-    """What the backward of MultiheadAttention needs, besides its layers."""
+class Inputs(NamedTuple):
+    """Of query, key and value those given, as rows, and what becomes of them."""
 
-    sources: list[Tensor]  # of query, key, value those given, each as rows (B T, width)
-    shapes: list[torch.Size]  # of these as given
-    batch: int
+    rows: list[Tensor]  # (B T, width) each
+    shapes: list[torch.Size]  # as given
+    batch: int  # 1 where there is none
     projections: list[Projection]
-    attention: SavedAttention | SavedBlockwise
-    keys: int  # how many there are, not counting learned and zero ones
-    averaged: bool
 
 
 class MultiheadAttention(Module):
@@ -190,97 +187,90 @@ class MultiheadAttention(Module):
             cache: keys and values of earlier positions, to which these are added; in cross-attention it is
                 filled by the first call, and later ones read neither key nor value.
         """
-        given = [x for x in (query, key, value) if x is not None]
-        self._check_inputs(query, key, value)
-        batch = self._batch(query)
-        if cache is not None and self.recording:
-            raise RuntimeError(f"{self.label()}: a cache is for generating: call eval() first")
-        sources = [as_rows(x) for x in given]  # (B T, width)
-        projections = self._projections(len(given))
-        past, is_filled = 0, False
-        if cache is not None:
-            past, is_filled = (0, cache.length > 0) if key is not None else (cache.length, False)
-        if is_filled:
-            projections = projections[:1]  # of the query; keys and values are there already
-        parts = [
-            self._split(part, given[source].shape, batch)
-            for source, which in projections
-            for part in self._project(sources[source], which)
-        ]
-        q = parts[0]  # (B, H, T, D)
-        if is_filled and cache is not None:
-            k, v = cache.held()
-        else:
-            k, v = parts[1:]  # (B, H_kv, S, D) each
-            if self.rotary is not None and key is None:
-                q, k = self.rotary(q, past), self.rotary(k, past)
-            if cache is not None:
-                k, v = cache.extend(k, v)
+        x = self._inputs(query, key, value)
+        q, k, v, past = self._heads(x, cache)  # (B, H, T, D), (B, H_kv, S, D) twice
         keys = k.shape[2]
         mask = self._mask(key_padding_mask, attn_mask, is_causal, q, k, past)
         k, v = self._with_extra_keys(k, v)
         arguments = (q, k, v, mask, self.dropout if self.training else 0.0, is_causal and k.shape[2] == keys)
         options: dict[str, Any] = {"enable_gqa": True, "past": past, "generator": self.generator}
-        weights = None
         attention: SavedAttention | SavedBlockwise
+        weights = None
         if need_weights or not self._in_blocks(q, k):
             out, attention = plain = scaled_dot_product_attention(*arguments, **options)  # (B, H, T, D)
             if need_weights:
-                weights = plain[1].weights.view(*q.shape[:3], k.shape[2])
-                weights = weights.mean(1) if average_attn_weights else weights
-                weights = weights if query.dim() == 3 else weights.squeeze(0)
+                weights = self._shown(plain[1].weights.view(*q.shape[:3], -1), query, average_attn_weights)
         else:
             out, attention = blockwise_attention(*arguments, **options)
-        shapes = [x.shape for x in given]
-        self.save(Saved(sources, shapes, batch, projections, attention, keys, average_attn_weights))
+        self.save(x, attention, keys, average_attn_weights)
         return self.out_proj(self._join([out]).view(query.shape)), weights
 
     def backward(self, grad: Tensor, grad_weights: Tensor | None = None) -> InputGrad:
         grad = self.out_proj.backward(grad)  # like the query
-        ((sources, shapes, batch, projections, attention, keys, averaged),) = self.saved()
-        grad_out = self._split(as_rows(grad), shapes[0], batch)  # (B, H, T, D)
+        x, attention, keys, averaged = self.saved()
+        if grad_weights is not None:
+            grad_weights = self._shown_backward(grad_weights, averaged)
+        grad_out = self._split(as_rows(grad), x.shapes[0], x.batch)  # (B, H, T, D)
         want_mask = self.score_bias is not None and bool(list(self.score_bias.parameters()))
         if isinstance(attention, SavedAttention):
-            if grad_weights is not None:
-                grad_weights = grad_weights if len(shapes[0]) == 3 else grad_weights[None]
-                if averaged:
-                    grad_weights = (grad_weights / self.num_heads)[:, None].expand(-1, self.num_heads, -1, -1)
             grads = scaled_dot_product_attention_backward(
                 grad_out, attention, grad_weights=grad_weights, want_mask=want_mask
             )
         else:
             grads = blockwise_attention_backward(grad_out, attention, want_mask=want_mask)
-        if self.score_bias is not None:
-            whole = None if grads.mask is None else grads.mask[..., :keys]
-            self.score_bias.backward(None if whole is None else sum_to(whole, whole.shape[-3:]))
         grad_k, grad_v = self._without_extra_keys(grads.key, grads.value, keys)
-        grad_q = grads.query
-        if self.rotary is not None and len(sources) == 1:
+        if self.score_bias is not None:
+            grad_bias = None if grads.mask is None else grads.mask[..., :keys]
+            self.score_bias.backward(None if grad_bias is None else sum_to(grad_bias, grad_bias.shape[-3:]))
+        return self._heads_backward(x, grads.query, grad_k, grad_v)
+
+    # ---- from inputs to heads, and back --------------------------------------------------------------
+
+    def _heads(self, x: Inputs, cache: KeyValueCache | None) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Returns Q ``(B, H, T, D)``, K and V ``(B, H_kv, S, D)``, and how many keys came before Q."""
+        itself = len(x.rows) == 1
+        past = cache.length if cache is not None and itself else 0
+        if cache is not None and self.recording:
+            raise RuntimeError(f"{self.label()}: a cache is for generating: call eval() first")
+        if cache is not None and cache.length and not itself:  # it holds all of the memory
+            q, *_ = self._project(x, x.projections[:1])
+            return q, *cache.held(), past
+        q, k, v = self._project(x, x.projections)
+        if self.rotary is not None and itself:
+            q, k = self.rotary(q, past), self.rotary(k, past)
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        return q, k, v, past
+
+    def _heads_backward(self, x: Inputs, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor) -> InputGrad:
+        """Adds to the projections' gradients, returns those of the inputs: the mirror of :meth:`_heads`."""
+        if self.rotary is not None and len(x.rows) == 1:
             grad_k = self.rotary.backward(grad_k)
             grad_q = self.rotary.backward(grad_q)
-
-        heads = (grad_q, grad_k, grad_v)
-        rows = [self._join([heads[part] for part in which]) for _, which in projections]
-        self._add_projection_grads(projections, rows, sources)
+        grads = (grad_q, grad_k, grad_v)
+        grad_rows = [self._join([grads[part] for part in parts]) for _, parts in x.projections]
+        self._add_projection_grads(x, grad_rows)
         if not self.input_grad:
-            return None if len(sources) == 1 else (None,) * len(sources)
-        grad_sources: list[Any] = [None] * len(sources)
-        for (source, which), grad_rows in zip(projections, rows, strict=True):
-            through = grad_rows @ self._weight(which)
-            known = grad_sources[source]
-            grad_sources[source] = through if known is None else known.add_(through)
-        grad_given = tuple(g.view(size) for g, size in zip(grad_sources, shapes, strict=True))
-        return grad_given if len(grad_given) > 1 else grad_given[0]
+            return None if len(x.rows) == 1 else (None,) * len(x.rows)
+        grad_inputs: list[Any] = [None] * len(x.rows)
+        for (source, parts), g in zip(x.projections, grad_rows, strict=True):
+            through = g @ self._weight(parts)  # (B T, width)
+            known = grad_inputs[source]
+            grad_inputs[source] = through if known is None else known.add_(through)
+        given = tuple(g.view(size) for g, size in zip(grad_inputs, x.shapes, strict=True))
+        return given if len(given) > 1 else given[0]
 
-    # ---- projections ---------------------------------------------------------------------------------
-
-    def _projections(self, given: int) -> list[Projection]:
-        """Says which matrix products are needed: one for each input, where the weights are joined."""
-        if self.in_proj_weight is None or given == 3:
-            return [Projection(min(part, given - 1), (part,)) for part in range(3)]
-        if given == 2:
-            return [Projection(0, (0,)), Projection(1, (1, 2))]
-        return [Projection(0, (0, 1, 2))]
+    def _inputs(self, query: Tensor, key: Tensor | None, value: Tensor | None) -> Inputs:
+        """Checks what is given, and says which matrix products it needs: as few as the weights allow."""
+        self._check_inputs(query, key, value)
+        given = [x for x in (query, key, value) if x is not None]
+        if self.in_proj_weight is None or len(given) == 3:
+            projections = [Projection(min(part, len(given) - 1), (part,)) for part in range(3)]
+        elif len(given) == 2:
+            projections = [Projection(0, (0,)), Projection(1, (1, 2))]
+        else:
+            projections = [Projection(0, (0, 1, 2))]
+        return Inputs([as_rows(x) for x in given], [x.shape for x in given], self._batch(query), projections)
 
     def _rows_of(self, parts: tuple[int, ...]) -> slice:
         """Returns which rows of the joined weight and bias belong to neighbouring projections."""
@@ -292,26 +282,28 @@ class MultiheadAttention(Module):
             return self.in_proj_weight[self._rows_of(parts)]
         return getattr(self, f"{'qkv'[parts[0]]}_proj_weight")
 
-    def _project(self, rows: Tensor, parts: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """Projects an input ``(B T, width)`` to each of the parts, ``(B T, H D)``."""
-        weight = self._weight(parts)
-        if self.in_proj_bias is None:
-            projected = rows @ weight.T
-        else:
-            projected = torch.addmm(self.in_proj_bias[self._rows_of(parts)], rows, weight.T)
-        return projected.split([self.sizes[part] for part in parts], dim=1)
+    def _project(self, x: Inputs, projections: list[Projection]) -> list[Tensor]:
+        """Projects inputs, and cuts each part into heads ``(B, H, T, D)``."""
+        heads = []
+        for source, parts in projections:
+            rows, weight = x.rows[source], self._weight(parts)
+            if self.in_proj_bias is None:
+                projected = rows @ weight.T  # (B T, sum of H D)
+            else:
+                projected = torch.addmm(self.in_proj_bias[self._rows_of(parts)], rows, weight.T)
+            for part in projected.split([self.sizes[part] for part in parts], dim=1):
+                heads.append(self._split(part, x.shapes[source], x.batch))
+        return heads
 
-    def _add_projection_grads(
-        self, projections: list[Projection], rows: list[Tensor], sources: list[Tensor]
-    ) -> None:
+    def _add_projection_grads(self, x: Inputs, grad_rows: list[Tensor]) -> None:
         """Adds to the gradients of the projections' weights and bias: dL/dW = g^T x, dL/db = sum of g."""
-        pairs = list(zip(rows, (sources[p.source] for p in projections), strict=True))
+        pairs = [(g, x.rows[source]) for g, (source, _) in zip(grad_rows, x.projections, strict=True)]
         if self.in_proj_weight is not None:
-            self.add_grad("in_proj_weight", lambda: cat([g.T @ x for g, x in pairs]))
+            self.add_grad("in_proj_weight", lambda: cat([g.T @ rows for g, rows in pairs]))
         else:
-            for name, (g, x) in zip("qkv", pairs, strict=True):
-                self.add_grad(f"{name}_proj_weight", lambda g=g, x=x: g.T @ x)  # type: ignore[misc]
-        self.add_grad("in_proj_bias", lambda: cat([g.sum(0) for g in rows]))
+            for name, (g, rows) in zip("qkv", pairs, strict=True):
+                self.add_grad(f"{name}_proj_weight", lambda g=g, rows=rows: g.T @ rows)  # type: ignore[misc]
+        self.add_grad("in_proj_bias", lambda: cat([g.sum(0) for g in grad_rows]))
 
     # ---- from rows to heads, and back ----------------------------------------------------------------
 
@@ -396,6 +388,20 @@ class MultiheadAttention(Module):
             self.add_grad("bias_k", lambda: grad_k[:, :, keys].sum(0).view(1, 1, -1))
             self.add_grad("bias_v", lambda: grad_v[:, :, keys].sum(0).view(1, 1, -1))
         return grad_k[:, :, :keys], grad_v[:, :, :keys]
+
+    # ---- the rest ------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _shown(weights: Tensor, query: Tensor, average: bool) -> Tensor:
+        """Returns weights ``(B, H, T, S)`` as the caller wants them."""
+        weights = weights.mean(1) if average else weights
+        return weights if query.dim() == 3 else weights.squeeze(0)
+
+    def _shown_backward(self, grad: Tensor, averaged: bool) -> Tensor:
+        """Returns the gradient ``(B, H, T, S)`` from that of the weights as they were shown."""
+        if averaged:
+            grad = (grad / self.num_heads).unsqueeze(-3)
+        return grad.expand(*grad.shape[:-3], self.num_heads, *grad.shape[-2:])
 
     def _in_blocks(self, q: Tensor, k: Tensor) -> bool:
         if self.blockwise is not None:
