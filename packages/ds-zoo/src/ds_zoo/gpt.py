@@ -183,7 +183,7 @@ class MiniGPT(Module):
             ids: the prompts, ``(B, T)`` or ``(T,)``, at least one token each; of a prompt longer than the
                 context the end counts.
             max_new_tokens: how many to add.
-            temperature: 0 for greedy; see :func:`ds_transformer.sample`, also for top_k and top_p.
+            temperature: 0 for greedy; see :func:`ds_core.text.sample`, also for top_k and top_p.
             top_k: keep only the k likeliest tokens.
             top_p: keep only the nucleus.
             generator: source of chance.
