@@ -10,8 +10,6 @@ from typing_extensions import Self
 
 __all__ = ["GrowingCache", "KeyValueCache", "StaticCache"]
 
-__all__ = ["GrowingCache", "KeyValueCache", "StaticCache"]
-
 
 class KeyValueCache:
     """Keeps keys and values of past positions, so that a new token costs one position and not all.

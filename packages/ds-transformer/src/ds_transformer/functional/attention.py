@@ -18,16 +18,20 @@ from torch import Tensor
 
 
 class SavedAttention(NamedTuple):
-    """What the backward of attention needs from its forward; N counts batch times heads."""
+    """What the backward of attention needs from its forward.
 
-    query: Tensor  # (N, T, D)
+    N counts batch times heads of the key. The G heads of queries that share one of them lie one after the
+    other, as if they were one head of G T queries.
+    """
+
+    query: Tensor  # (N, G T, D)
     key: Tensor  # (N, S, D)
     value: Tensor  # (N, S, E)
     mask: Tensor | None  # as given
     scale: float
-    probabilities: Tensor  # (N, T, S), after softmax, before dropout
-    weights: Tensor  # (N, T, S), after dropout
-    kept: Tensor | None  # (N, T, S), what dropout kept
+    probabilities: Tensor  # (N, G T, S), after softmax, before dropout
+    weights: Tensor  # (N, G T, S), after dropout
+    kept: Tensor | None  # (N, G T, S), what dropout kept
     dropout_p: float
     heads: tuple[int, ...]  # (..., H), the leading dimensions of the query
     key_heads: tuple[int, ...]  # (..., H_kv), those of key and value
@@ -86,20 +90,22 @@ def scaled_dot_product_attention(
     Generalized Multi-Query Transformer Models from Multi-Head Checkpoints (2023), section 2.2.
     """
     check_attention(query, key, value, attn_mask, enable_gqa)
-    heads, key_heads = query.shape[:-2], key.shape[:-2]
-    query, key, value = matrices(query, key, value)  # (N, T, D), (N, S, D), (N, S, E)
+    heads, key_heads, queries = query.shape[:-2], key.shape[:-2], query.shape[-2]
+    n, groups = math.prod(key_heads), math.prod(heads) // max(1, math.prod(key_heads))
+    query = query.reshape(n, groups * queries, query.shape[-1])  # (N, G T, D)
+    key, value = (x.reshape(n, *x.shape[-2:]) for x in (key, value))  # (N, S, D), (N, S, E)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     bias = None
     if is_causal and past + 1 < key.shape[1]:  # else even the first query sees every key
-        hidden = causally_hidden(query.shape[1], key.shape[1], past, query.device)
-        bias = additive(hidden, query.dtype)  # (T, S)
-    scores = scaled_product(query, key.mT, scale, bias)  # (N, T, S)
-    scores = add_mask(scores.view(*heads, *scores.shape[1:]), attn_mask).view(scores.shape)
+        bias = additive(causally_hidden(queries, key.shape[1], past, query.device), query.dtype)
+        bias = bias.expand(groups, -1, -1).reshape(query.shape[1], key.shape[1])  # (G T, S)
+    scores = scaled_product(query, key.mT, scale, bias)  # (N, G T, S)
+    scores = add_mask(scores.view(*heads, queries, key.shape[1]), attn_mask).view(scores.shape)
     probabilities = softmax(scores, hidden_to_zero=True, out=reuse(scores))
     weights, kept = probabilities, None
     if dropout_p > 0:
         weights, kept = dropout(probabilities, dropout_p, generator)
-    out = (weights @ value).view(*heads, query.shape[1], value.shape[2])
+    out = (weights @ value).view(*heads, queries, value.shape[2])
     return out, SavedAttention(
         query, key, value, attn_mask, scale, probabilities, weights, kept, dropout_p, heads, key_heads
     )
@@ -120,23 +126,24 @@ def scaled_dot_product_attention_backward(
         want_mask: whether the gradient of an additive mask is wanted.
     """
     query, key, value, mask, scale, probabilities, weights, kept, dropout_p, heads, key_heads = saved
-    grad = grad.reshape(len(query), *grad.shape[-2:])  # (N, T, E)
+    queries = grad.shape[-2]
+    grad = grad.reshape(*query.shape[:2], grad.shape[-1])  # (N, G T, E)
     grad_value = weights.mT @ grad  # (N, S, E)
-    grad_scores = grad @ value.mT  # (N, T, S)
+    grad_scores = grad @ value.mT  # (N, G T, S)
     if grad_weights is not None:
         grad_scores += grad_weights.reshape(grad_scores.shape)
     if kept is not None:
         grad_scores = dropout_backward(grad_scores, kept, dropout_p)
     grad_scores = softmax_backward(grad_scores, probabilities)
-    grad_query = scaled_product(grad_scores, key, scale)  # (N, T, D)
+    grad_query = scaled_product(grad_scores, key, scale)  # (N, G T, D)
     grad_key = scaled_product(grad_scores.mT, query, scale)  # (N, S, D)
     grad_mask = None
     if want_mask and mask is not None:
-        grad_mask = sum_to(grad_scores.view(*heads, *grad_scores.shape[1:]), mask.shape)
+        grad_mask = sum_to(grad_scores.view(*heads, queries, key.shape[1]), mask.shape)
     return AttentionGradients(
-        grad_query.view(*heads, *grad_query.shape[1:]),
-        gather_heads(grad_key, heads, key_heads),
-        gather_heads(grad_value, heads, key_heads),
+        grad_query.view(*heads, queries, query.shape[2]),
+        grad_key.view(*key_heads, *key.shape[1:]),
+        grad_value.view(*key_heads, *value.shape[1:]),
         grad_mask,
     )
 
@@ -186,23 +193,6 @@ def check_attention(
             raise ValueError(
                 f"{name}: expected a mask that broadcasts to {full}, queries by keys, got {shape(attn_mask)}"
             )
-
-
-def matrices(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Lays all heads in one dimension, ``(N, T, D)``, and repeats those of key and value where fewer."""
-    if key.shape[:-2] != query.shape[:-2]:
-        groups = query.shape[-3] // key.shape[-3]
-        key, value = (x.repeat_interleave(groups, dim=-3) for x in (key, value))
-    n = math.prod(query.shape[:-2])
-    query, key, value = (x.reshape(n, *x.shape[-2:]) for x in (query, key, value))
-    return query, key, value
-
-
-def gather_heads(grad: Tensor, heads: tuple[int, ...], key_heads: tuple[int, ...]) -> Tensor:
-    """Sums the gradients of a head that served several queries' heads: the mirror of :func:`matrices`."""
-    if heads == key_heads:
-        return grad.view(*heads, *grad.shape[1:])
-    return grad.view(*key_heads, heads[-1] // key_heads[-1], *grad.shape[1:]).sum(-3)
 
 
 def causally_hidden(queries: int, keys: int, past: int, device: torch.device) -> Tensor:

@@ -24,8 +24,6 @@ from ds_transformer.functional.attention import (
     add_mask,
     causally_hidden,
     check_attention,
-    gather_heads,
-    matrices,
     scaled_product,
 )
 
@@ -178,6 +176,23 @@ def blockwise_attention_backward(
 
 
 # ---- blocks, their masks and their memory ----------------------------------------------------------------
+
+
+def matrices(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lays all heads in one dimension, ``(N, T, D)``, and repeats those of key and value where fewer."""
+    if key.shape[:-2] != query.shape[:-2]:
+        groups = query.shape[-3] // key.shape[-3]
+        key, value = (x.repeat_interleave(groups, dim=-3) for x in (key, value))
+    n = math.prod(query.shape[:-2])
+    query, key, value = (x.reshape(n, *x.shape[-2:]) for x in (query, key, value))
+    return query, key, value
+
+
+def gather_heads(grad: Tensor, heads: tuple[int, ...], key_heads: tuple[int, ...]) -> Tensor:
+    """Sums the gradients of a head that served several queries' heads: the mirror of :func:`matrices`."""
+    if heads == key_heads:
+        return grad.view(*heads, *grad.shape[1:])
+    return grad.view(*key_heads, heads[-1] // key_heads[-1], *grad.shape[1:]).sum(-3)
 
 
 def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slice, list[slice]]]:
