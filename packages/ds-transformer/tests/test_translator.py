@@ -192,11 +192,10 @@ def test_tied_weights_are_one_and_get_the_sum_of_the_gradients(share):
 
 
 def test_the_whole_model_stands_before_finite_differences():
-    for share in (False, True):
-        model = small(sources=10 if share else 12, share_embeddings=share)
-        source, lengths, target = batch()
-        report = check_gradients(model, source.clamp(max=9), lengths, target, max_entries=4)
-        assert report.ok, report
+    model = small(sources=10, share_embeddings=True, num_encoder_layers=1, norm_first=False)
+    source, lengths, target = batch()
+    report = check_gradients(model, source.clamp(max=9), lengths, target, max_entries=4)
+    assert report.ok, report
 
 
 def test_with_dropout_both_engines_agree():

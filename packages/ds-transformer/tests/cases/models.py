@@ -18,7 +18,7 @@ class TorchTranslator(nn.Module):
         if share:
             self.target_embedding.weight = self.source_embedding.weight
         options = {"batch_first": True, "norm_first": norm_first, "activation": activation}
-        self.transformer = nn.Transformer(8, 2, 2, 1, 12, 0.0, **options)
+        self.transformer = nn.Transformer(8, 2, 1, 1, 12, 0.0, **options)
         self.head = nn.Linear(8, targets, bias=False)
         self.head.weight = self.target_embedding.weight
 
@@ -56,7 +56,7 @@ def translator(
         name=f"TransformerTranslator({name})",
         make=lambda: TransformerTranslator(
             TransformerTranslatorConfig(
-                sources, 9, 8, 2, 2, 1, 12, dropout, activation, norm_first, share_embeddings=share
+                sources, 9, 8, 2, 1, 1, 12, dropout, activation, norm_first, share_embeddings=share
             )
         ),
         inputs=inputs,
