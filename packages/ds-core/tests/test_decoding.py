@@ -160,3 +160,26 @@ def test_states_of_any_form_are_reordered():
     assert reorder_state({"c": [Counted([7])]}, rows)["c"][0].rows == [7, 2, 0, 0]
     with pytest.raises(TypeError, match="got str; pass reorder="):
         reorder_state({"a": "b"}, rows)
+
+
+@pytest.mark.parametrize("beam_size", [2, 3, 5])
+def test_bad_sentences_that_end_early_do_not_stop_a_good_one(beam_size):
+    """A sure model: at each step one token has 0.98, and ending too soon is likelier than all the others."""
+    words, end = 6, 3
+
+    def step(tokens, place):
+        log_p = torch.full((len(tokens), 10), 0.001, dtype=torch.float64)
+        log_p[:, end] = 0.013
+        log_p[:, 5] = 0.98
+        log_p[place[:, 0] == words] = 0.001
+        log_p[place[:, 0] == words, end] = 0.991
+        return log_p.log(), place + 1
+
+    place = torch.zeros(1, 1, dtype=torch.int64)
+    options = {"batch_size": 1, "bos_id": 2, "eos_id": end, "max_length": 20}
+    found = beam_search(step, place, beam_size=beam_size, length_penalty=0.6, **options)
+    assert (
+        found.tokens.tolist()
+        == greedy_search(step, place, **options).tokens.tolist()
+        == [[5] * words + [end]]
+    )

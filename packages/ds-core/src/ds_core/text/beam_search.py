@@ -31,9 +31,9 @@ def beam_search(
     score(y) = log p(y) / lp(|y|),   lp(n) = ((5 + n) / 6)^alpha
 
     Every beginning is continued by every token. The K best continuations go on; an ``<eos>`` that is better
-    than the last of them makes a finished sentence. The search for a sentence is over when K are finished, or
-    when no beginning can reach the score of the best finished one, however it goes on. With K = 1 this is
-    greedy decoding.
+    than the last of them makes a finished sentence. The search for a sentence is over when no beginning can
+    reach the score of the best finished one, however it goes on: a bad sentence that ends early does not stop
+    a good one that needs a word more. With K = 1 and alpha = 0 this is greedy decoding.
 
     Args:
         step: one step of the decoder, ``step(tokens (rows,), state)``, which gives log-probabilities
@@ -71,7 +71,6 @@ def beam_search(
     wide = beam_size  # K
     tokens = torch.full((batch_size, max_length), pad_id, dtype=torch.int64, device=device)
     lengths = torch.zeros(batch_size, dtype=torch.int64, device=device)
-    finished = torch.zeros(batch_size, dtype=torch.int64, device=device)  # how many sentences
     rows = torch.arange(batch_size, device=device)  # R sentences are still looked for
     state = reorder(state, rows.repeat_interleave(wide))  # R K rows from here on
     begun = torch.full((batch_size, wide, 1), bos_id, dtype=torch.int64, device=device)  # (R, K, tokens)
@@ -98,7 +97,6 @@ def beam_search(
         tokens[won] = pad_id
         tokens[won, : length - 1] = begun[better, best[better], 1:]
         tokens[won, length - 1] = eos_id
-        finished[rows] += counts.sum(1)
 
         beam = place // vocab_size  # which beginning is continued
         begun = torch.cat([take(begun, beam), (place % vocab_size)[:, :, None]], 2)
@@ -106,14 +104,14 @@ def beam_search(
             break
         # log p only falls, and nothing is divided by more than the penalty of the longest sentence.
         can_win = log_p[:, 0] / penalty(max_length) > scores[rows]
-        going_on = ((finished[rows] < wide) & can_win).nonzero().flatten()
+        going_on = can_win.nonzero().flatten()
         beam = (beam + torch.arange(len(rows), device=device)[:, None] * wide)[going_on]
         rows, begun, log_p = rows[going_on], begun[going_on], log_p[going_on]
         if not len(rows):
             break
         state = reorder(state, beam.flatten())
 
-    cut = (finished[rows] == 0).nonzero().flatten()  # of these the best beginning is all there is
+    cut = (lengths[rows] == 0).nonzero().flatten()  # of these the best beginning is all there is
     tokens[rows[cut], : begun.shape[2] - 1] = begun[cut, 0, 1:]
     lengths[rows[cut]] = max_length
     scores[rows[cut]] = log_p[cut, 0] / penalty(max_length)
