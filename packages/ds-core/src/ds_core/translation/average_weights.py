@@ -49,7 +49,7 @@ class AverageWeights(Callback):
         if len(last) > 1:
             with torch.no_grad():
                 for name, parameter in trainer.model.named_parameters():
-                    parameter.copy_(sum(weights[name] for weights in last) / len(last))
+                    parameter.copy_(torch.stack([weights[name] for weights in last]).mean(0))
 
     def state_dict(self) -> dict[str, Any]:
         return {"kept": [[epoch, weights] for epoch, weights in self.kept.items()]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from ds_core.functional.activations import sigmoid
+from ds_core.functional.activations import sigmoid, tanh
 from ds_core.functional.elementary import reuse
 from torch import Tensor
 
@@ -50,8 +50,8 @@ def gru_step(
     rz = torch.add(a_rz, m_rz, out=reuse(a_rz))
     r, z = sigmoid(rz, out=reuse(rz)).split(size, dim=1)
     n = torch.add(a_n, r * memory, out=reuse(a_n))
-    n = torch.tanh(n, out=reuse(n))
-    h = torch.add(n, z * (h_before - n), out=out)
+    n = tanh(n, out=reuse(n))
+    h = torch.lerp(n, h_before, z, out=out)
     return (h,), SavedGRU((r, z, n), memory, h_before)
 
 
@@ -80,12 +80,12 @@ def gru_step_backward(
     grad_h_z = grad_h * z
     # Each slope is written as a difference: u (1 - s) = u - u s.
     through_n = grad_h - grad_h_z  # dL/dn
-    torch.sub(through_n, through_n * n * n, out=grad_n)
-    through_z = grad_h_z * (saved.h_before - n)  # dL/dz z
-    torch.sub(through_z, through_z * z, out=grad_z)
+    torch.addcmul(through_n, through_n * n, n, value=-1, out=grad_n)
+    through_z = (saved.h_before - n).mul_(grad_h_z)  # dL/dz z
+    torch.addcmul(through_z, through_z, z, value=-1, out=grad_z)
     grad_memory = torch.mul(grad_n, r, out=grad_recurrent[:, 2 * size :])
     through_r = grad_memory * saved.memory  # dL/dr r
-    torch.sub(through_r, through_r * r, out=grad_r)
+    torch.addcmul(through_r, through_r, r, value=-1, out=grad_r)
     grad_recurrent[:, : 2 * size] = grad_gates[:, : 2 * size]
     return (torch.addmm(grad_h_z, grad_recurrent, weights.hh),)
 

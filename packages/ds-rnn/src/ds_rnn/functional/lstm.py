@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from ds_core.functional.activations import sigmoid
+from ds_core.functional.activations import sigmoid, tanh
 from ds_core.functional.elementary import reuse
 from torch import Tensor
 
@@ -43,19 +43,30 @@ def lstm_step(
     Architectures (2014).
     """
     h_before, c_before = state
-    size = c_before.shape[1]
     sums = torch.addmm(gates, h_before, weights.hh.T, out=reuse(gates))  # (B, 4H)
-    # i and f lie side by side: one pass for both.
-    i_f, g, o = sums.split([2 * size, size, size], dim=1)
-    i_f = sigmoid(i_f, out=reuse(i_f))
-    g, o = torch.tanh(g, out=reuse(g)), sigmoid(o, out=reuse(o))
-    i, f = i_f.split(size, dim=1)
-    c = f * c_before + i * g
-    tanh_c = torch.tanh(c)
-    h = o * tanh_c if weights.hr is None else (o * tanh_c) @ weights.hr.T
-    if out is not None:
-        h = out.copy_(h)
+    i, f, g, o = activated(sums)
+    c = torch.addcmul(f * c_before, i, g)
+    tanh_c = tanh(c)
+    if weights.hr is None:
+        h = torch.mul(o, tanh_c, out=out)
+    else:
+        h = torch.matmul(o * tanh_c, weights.hr.T, out=out)
     return (h, c), SavedLSTM((i, f, g, o), tanh_c, c_before, h_before)
+
+
+def activated(sums: Tensor) -> tuple[Tensor, ...]:
+    """Returns the gates i, f, g, o, ``(B, H)`` each, after their activations, from their sums ``(B, 4 H)``.
+
+    As tanh(x) = 2 sigmoid(2x) - 1, one sigmoid of all sums, that of g doubled, serves all four.
+    """
+    i, f, g, o = sums.chunk(4, dim=1)
+    if torch.is_grad_enabled():
+        sums = torch.cat([i, f, 2 * g, o], dim=1)
+    else:
+        g *= 2
+    i, f, g, o = sigmoid(sums, out=reuse(sums)).chunk(4, dim=1)
+    g = torch.mul(g, 2, out=reuse(g))
+    return i, f, torch.sub(g, 1, out=reuse(g)), o
 
 
 def lstm_step_backward(
@@ -86,13 +97,13 @@ def lstm_step_backward(
     dm_o = grad_m * o
     # Each slope is written as a difference: u (1 - s) = u - u s.
     dm_o_tanh = dm_o * saved.tanh_c
-    dc = grad_c + dm_o - dm_o_tanh * saved.tanh_c
-    torch.sub(dm_o_tanh, dm_o_tanh * o, out=grad_o)
+    dc = (grad_c + dm_o).addcmul_(dm_o_tanh, saved.tanh_c, value=-1)
+    torch.addcmul(dm_o_tanh, dm_o_tanh, o, value=-1, out=grad_o)
     dc_f, dc_i = dc * f, dc * i
     dc_f_c, dc_i_g = dc_f * saved.c_before, dc_i * g
-    torch.sub(dc_f_c, dc_f_c * f, out=grad_f)
-    torch.sub(dc_i_g, dc_i_g * i, out=grad_i)
-    torch.sub(dc_i, dc_i_g * g, out=grad_g)
+    torch.addcmul(dc_f_c, dc_f_c, f, value=-1, out=grad_f)
+    torch.addcmul(dc_i_g, dc_i_g, i, value=-1, out=grad_i)
+    torch.addcmul(dc_i, dc_i_g, g, value=-1, out=grad_g)
     return grad_gates @ weights.hh, dc_f
 
 

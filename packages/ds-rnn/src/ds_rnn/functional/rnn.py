@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from ds_core.functional.activations import relu, relu_backward, tanh_backward
+from ds_core.functional.activations import relu, relu_backward, tanh, tanh_backward
 from ds_core.functional.elementary import reuse
 from torch import Tensor
 
@@ -39,7 +39,7 @@ def rnn_tanh_step(
     """
     (h_before,) = state
     sums = torch.addmm(gates, h_before, weights.hh.T, out=reuse(gates))
-    h = torch.tanh(sums, out=out)
+    h = tanh(sums, out=out)
     return (h,), SavedRNN(h, h_before)
 
 

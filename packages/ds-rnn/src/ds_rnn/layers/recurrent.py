@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -174,8 +175,12 @@ class Recurrent(Module):
         self.add_grad(f"weight_ih{suffix}", lambda: grads.gates.T @ run.x)
         self.add_grad(f"weight_hh{suffix}", lambda: grads.recurrent.T @ states_before(run.saved))
         if self.bias:
-            self.add_grad(f"bias_ih{suffix}", lambda: grads.gates.sum(0))
-            self.add_grad(f"bias_hh{suffix}", lambda: grads.recurrent.sum(0))
+            total = cache(lambda: grads.gates.sum(0))  # of both biases, unless the two are apart
+            self.add_grad(f"bias_ih{suffix}", lambda: total().clone())
+            self.add_grad(
+                f"bias_hh{suffix}",
+                lambda: grads.recurrent.sum(0) if self.recurrence.apart else total().clone(),
+            )
         if self.proj_size:
             self.add_grad(f"weight_hr{suffix}", lambda: grads.outputs.T @ unprojected(run.saved))
         return grads
