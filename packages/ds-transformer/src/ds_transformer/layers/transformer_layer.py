@@ -11,6 +11,8 @@ from ds_core.initializers import Init
 from ds_core.observe import twin
 from torch import Tensor
 
+from ds_transformer.layers.multihead_attention import MultiheadAttention
+
 ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "gelu": GELU}
 
 
@@ -20,6 +22,8 @@ class TransformerLayer(Module):
     f(x) = linear2(dropout(activation(linear1(x))))
     """
 
+    norm_first: bool
+    self_attn: MultiheadAttention
     linear1: Dense
     linear2: Dense
     dropout: Dropout
@@ -43,8 +47,7 @@ class TransformerLayer(Module):
         if isinstance(activation, str) and activation not in ACTIVATIONS:
             raise ValueError(
                 f"{type(self).__name__}: expected activation {' or '.join(map(repr, ACTIVATIONS))} or a "
-                "Module, "
-                f"got {activation!r}"
+                f"Module, got {activation!r}"
             )
         self.linear1 = Dense(d_model, dim_feedforward, bias, init=init, generator=generator)
         self.dropout = Dropout(dropout, generator=generator)
@@ -61,6 +64,10 @@ class TransformerLayer(Module):
         return self.linear1.backward(
             self.activation.backward(self.dropout.backward(self.linear2.backward(grad)))
         )
+
+    def extra_repr(self) -> str:
+        first = ", norm_first=True" if self.norm_first else ""
+        return f"{self.linear1.in_features}, {self.self_attn.num_heads}, {self.linear1.out_features}{first}"
 
 
 class TransformerStack(Module):
