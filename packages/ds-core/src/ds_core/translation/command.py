@@ -122,9 +122,15 @@ def train_and_test(
         console = Console()
         if run.history.stopped is not None:
             console.print("To go on, give the same command with --resume.")
+            return
         if tests is not None:
             show_scores(console, run.translator, tests)
-        console.print(f'Try it: {program} translate {out} "{pairs.source[0]}"', highlight=False)
+        console.print(
+            f'Try it: {program} translate {out} "{pairs.source[0]}"',
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def show_scores(console: Console, translator: Translator[Any], tests: Pairs) -> None:
