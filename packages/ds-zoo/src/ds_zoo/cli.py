@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from ds_core.command import clear_errors, new_command_line
 from rich.console import Console
 
 from ds_zoo import __version__
 from ds_zoo.demo import run_demo, show_files, show_result
 from ds_zoo.train_gpt import GPTRecipe, continue_text, load_run, read_text, train_gpt
 
-app = typer.Typer(
-    help="Train and use models whose every gradient is written by hand.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = new_command_line("ds-zoo", __version__, "Train and use models whose every gradient is written by hand.")
 train_app = typer.Typer(help="Train a model of the zoo.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
@@ -37,32 +31,6 @@ class Engine(str, Enum):
 
     manual = "manual"
     autograd = "autograd"
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Shows an error about the user's input as one message instead of a traceback; exit status 2."""
-    try:
-        yield
-    except (OSError, ValueError, IndexError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-
-
-def show_version(wanted: bool) -> None:
-    """Prints the version and ends."""
-    if wanted:
-        typer.echo(f"ds-zoo {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Train and use models whose every gradient is written by hand."""
 
 
 @train_app.command("gpt")

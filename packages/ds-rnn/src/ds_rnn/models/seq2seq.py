@@ -1,31 +1,22 @@
 """Seq2Seq: an encoder reads a sentence, a decoder writes another.
 
-Read top to bottom: the configuration, the model, how it writes, how its weights move.
+Read top to bottom: the configuration, the model, how it writes, where it looks.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from ds_core import Module
 from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
-from ds_core.text import Decoded, beam_search, greedy_search
-from ds_core.training import load_weights, save_weights
+from ds_core.text import Decoded
+from ds_core.translation.sequence_to_sequence import SequenceToSequence, silent
 from torch import Tensor
-from typing_extensions import Self
 
 from ds_rnn.layers.recurrent import AnyState
 from ds_rnn.models.decoder import DecoderState, RecurrentDecoder
 from ds_rnn.models.encoder import RecurrentEncoder, layer_of
-
-MODEL_TYPE = "ds_rnn_seq2seq"
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,7 @@ class Seq2SeqConfig:
             )
 
 
-class Seq2Seq(Module):
+class Seq2Seq(SequenceToSequence):
     """Translates sequences: an encoder reads the source, a decoder with attention writes the target.
 
     memory, state = encoder(source),   logits = decoder(target before, memory, state)
@@ -104,6 +95,10 @@ class Seq2Seq(Module):
     (2015); Luong et al. (2015); Bengio et al., Scheduled Sampling for Sequence Prediction with Recurrent
     Neural Networks (2015).
     """
+
+    config: Seq2SeqConfig
+    config_class = Seq2SeqConfig
+    model_type = "ds_rnn_seq2seq"
 
     def __init__(self, config: Seq2SeqConfig, *, generator: torch.Generator | None = None) -> None:
         self.config = config
@@ -195,17 +190,7 @@ class Seq2Seq(Module):
                 logits, carried = self.decoder.step(tokens, carried)
                 return log_softmax(logits), carried
 
-            common: dict[str, Any] = {
-                "batch_size": len(source),
-                "bos_id": self.config.bos_id,
-                "eos_id": self.config.eos_id,
-                "max_length": max_length,
-                "pad_id": self.config.pad_id,
-                "device": source.device,
-            }
-            if beam_size == 1:
-                return greedy_search(step, start, **common)
-            return beam_search(step, start, beam_size=beam_size, length_penalty=length_penalty, **common)
+            return self.search(step, start, source, max_length, beam_size, length_penalty)
 
     @torch.no_grad()
     def attention_weights(self, source: Tensor, source_lengths: Tensor | list[int], target: Tensor) -> Tensor:
@@ -218,39 +203,6 @@ class Seq2Seq(Module):
             memory, state = self.encoder(source, source_lengths)
             return self.decoder.attention_weights(target, memory, state, padding(source, source_lengths))
 
-    # ---- how its weights move ------------------------------------------------------------------------
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors``."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {"model_type": MODEL_TYPE, **asdict(self.config)}
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        save_weights(folder / "model.safetensors", self)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Reads what :meth:`save_pretrained` wrote; the model comes in eval mode.
-
-        Raises:
-            FileNotFoundError: if there is no configuration.
-            ValueError: if configuration or weights do not fit.
-        """
-        path = Path(folder) / "config.json"
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file; expected a folder written by save_pretrained")
-        try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            kind = saved.pop("model_type", None)
-            if kind != MODEL_TYPE:
-                raise ValueError(f"expected model_type {MODEL_TYPE!r}, got {kind!r}")
-            config = Seq2SeqConfig(**saved)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: not the configuration of a {cls.__name__} ({error})") from error
-        model = cls(config)
-        load_weights(Path(folder) / "model.safetensors", model)
-        return model.eval()
-
     def extra_repr(self) -> str:
         c = self.config
         return f"{c.cell}, attention={c.attention}, {c.source_vocab_size} to {c.target_vocab_size} tokens"
@@ -260,16 +212,3 @@ def padding(ids: Tensor, lengths: Tensor | list[int]) -> Tensor:
     """Returns ``(B, S)``, True where a row has ended."""
     ends = torch.as_tensor(lengths, device=ids.device)
     return torch.arange(ids.shape[1], device=ids.device) >= ends[:, None]
-
-
-@contextmanager
-def silent(module: Module) -> Iterator[None]:
-    """Puts a module in eval mode for a while, and back, without forgetting what its forwards have saved."""
-    modes = [(part, part.training) for part in module.modules()]
-    for part, _ in modes:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from ds_core.training.plot import picture
 from ds_core.translation import Translator
 from torch import Tensor
@@ -42,13 +41,9 @@ def attention_map(
     """
     if translation is None:
         (translation,) = translator.translate([text], beam_size=beam_size)
-    read = translator.source_tokenizer.encode(text)
-    written = [*translator.target_tokenizer.encode(translation), translator.target_tokenizer.eos_id]
-    begun = torch.tensor([[translator.target_tokenizer.bos_id, *written[:-1]]])
-    weights = translator.model.attention_weights(torch.tensor([read]), torch.tensor([len(read)]), begun)[0]
-    figure = draw_map(
-        weights, _names(translator.source_tokenizer, read), _names(translator.target_tokenizer, written)
-    )
+    forced = translator.forced(text, translation)
+    weights = translator.model.attention_weights(forced.source, forced.source_lengths, forced.target)[0]
+    figure = draw_map(weights, forced.source_tokens, forced.target_tokens)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
@@ -68,10 +63,3 @@ def draw_map(weights: Tensor, columns: list[str], rows: list[str]) -> Figure:
     for spine in axes.spines.values():
         spine.set_color("#e6e8eb")
     return figure
-
-
-def _names(tokenizer: Any, ids: list[int]) -> list[str]:
-    """Returns each token as a reader knows it."""
-    return [
-        "<end>" if place == tokenizer.eos_id else tokenizer.decode([place]).strip() or "·" for place in ids
-    ]
