@@ -427,7 +427,8 @@ def test_every_layer_and_loss(case):
     assert view.root.output.count > 0
     assert view.root.output_grad.count == view.root.output.count
     assert view.num_parameters == module.num_parameters()
-    assert type(module).__name__ in str(view)  # a long label goes on in the next line
+    shown = next(module.modules())  # itself, or what a wrapper such as Recompute stands for
+    assert type(shown).__name__ in str(view)  # a long label goes on in the next line
     check_page(view._repr_html_())
 
 
