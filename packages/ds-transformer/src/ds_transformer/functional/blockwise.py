@@ -27,9 +27,11 @@ from ds_transformer.functional.attention import (
     scaled_product,
 )
 
+# Several heads in a block keep all cores busy with a product each; rows of 768 numbers, unlike rows of 1,024,
+# do not fall on the same lines of a processor's cache.
 QUERIES = 256  # in a block, at most
-KEYS = 1024  # in a block, at most
-SCORES = 1 << 18  # in a block, about: one mebibyte of float32 stays in a processor's cache
+KEYS = 768  # in a block, at most
+SCORES = 4 * QUERIES * KEYS  # in a block, about: three mebibytes of float32
 
 
 class SavedBlockwise(NamedTuple):
@@ -161,10 +163,11 @@ def blockwise_attention_backward(
             else:
                 w = p
                 torch.baddbmm(along[n, t].expand_as(p), g, v.mT, beta=-1, out=grad_p)
-            grad_value[n, s].baddbmm_(w.mT, g)
+            # Products first, sums after: into a part of a tensor, heads would be multiplied one by one.
+            grad_value[n, s].add_(w.mT @ g)
             grad_a = grad_p.mul_(p)
-            grad_query[n, t].baddbmm_(grad_a, k, alpha=scale)
-            grad_key[n, s].baddbmm_(grad_a.mT, q, alpha=scale)
+            grad_query[n, t].add_(grad_a @ k, alpha=scale)
+            grad_key[n, s].add_(grad_a.mT @ q, alpha=scale)
             if grad_mask is not None:
                 mask.add_grad(grad_mask, grad_a, n, t, s)
     return AttentionGradients(
@@ -241,12 +244,12 @@ class Mask:
             scores = add_mask(scores, self._part(self.mask, t, s)[self.place[n]], LOG2_E)
         ahead = max(s.start, self.past + t.start + 1)  # the first key that some of the queries may not see
         if self.is_causal and ahead < s.stop:
-            hidden = causally_hidden(
-                t.stop - t.start, s.stop - s.start, self.past + t.start - s.start, scores.device
-            )
+            past = self.past + t.start - ahead  # at least -1, counted from that key on
+            hidden = causally_hidden(t.stop - t.start, s.stop - ahead, past, scores.device)
+            seen, partly = scores.split([ahead - s.start, s.stop - ahead], dim=2)
             if torch.is_grad_enabled():
-                return scores.masked_fill(hidden, -torch.inf)
-            scores[:, :, ahead - s.start :].masked_fill_(hidden[:, ahead - s.start :], -torch.inf)
+                return torch.cat([seen, partly.masked_fill(hidden, -torch.inf)], dim=2)
+            partly.masked_fill_(hidden, -torch.inf)
         return scores
 
     def zeros(self) -> Tensor | None:
@@ -274,11 +277,10 @@ class Scratch:
 
     def __call__(self, which: int, q: Tensor, k: Tensor) -> Tensor:
         """Returns a tensor for the scores of queries ``(n, t, D)`` and keys ``(n, s, D)``."""
-        # Rows a power of two apart would fall on the same lines of the cache, and push one another out.
-        size = (q.shape[0], q.shape[1], k.shape[1] + 16)
+        size = (q.shape[0], q.shape[1], k.shape[1])
         if which not in self.memory or self.memory[which].numel() < math.prod(size):
             self.memory[which] = self.like.new_empty(math.prod(size))
-        return self.memory[which][: math.prod(size)].view(size)[:, :, : k.shape[1]]
+        return self.memory[which][: math.prod(size)].view(size)
 
 
 def put_together(pieces: list[Tensor], out: Tensor) -> Tensor:
