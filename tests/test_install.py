@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 
 # What each package stands on. A new dependency is a decision: it is made here as well as in pyproject.toml.
-CORE = {"ds-core", "torch", "safetensors[torch]", "rich", "typing-extensions"}
+CORE = {"ds-core", "torch", "safetensors[torch]", "rich"}
 STANDS_ON = {
     "ds-core": CORE,
     "ds-cnn": CORE | {"ds-cnn"},

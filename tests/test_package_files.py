@@ -48,7 +48,7 @@ def test_version(package: str) -> None:
 def test_metadata(package: str) -> None:
     says = metadata(package)
     assert says["License-Expression"] == "MIT"
-    assert says["Requires-Python"] == ">=3.10"
+    assert says["Requires-Python"] == ">=3.11"
     assert {"test"} <= set(says.get_all("Provides-Extra"))
 
 

@@ -8,7 +8,7 @@ import torch
 from ds_cnn import AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d
 from ds_cnn.functional.convolution import choose
 from ds_core import Module, engine
-from ds_core.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Comparison, compare, report
 from torch import nn
 
 

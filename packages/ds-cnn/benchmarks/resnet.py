@@ -7,7 +7,7 @@ torch.optim.SGD with momentum. Both start from the same weights, and the gradien
 import torch
 from ds_cnn import resnet18
 from ds_core import SGD, CrossEntropyLoss, engine
-from ds_core.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Comparison, compare, report
 from torch import nn
 
 

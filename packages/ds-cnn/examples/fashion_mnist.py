@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from ds_cnn import SmallVGG
-from ds_cnn.images import Compose, Normalize, RandomCrop, RandomHorizontalFlip
+from ds_cnn.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip
 from ds_core import AdamW, CrossEntropyLoss, Trainer, WarmupCosine
 from ds_core.data import DataLoader, load_idx
 from ds_core.metrics import Accuracy, ConfusionMatrix

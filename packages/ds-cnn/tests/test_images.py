@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ds_cnn.images import (
+from ds_cnn.transforms import (
     CenterCrop,
     Compose,
     Cutout,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import ds_core as ds
 import torch
-from ds_core.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Comparison, compare, report
 from torch import nn
 
 ROWS, WIDTH = 512, 512

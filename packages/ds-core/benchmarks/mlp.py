@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import torch
 from ds_core import Adam, CrossEntropyLoss, Dense, ReLU, Sequential, engine
-from ds_core.benchmark import compare, report
+from ds_core.verify.benchmark import compare, report
 from torch import nn
 
 

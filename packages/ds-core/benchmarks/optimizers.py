@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from ds_core import optimizers
-from ds_core.benchmark import Comparison, compare, report
 from ds_core.clipping import clip_grad_norm_
 from ds_core.module import Parameter
+from ds_core.verify.benchmark import Comparison, compare, report
 from torch import Tensor
 
 MLP = [(512, 784), (512,), (512, 512), (512,), (10, 512), (10,)]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from ds_core import Dense
+from ds_core.text.translation import AverageWeights
 from ds_core.training import Callback, Trainer
-from ds_core.translation import AverageWeights
 
 
 class Witness(Callback):

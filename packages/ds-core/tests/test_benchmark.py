@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from ds_core import benchmark
-from ds_core.benchmark import Comparison, compare, peak_memory, report
+from ds_core.verify import benchmark
+from ds_core.verify.benchmark import Comparison, compare, peak_memory, report
 
 
 def test_peak_memory_counts_what_lives_at_once():

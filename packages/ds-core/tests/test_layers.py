@@ -24,7 +24,7 @@ from ds_core.functional.dropout import dropout
 from ds_core.functional.embedding import embedding_backward
 from ds_core.initializers import INITIALIZERS, he_normal_
 from ds_core.layers.batch_norm import BatchNorm
-from ds_core.neuron import Neuron, Perceptron
+from ds_core.layers.neuron import Neuron, Perceptron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn

@@ -20,9 +20,9 @@ from ds_core import (
     engine,
     xray,
 )
-from ds_core.benchmark import peak_memory
-from ds_core.observe import tensors, twin
-from ds_core.training.random_state import random_state
+from ds_core.random_state import random_state
+from ds_core.verify.benchmark import peak_memory
+from ds_core.xray.observe import tensors, twin
 from torch import Tensor
 
 

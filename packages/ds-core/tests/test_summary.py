@@ -13,7 +13,7 @@ from ds_core import (
     Sequential,
     engine,
 )
-from ds_core.summary import in_bytes, summary
+from ds_core.xray.summary import in_bytes, summary
 
 
 def by_path(table):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ds_core import Dense, Embedding, Module
 from ds_core.text import Decoded, Pairs, WordTokenizer
-from ds_core.translation import (
+from ds_core.text.translation import (
     Translator,
     TranslatorRecipe,
     exact_share,

@@ -24,12 +24,12 @@ from ds_core import (
     Softmax,
     engine,
 )
-from ds_core.glassbox import xray
-from ds_core.glassbox.findings import DEAD_SHARE, EXPLODING, VANISHING
-from ds_core.glassbox.formula import formula_of
-from ds_core.glassbox.statistics import BINS, Statistics, amount, number
-from ds_core.observe import observe, twin
 from ds_core.verify import Case, load_cases
+from ds_core.xray import xray
+from ds_core.xray.findings import DEAD_SHARE, EXPLODING, VANISHING
+from ds_core.xray.formula import formula_of
+from ds_core.xray.observe import observe, twin
+from ds_core.xray.statistics import BINS, Statistics, amount, number
 from torch.utils.flop_counter import FlopCounterMode
 
 

@@ -6,7 +6,7 @@ weights, and the gradients are compared first. The input is data, whose gradient
 
 import torch
 from ds_core import engine
-from ds_core.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Comparison, compare, report
 from ds_rnn import GRU, LSTM, RNN
 from torch import nn
 

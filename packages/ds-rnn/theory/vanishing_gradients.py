@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from ds_rnn import GRU, LSTM, RNN
-from ds_rnn.seeing import gradient_norms, plot_gradient_norms
+from ds_rnn.visualize import gradient_norms, plot_gradient_norms
 
 STEPS, BATCH, FEATURES, HIDDEN = 100, 32, 8, 64
 

@@ -9,7 +9,7 @@ import warnings
 
 import torch
 from ds_core import engine
-from ds_core.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Comparison, compare, report
 from ds_transformer import Transformer, TransformerDecoderLayer, TransformerEncoderLayer
 from torch import nn
 

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 import torch
 from ds_core import engine
-from ds_core.benchmark import peak_memory
+from ds_core.verify.benchmark import peak_memory
 from ds_transformer.functional import blockwise_attention, blockwise_attention_backward
 
 torch.manual_seed(0)

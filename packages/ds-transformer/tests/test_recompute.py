@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from ds_core import Recompute, Sequential, engine
-from ds_core.observe import tensors, twin
+from ds_core.xray.observe import tensors, twin
 from ds_transformer import TransformerEncoderLayer
 
 

@@ -7,7 +7,7 @@ are compared before anything is timed.
 
 import torch
 from ds_core import AdamW, CrossEntropyLoss, clip_grad_norm_, engine
-from ds_core.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Comparison, compare, report
 from ds_zoo import MiniGPT, MiniGPTConfig
 from torch import nn
 

@@ -4,7 +4,7 @@ from ds_cnn import layers, models
 from ds_cnn.layers import *
 from ds_cnn.models import *
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__: list[str] = []
 __all__ += layers.__all__

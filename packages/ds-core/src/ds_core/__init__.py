@@ -5,24 +5,21 @@ from ds_core.activations import *
 from ds_core.clipping import clip_grad_norm_, clip_grad_value_
 from ds_core.containers import *
 from ds_core.engines import engine
-from ds_core.glassbox import xray
 from ds_core.layers import *
 from ds_core.losses import *
 from ds_core.module import InputGrad, Module, Parameter
-from ds_core.neuron import Neuron, Perceptron
 from ds_core.optimizers import *
 from ds_core.recompute import Recompute
 from ds_core.schedulers import *
 from ds_core.training import *
+from ds_core.xray import xray
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "InputGrad",
     "Module",
-    "Neuron",
     "Parameter",
-    "Perceptron",
     "Recompute",
     "clip_grad_norm_",
     "clip_grad_value_",

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from ds_core.engines import note_push
 
 if TYPE_CHECKING:
-    from ds_core.summary import Summary
+    from ds_core.xray.summary import Summary
 
 # So many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
@@ -389,7 +388,7 @@ class Module:
             inputs: example inputs, or their shapes: ``model.summary((32, 784))``.
             dtype: of inputs given as shapes.
         """
-        from ds_core.summary import summary  # a tool over modules, loaded when it is asked for
+        from ds_core.xray.summary import summary  # a tool over modules, loaded when it is asked for
 
         return summary(self, *inputs, dtype=dtype)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from ds_core.engines import engine
 from ds_core.module import InputGrad, Module
-from ds_core.training.random_state import kept_random_state, random_state, set_random_state
+from ds_core.random_state import kept_random_state, random_state, set_random_state
 
 # A buffer's owner, its name there, and a value of it.
 BufferValue = tuple[Module, str, Tensor | None]

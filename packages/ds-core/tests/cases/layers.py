@@ -8,7 +8,7 @@ from typing import Any
 
 import ds_core
 import torch
-from ds_core.neuron import Neuron
+from ds_core.layers.neuron import Neuron
 from ds_core.verify import Case
 from torch import Tensor, nn
 

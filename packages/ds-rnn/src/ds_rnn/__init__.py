@@ -6,7 +6,7 @@ from ds_rnn.cells import *
 from ds_rnn.layers import *
 from ds_rnn.models import *
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__: list[str] = []
 __all__ += attention.__all__

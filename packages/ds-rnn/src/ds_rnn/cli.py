@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from ds_core.command import new_command_line
-from ds_core.translation import Translator, TranslatorRecipe
-from ds_core.translation.command import Tokens, TrainingOptions, add_translate, train_and_test
+from ds_core.cli import Tokens, TrainingOptions, add_translate, new_command_line, train_and_test
+from ds_core.text.translation import Translator, TranslatorRecipe
 
 from ds_rnn import __version__
 from ds_rnn.models import Seq2Seq, Seq2SeqConfig
-from ds_rnn.seeing import attention_map
+from ds_rnn.visualize import attention_map
 
 app = new_command_line("ds-rnn", __version__, "Recurrent networks whose every gradient is written by hand.")
 common = TrainingOptions(epochs=10, lr=1e-3)
 
 
-class Cell(str, Enum):
+class Cell(StrEnum):
     """What reads and writes step by step."""
 
     rnn = "rnn"
@@ -28,7 +27,7 @@ class Cell(str, Enum):
     lstm = "lstm"
 
 
-class Attention(str, Enum):
+class Attention(StrEnum):
     """How the decoder looks at the source."""
 
     additive = "additive"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+from typing import Self
 
 from ds_core.checks import shape
 from torch import Tensor
-from typing_extensions import Self
 
 __all__ = ["GrowingCache", "KeyValueCache", "StaticCache"]
 

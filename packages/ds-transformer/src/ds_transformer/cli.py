@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from ds_core.command import new_command_line
+from ds_core.cli import Tokens, TrainingOptions, add_translate, new_command_line, train_and_test
 from ds_core.schedulers import InverseSquareRootLR
-from ds_core.translation import Translator, TranslatorRecipe
-from ds_core.translation.command import Tokens, TrainingOptions, add_translate, train_and_test
+from ds_core.text.translation import Translator, TranslatorRecipe
 
 from ds_transformer import __version__
 from ds_transformer.models import TransformerTranslator, TransformerTranslatorConfig
-from ds_transformer.seeing import draw_attention
+from ds_transformer.visualize import draw_attention
 
 app = new_command_line("ds-transformer", __version__, "Transformers whose every gradient is written by hand.")
 common = TrainingOptions(epochs=18, lr=1.5e-3)

@@ -2,6 +2,6 @@
 
 from ds_zoo.gpt import MiniGPT, MiniGPTConfig
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["MiniGPT", "MiniGPTConfig"]

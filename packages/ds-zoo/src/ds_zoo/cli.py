@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ds_core.command import clear_errors, new_command_line
+from ds_core.cli import clear_errors, new_command_line
 from rich.console import Console
 
 from ds_zoo import __version__
@@ -19,14 +19,14 @@ train_app = typer.Typer(help="Train a model of the zoo.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
 
-class TokenizerKind(str, Enum):
+class TokenizerKind(StrEnum):
     """What one token is."""
 
     char = "char"
     byte = "byte"
 
 
-class Engine(str, Enum):
+class Engine(StrEnum):
     """Who computes the gradients."""
 
     manual = "manual"

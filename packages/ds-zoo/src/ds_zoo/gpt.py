@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, Module, ModuleList
@@ -20,7 +20,6 @@ from ds_core.text import sample
 from ds_core.training import load_tensors, save_tensors
 from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer
 from torch import Tensor
-from typing_extensions import Self
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ds_core import Dense, InputGrad, Module, ReLU, Sequential
 from ds_core.initializers import he_normal_, zeros_
 from torch import Tensor
-from typing_extensions import Self
 
 from ds_cnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d
 

@@ -1,6 +1,5 @@
 """Data: loading, splitting, scaling and batching, with torch tensors as the currency."""
 
-from ds_core.data.bundled import load_sklearn
 from ds_core.data.csv import load_csv, read_csv
 from ds_core.data.dataset import Dataset
 from ds_core.data.hugging_face import load_hugging_face
@@ -10,6 +9,7 @@ from ds_core.data.load import load
 from ds_core.data.loader import DataLoader
 from ds_core.data.one_hot import one_hot
 from ds_core.data.scale import MinMaxScaler, StandardScaler
+from ds_core.data.scikit_learn import load_sklearn
 from ds_core.data.split import train_test_split
 from ds_core.data.synthetic import make_housing, make_moons, make_spirals
 

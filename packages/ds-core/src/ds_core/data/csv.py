@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def read_csv(
     Spaces around a cell and blank lines are left out. Quoted cells may hold delimiters and line ends.
 
     Args:
-        path: the file.
+        path: the file; gzipped if its name ends in ``.gz``.
         delimiter: what stands between cells.
         header: whether the first line names the columns; otherwise they are called column1, column2, ...
         encoding: of the file; the default is UTF-8 with or without a byte order mark.
@@ -46,7 +47,8 @@ def read_csv(
     rows: list[list[str]] = []
     lines: list[int] = []  # where each row begins
     blank: list[int] = []
-    with path.open(newline="", encoding=encoding) as file:
+    unpack = gzip.open if path.suffix == ".gz" else open
+    with unpack(path, "rt", newline="", encoding=encoding) as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         line = 1
         try:
@@ -114,7 +116,7 @@ def load_csv(
     """Loads a CSV file as tensors.
 
     Args:
-        path: the file.
+        path: the file; gzipped if its name ends in ``.gz``.
         target: the column to predict, y ``(N,)``; or a list of number columns, y ``(N, outputs)``; None for
             no y.
         columns: the features, in this order; None for every column but the target.

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ds_core.data.bundled import load_sklearn
 from ds_core.data.csv import load_csv
 from ds_core.data.dataset import Dataset
 from ds_core.data.hugging_face import load_hugging_face
 from ds_core.data.idx import load_idx
 from ds_core.data.image_folder import load_image_folder
+from ds_core.data.scikit_learn import load_sklearn
 
 SOURCES: dict[str, Callable[..., Dataset]] = {
     "csv": load_csv,

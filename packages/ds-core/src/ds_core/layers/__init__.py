@@ -9,6 +9,7 @@ from ds_core.layers.flatten import Flatten, Unflatten
 from ds_core.layers.group_norm import GroupNorm
 from ds_core.layers.identity import Identity
 from ds_core.layers.layer_norm import LayerNorm, RMSNorm
+from ds_core.layers.neuron import Neuron, Perceptron
 
 __all__ = [
     "BatchNorm1d",
@@ -21,6 +22,8 @@ __all__ = [
     "Identity",
     "LayerNorm",
     "Linear",
+    "Neuron",
+    "Perceptron",
     "RMSNorm",
     "Unflatten",
 ]

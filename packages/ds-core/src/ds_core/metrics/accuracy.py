@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ds_core.metrics.metric import ClassMetric, ClassOptions
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Unpack
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ds_core.functional.softmax import log_softmax
 from ds_core.metrics.metric import ClassMetric, ClassOptions

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ds_core.metrics.confusion_matrix import ConfusionCounts, CountOptions
 

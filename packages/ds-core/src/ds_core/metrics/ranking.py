@@ -6,11 +6,10 @@ the predictions, O(N C).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ds_core.metrics.log_loss import log_probabilities
 from ds_core.metrics.metric import ClassMetric, ClassOptions

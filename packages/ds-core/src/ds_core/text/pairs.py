@@ -16,7 +16,7 @@ from ds_core.data.split import train_test_split
 from ds_core.data.table import Table, check_names, is_gap
 
 # What the package brings along: name -> file.
-BUNDLED = {"sentences": Path(__file__).parent / "sentences" / "sentences.csv"}
+BUNDLED = {"sentences": Path(__file__).parents[1] / "data" / "bundled" / "sentences.csv.gz"}
 
 
 @dataclass(eq=False)

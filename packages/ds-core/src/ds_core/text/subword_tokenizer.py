@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from ds_core.data.optional import needed
 from ds_core.text.sentence_tokenizer import SentenceTokenizer

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-
-from typing_extensions import Self
+from typing import Self
 
 from ds_core.text.sentence_tokenizer import SentenceTokenizer
 from ds_core.text.vocabulary import Vocabulary

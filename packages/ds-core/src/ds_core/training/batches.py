@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ds_core.data.dataset import Dataset
 from ds_core.data.loader import DataLoader
-from ds_core.training.random_state import random_state, set_random_state
+from ds_core.random_state import random_state, set_random_state
 
 # The inputs of the model, then the target of the loss.
 Batch = Sequence[Any]

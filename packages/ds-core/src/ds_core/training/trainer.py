@@ -23,6 +23,7 @@ from ds_core.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, FocalLo
 from ds_core.metrics import Metric
 from ds_core.module import Module
 from ds_core.optimizers import Optimizer
+from ds_core.random_state import kept_random_state, random_state, set_random_state
 from ds_core.schedulers import ReduceLROnPlateau, Scheduler
 from ds_core.training.batches import (
     Batch,
@@ -41,7 +42,6 @@ from ds_core.training.history import History
 from ds_core.training.interrupt import ctrl_c
 from ds_core.training.names import make_loss, make_metrics, make_optimizer
 from ds_core.training.progress import ProgressDisplay
-from ds_core.training.random_state import kept_random_state, random_state, set_random_state
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 INTERRUPTED = "interrupted"

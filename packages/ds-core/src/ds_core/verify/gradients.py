@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ds_core.engines import engine
 from ds_core.module import Module
-from ds_core.observe import same_random_state
 from ds_core.verify.comparison import LIMITS, hint, largest, map_tensors, relative_error
 from ds_core.verify.report import GradientReport, GradientRow
 from ds_core.verify.trial import Named, Outcome, Trial
+from ds_core.xray.observe import same_random_state
 
 
 def check_gradients(

@@ -13,8 +13,8 @@ from torch import Tensor
 from ds_core.engines import engine
 from ds_core.losses.loss import Loss
 from ds_core.module import Module
-from ds_core.observe import twin
 from ds_core.verify.comparison import map_tensors, tensors
+from ds_core.xray.observe import twin
 
 Named = dict[str, Tensor | None]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from ds_core import Dense, Identity, InputGrad, Module
 from ds_core.checks import check_dtype, shape
 from torch import Tensor
-from typing_extensions import Self
 
 from ds_rnn.functional.attention import attend, attend_backward
 

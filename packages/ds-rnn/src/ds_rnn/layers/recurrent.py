@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from ds_core import Dropout, InputGrad, Module
 from ds_core.checks import check_dtype, shape
 from ds_core.initializers import Init
 from torch import Tensor
-from typing_extensions import Self
 
 from ds_rnn.functional.packing import Packing, pack, packing, sort_batch, unpack, unsort_batch
 from ds_rnn.functional.recurrence import (

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from ds_core import Embedding, InputGrad
 from ds_core.text import sample
-from ds_core.translation.sequence_to_sequence import silent
+from ds_core.text.translation.sequence_to_sequence import silent
 from torch import Tensor
 
 from ds_rnn.models.sequence_model import SequenceModel

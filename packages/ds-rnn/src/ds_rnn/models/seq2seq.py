@@ -11,7 +11,7 @@ import torch
 from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.text import Decoded
-from ds_core.translation.sequence_to_sequence import SequenceToSequence, silent
+from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, silent
 from torch import Tensor
 
 from ds_rnn.layers.recurrent import AnyState

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ds_core import Dense, Dropout, Embedding, Identity, InputGrad, Module
 from torch import Tensor
-from typing_extensions import Self
 
 from ds_rnn.models.encoder import layer_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ds_core import GELU, Dense, Dropout, Module, ModuleList, ReLU
 from ds_core.initializers import Init
-from ds_core.observe import twin
+from ds_core.xray.observe import twin
 from torch import Tensor
 
 from ds_transformer.layers.multihead_attention import MultiheadAttention

@@ -15,7 +15,7 @@ from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.initializers import normal_
 from ds_core.text import Decoded
-from ds_core.translation.sequence_to_sequence import SequenceToSequence, silent
+from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, silent
 from torch import Tensor
 
 from ds_transformer.cache import GrowingCache
@@ -24,7 +24,7 @@ from ds_transformer.layers.transformer import Transformer
 from ds_transformer.layers.transformer_layer import ACTIVATIONS
 from ds_transformer.masks import padding_mask
 from ds_transformer.positions.sinusoidal import SinusoidalPositions
-from ds_transformer.watching import attention_maps
+from ds_transformer.visualize.watching import attention_maps
 
 State = tuple[Tensor, Tensor, Any]
 

@@ -1,0 +1,196 @@
+"""Training a translator on pairs of sentences, from texts to a run folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ds_core.losses import CrossEntropyLoss
+from ds_core.optimizers import Adam
+from ds_core.schedulers import Scheduler, WarmupCosine
+from ds_core.text import (
+    CharacterTokenizer,
+    PairBatches,
+    Pairs,
+    SentenceTokenizer,
+    SubwordTokenizer,
+    WordTokenizer,
+)
+from ds_core.text.translation.average_weights import AverageWeights
+from ds_core.text.translation.translator import Translator
+from ds_core.training import Callback, CSVLog, History, Trainer
+from ds_core.training.trainer import CHECKPOINT_FILE
+
+TokenizerName = Literal["word", "character", "subword"]
+
+TOKENIZERS: dict[str, Any] = {
+    "word": WordTokenizer,
+    "character": CharacterTokenizer,
+    "subword": SubwordTokenizer,
+}
+
+
+@dataclass(frozen=True)
+class TranslatorRecipe:
+    """How to train a translator.
+
+    Args:
+        tokenizer: what one token is: "word", "character" or "subword".
+        vocab_size: the most tokens of each language; None for no limit (not for "subword").
+        shared: whether both languages have one tokenizer.
+        epochs: how often to walk through the pairs.
+        batch_size: pairs in a step.
+        max_length: pairs with more tokens on either side are left out, with a warning; None to keep all.
+        lr: highest learning rate, reached after the warm-up.
+        warmup_steps: steps of the linear warm-up.
+        label_smoothing: how much of the target is spread over all tokens.
+        average_epochs: the final weights are the mean of those after each of the last so many epochs; 1 for
+            those of the last alone.
+        clip_norm: largest norm of all gradients together.
+        betas: Adam's.
+        eps: Adam's.
+        seed: of initial weights, batches and dropout.
+        engine: "manual" or "autograd".
+    """
+
+    tokenizer: TokenizerName = "subword"
+    vocab_size: int | None = 6000
+    shared: bool = False
+    epochs: int = 10
+    batch_size: int = 64
+    max_length: int | None = None
+    lr: float = 1e-3
+    warmup_steps: int = 200
+    label_smoothing: float = 0.1
+    average_epochs: int = 1
+    clip_norm: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    seed: int = 0
+    engine: Literal["manual", "autograd"] = "manual"
+
+    def __post_init__(self) -> None:
+        if self.tokenizer not in TOKENIZERS:
+            raise ValueError(f"tokenizer: expected {' or '.join(TOKENIZERS)}, got {self.tokenizer!r}")
+
+
+@dataclass(frozen=True)
+class TranslatorRun:
+    """What a training leaves behind."""
+
+    translator: Translator[Any]
+    history: History
+    out: Path
+
+
+def train_tokenizers(pairs: Pairs, recipe: TranslatorRecipe) -> tuple[SentenceTokenizer, SentenceTokenizer]:
+    """Learns the tokens of both languages from the training part."""
+    kind = TOKENIZERS[recipe.tokenizer]
+    size: dict[str, Any] = {} if recipe.vocab_size is None else {"max_size": recipe.vocab_size}
+    if recipe.tokenizer == "subword" and size:
+        size = {"vocab_size": recipe.vocab_size}
+    if recipe.shared:
+        both = kind.train([*pairs.source, *pairs.target], **size)
+        return both, both
+    return kind.train(pairs.source, **size), kind.train(pairs.target, **size)
+
+
+def train_translator(
+    pairs: Pairs,
+    make_model: Callable[[int, int], Any],
+    out: str | Path,
+    *,
+    validation: Pairs | None = None,
+    recipe: TranslatorRecipe | None = None,
+    schedule: Callable[[Any], Scheduler] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> TranslatorRun:
+    """Trains a model to translate, and fills a run folder.
+
+    The folder holds ``config.json``, ``model.safetensors``, the tokenizers, ``log.csv``, ``loss.png`` and, to
+    resume from, ``checkpoint.safetensors``.
+
+    Args:
+        pairs: what to learn from.
+        make_model: makes the model from the two sizes of vocabulary, ``make_model(source, target)``; it is
+            called with source, source_lengths and target, see :class:`ds_core.text.PairBatch`, and has
+            ``generate`` and ``save_pretrained``.
+        out: the run folder, made if needed.
+        validation: pairs to measure on after each epoch; None to keep a twentieth of ``pairs`` for that.
+        recipe: how to train.
+        schedule: makes the schedule from the optimizer; None for a warm-up and then half a cosine down to a
+            hundredth.
+        resume: continue an interrupted run in ``out``.
+        overwrite: start anew in ``out`` even if it holds a run.
+        progress: whether to show it.
+        callbacks: called besides, see :class:`ds_core.Callback`.
+
+    Raises:
+        FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
+        NotADirectoryError: if ``out`` is a file.
+        ValueError: if there are too few pairs, or an option is out of range.
+    """
+    recipe = recipe or TranslatorRecipe()
+    out = Path(out)
+    if (out / CHECKPOINT_FILE).exists() and not (resume or overwrite):
+        raise FileExistsError(
+            f"{out}: holds a run already; continue it with --resume, start anew with --overwrite, "
+            "or give another folder"
+        )
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out}: is a file; expected a folder for the results, or a new name")
+    if validation is None:
+        if len(pairs) < 2:
+            raise ValueError(
+                f"train_translator: expected at least 2 pairs, one to learn from and one to measure on, got "
+                f"{len(pairs)}; give more, or validation pairs of their own"
+            )
+        pairs, validation = pairs.split(test_size=0.05, seed=recipe.seed)
+    tokenizers = train_tokenizers(pairs, recipe)
+    sizes: dict[str, Any] = {"batch_size": recipe.batch_size, "max_length": recipe.max_length}
+    batches = PairBatches(pairs, *tokenizers, **sizes, seed=recipe.seed)
+    held_out = PairBatches(validation, *tokenizers, **sizes, shuffle=False)
+    for what, part in ((pairs, batches), (validation, held_out)):
+        if part.left_out:
+            warnings.warn(
+                f"{what.origin}: left out {part.left_out:,} of {len(what):,} pairs, of more than "
+                f"{recipe.max_length} tokens on a side",
+                stacklevel=2,
+            )
+    model = make_model(*(tokenizer.vocab_size for tokenizer in tokenizers))
+    optimizer = Adam(model.parameters(), lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
+    steps = recipe.epochs * len(batches)
+    if schedule is None:
+        warmup = min(recipe.warmup_steps, steps // 4)
+        scheduler: Scheduler = WarmupCosine(optimizer, warmup, steps, recipe.lr / 100)
+    else:
+        scheduler = schedule(optimizer)
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(
+        model,
+        CrossEntropyLoss(ignore_index=tokenizers[1].pad_id, label_smoothing=recipe.label_smoothing, dim=-1),
+        optimizer,
+        scheduler,
+        engine=recipe.engine,
+        clip_norm=recipe.clip_norm,
+        callbacks=[CSVLog(out / "log.csv"), AverageWeights(recipe.average_epochs), *callbacks],
+        out=out,
+        progress=progress,
+        seed=recipe.seed,
+    )
+    history = trainer.fit(
+        batches,
+        validation=list(held_out),
+        epochs=recipe.epochs,
+        resume=resume,
+    )
+    translator = Translator(model.eval(), *tokenizers)
+    translator.save(out)
+    history.plot(out / "loss.png")
+    return TranslatorRun(translator, history, out)

@@ -1,0 +1,6 @@
+"""Looking inside: every number of one step, forward and backward, and what a model is made of."""
+
+from ds_core.xray.run import xray
+from ds_core.xray.view import XRay
+
+__all__ = ["XRay", "xray"]

@@ -1,6 +1,0 @@
-"""Seeing what recurrent networks do."""
-
-from ds_rnn.seeing.attention_map import attention_map
-from ds_rnn.seeing.gradient_norms import gradient_norms, plot_gradient_norms
-
-__all__ = ["attention_map", "gradient_norms", "plot_gradient_norms"]

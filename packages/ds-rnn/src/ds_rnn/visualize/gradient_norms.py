@@ -1,0 +1,77 @@
+"""gradient_norms: how much of the last step's gradient reaches each step before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+from ds_core import engine
+from ds_core.training.plot import picture
+from ds_core.xray.observe import twin
+from torch import Tensor
+
+from ds_rnn.layers.recurrent import Recurrent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def gradient_norms(layer: Recurrent, x: Tensor) -> Tensor:
+    """Returns the norm of dL/dx_t for every step t, where only the output of the last step counts.
+
+    L = (1/N) sum over the batch of g . h_T with random g of norm 1: what is left of dL/dx_t says how much the
+    network could learn at step T from what it read at step t.
+
+    Args:
+        layer: RNN, GRU or LSTM of one direction; it stays as it is.
+        x: ``(L, N, F)``, or ``(N, L, F)`` if the layer is batch_first.
+
+    Returns:
+        ``(L,)``, the mean over the batch.
+
+    Source: Pascanu et al., On the Difficulty of Training Recurrent Neural Networks (2013), section 2.
+    """
+    layer = cast(Recurrent, twin(layer)).train()
+    layer.requires_input_grad_(True)
+    time = 1 if layer.batch_first else 0
+    with engine("manual"):
+        output, _ = layer(x)
+        grad = torch.zeros_like(output)
+        last = grad.select(time, -1)
+        drawn = torch.randn(last.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+        last.copy_(drawn / (drawn * drawn).sum(-1, keepdim=True).sqrt())
+        grad_x = layer.backward(grad)
+    norms: Tensor = (grad_x * grad_x).sum(-1).sqrt()
+    return norms.mean(1 - time)
+
+
+def plot_gradient_norms(
+    norms: Mapping[str, Tensor], path: str | Path | None = None, title: str = ""
+) -> Figure:
+    """Draws gradient norms over the distance to the last step, a curve for each name, in log scale.
+
+    Args:
+        norms: name -> what :func:`gradient_norms` gave.
+        path: where the picture is written; None for not at all.
+        title: above the picture.
+
+    Raises:
+        ImportError: if matplotlib is missing.
+    """
+    figure = picture(figsize=(8, 4.2), dpi=150, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    for name, values in norms.items():
+        distance = torch.arange(len(values)).flip(0)
+        axes.semilogy(distance, values, label=name, linewidth=1.6)
+    axes.set_xlabel("steps before the last")
+    axes.set_ylabel("norm of the gradient of the input")
+    axes.grid(color="#e6e8eb", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    return figure
