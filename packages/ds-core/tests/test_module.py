@@ -190,7 +190,7 @@ def test_backward_without_forward_says_why():
 def test_backward_while_the_tape_records_says_why():
     layer = Dense(3, 2)
     layer(draw(4, 3))
-    with pytest.raises(RuntimeError, match="gradients are enabled, so torch's tape records instead"):
+    with pytest.raises(RuntimeError, match="gradients are enabled, so torch's autograd records instead"):
         layer.backward(draw(4, 2))
 
 

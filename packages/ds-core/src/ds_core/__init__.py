@@ -4,7 +4,7 @@ from ds_core import activations, containers, layers, losses, optimizers, schedul
 from ds_core.activations import *
 from ds_core.clipping import clip_grad_norm_, clip_grad_value_
 from ds_core.containers import *
-from ds_core.engines import engine
+from ds_core.engines import engine, keep_for_second
 from ds_core.layers import *
 from ds_core.losses import *
 from ds_core.module import InputGrad, Module, Parameter
@@ -24,6 +24,7 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "engine",
+    "keep_for_second",
     "xray",
 ]
 __all__ += activations.__all__

@@ -17,7 +17,7 @@ def shape(x: Tensor) -> str:
 
 
 def check_features(module: Module, x: Tensor, features: int, like: Tensor) -> None:
-    """Holds the last dimension of ``x`` to ``features`` and its type to that of a parameter.
+    """Checks that the last dimension of ``x`` is ``features`` and its type that of a parameter.
 
     Raises:
         TypeError: if ``x`` has another dtype than ``like`` (an integer where a float is needed, say).
@@ -31,7 +31,7 @@ def check_features(module: Module, x: Tensor, features: int, like: Tensor) -> No
 
 
 def check_dtype(module: Module, x: Tensor, dtype: torch.dtype) -> None:
-    """Holds ``x`` to a floating point type.
+    """Checks that ``x`` has a floating point type.
 
     Raises:
         TypeError: says the expected and the given type and how to convert.
@@ -44,7 +44,7 @@ def check_dtype(module: Module, x: Tensor, dtype: torch.dtype) -> None:
 
 
 def check_floating(module: Module, x: Tensor) -> None:
-    """Holds ``x`` to any floating point type, for layers without parameters.
+    """Checks that ``x`` is floating point, for layers without parameters.
 
     Raises:
         TypeError: if ``x`` holds integers or booleans.
@@ -54,3 +54,20 @@ def check_floating(module: Module, x: Tensor) -> None:
             f"{module.label()}: expected floating point input, got {x.dtype} of shape {shape(x)}; "
             "convert with x.float()"
         )
+
+
+def check_trailing(module: Module, x: Tensor, sizes: tuple[int, ...], like: Tensor | None) -> None:
+    """Checks that ``x`` ends in some sizes, and is floating point, of a parameter's type if there is one.
+
+    Raises:
+        TypeError: if ``x`` has another dtype than ``like``, or is not floating point.
+        ValueError: if its last dimensions are not ``sizes``.
+    """
+    if x.dim() < len(sizes) or x.shape[x.dim() - len(sizes) :] != sizes:
+        raise ValueError(
+            f"{module.label()}: expected trailing dimensions {sizes}, got input of shape {shape(x)}"
+        )
+    if like is None:
+        check_floating(module, x)
+    else:
+        check_dtype(module, x, like.dtype)

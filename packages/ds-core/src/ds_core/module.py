@@ -7,14 +7,16 @@ input. Everything else here is bookkeeping: finding parameters, moving them, sav
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from ds_core.engines import note_push
+from ds_core.engines import note_push, note_second
 
 if TYPE_CHECKING:
     from ds_core.xray.summary import Summary
@@ -51,6 +53,19 @@ class Incompatible(NamedTuple):
     unexpected_keys: list[str]
 
 
+class Entry(NamedTuple):
+    """What one forward pushed onto its module's stack."""
+
+    values: tuple[Any, ...]
+    versions: tuple[int, ...] | None  # of every tensor in values: each change in place counts one up
+    output: Any = None  # the shapes of what forward gave, once it is known
+    through_second: Tensor | None = None  # what second_backward adds to the gradient of the input
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
+        """Copies the values; the copies' changes in place have not been counted."""
+        return self._replace(values=copy.deepcopy(self.values, memo), versions=None)
+
+
 class Module:
     """Base class of every layer, loss and model.
 
@@ -74,7 +89,14 @@ class Module:
     input_grad: bool = True  # False: nobody wants the gradient of this module's input
     _parameters: dict[str, None]  # names in definition order; the tensors are ordinary attributes
     _buffers: dict[str, bool]  # name -> saved in state_dict?
-    _stack: list[tuple[Any, ...]]
+    _stack: list[Entry]
+    _second: list[tuple[Any, Any]]  # (gradient, saved values) of each backward that a second one will follow
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Makes a class's own ``backward`` check the gradient it is given, see :func:`_checked`."""
+        super().__init_subclass__(**options)
+        if "backward" in vars(cls):
+            cls.backward = _checked(cls.backward)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Prepares the bookkeeping, so that a subclass need not call ``super().__init__()``."""
@@ -82,6 +104,7 @@ class Module:
         object.__setattr__(self, "_parameters", {})
         object.__setattr__(self, "_buffers", {})
         object.__setattr__(self, "_stack", [])
+        object.__setattr__(self, "_second", [])
         return self
 
     # ---- the forward and its mirror ------------------------------------------------------------------
@@ -104,20 +127,46 @@ class Module:
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
+    def second_backward(self, grad_grad: Tensor) -> Any:
+        """Turns the gradient of what backward returned into that of what it was given: a second derivative.
+
+        It walks in the order of forward, adds to parameters' ``.grad``, and leaves in the layers what one
+        more ordinary backward collects: the way through the values that forward saved. All of it inside
+        :func:`ds_core.keep_for_second`.
+
+        Args:
+            grad_grad: dP/d(input gradient) of some P, shaped like the input.
+
+        Returns:
+            dP/d(output gradient), shaped like the output.
+
+        Raises:
+            NotImplementedError: if the module does not offer second gradients.
+        """
+        raise NotImplementedError(
+            f"{self.label()} offers no second gradients; layers that do have a second_backward of their own"
+        )
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs :meth:`forward`."""
-        return self.forward(*args, **kwargs)
+        if not self.recording:
+            return self.forward(*args, **kwargs)
+        height = len(self._stack)
+        output = self.forward(*args, **kwargs)
+        if len(self._stack) > height:
+            self._stack[-1] = self._stack[-1]._replace(output=_shapes(output))
+        return output
 
     @property
     def recording(self) -> bool:
-        """Says whether our stack records: in training mode, unless torch's tape does."""
+        """Says whether our stack records: in training mode, unless torch's autograd does."""
         return self.training and not torch.is_grad_enabled()
 
     def save(self, *values: Any) -> None:
         """Pushes what backward will need; does nothing unless our stack records."""
         if self.recording:
             note_push(self)
-            self._stack.append(values)
+            self._stack.append(Entry(values, _versions(values)))
             if len(self._stack) == _MANY_PENDING:
                 warnings.warn(
                     f"{self.label()}: {_MANY_PENDING} forwards wait for their backward and hold memory; "
@@ -129,40 +178,94 @@ class Module:
         """Pops what the latest forward saved.
 
         Raises:
-            RuntimeError: if no forward waits for its backward; says why and what to do.
+            RuntimeError: if no forward waits for its backward, or what it saved was changed in place since;
+                says why and what to do.
         """
         if self._stack and not torch.is_grad_enabled():
-            return self._stack.pop()
+            entry = self._stack.pop()
+            if entry.versions is not None and entry.versions != _versions(entry.values):
+                raise RuntimeError(
+                    f"{self.label()}: a tensor that forward saved for backward was changed in place since "
+                    f"({_changed(entry)}); write y = y + 1 instead of y += 1 for what a layer gave or took"
+                )
+            return entry.values
         if not self.training:
             why = "it is in eval mode, where forward saves nothing; call train() first"
         elif torch.is_grad_enabled():
             why = (
-                "gradients are enabled, so torch's tape records instead; use `with engine('manual'):` "
+                "gradients are enabled, so torch's autograd records instead; use `with engine('manual'):` "
                 "around forward and backward, or call .backward() on the loss"
             )
         else:
             why = "each forward allows one backward, the latest forward first"
         raise RuntimeError(f"{self.label()}: backward without a matching forward: {why}")
 
-    def add_grad(self, name: str, compute: Callable[[], Tensor]) -> None:
+    def kept_for_second(self) -> tuple[Any, ...]:
+        """Pops what the earliest forward's backward kept for a second one: its gradient and what it used.
+
+        Raises:
+            RuntimeError: if no backward kept anything.
+        """
+        if self._second:
+            grad, values = self._second.pop()
+            return (grad, *values)
+        raise RuntimeError(
+            f"{self.label()}: second_backward without a backward that kept anything: run forward and "
+            "backward inside `with keep_for_second():`, and second_backward once for each"
+        )
+
+    def save_again(self, *values: Any, grad_x: Tensor | None) -> None:
+        """Pushes what :meth:`second_backward` leaves for one more backward.
+
+        Args:
+            values: as forward saved them.
+            grad_x: what that backward adds to the gradient of the input it returns.
+        """
+        self.save(*values)
+        self._stack[-1] = self._stack[-1]._replace(through_second=grad_x)
+
+    def wants(self, *names: str) -> tuple[bool, ...]:
+        """Says of each gradient whether anybody wants it: ``"input"``, or a parameter's name."""
+        wanted = []
+        for name in names:
+            parameter = None if name == "input" else getattr(self, name)
+            wanted.append(
+                self.input_grad if name == "input" else parameter is not None and parameter.requires_grad
+            )
+        return tuple(wanted)
+
+    def add_grad(self, name: str, grad: Tensor | Callable[[], Tensor] | None) -> None:
         """Adds to a parameter's ``.grad``; an absent or frozen parameter costs nothing.
 
         Args:
             name: the attribute that holds the parameter.
-            compute: returns the gradient as a new tensor of the parameter's shape; called only if wanted.
+            grad: the gradient, a tensor of the parameter's shape that nobody else holds; a function that
+                returns it, called only if it is wanted; or None if nobody wants it.
+
+        Raises:
+            ValueError: if the gradient has another shape than the parameter; says what is usually behind it.
         """
         parameter = getattr(self, name)
-        if parameter is None or not parameter.requires_grad:
+        if parameter is None or not parameter.requires_grad or grad is None:
             return
+        if not isinstance(grad, Tensor):
+            grad = grad()
+        if grad.shape != parameter.shape:
+            cause = _usual_cause(grad.shape, parameter.shape)
+            raise ValueError(
+                f"{self.label()}: expected the gradient of {name} to have the parameter's shape "
+                f"{tuple(parameter.shape)}, got {tuple(grad.shape)}{cause}"
+            )
         if parameter.grad is None:
-            parameter.grad = compute()
+            parameter.grad = grad
         else:
-            parameter.grad += compute()
+            parameter.grad += grad
 
     def forget(self) -> None:
         """Drops what forwards of this module and its children saved and no backward took back."""
         for module in self.modules():
             module._stack.clear()
+            module._second.clear()
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         """Says whether backward must compute the gradient of this module's own input.
@@ -273,6 +376,7 @@ class Module:
             module.training = mode
             if not mode:
                 module._stack.clear()
+                module._second.clear()
         return self
 
     def eval(self) -> Self:
@@ -415,3 +519,82 @@ def _each_once(pairs: Iterator[tuple[str, Named]]) -> Iterator[tuple[str, Named]
         if id(value) not in seen:
             seen.add(id(value))
             yield path, value
+
+
+# ---- what is checked around a forward and its backward ---------------------------------------------------
+
+
+def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a class's backward: the gradient it is given must have the shape of what forward gave.
+
+    Inside :func:`ds_core.keep_for_second` it also keeps what a second backward will need.
+    """
+
+    @wraps(backward)
+    def checked(self: Module, *grads: Any, **named: Any) -> Any:
+        if not self._stack:
+            return backward(self, *grads, **named)
+        entry = self._stack[-1]
+        if entry.output is not None:
+            _check_grads(self, entry.output, grads)
+        if type(self).second_backward is not Module.second_backward and note_second(self):
+            self._second.append((grads[0], entry.values))
+        grad_x = backward(self, *grads, **named)
+        return grad_x if entry.through_second is None else grad_x + entry.through_second
+
+    return checked
+
+
+def _check_grads(module: Module, shapes: Any, grads: tuple[Any, ...]) -> None:
+    """Raises a ValueError if a gradient has not the shape of its output; None and numbers pass."""
+    for expected, grad in zip(shapes, grads, strict=False):
+        if isinstance(grad, (tuple, list)) and isinstance(expected, list):
+            _check_grads(module, expected, tuple(grad))
+        elif isinstance(grad, Tensor) and isinstance(expected, torch.Size) and grad.shape != expected:
+            raise ValueError(
+                f"{module.label()}: expected a gradient of the shape {tuple(expected)} of what forward gave, "
+                f"got {tuple(grad.shape)}"
+            )
+
+
+def _shapes(output: Any) -> list[Any]:
+    """Lists the shape of each output, nested as the outputs are; None for what is no tensor."""
+    parts = output if isinstance(output, (tuple, list)) else (output,)
+    return [
+        part.shape if isinstance(part, Tensor) else _shapes(part) if isinstance(part, (tuple, list)) else None
+        for part in parts
+    ]
+
+
+def _versions(values: Any) -> tuple[int, ...] | None:
+    """Lists how often each tensor in nested tuples was changed in place; None where nobody counts."""
+    if torch.compiler.is_compiling():  # reading the count would break the graph
+        return None
+    return tuple(0 if t.is_inference() else t._version for t in _tensors(values))
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from _tensors(value)
+
+
+def _changed(entry: Entry) -> str:
+    """Names the tensors that were changed in place."""
+    pairs = zip(_tensors(entry.values), entry.versions or (), strict=False)
+    return ", ".join(f"one of shape {tuple(t.shape)}" for t, version in pairs if t._version != version)
+
+
+def _usual_cause(got: torch.Size, expected: torch.Size) -> str:
+    """Says what is usually behind a gradient of a wrong shape; empty if nothing fits."""
+    if len(got) == 2 and got == expected[::-1]:
+        return ": it is transposed; swap the two factors of the product, and transpose the other one"
+    if len(got) > len(expected) and got[len(got) - len(expected) :] == expected:
+        return ": it has a row per example; sum over the batch"
+    if got.numel() == expected.numel():
+        return ": the numbers are as many; was a dimension of size 1 kept or dropped?"
+    if got.numel() < expected.numel():
+        return ": it was summed over too much"
+    return ""

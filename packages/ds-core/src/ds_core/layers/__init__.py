@@ -8,8 +8,9 @@ from ds_core.layers.embedding import Embedding
 from ds_core.layers.flatten import Flatten, Unflatten
 from ds_core.layers.group_norm import GroupNorm
 from ds_core.layers.identity import Identity
-from ds_core.layers.layer_norm import LayerNorm, RMSNorm
+from ds_core.layers.layer_norm import LayerNorm
 from ds_core.layers.neuron import Neuron, Perceptron
+from ds_core.layers.rms_norm import RMSNorm
 
 __all__ = [
     "BatchNorm1d",

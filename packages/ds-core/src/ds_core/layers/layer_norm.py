@@ -1,73 +1,38 @@
-"""LayerNorm and RMSNorm: the features of each example normalised by themselves."""
+"""LayerNorm: the features of each example normalised by themselves."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
-from ds_core.initializers import Init
-from ds_core.layers.normalization import Normalization
+from ds_core import functional
+from ds_core.checks import check_trailing
+from ds_core.initializers import Init, initialize
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad, Module, Parameter
+
+layer_norm, layer_norm_backward, layer_norm_second_backward = dispatch(
+    functional.layer_norm, half=torch.float32, second=True
+)
 
 
-class _RowNorm(Normalization):
-    """Normalises the trailing dimensions together, viewed as the rows of a matrix ``(rows, features)``."""
-
-    mean_dims = (1,)
-    sum_dims = (0,)
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float | None,
-        elementwise_affine: bool,
-        bias: bool,
-        init: Init | None,
-        generator: torch.Generator | None,
-    ) -> None:
-        if isinstance(normalized_shape, int):
-            normalized_shape = (normalized_shape,)
-        self.normalized_shape = tuple(normalized_shape)
-        if not self.normalized_shape:
-            raise ValueError(f"{type(self).__name__}: expected at least one size in normalized_shape, got ()")
-        self.eps = eps
-        self.broadcast_shape = (1, math.prod(self.normalized_shape))
-        self.make_parameters(
-            self.normalized_shape, weight=elementwise_affine, bias=bias, init=init, generator=generator
-        )
-
-    def arrange(self, x: Tensor) -> Tensor:
-        leading = x.dim() - len(self.normalized_shape)
-        if leading < 0 or x.shape[leading:] != self.normalized_shape:
-            raise ValueError(
-                f"{self.label()}: expected trailing dimensions {self.normalized_shape}, "
-                f"got input of shape {shape(x)}"
-            )
-        return x.reshape(math.prod(x.shape[:leading]), self.broadcast_shape[1])  # (rows, features)
-
-    def extra_repr(self) -> str:
-        sizes = self.normalized_shape
-        text = str(sizes[0] if len(sizes) == 1 else sizes)
-        return text if self.weight is not None else f"{text}, elementwise_affine=False"
-
-
-class LayerNorm(_RowNorm):
+@final
+class LayerNorm(Module):
     """Normalises the features of each example by their own mean and variance.
 
-    n = (x - mean(x)) / sqrt(var(x) + eps),   y = n W + b
-
-    With g = dL/dy and h = g W:   dL/dW = sum of g n,   dL/db = sum of g,
-    dL/dx = (h - mean(h) - n mean(h n)) / sqrt(var(x) + eps)
+    y = n w + b,   n = (x - mean x) / sqrt(var x + eps)
 
     Args:
         normalized_shape: size of the last dimension, or sizes of the last few, averaged over together.
         eps: added to the variance.
-        elementwise_affine: whether W and b are learned; if not, they are 1 and 0.
+        elementwise_affine: whether w and b are learned; if not, they are 1 and 0.
         bias: whether b is learned.
-        init: how W starts: a name or function of :mod:`ds_core.initializers`; None for ones.
+        device: of the parameters.
+        dtype: of the parameters.
+        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
         generator: source of the initial values; None for torch's global one.
 
     Shape:
@@ -80,56 +45,57 @@ class LayerNorm(_RowNorm):
     Source: Ba, Kiros, Hinton, Layer Normalization (2016), equation 4.
     """
 
+    weight: Tensor | None
+    bias: Tensor | None
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(normalized_shape, eps, elementwise_affine, bias, init, generator)
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        if not shape:
+            raise ValueError("LayerNorm: expected at least one size in normalized_shape, got ()")
+        self.normalized_shape, self.eps = shape, eps
+        self.dims = tuple(range(-len(shape), 0))
+        weight = torch.empty(shape, device=device, dtype=dtype)
+        self.register_parameter("weight", Parameter(weight) if elementwise_affine else None)
+        if self.weight is not None:
+            initialize(self.weight, init or "ones", generator)
+        learned = elementwise_affine and bias
+        self.register_parameter("bias", Parameter(torch.zeros_like(weight)) if learned else None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        check_trailing(self, input, self.normalized_shape, self.weight)
+        y, saved = layer_norm(input, self.weight, self.bias, self.eps, self.dims)
+        self.save(saved)
+        return y
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        wanted = self.wants("input", "weight", "bias")
+        grad_x, grad_weight, grad_bias = layer_norm_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return grad_x
+
+    def second_backward(self, grad_grad: Tensor) -> Tensor:
+        grad, saved = self.kept_for_second()
+        grad_of_grad, grad_x, grad_weight = layer_norm_second_backward(grad_grad, grad, saved)
+        self.add_grad("weight", grad_weight)
+        self.save_again(saved, grad_x=grad_x)
+        return grad_of_grad
 
     def extra_repr(self) -> str:
-        no_bias = self.weight is not None and self.bias is None
-        return super().extra_repr() + (", bias=False" if no_bias else "")
-
-
-class RMSNorm(_RowNorm):
-    """Divides the features of each example by their root mean square: layer norm without the centring.
-
-    n = x / sqrt(mean(x^2) + eps),   y = n W
-
-    With g = dL/dy and h = g W:   dL/dW = sum of g n,   dL/dx = (h - n mean(h n)) / sqrt(mean(x^2) + eps)
-
-    Args:
-        normalized_shape: size of the last dimension, or sizes of the last few, averaged over together.
-        eps: added to the mean square; None for the distance from 1 to the next number of x's dtype.
-        elementwise_affine: whether W is learned; if not, it is 1.
-        init: how W starts: a name or function of :mod:`ds_core.initializers`; None for ones.
-        generator: source of the initial values; None for torch's global one.
-
-    Shape:
-        x ``(..., *normalized_shape)`` -> the same; weight ``normalized_shape``.
-
-    Raises:
-        ValueError: if x does not end in ``normalized_shape``.
-        TypeError: if x has another dtype than the weight.
-
-    Source: Zhang, Sennrich, Root Mean Square Layer Normalization (2019), equation 4.
-    """
-
-    centre = False
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float | None = None,
-        elementwise_affine: bool = True,
-        *,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(normalized_shape, eps, elementwise_affine, False, init, generator)
+        sizes = self.normalized_shape
+        text = str(sizes[0] if len(sizes) == 1 else sizes)
+        if self.weight is None:
+            return f"{text}, elementwise_affine=False"
+        return text if self.bias is not None else f"{text}, bias=False"

@@ -18,7 +18,7 @@ from ds_core.verify.allowed import ALLOWED
 from ds_core.verify.case import load_cases
 from ds_core.verify.comparison import LIMITS
 from ds_core.verify.report import table, verdict
-from ds_core.verify.runner import Result, package_of, run, without_case
+from ds_core.verify.runner import Result, package_of, run, unproven, without_case
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Only whole packages can be complete.
     whole = [path for path in paths if path.is_dir() and not options.match]
     packages = [package for path in whole if (package := package_of(path))]
-    missing = [name for package in packages for name in without_case(package, cases)]
+    missing = [f"{name} is public" for package in packages for name in without_case(package, cases)]
+    missing += [f"{name} is declared" for package in packages for name in unproven(package, cases)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(_show(results, missing, dtype))
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -68,11 +69,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _show(results: list[Result], missing: list[str], dtype: torch.dtype) -> Group:
     """Draws the table and what follows from it."""
     title = f"Largest relative errors, {str(dtype).removeprefix('torch.')}"
-    columns = ("name", "torch's\ntape", "finite\ndifferences", "namesake", "operations\nin the list")
+    columns = (
+        "name",
+        "torch's\nautograd",
+        "finite\ndifferences",
+        "namesake",
+        "kernel and\nformula",
+        "operations\nin the list",
+    )
     shown = table(title, *columns)
     for result in results:
         errors = (result.tape, result.differences, result.namesake)
         cells = [verdict(error, limit) for error, limit in zip(errors, result.limits, strict=True)]
+        cells.append(verdict(result.kernel, result.limits.tape))
         if result.operations.outside():
             cells.append(Text("no ✗", style="bold red"))
         elif result.operations.counts:
@@ -82,9 +91,11 @@ def _show(results: list[Result], missing: list[str], dtype: torch.dtype) -> Grou
         shown.add_row(Text(result.name, style="" if result.ok else "bold red"), *cells)
     failed = [result for result in results if not result.ok]
     lines = [Text(f"✗ {r.name}: {problem}", style="bold red") for r in failed for problem in r.problems]
-    lines += [Text(f"✗ {name} is public, but in no case", style="bold red") for name in missing]
+    lines += [Text(f"✗ {name}, but in no case", style="bold red") for name in missing]
     limits = LIMITS[dtype]
-    summary = f"{len(results) - len(failed)} of {len(results)} cases pass: tape up to {limits.tape:g}, "
+    fast = sum(result.kernel is not None for result in results)
+    summary = f"{len(results) - len(failed)} of {len(results)} cases pass, {fast} of them with kernels: "
+    summary += f"autograd up to {limits.tape:g}, "
     if dtype == torch.float64:
         summary += f"finite differences up to {limits.differences:g}, "
     style = "bold red" if failed or missing else "bold green"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds_core import kernels
 from ds_core.engines import engine
 from ds_core.module import Module, Parameter
 from ds_core.optimizers.optimizer import Optimizer
@@ -37,6 +39,7 @@ class Result:
     tape: float | None = None
     differences: float | None = None
     namesake: float | None = None
+    kernel: float | None = None  # None where no kernel ran
     operations: Operations = field(default_factory=Operations)
     problems: list[str] = field(default_factory=list)
 
@@ -81,8 +84,10 @@ def _run_module(case: Case, dtype: torch.dtype, max_entries: int, result: Result
             (e for row in report.rows if (e := row.differences) is not None), default=None
         )
         result.problems += [f"{name}: {what}" for name, what in report.problems]
-        with recording() as result.operations:
+        with recording() as result.operations, kernels.runs() as ran:
             ours = trial.manual()
+        if any(name.endswith(".forward") for name in ran):
+            _compare_formula(trial, ours, result)
     else:  # nothing is saved for our backward: the output is all there is to compare
         ours = trial.tape(trial.module)
         pairs = zip(trial.output(), ours.output, strict=True)
@@ -103,6 +108,28 @@ def _run_module(case: Case, dtype: torch.dtype, max_entries: int, result: Result
         trial.module.eval()
         trial.output()
     result.operations.counts += others.counts
+
+
+def _compare_formula(trial: Trial, ours: Outcome, result: Result) -> None:
+    """Compares what kernels gave with what their formulas give alone."""
+    plain = trial.manual(kernels=False)
+    mine = {**ours.inputs, **ours.parameters, **ours.buffers}
+    theirs = {**plain.inputs, **plain.parameters, **plain.buffers}
+    scale = largest(torch.ones(()), *(g for g in theirs.values() if g is not None))
+    outputs = zip(ours.output, plain.output, strict=True)
+    errors = {"output": max(relative_error(y, z, equal_nan=trial.may_be_nan) for y, z in outputs)}
+    for name, grad in theirs.items():
+        given = mine[name]
+        if grad is not None and given is not None:
+            errors[name] = relative_error(given, grad, scale)
+        elif grad is not given:
+            errors[name] = math.inf
+    result.problems += [
+        f"{name}: the kernel's is not the formula's, by {error:.1e}"
+        for name, error in errors.items()
+        if error > result.limits.tape
+    ]
+    result.kernel = max(errors.values())
 
 
 def _compare_namesake(case: Case, trial: Trial, ours: Outcome, result: Result) -> None:
@@ -233,6 +260,33 @@ def without_case(package: str, cases: Iterable[AnyCase]) -> list[str]:
         and thing not in made
         and not _abstract(thing)
     )
+
+
+def unproven(package: str, cases: Iterable[AnyCase]) -> list[str]:
+    """Lists the formulas, kernels and branches of kernels of a package that no case runs.
+
+    Args:
+        package: its import name; its formulas stand in the ``__all__`` of ``package.functional``.
+        cases: all that there are; each is run once with kernels and once by formulas alone.
+    """
+    if importlib.util.find_spec(f"{package}.functional") is None:
+        return []
+    book = importlib.import_module(f"{package}.functional")
+    expected = {name for name in book.__all__ if f"{name.removesuffix('_backward')}_backward" in book.__all__}
+    for declared in kernels.declared(package):
+        expected |= {f"{declared.name}.forward", f"{declared.name}.backward", *declared.branches}
+    ran: Counter[str] = Counter()
+    for case in cases:
+        if isinstance(case, Case):
+            trial = Trial(case.make(), case.inputs(torch.Generator().manual_seed(0)), torch.float32)
+            for fast in (True, False):
+                with kernels.runs() as counts:
+                    if trial.module.training:
+                        trial.manual(kernels=fast)
+                    else:
+                        trial.output()
+                ran += counts
+    return sorted(expected - set(ran))
 
 
 def _classes(case: AnyCase) -> list[type]:

@@ -104,10 +104,10 @@ class Trial:
 
     # ---- three ways to a gradient ----------------------------------------------------------------
 
-    def manual(self) -> Outcome:
-        """Our own forward and backward."""
+    def manual(self, *, kernels: bool = True) -> Outcome:
+        """Our own forward and backward, with fast kernels or by formulas alone."""
         self.restart()
-        with engine("manual"):
+        with engine("manual", kernels=kernels):
             outcome = self.backward(self.forward(self.inputs))
             outcome.left = [f"{len(m._stack)} left in {m.label()}" for m in self.module.modules() if m._stack]
         return outcome
@@ -167,10 +167,13 @@ class Trial:
         )
 
     def differences(self, tensor: Tensor, entries: list[int], eps: float) -> Tensor:
-        """Central finite differences of the loss by some entries of a parameter or input, ``(entries,)``."""
+        """Central finite differences of the loss by some entries of a parameter or input, ``(entries,)``.
+
+        Every second one runs by formulas alone, the others with kernels.
+        """
         slopes = []
-        with torch.no_grad():
-            for entry in entries:
+        for number, entry in enumerate(entries):
+            with engine("manual", kernels=number % 2 == 0):
                 place = torch.unravel_index(torch.tensor(entry), tensor.shape)
                 value = tensor[place].item()
                 tensor[place] = value + eps

@@ -1,0 +1,249 @@
+"""The engine room: fast forms of the formulas in ``functional/``, and the rule that picks between the two.
+
+A formula is a pair of plain functions, ``name(...) -> (result, saved)`` and ``name_backward(grad, saved) ->
+grads``. A kernel replaces the whole pair, and stands in the file of the same name: that of
+``ds_core/functional/layer_norm.py`` in ``ds_core/kernels/layer_norm.py``.
+
+    @kernel(functional.layer_norm)
+    class LayerNormKernel:
+        @staticmethod
+        def forward(x, weight, bias, eps, dims): ...          # -> result, saved
+        @staticmethod
+        def backward(grad, saved, *, wanted=None): ...        # -> grads
+
+A layer calls neither directly but what :func:`dispatch` makes of a formula, and is told which one ran by
+nobody: what a forward saved carries its side, so that a backward never meets the other one's.
+
+The rule: the formula runs under torch's autograd, under ``torch.compile`` (unless the kernel says that it can
+be traced) and inside ``engine("manual", kernels=False)``; otherwise the kernel for this device and type, if
+there is one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["Kernel", "branch", "declared", "dispatch", "kernel", "kernels_of", "runs"]
+
+Formula = Callable[..., tuple[Any, Any]]
+KernelClass = TypeVar("KernelClass", bound=type)
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Kernel(NamedTuple):
+    """A fast form of a pair, and where it serves."""
+
+    name: str
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[..., Any]
+    devices: tuple[str, ...]  # device types; empty for all
+    dtypes: tuple[torch.dtype, ...]
+    traceable: bool
+    forward_keeps: bool  # whether forward takes keep=: False where no backward will follow
+    backward_wants: bool  # whether backward takes wanted=: which gradients somebody wants
+    branches: tuple[str, ...]  # the forms it chooses from by size, see branch()
+
+
+class Saved(NamedTuple):
+    """What a forward saved, and which side made it."""
+
+    kernel: Kernel | None  # None for the formula
+    values: Any
+    narrow: torch.dtype | None  # the half precision type it was called with, where it computed in a wider one
+
+
+class _Switch(threading.local):
+    """Of each thread: whether kernels may run."""
+
+    kernels: bool = True
+
+
+switch = _Switch()
+
+# Of every open block of runs(): how often each kernel's and each formula's forward and backward ran.
+_counters: list[Counter[str]] = []
+_kernels: dict[Formula, list[Kernel]] = defaultdict(list)
+
+
+def kernel(
+    formula: Formula,
+    *,
+    device: str | Collection[str] = "cpu",
+    dtypes: Collection[torch.dtype] = (torch.float32, torch.float64),
+    traceable: bool = False,
+    branches: Collection[str] = (),
+) -> Callable[[KernelClass], KernelClass]:
+    """Declares a class with static ``forward`` and ``backward`` as the fast form of a formula.
+
+    ``forward`` takes what the formula takes, and ``keep=`` if it saves time to know that no backward will
+    follow. ``backward`` takes the gradient and what ``forward`` saved, which nobody else looks at, and
+    ``wanted=`` if it can leave out gradients that nobody wants: a bool for each, or None for all.
+
+    Args:
+        formula: the first function of the pair it replaces.
+        device: the types of device it serves, as ``"cpu"``; an empty collection for all.
+        dtypes: of the first argument.
+        traceable: whether it may run inside ``torch.compile``.
+        branches: names of the forms it chooses from by size; it calls ``branch(name)`` where it takes one, so
+            that the tests see whether both sides of each threshold have a case.
+    """
+    devices = (device,) if isinstance(device, str) else tuple(device)
+
+    def declare(cls: KernelClass) -> KernelClass:
+        forward, backward = cls.forward, cls.backward  # type: ignore[attr-defined]
+        keeps = "keep" in inspect.signature(forward).parameters
+        wants = "wanted" in inspect.signature(backward).parameters
+        _kernels[formula].append(
+            Kernel(
+                *(cls.__name__, forward, backward, devices, tuple(dtypes), traceable),
+                *(keeps, wants, tuple(f"{cls.__name__}: {name}" for name in branches)),
+            )
+        )
+        return cls
+
+    return declare
+
+
+def kernels_of(formula: Formula) -> list[Kernel]:
+    """Returns the kernels of a formula, after importing the file of the formula's name in ``kernels/``."""
+    module = formula.__module__.replace(".functional.", ".kernels.")
+    folder = module.rpartition(".")[0]
+    if folder.endswith(".kernels") and importlib.util.find_spec(folder) and importlib.util.find_spec(module):
+        importlib.import_module(module)
+    return _kernels[formula]
+
+
+class runs:
+    """Counts what runs in a block: ``with runs() as counts`` gives ``{"LayerNormKernel.forward": 2}``.
+
+    A formula that runs counts under its own name, ``"layer_norm"`` and ``"layer_norm_backward"``.
+    """
+
+    def __enter__(self) -> Counter[str]:
+        self.counts: Counter[str] = Counter()
+        _counters.append(self.counts)
+        return self.counts
+
+    def __exit__(self, *_: object) -> None:
+        _counters.remove(self.counts)
+
+
+def branch(name: str) -> None:
+    """Counts that a kernel takes one of the forms it declared: ``branch("AttentionKernel: blockwise")``."""
+    for counts in _counters:
+        counts[name] += 1
+
+
+def declared(package: str) -> list[Kernel]:
+    """Lists the kernels of a package's formulas."""
+    book = importlib.import_module(f"{package}.functional")
+    for name in book.__all__:
+        kernels_of(getattr(book, name))
+    ours = [formula for formula in _kernels if formula.__module__.split(".")[0] == package]
+    return [found for formula in ours for found in _kernels[formula]]
+
+
+def dispatch(
+    formula: Formula, *, half: torch.dtype | None = None, second: bool = False
+) -> tuple[Callable[..., Any], ...]:
+    """Returns a formula's pair, each call of which runs by a kernel where there is one.
+
+    The forward also takes ``keep=``: False says that no backward will follow. The backward also takes
+    ``wanted=``: which of the gradients it returns somebody wants; the others are None.
+
+    Args:
+        formula: the first function of a pair ``name``, ``name_backward`` in one module.
+        half: the type in which float16 and bfloat16 are computed (casts before, casts after); None for their
+            own.
+        second: whether the pair's ``name_second_backward`` is wanted, too.
+
+    Example:
+        >>> layer_norm, layer_norm_backward = dispatch(functional.layer_norm, half=torch.float32)
+    """
+    book, name = sys.modules[formula.__module__], formula.__name__
+    formula_backward = getattr(book, f"{name}_backward")
+    kernels = kernels_of(formula)
+
+    def forward(*args: Any, keep: bool = True, **options: Any) -> tuple[Any, Saved]:
+        narrow = None
+        if half is not None and args[0].dtype in HALF:
+            narrow = args[0].dtype
+            args, options = _cast(args, half), {key: _cast(value, half) for key, value in options.items()}
+        chosen = _pick(kernels, args[0]) if kernels else None
+        if chosen is None:
+            result, values = formula(*args, **options)
+            for counts in _counters:
+                counts[name] += 1
+        else:
+            if chosen.forward_keeps:
+                options["keep"] = keep
+            result, values = chosen.forward(*args, **options)
+            for counts in _counters:
+                counts[f"{chosen.name}.forward"] += 1
+        return result if narrow is None else _cast(result, narrow), Saved(chosen, values, narrow)
+
+    def backward(grad: Any, saved: Saved, *, wanted: tuple[bool, ...] | None = None, **options: Any) -> Any:
+        chosen, values, narrow = saved
+        if narrow is not None:
+            grad, options = _cast(grad, half), {key: _cast(value, half) for key, value in options.items()}
+        if chosen is None:
+            grads = formula_backward(grad, values, **options)
+            for counts in _counters:
+                counts[f"{name}_backward"] += 1
+        else:
+            if chosen.backward_wants:
+                options["wanted"] = wanted
+            grads = chosen.backward(grad, values, **options)
+            for counts in _counters:
+                counts[f"{chosen.name}.backward"] += 1
+        if wanted is not None:
+            grads = tuple(g if want else None for g, want in zip(grads, wanted, strict=True))
+        return grads if narrow is None else _cast(grads, narrow)
+
+    if not second:
+        return forward, backward
+    formula_second = getattr(book, f"{name}_second_backward")
+
+    def second_backward(grad_grad: Any, grad: Any, saved: Saved) -> Any:
+        _, values, narrow = saved  # of the formula: inside keep_for_second() no kernel runs
+        if narrow is None:
+            return formula_second(grad_grad, grad, values)
+        return _cast(formula_second(_cast(grad_grad, half), _cast(grad, half), values), narrow)
+
+    return forward, backward, second_backward
+
+
+def _pick(kernels: list[Kernel], x: Tensor) -> Kernel | None:
+    """Returns the kernel that runs for an input, None where the formula does."""
+    if torch.is_grad_enabled() or not switch.kernels:
+        return None
+    compiling = torch.compiler.is_compiling()
+    for candidate in kernels:
+        if (
+            x.dtype in candidate.dtypes
+            and (not candidate.devices or x.device.type in candidate.devices)
+            and (candidate.traceable or not compiling)
+        ):
+            return candidate
+    return None
+
+
+def _cast(value: Any, dtype: torch.dtype | None) -> Any:
+    """Converts floating point tensors, in tuples and lists too, and leaves everything else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.is_floating_point() else value
+    if isinstance(value, (tuple, list)):
+        parts = [_cast(part, dtype) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
