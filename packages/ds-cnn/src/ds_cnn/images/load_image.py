@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ds_core.data.image_folder import as_pixels
-from ds_core.data.optional import needed
+from ds_core.data.read_image import check_image_options, read_image
 from torch import Tensor
 
 
 def load_image(
     path: str | Path, *, size: int | tuple[int, int] | None = None, mode: Literal["RGB", "L"] = "RGB"
 ) -> Tensor:
-    """Loads a picture, of whatever format, palette or camera position, as numbers from 0 to 1.
+    """Loads a PNG, JPEG, BMP, GIF, WebP, PPM or TIFF as numbers from 0 to 1.
 
     A camera's rotation is undone, and what is transparent shows white. Whole data sets are loaded by
     ``ds_core.data.load("imagefolder:FOLDER")``, ``"idx:FOLDER"`` and ``"hf:NAME"``, in the same way.
@@ -34,12 +33,5 @@ def load_image(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
-    if mode not in ("RGB", "L"):
-        raise ValueError(f"load_image: expected mode 'RGB' or 'L', got {mode!r}")
-    pillow = needed("PIL.Image", "pillow", "load_image")
-    try:
-        with pillow.open(path) as image:
-            pixels = as_pixels(image, mode, size)
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as an image ({error})") from error
-    return pixels.float().div_(255)
+    check_image_options(mode, size)
+    return read_image(path, str(path), mode, size).float().div_(255)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ds_core.checks import shape
 from ds_core.data.optional import needed
+from ds_core.data.read_image import ENDINGS
 from torch import Tensor
 
 
@@ -25,11 +26,16 @@ def save_image(image: Tensor, path: str | Path) -> None:
         raise TypeError(f"save_image: expected floating point numbers from 0 to 1, got {image.dtype}")
     if image.dim() != 3 or image.shape[0] not in (1, 3) or not image.numel():
         raise ValueError(f"save_image: expected an image (3 or 1, height, width), got shape {shape(image)}")
+    if image.isnan().any():
+        raise ValueError("save_image: expected numbers from 0 to 1, got NaN")
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"save_image: {path}: expected a name that ends with {', '.join(sorted(ENDINGS))}")
     pillow = needed("PIL.Image", "pillow", "save_image")
     channels, height, width = image.shape
     pixels = (image.detach().cpu().float().clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0)
     picture = pillow.frombytes(
         "L" if channels == 1 else "RGB", (width, height), bytes(pixels.flatten().tolist())
     )
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)

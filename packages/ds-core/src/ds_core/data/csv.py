@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import gzip
+import io
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from ds_core.data.dataset import Dataset
 from ds_core.data.table import Missing, Table, TextAs, as_dataset, number
+from ds_core.data.unpack import unpacked
 
 # Cells that stand for a missing value, in any case.
 MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null", "?"})
@@ -17,18 +21,20 @@ MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null", "?"})
 def read_csv(
     path: str | Path,
     *,
-    delimiter: str = ",",
+    delimiter: str | None = None,
     header: bool = True,
     encoding: str = "utf-8-sig",
     missing_cells: Collection[str] = MISSING_CELLS,
 ) -> Table:
     """Reads a CSV file into columns of texts; None where a cell is empty or says NA, N/A, NaN, null or ?.
 
-    Spaces around a cell and blank lines are left out. Quoted cells may hold delimiters and line ends.
+    Spaces around a cell and blank lines are left out. Quoted cells may hold delimiters and line ends; but not
+    where tabs stand between cells: there a quote is a character like any other.
 
     Args:
         path: the file; gzipped if its name ends in ``.gz``.
-        delimiter: what stands between cells.
+        delimiter: what stands between cells; None for a tab in ``.tsv`` and ``.tab`` files and a comma in
+            others.
         header: whether the first line names the columns; otherwise they are called column1, column2, ...
         encoding: of the file; the default is UTF-8 with or without a byte order mark.
         missing_cells: what stands for a missing value, in lower case.
@@ -43,13 +49,25 @@ def read_csv(
         raise FileNotFoundError(
             f"{path}: " + ("is a folder, not a CSV file" if path.is_dir() else "no such file")
         )
+    if delimiter is None:
+        kind = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+        delimiter = "\t" if kind.lower() in (".tsv", ".tab") else ","
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ValueError(f"delimiter: expected one character between cells, got {delimiter!r}")
+    try:
+        if codecs.lookup(encoding).name == "utf-8":
+            encoding = "utf-8-sig"  # a byte order mark is no part of the first cell
+    except LookupError as error:
+        raise ValueError(f"encoding: expected the name of one, 'utf-8' say, got {encoding!r}") from error
+    quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     names: list[str] | None = None
     rows: list[list[str]] = []
     lines: list[int] = []  # where each row begins
     blank: list[int] = []
-    unpack = gzip.open if path.suffix == ".gz" else open
-    with unpack(path, "rt", newline="", encoding=encoding) as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+    packed = path.suffix.lower() == ".gz"
+    raw: IO[bytes] = io.BytesIO(unpacked(path)) if packed else path.open("rb")
+    with io.TextIOWrapper(raw, newline="", encoding=encoding) as file:
+        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
         line = 1
         try:
             for cells in reader:
@@ -70,10 +88,10 @@ def read_csv(
                     lines.append(begin)
         except csv.Error as error:
             raise ValueError(f"{path}, line {line}: {error}") from error
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else error
             raise ValueError(
-                f"{path}, after line {line}: not {encoding} text ({error.reason}); pass encoding=, "
-                "'latin-1' say"
+                f"{path}, after line {line}: not {encoding} text ({reason}); pass encoding=, 'latin-1' say"
             ) from error
     if not rows or names is None:
         raise ValueError(
@@ -95,9 +113,9 @@ def _header(cells: Sequence[str], where: str) -> list[str]:
             "header=False if the file has no header"
         )
     names = [cell or f"column{place}" for place, cell in enumerate(cells, 1)]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{where}: expected different names, got two columns {name!r}")
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{where}: expected different names, got {count} columns {name!r}")
     return names
 
 
@@ -109,7 +127,7 @@ def load_csv(
     missing: Missing = "error",
     text: TextAs | Mapping[str, TextAs] = "error",
     classes: bool | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
     header: bool = True,
     encoding: str = "utf-8-sig",
 ) -> Dataset:
@@ -128,7 +146,8 @@ def load_csv(
             and makes texts of their numbers too.
         classes: whether the target is class labels, y int64, their names kept in order. None: texts are, and
             numbers are not.
-        delimiter: what stands between cells.
+        delimiter: what stands between cells; None for a tab in ``.tsv`` and ``.tab`` files, where quotes are
+            characters like any other, and a comma in others.
         header: whether the first line names the columns; otherwise they are called column1, column2, ...
         encoding: of the file; the default is UTF-8 with or without a byte order mark.
 

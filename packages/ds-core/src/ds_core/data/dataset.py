@@ -41,11 +41,11 @@ class Dataset:
         """Shows the tensors, the names and the notes, a line or a few each."""
         lines = [("x", f"{tuple(self.x.shape)} {_dtype(self.x)}")]
         if self.feature_names:
-            lines.append(("", _listed(self.feature_names)))
+            lines.append(("", listed(self.feature_names)))
         if self.y is not None:
             lines.append(("y", f"{tuple(self.y.shape)} {_dtype(self.y)}"))
         if self.class_names is not None:
-            lines.append(("", f"{len(self.class_names)} classes: {_listed(self.class_names)}"))
+            lines.append(("", f"{len(self.class_names)} classes: {listed(self.class_names)}"))
         lines += [("note", note) for note in self.notes]
         wrapped = [
             textwrap.fill(text, 100, initial_indent=f"  {word:<5}", subsequent_indent=" " * 7)
@@ -58,6 +58,7 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _listed(names: list[str], most: int = 20) -> str:
+def listed(names: list[str], most: int = 20) -> str:
+    """Writes names in a row, the first ones if they are many."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

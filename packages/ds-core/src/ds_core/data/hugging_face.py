@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ds_core.checks import shape
 from ds_core.data.dataset import Dataset
-from ds_core.data.image_folder import as_pixels
 from ds_core.data.optional import needed
+from ds_core.data.read_image import check_image_options, read_image
 from ds_core.data.table import (
     Missing,
     Table,
@@ -21,8 +21,11 @@ from ds_core.data.table import (
     check_names,
     encode_target,
     is_gap,
+    rounding,
     settle_missing,
 )
+
+_FIRST_WITHOUT_SCRIPTS = 4
 
 
 def load_hugging_face(
@@ -60,12 +63,11 @@ def load_hugging_face(
     Raises:
         ValueError: if the dataset cannot be had, or a split or column is unknown or unfit; lists those there
             are.
-        ImportError: if the package `datasets` is missing.
+        ImportError: if the package `datasets` is missing or older than version 4.
     """
-    if bad not in ("error", "skip"):
-        raise ValueError(f"bad: expected 'error' or 'skip', got {bad!r}")
-    library = needed("datasets", "datasets", "load('hf:...')")
+    check_image_options(mode, size, bad)
     data, source = open_hugging_face(name, split, config)
+    library = needed("datasets", "datasets", "load('hf:...')")
     known = dict.fromkeys(data.column_names)
     targets = [target] if isinstance(target, str) else list(target or ())
     check_names(targets, known, f"{source}: target")
@@ -94,7 +96,8 @@ def load_hugging_face(
     )
     if unreadable:
         skipped = f"rows whose image cannot be read: {', '.join(map(str, unreadable))}"
-        table = table.keep([row for row in range(len(data)) if row not in unreadable])
+        left_out = set(unreadable)
+        table = table.keep([row for row in range(len(data)) if row not in left_out])
         if not table.columns[used[0]]:
             raise ValueError(f"{source}: expected images, got only {skipped}")
         table.notes.append(f"skipped {len(unreadable):,} {skipped}")
@@ -118,10 +121,16 @@ def open_hugging_face(
 
     Raises:
         ValueError: if the dataset cannot be had, or the split is unknown.
-        ImportError: if the package is missing; says that ``what`` needs it.
+        ImportError: if the package is missing, or so old that it would run a program that lies among the
+            data; says that ``what`` needs it.
     """
     source = f"hf:{name}" + (f" [{split}]" if split else "")
     library = needed("datasets", "datasets", what)
+    if int(library.__version__.split(".")[0]) < _FIRST_WITHOUT_SCRIPTS:
+        raise ImportError(
+            f"{what} needs the package datasets from version {_FIRST_WITHOUT_SCRIPTS} on, got "
+            f"{library.__version__}: older ones run a data set's own script; pip install -U 'ds-core[data]'"
+        )
     return _choose(_open(library, name, config), split, source), source
 
 
@@ -148,25 +157,45 @@ def _choose(data: Any, split: str | None, source: str) -> Any:
     return data[split]
 
 
+def read_stored_image(
+    stored: Mapping[str, Any] | None,
+    name: str,
+    mode: Literal["RGB", "L"] | None,
+    size: int | tuple[int, int] | None = None,
+) -> Tensor:
+    """Decodes a picture as the package `datasets` keeps it, with ``Image(decode=False)``.
+
+    The package itself would try every format that pillow has, and fetch what lies elsewhere.
+
+    Raises:
+        ValueError: names it, if it cannot be read, or neither holds its bytes nor names a local file.
+    """
+    content, path = (stored.get("bytes"), stored.get("path")) if stored else (None, None)
+    if content is None:
+        if not path or "://" in path:
+            raise ValueError(f"{name}: expected an image's bytes or a local file, got {path!r}")
+        content = Path(path)
+    return read_image(content, name, mode, size)
+
+
 def _read_images(
-    data: Any, column: str, mode: str, size: int | tuple[int, int] | None, bad: str, source: str
+    data: Any, column: str, mode: Any, size: int | tuple[int, int] | None, bad: str, source: str
 ) -> tuple[list[Tensor | None], list[int]]:
     """Returns the pixels of every row, None where there is no image, and which rows cannot be read."""
-    data = data.select_columns([column])
+    library = needed("datasets", "datasets", "load('hf:...')")
+    data = data.select_columns([column]).cast_column(column, library.Image(decode=False))
     pixels: list[Tensor | None] = []
     unreadable: list[int] = []
-    for row in range(len(data)):  # one by one, to say which of them cannot be decoded
+    for row in range(len(data)):
+        stored = data[row][column]
         try:
-            image = data[row][column]
-            pixels.append(None if image is None else as_pixels(image, mode, size))
-        except (OSError, ValueError, SyntaxError) as error:
+            read = None if stored is None else read_stored_image(stored, f"{source}, row {row}", mode, size)
+        except ValueError as error:
             if bad == "error":
-                raise ValueError(
-                    f"{source}, row {row}: cannot be read as an image ({error}); pass bad='skip' to leave it "
-                    "out"
-                ) from error
-            pixels.append(None)
+                raise ValueError(f"{error}; pass bad='skip' to leave it out") from error
+            read = None
             unreadable.append(row)
+        pixels.append(read)
     return pixels, unreadable
 
 
@@ -183,10 +212,20 @@ def _stacked(table: Table, column: str) -> Tensor:
 
 
 def _arrays(table: Table, name: str) -> Tensor:
+    """Returns arrays ``(N, ...)`` float32."""
     try:
-        x = torch.tensor(table.columns[name], dtype=torch.float32)
+        exact = torch.tensor(table.columns[name], dtype=torch.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{table.source}: expected arrays of numbers of one shape in column {name!r} ({error})"
         ) from error
+    x = exact.float()
+    bad = ~x.isfinite().flatten(1).all(1)
+    if bad.any():
+        raise ValueError(
+            f"{table.source}: expected finite float32 numbers in column {name!r}, got NaN or infinite ones "
+            f"in {table.where(int(bad.nonzero()[0]))}"
+        )
+    if note := rounding(exact, x):
+        table.notes.append(f"{name}: {note}")
     return x

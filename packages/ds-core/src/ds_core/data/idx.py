@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, cast
 
 import torch
 from torch import Tensor
 
-from ds_core.data.dataset import Dataset
+from ds_core.data.dataset import Dataset, listed
+from ds_core.data.unpack import DAMAGE, most_unpacked, too_large
 
 # The third byte of a file -> the type of its numbers.
 _TYPES = {
@@ -25,6 +25,9 @@ _TYPES = {
 }
 
 
+_MOST_DIMENSIONS, _MOST_NUMBERS = 16, 2**40
+
+
 def read_idx(path: str | Path) -> Tensor:
     """Reads an IDX file, compressed by gzip or not.
 
@@ -33,33 +36,55 @@ def read_idx(path: str | Path) -> Tensor:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: names the file, if it is cut off, too long, damaged or something else.
+        ValueError: names the file, if it is cut off, too long, damaged or something else, or would become a
+            hundred times larger when unpacked.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
+    size = path.stat().st_size
+    with path.open("rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if compressed else raw
         try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
+            dtype, sizes = _header(file, path)
+            expected = math.prod(sizes) * dtype.itemsize
+            if compressed and expected > most_unpacked(size):
+                raise too_large(path, size)
+            got = size - 4 - 4 * len(sizes)
+            if compressed or got == expected:  # otherwise there is no need to read it
+                data = bytearray(file.read(expected))
+                got = len(data) + len(file.read(1))  # which also has gzip compare its checksum
+        except DAMAGE as error:
             raise ValueError(f"{path}: cut off or damaged ({error})") from error
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES:
-        raise ValueError(f"{path}: not an IDX file")
-    dtype, start = _TYPES[data[2]], 4 + 4 * data[3]
-    if len(data) < start:
-        raise ValueError(f"{path}: cut off within its header")
-    sizes = [int.from_bytes(data[place : place + 4], "big") for place in range(4, start, 4)]
-    expected, got = math.prod(sizes) * dtype.itemsize, len(data) - start
     if got != expected:
+        what = "more" if compressed and got > expected else f"{got:,}"
         raise ValueError(
             f"{path}: {'cut off' if got < expected else 'too long'}: expected {expected:,} bytes for "
-            f"{' x '.join(map(str, sizes))} numbers, got {got:,}"
+            f"{' x '.join(map(str, sizes))} numbers, got {what}"
         )
     if not expected:
         return torch.empty(sizes, dtype=dtype)
-    raw = torch.frombuffer(bytearray(data[start:]), dtype=torch.uint8).view(-1, dtype.itemsize)
-    return raw.flip(1).contiguous().view(dtype).view(sizes)  # lowest byte first, as processors have it
+    numbers = torch.frombuffer(data, dtype=torch.uint8).view(-1, dtype.itemsize)
+    return numbers.flip(1).contiguous().view(dtype).view(sizes)  # lowest byte first, as processors have it
+
+
+def _header(file: IO[bytes], path: Path) -> tuple[torch.dtype, list[int]]:
+    """Returns the type of the numbers, and the sizes of the dimensions."""
+    kind = file.read(4)
+    if len(kind) < 4 or kind[:2] != b"\0\0" or kind[2] not in _TYPES:
+        raise ValueError(f"{path}: not an IDX file")
+    words = file.read(4 * kind[3])
+    if len(words) < 4 * kind[3]:
+        raise ValueError(f"{path}: cut off within its header")
+    sizes = [int.from_bytes(words[place : place + 4], "big") for place in range(0, len(words), 4)]
+    if len(sizes) > _MOST_DIMENSIONS or math.prod(max(size, 1) for size in sizes) > _MOST_NUMBERS:
+        raise ValueError(
+            f"{path}: expected up to {_MOST_DIMENSIONS} dimensions of up to {_MOST_NUMBERS:,} numbers, got "
+            f"{len(sizes)} of {listed([str(size) for size in sizes], 6)}"
+        )
+    return _TYPES[kind[2]], sizes
 
 
 def load_idx(
@@ -99,7 +124,7 @@ def load_idx(
     else:
         images_file = path
     images = read_idx(images_file)
-    if images.dim() != 3 or images.dtype != torch.uint8:
+    if images.dim() != 3 or images.dtype != torch.uint8 or not images.numel():
         raise ValueError(
             f"{images_file}: expected images, N x height x width bytes, got "
             f"{' x '.join(map(str, images.shape))} numbers of {images.dtype}"
@@ -110,14 +135,16 @@ def load_idx(
         labels_name != images_file.name.removesuffix(".gz") and _any(path.parent, labels_name)
     ):
         labels_file = _beside(images_file.parent, labels_name)
-        y = read_idx(labels_file).long()
-        if y.shape != images.shape[:1]:
+        labels = read_idx(labels_file)
+        if labels.shape != images.shape[:1] or labels.is_floating_point():
             raise ValueError(
                 f"{labels_file}: expected {len(images):,} labels, one for each image, got "
-                f"{' x '.join(map(str, y.shape))} numbers"
+                f"{' x '.join(map(str, labels.shape))} numbers of {labels.dtype}"
             )
-        if class_names is not None and y.numel() and int(y.max()) >= len(class_names):
-            raise ValueError(f"{labels_file}: expected labels below {len(class_names)}, got {int(y.max())}")
+        y = labels.long()
+        most = math.inf if class_names is None else len(class_names) - 1
+        if bad := [label for label in (int(y.min()), int(y.max())) if not 0 <= label <= most]:
+            raise ValueError(f"{labels_file}: expected labels from 0 to {most}, got {bad[0]}")
     return Dataset(
         images[:, None].float().div_(255),
         y,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ds_core.data.dataset import Dataset
 from ds_core.data.optional import needed
-
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+from ds_core.data.read_image import ENDINGS, check_image_options, read_image
 
 
 def load_image_folder(
@@ -24,7 +23,8 @@ def load_image_folder(
     """Loads the images in a folder's subfolders, each of which is a class named by the subfolder.
 
     Classes and images come in alphabetic order. A camera's rotation is undone, and what is transparent shows
-    white. Other files are left out, with a note.
+    white. Files with other endings than those of PNG, JPEG, BMP, GIF, WebP, PPM and TIFF are left out, with a
+    note.
 
     Args:
         path: the folder; its subfolders may have subfolders in turn.
@@ -46,11 +46,8 @@ def load_image_folder(
         raise FileNotFoundError(
             f"{path}: " + ("is a file, not a folder" if path.exists() else "no such folder")
         )
-    if mode not in ("RGB", "L"):
-        raise ValueError(f"mode: expected 'RGB' or 'L', got {mode!r}")
-    if bad not in ("error", "skip"):
-        raise ValueError(f"bad: expected 'error' or 'skip', got {bad!r}")
-    pillow = needed("PIL.Image", "pillow", "load('imagefolder:...')")
+    check_image_options(mode, size, bad)
+    needed("PIL.Image", "pillow", "load('imagefolder:...')")
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != ".")
     if not folders:
         raise ValueError(f"{path}: expected one subfolder of images for each class, got none")
@@ -63,13 +60,10 @@ def load_image_folder(
         if file.suffix.lower() not in ENDINGS:
             continue
         try:
-            with pillow.open(file) as image:
-                pixels = as_pixels(image, mode, size)
-        except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+            pixels = read_image(file, str(file), mode, size)
+        except ValueError as error:
             if bad == "error":
-                raise ValueError(
-                    f"{file}: cannot be read as an image ({error}); pass bad='skip' to leave it out"
-                ) from error
+                raise ValueError(f"{error}; pass bad='skip' to leave it out") from error
             skipped.append(str(file.relative_to(path)))
             continue
         if images and pixels.shape != images[0].shape:
@@ -98,29 +92,6 @@ def load_image_folder(
         source=f"imagefolder:{path}",
         notes=notes,
     )
-
-
-def as_pixels(image: Any, mode: str, size: int | tuple[int, int] | None) -> Tensor:
-    """Turns a pillow image into uint8 ``(channels, height, width)``.
-
-    Raises:
-        ValueError: if it has more than 8 bits a channel, which pillow would cut off without a word.
-        OSError: if the file is cut off.
-    """
-    if image.mode[0] in "IF":
-        raise ValueError(f"more than 8 bits a channel (mode {image.mode}), expected 8")
-    image = needed("PIL.ImageOps", "pillow", "an image").exif_transpose(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        # Under what is transparent a file may hold any colour: nobody is meant to see it.
-        image = image.convert("RGBA")
-        paper = needed("PIL.Image", "pillow", "an image").new("RGBA", image.size, "white")
-        image = needed("PIL.Image", "pillow", "an image").alpha_composite(paper, image)
-    image = image.convert(mode)
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-        image = image.resize((width, height))
-    raw = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return raw.view(image.height, image.width, len(mode)).permute(2, 0, 1)
 
 
 def _size(pixels: Tensor) -> str:

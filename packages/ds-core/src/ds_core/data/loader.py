@@ -13,6 +13,8 @@ from torch import Tensor
 from ds_core.checks import shape
 from ds_core.data.dataset import Dataset
 from ds_core.data.epochs import Epochs, mixed_generator
+from ds_core.data.hugging_face import read_stored_image
+from ds_core.data.optional import needed
 
 # Which samples a batch takes: neighbours as they lie, or any by number.
 Rows = slice | Tensor
@@ -186,11 +188,13 @@ class _Samples:
     """Batches out of an indexable dataset, its samples stacked column by column."""
 
     def __init__(self, dataset: Any, columns: Sequence[str] | None) -> None:
+        self.images: list[str] = []  # columns that come as files
         if hasattr(dataset, "column_names") and dataset.format["type"] is None:
             # Of the package `datasets`, in no form yet: as tensors, and no column is read in vain.
             columns = list(dataset.column_names if columns is None else columns)
             _check_columns(columns, dataset.column_names)
-            dataset = dataset.select_columns(columns).with_format("torch")
+            dataset, self.images = _undecoded(dataset.select_columns(columns))
+            dataset = dataset.with_format("torch")
         self.dataset = dataset
         self.columns = columns
 
@@ -205,6 +209,7 @@ class _Samples:
         if isinstance(first, Mapping):
             names = list(first) if self.columns is None else self.columns
             _check_columns(names, list(first))
+            samples = [self._decoded(sample, number) for sample, number in zip(samples, numbers, strict=True)]
             return tuple(_stack([sample[name] for sample in samples], f"column {name!r}") for name in names)
         if self.columns is not None:
             raise ValueError(f"DataLoader: columns need samples that are dicts, got {type(first).__name__}")
@@ -214,6 +219,25 @@ class _Samples:
                 for place, values in enumerate(zip(*samples, strict=True))
             )
         return (_stack(samples, "the samples"),)
+
+    def _decoded(self, sample: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+        """Returns a sample with its images as tensors, uint8 ``(3 or 1, H, W)``."""
+        if not self.images:
+            return sample
+        pixels = {
+            name: read_stored_image(sample[name], f"DataLoader: column {name!r}, sample {number}", None)
+            for name in self.images
+        }
+        return {**sample, **pixels}
+
+
+def _undecoded(dataset: Any) -> tuple[Any, list[str]]:
+    """Returns a dataset of the package `datasets` that leaves files of images to us, and their columns."""
+    library = needed("datasets", "datasets", "DataLoader")
+    images = [name for name, kind in dataset.features.items() if isinstance(kind, library.Image)]
+    for name in images:
+        dataset = dataset.cast_column(name, library.Image(decode=False))
+    return dataset, images
 
 
 def _check_columns(columns: Sequence[str], there: Sequence[str]) -> None:
@@ -235,4 +259,11 @@ def _stack(values: list[Any], what: str) -> Tensor:
         raise ValueError(
             f"DataLoader: expected one shape throughout {what}, got {' and '.join(list(shapes)[:2])}"
         )
-    return torch.stack(tensors)
+    stacked = torch.stack(tensors)  # of several types, in one that should hold them all
+    for tensor, taken in zip(tensors, stacked, strict=True):
+        if tensor.dtype != stacked.dtype and bool((taken.to(tensor.dtype) != tensor).any()):
+            raise TypeError(
+                f"DataLoader: expected one type throughout {what}, got {tensor.dtype} among others, which "
+                f"{stacked.dtype} does not hold"
+            )
+    return stacked

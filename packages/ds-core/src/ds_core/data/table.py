@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ds_core.data.dataset import Dataset
+from ds_core.data.dataset import Dataset, listed
 
 Missing = Literal["error", "drop", "mean", "median"]
 TextAs = Literal["error", "one_hot", "index"]
@@ -21,6 +22,10 @@ TextAs = Literal["error", "one_hot", "index"]
 _MANY_CATEGORIES = 1000
 # Whole numbers with at most so many different values look like class labels.
 _FEW_VALUES = 20
+# Rounding by less than this share of the range of a column is not worth a note.
+_SMALL_SHARE = 1e-3
+_WHOLE = re.compile(r"[+-]?[0-9]{1,4000}")
+_CODE = re.compile(r"[+-]?0[0-9]")  # 007 is a number, but not written as one
 
 
 @dataclass
@@ -73,14 +78,15 @@ def as_dataset(
     """
     targets = [target] if isinstance(target, str) else list(target or ())
     check_names(targets, table.columns, f"{table.source}: target")
+    taken = set(targets)
     if columns is not None:
         columns = [columns] if isinstance(columns, str) else list(columns)
         check_names(columns, table.columns, f"{table.source}: columns")
-        if shared := [name for name in columns if name in targets]:
+        if shared := [name for name in columns if name in taken]:
             raise ValueError(
                 f"{table.source}: column {shared[0]!r} is the target, and cannot be a feature too"
             )
-    features = [name for name in table.columns if name not in targets] if columns is None else columns
+    features = [name for name in table.columns if name not in taken] if columns is None else columns
     if not features:
         raise ValueError(f"{table.source}: expected at least one feature column beside the target")
     if isinstance(text, Mapping):
@@ -92,12 +98,20 @@ def as_dataset(
             raise ValueError(f"text: expected 'error', 'one_hot' or 'index', got {word!r}")
 
     table = settle_missing(table, [*features, *targets], targets, missing)
-    parts, names = [], []
+    parts: list[Tensor] = []
+    names: list[str] = []
+    numbers: dict[str, list[float]] = {}  # of neighbouring columns, which become tensors together
     for name in features:
-        part, part_names = _feature(table, name, missing, text)
-        parts.append(part)
-        names += part_names
-    x = torch.cat(parts, 1)  # (N, features)
+        column = _filled(table, name, missing, text)
+        if column is None:
+            part, part_names = _encoded(table, name, text)
+            parts += [*_finite(table, numbers), part]
+            names += [*numbers, *part_names]
+            numbers = {}
+        else:
+            numbers[name] = column
+    x = torch.cat([*parts, *_finite(table, numbers)], 1)  # (N, features)
+    names += numbers
     y, class_names = encode_target(table, target, classes)
     return Dataset(x, y, names, class_names, table.source, table.notes)
 
@@ -110,14 +124,14 @@ def check_names(names: Sequence[str] | Mapping[str, Any], known: Mapping[str, An
     """
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, 1)
+            close = difflib.get_close_matches(str(name), list(known)[:_MANY_CATEGORIES], 1)
             raise ValueError(
                 f"{what}: no column {name!r}"
                 + (f"; did you mean {close[0]!r}?" if close else ";")
-                + f" The columns are {', '.join(known)}"
+                + f" The columns are {listed(list(known))}"
             )
     if len(set(names)) < len(names):
-        raise ValueError(f"{what}: expected each column once, got {', '.join(names)}")
+        raise ValueError(f"{what}: expected each column once, got {listed(list(names))}")
 
 
 def settle_missing(table: Table, used: Sequence[str], targets: Sequence[str], missing: Missing) -> Table:
@@ -136,7 +150,7 @@ def settle_missing(table: Table, used: Sequence[str], targets: Sequence[str], mi
         raise ValueError(
             f"{table.source}: column {empty[0]!r} has no value at all; leave it out with columns="
         )
-    counted = ", ".join(f"{name} {len(rows)}" for name, rows in gaps.items())
+    counted = listed([f"{name} {len(rows)}" for name, rows in gaps.items()])
     if gaps and missing == "error":
         name, rows = next(iter(gaps.items()))
         raise ValueError(
@@ -166,10 +180,16 @@ def encode_target(
     if not isinstance(target, str):
         if classes:
             raise ValueError(f"{table.source}: expected one target column of classes, got a list of columns")
-        return torch.stack([_finite(table, name, _numbers(table, name)) for name in target], 1), None
+        return torch.cat(_finite(table, {name: _numbers(table, name) for name in target}), 1), None
     values = table.columns[target]
     if target in table.class_names and classes is not False:
         names = table.class_names[target]
+        for row, value in enumerate(values):
+            if not 0 <= value < len(names):
+                raise ValueError(
+                    f"{table.source}: expected classes from 0 to {len(names) - 1} in the target {target!r}, "
+                    f"got {value!r} in {table.where(row)}"
+                )
         table.notes.append(f"{target}: target, {len(names)} classes")
         return torch.tensor([int(value) for value in values]), names
     is_text = _parsed(table, target) is None
@@ -180,7 +200,7 @@ def encode_target(
         kind, order = ("texts", "alphabetic") if is_text else ("numbers", "rising")
         table.notes.append(f"{target}: target, {kind} as {len(names)} classes in {order} order")
         return torch.tensor(labels), names
-    y = _finite(table, target, _numbers(table, target))
+    y = _finite(table, {target: _numbers(table, target)})[0][:, 0]
     note = f"{target}: target, numbers"
     if classes is None and bool((y == y.round()).all()) and len(y.unique()) <= _FEW_VALUES:
         note += "; pass classes=True if they are class labels"
@@ -188,23 +208,27 @@ def encode_target(
     return y, None
 
 
-def _feature(
+def _filled(
     table: Table, name: str, missing: Missing, text: TextAs | Mapping[str, TextAs]
-) -> tuple[Tensor, list[str]]:
-    """Returns the columns of x ``(N, 1)`` or ``(N, texts)`` that a column becomes, and their names."""
+) -> list[float] | None:
+    """Returns a column's numbers, its gaps filled; None if it holds texts, or is to be taken for them."""
     said = text.get(name) if isinstance(text, Mapping) else None
     numbers = None if said in ("one_hot", "index") else _parsed(table, name)
-    values = table.columns[name]
-    if numbers is not None:
-        gaps = sum(number is None for number in numbers)
-        if gaps:
-            present = [number for number in numbers if number is not None]
-            fill = statistics.fmean(present) if missing == "mean" else statistics.median(present)
-            numbers = [fill if number is None else number for number in numbers]
-            table.notes.append(f"{name}: filled {gaps:,} missing values with the {missing}, {fill:g}")
-        return _finite(table, name, numbers)[:, None], [name]
+    if numbers is None:
+        return None
+    present = [number for number in numbers if number is not None]
+    gaps = len(numbers) - len(present)
+    if not gaps:
+        return present
+    fill = statistics.fmean(present) if missing == "mean" else statistics.median(present)
+    table.notes.append(f"{name}: filled {gaps:,} missing values with the {missing}, {fill:g}")
+    return [fill if number is None else number for number in numbers]
 
-    how = said or (text if isinstance(text, str) else "error")
+
+def _encoded(table: Table, name: str, text: TextAs | Mapping[str, TextAs]) -> tuple[Tensor, list[str]]:
+    """Returns what a column of texts becomes, ``(N, 1)`` or ``(N, texts)``, and the names of its columns."""
+    values = table.columns[name]
+    how = text if isinstance(text, str) else text.get(name, "error")
     if None in values:
         raise ValueError(
             f"{table.source}: column {name!r} is text and misses a value in "
@@ -237,11 +261,11 @@ def _pairs(names: list[str], most: int = 8) -> str:
 
 def number(value: Any) -> float | None:
     """Reads a value as a number; None if it is none."""
-    if isinstance(value, str) and "_" in value:  # Python would read 1_000
-        return None
+    if isinstance(value, (bytes, bytearray)) or (isinstance(value, str) and "_" in value):
+        return None  # Python would read b"1" and 1_000
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -283,14 +307,38 @@ def _numbers(table: Table, name: str) -> list[float]:
 
 
 def _categories(table: Table, name: str) -> tuple[list[int], list[str]]:
-    """Returns each row's place among the different values of a column, and these in order."""
+    """Returns each row's place among the different values of a column, and these in order.
+
+    Numbers are one value however they are written, 1 and 1.0; but not 1 and 01, which is a code.
+    """
     values = table.columns[name]
     different = set(values)
-    order: list[Any] = sorted(different, key=str)
+    key: dict[Any, Any] = {value: value for value in different}
     if all(number(value) is not None for value in different):
-        order = sorted(different, key=lambda value: (number(value) or 0.0, str(value)))
+        if not any(isinstance(value, str) and _CODE.match(value) for value in different):
+            key = {value: _exactly(value) for value in different}
+        order: list[Any] = sorted(set(key.values()), key=lambda value: (number(value) or 0.0, str(value)))
+    else:
+        order = sorted(different, key=str)
+    written: dict[Any, list[str]] = {}
+    for value in different:
+        written.setdefault(key[value], []).append(_written(value))
+    for spellings in written.values():
+        if len(spellings) > 1:
+            table.notes.append(f"{name}: {' and '.join(sorted(spellings))} are one number")
     place = {value: i for i, value in enumerate(order)}
-    return [place[value] for value in values], [_written(value) for value in order]
+    names = [written[value][0] if len(written[value]) == 1 else _written(value) for value in order]
+    return [place[key[value]] for value in values], names
+
+
+def _exactly(value: Any) -> Any:
+    """Returns a number such that only equal numbers are equal: an int where it is whole."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    if isinstance(value, int):
+        return value
+    read = float(value)
+    return int(read) if read.is_integer() else read
 
 
 def _written(value: Any) -> str:
@@ -298,20 +346,49 @@ def _written(value: Any) -> str:
     return str(int(value)) if whole else str(value)
 
 
-def _finite(table: Table, name: str, numbers: Sequence[float | None]) -> Tensor:
-    """Returns float32 ``(N,)``.
+def _finite(table: Table, columns: Mapping[str, Sequence[float]]) -> list[Tensor]:
+    """Returns float32 ``(N, columns)``, in a list that is empty if there are no columns.
 
     Raises:
         ValueError: if a number is infinite, or too large for float32.
     """
-    column = torch.tensor(numbers, dtype=torch.float64).float()
-    bad = (~column.isfinite()).nonzero().flatten().tolist()
+    if not columns:
+        return []
+    exact = torch.tensor(list(columns.values()), dtype=torch.float64)  # (columns, N)
+    rounded = exact.float()
+    names = list(columns)
+    bad = (~rounded.isfinite()).nonzero().tolist()
     if bad:
+        name, row = names[bad[0][0]], bad[0][1]
         raise ValueError(
-            f"{table.source}: expected a finite float32 number, got {table.columns[name][bad[0]]!r} in "
-            f"column {name!r}, {table.where(bad[0])}"
+            f"{table.source}: expected a finite float32 number, got {table.columns[name][row]!r} in "
+            f"column {name!r}, {table.where(row)}"
         )
-    return column
+    changed = (rounded.double() != exact).any(1).nonzero().flatten().tolist()
+    for column in changed:
+        if note := rounding(exact[column], rounded[column]):
+            table.notes.append(f"{names[column]}: {note}")
+    return [rounded.T.contiguous()]
+
+
+def rounding(exact: Tensor, rounded: Tensor) -> str | None:
+    """Says what numbers lose as float32, where that matters: whole ones, and those that differ by little.
+
+    Args:
+        exact: float64.
+        rounded: the same as float32.
+    """
+    error = (rounded.double() - exact).abs()
+    is_whole = exact == exact.round()
+    lost = (error > 0) & (is_whole | (error > _SMALL_SHARE * (exact.max() - exact.min())))
+    if not lost.any():
+        return None
+    merged = len(exact.unique()) - len(rounded.unique())
+    return (
+        f"rounded {int(lost.sum()):,} numbers to float32, by up to {error.max().item():.3g}"
+        + (f", so that {merged:,} different ones became equal" if merged else "")
+        + "; if small differences matter, subtract an offset before loading"
+    )
 
 
 def is_gap(value: Any) -> bool:

@@ -91,7 +91,7 @@ def load_pairs(
         empty: whether blank lines, and rows that lack one of the two sentences, are skipped with a warning or
             are an error.
         delimiter: of a file, what stands between cells; None for a tab in ``.tsv``, ``.tab`` and ``.txt``
-            files and a comma in others.
+            files, where quotes are characters like any other, and a comma in others.
         encoding: of a file; the default is UTF-8 with or without a byte order mark.
 
     Raises:
@@ -161,8 +161,8 @@ def _table(
         table.source = str(source)
         return table
     path = Path(what if kind == "csv" and colon else source)
-    if delimiter is None:
-        delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab", ".txt") else ","
+    if delimiter is None and path.suffix.lower() == ".txt":
+        delimiter = "\t"
     return read_csv(path, delimiter=delimiter, encoding=encoding, missing_cells=("",))
 
 
