@@ -591,10 +591,10 @@ def _usual_cause(got: torch.Size, expected: torch.Size) -> str:
     """Says what is usually behind a gradient of a wrong shape; empty if nothing fits."""
     if len(got) == 2 and got == expected[::-1]:
         return ": it is transposed; swap the two factors of the product, and transpose the other one"
-    if len(got) > len(expected) and got[len(got) - len(expected) :] == expected:
-        return ": it has a row per example; sum over the batch"
     if got.numel() == expected.numel():
         return ": the numbers are as many; was a dimension of size 1 kept or dropped?"
+    if len(got) > len(expected) and got[len(got) - len(expected) :] == expected:
+        return ": it has a row per example; sum over the batch"
     if got.numel() < expected.numel():
         return ": it was summed over too much"
     return ""
