@@ -18,8 +18,14 @@ BELOW = {
     "ds_zoo": {"ds_core", "ds_cnn", "ds_rnn", "ds_transformer"},
 }
 
-# What torch offers ready-made and this project writes itself, and what it never uses of torch's autograd.
-READY_MADE = {f"torch.{name}" for name in ("nn", "optim", "fft", "linalg", "special", "func", "autograd")}
+# What torch offers ready-made and this project writes itself, what it never uses of torch's autograd, and the
+# ways around both: operators by their internal names, and new ones.
+READY_MADE = {
+    f"torch.{name}"
+    for name in ("nn", "optim", "fft", "linalg", "special", "func", "autograd", "ops", "_C", "library")
+}
+# The one file that calls an operator by its internal name: oneDNN's matrix product.
+PRODUCTS = "packages/ds-core/src/ds_core/kernels/matmul.py"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +62,17 @@ def test_nothing_ready_made_is_used(package: str) -> None:
         f"{source.relative_to(ROOT)}:{line}: {name}"
         for source in sources
         for line, name in ready_made(source.read_text(encoding="utf-8"))
+        if (source, name) != (ROOT / PRODUCTS, "torch.ops")
     ]
     assert not uses, "\n".join(uses)
+
+
+def test_one_operator_is_called_by_its_internal_name() -> None:
+    tree = ast.parse((ROOT / PRODUCTS).read_text(encoding="utf-8"))
+    chains = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    operators = [chain for chain in chains if chain.startswith("torch.ops.") and chain.count(".") == 4]
+    assert operators == ["torch.ops.mkldnn._linear_pointwise.default"]
+    assert sum(chain == "torch.ops" for chain in chains) == 1
 
 
 @pytest.mark.parametrize(
@@ -75,6 +90,9 @@ def test_nothing_ready_made_is_used(package: str) -> None:
         "import importlib\nimportlib.import_module('torch.nn')",
         "from torch.autograd import Function",
         "import torch\ntorch.autograd.grad(y, x)",
+        "import torch\ntorch.ops.aten.gelu(x)",
+        "import torch\ntorch._C._nn.gelu(x)",
+        "from torch.library import custom_op",
     ],
 )
 def test_ready_made_is_found(code: str) -> None:

@@ -407,7 +407,19 @@ def test_named_operations_are_outside_the_list(function, name):
 def test_every_entry_of_the_list_has_a_reason_and_is_an_operation():
     for name, reason in ALLOWED.items():
         assert reason
-        assert hasattr(torch.ops.aten, name.removeprefix("aten.")), name
+        namespace, _, operation = name.partition(".")
+        assert hasattr(getattr(torch.ops, namespace), operation), name
+
+
+def test_an_operation_that_can_do_more_is_allowed_only_with_its_plain_arguments():
+    def product(attr, algorithm):
+        torch.ops.mkldnn._linear_pointwise(X.detach(), X.detach(), None, attr, [], algorithm)
+
+    assert record_operations(product, "none", "").outside() == []
+    fused = record_operations(product, "gelu", "tanh")
+    assert fused.outside() == ["mkldnn._linear_pointwise(attr='gelu')"]
+    assert "✗ not on the list" in str(fused)
+    assert record_operations(product, "relu", "").outside() == ["mkldnn._linear_pointwise(attr='relu')"]
 
 
 # ---- comparison --------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ds_core.verify.allowed import ALLOWED
+from ds_core.verify.allowed import ALLOWED, ARGUMENTS
 from ds_core.verify.report import Printed, table
 
 
@@ -48,8 +48,19 @@ class _Recorder(TorchDispatchMode):
         self.operations = operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations.counts[str(func.overloadpacket)] += 1
+        self.operations.counts[_name(func, args, kwargs or {})] += 1
         return func(*args, **(kwargs or {}))
+
+
+def _name(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Names an operation, and with it each argument that is not as the list demands."""
+    name = str(operation.overloadpacket)
+    for argument, allowed in ARGUMENTS.get(name, {}).items():
+        place = [each.name for each in operation._schema.arguments].index(argument)
+        given = args[place] if place < len(args) else kwargs.get(argument)
+        if given != allowed:
+            name += f"({argument}={given!r})"
+    return name
 
 
 @contextmanager

@@ -1,0 +1,412 @@
+"""Matrix products: the one place through which every product of a kernel goes.
+
+torch multiplies float32 matrices with MKL. The oneDNN in the same torch has another product, of the same
+accuracy, which on some processors is twice as fast. Which of the two runs is not found out while a model
+trains: a fixed table says from which size on a product goes to oneDNN, for each form it comes in.
+
+    nt        A B^T, both row by row in memory: a layer's forward
+    nn        A B: its input gradient
+    tn        A^T B: its weight gradient
+    batched   many products of one size
+
+The tables of known processors lie beside this file in ``products.json``; ``hatch run tune`` measures another
+for the machine at hand. The first of these decides, when the first product is computed:
+
+1. the environment variable ``DS_PRODUCTS``: ``torch``, ``onednn`` or the path of a tuned table;
+2. a tuned table for this processor, torch and number of threads;
+3. the table for this kind of processor;
+4. otherwise ``torch``: no product goes to oneDNN.
+
+Sums come in another order, so two tables differ in the last bits. A training that is to go on with the same
+bits takes :func:`table_in_force` along and hands it to :func:`use_table`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["addmm", "baddbmm", "bmm", "linear", "mm", "table_in_force", "use_table"]
+
+FORMS = ("nt", "nn", "tn", "batched")
+
+
+# ---- products ------------------------------------------------------------------------------------------
+
+
+def mm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Returns a b, ``(n, k)`` and ``(k, m)`` -> ``(n, m)``."""
+    if _to_onednn(a, b):
+        return _finish(_onednn(a, b.t()), None, 1, 1, out)
+    return torch.mm(a, b, out=out)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Returns x W^T + b, ``(n, k)``, ``(m, k)`` and ``(m,)`` -> ``(n, m)``."""
+    if bias is None:
+        return mm(x, weight.t(), out=out)
+    return addmm(bias, x, weight.t(), out=out)
+
+
+def addmm(
+    c: Tensor,
+    a: Tensor,
+    b: Tensor,
+    *,
+    alpha: float = 1,
+    beta: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Returns beta c + alpha a b, ``(n, k)`` and ``(k, m)`` -> ``(n, m)``; c is repeated to that shape.
+
+    With ``beta`` 0 nothing is read from c. ``out`` may be c.
+    """
+    if not _to_onednn(a, b):
+        return torch.addmm(c, a, b, beta=beta, alpha=alpha, out=out)
+    if alpha == beta == 1 and c.shape == b.shape[1:] and c.dtype == torch.float32 and c.is_contiguous():
+        return _finish(_onednn(a, b.t(), c), None, 1, 1, out)
+    return _finish(_onednn(a, b.t()), c, alpha, beta, out)
+
+
+def bmm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Returns a b for each of N pairs, ``(N, n, k)`` and ``(N, k, m)`` -> ``(N, n, m)``."""
+    if not _batch_to_onednn(a, b):
+        return torch.bmm(a, b, out=out)
+    if out is None:
+        out = a.new_empty(len(a), a.shape[1], b.shape[2])
+    for left, right, product in zip(a.unbind(), b.mT.unbind(), out.unbind(), strict=True):
+        product.copy_(_onednn(left, right))
+    return out
+
+
+def baddbmm(
+    c: Tensor,
+    a: Tensor,
+    b: Tensor,
+    *,
+    alpha: float = 1,
+    beta: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Returns beta c + alpha a b for each of N pairs, ``(N, n, k)`` and ``(N, k, m)`` -> ``(N, n, m)``.
+
+    c is repeated to that shape. With ``beta`` 0 nothing is read from c. ``out`` may be c.
+    """
+    if not _batch_to_onednn(a, b):
+        return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)
+    if out is None:
+        out = a.new_empty(len(a), a.shape[1], b.shape[2])
+    added = c.expand_as(out)
+    for left, right, start, total in zip(
+        a.unbind(), b.mT.unbind(), added.unbind(), out.unbind(), strict=True
+    ):
+        _finish(_onednn(left, right), start, alpha, beta, total)
+    return out
+
+
+def _finish(product: Tensor, c: Tensor | None, alpha: float, beta: float, out: Tensor | None) -> Tensor:
+    """Returns beta c + alpha product, in ``out`` or in the product's own memory."""
+    out = product if out is None else out
+    if c is None or beta == 0:
+        return product if out is product and alpha == 1 else torch.mul(product, alpha, out=out)
+    if alpha != 1:
+        product.mul_(alpha)
+    return torch.add(product, c.expand_as(product), alpha=beta, out=out)
+
+
+# ---- which of the two ----------------------------------------------------------------------------------
+
+
+class Rule(NamedTuple):
+    """From which size on a product goes to oneDNN."""
+
+    flops: float  # 2 n k m, of one product of a batch
+    side: int  # the least of n, k and m
+
+
+@dataclass(frozen=True)
+class Table:
+    """A rule for each form whose large products go to oneDNN."""
+
+    name: str
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+
+def _to_onednn(a: Tensor, b: Tensor) -> bool:
+    """Says whether the table in force sends a b to oneDNN."""
+    rules = (_table or _choose()).rules
+    if not rules or not _plain(a, b) or a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[0]:
+        return False
+    return _large(rules, _form(a, b), a.shape[0], a.shape[1], b.shape[1])
+
+
+def _batch_to_onednn(a: Tensor, b: Tensor) -> bool:
+    """Says whether the table in force sends each product of a batch to oneDNN."""
+    rules = (_table or _choose()).rules
+    if "batched" not in rules or not _plain(a, b) or a.dim() != 3 or b.dim() != 3:
+        return False
+    if len(a) != len(b) or a.shape[2] != b.shape[1] or not len(a) or not _form(a[0], b[0]):
+        return False
+    return _large(rules, "batched", a.shape[1], a.shape[2], b.shape[2])
+
+
+def _plain(a: Tensor, b: Tensor) -> bool:
+    """Says whether oneDNN's product serves: it knows float32 on the CPU, and neither tape nor compiler."""
+    return (
+        a.dtype == b.dtype == torch.float32
+        and a.is_cpu
+        and b.is_cpu
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _large(rules: Mapping[str, Rule], form: str, n: int, k: int, m: int) -> bool:
+    rule = rules.get(form)
+    return rule is not None and min(n, k, m) >= rule.side and 2 * n * k * m >= rule.flops
+
+
+def _form(a: Tensor, b: Tensor) -> str:
+    """Names the form of a product; empty if the numbers of a factor lie neither by row nor by column."""
+    rows_a, rows_b = _by_row(a), _by_row(b)
+    if not (rows_a or _by_row(a.t())) or not (rows_b or _by_row(b.t())):
+        return ""
+    return ("nn" if rows_b else "nt") if rows_a else "tn"
+
+
+def _by_row(matrix: Tensor) -> bool:
+    return matrix.stride(1) == 1 and matrix.stride(0) >= matrix.shape[1]
+
+
+# ---- oneDNN --------------------------------------------------------------------------------------------
+
+
+def _onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Returns a b^T + bias by oneDNN, always in full float32."""
+    product: Tensor = _operator()(a, b, bias, "none", [], "")
+    return product
+
+
+@cache
+def _operator() -> Any:
+    """Returns torch's private operator for it; None where this torch has none, or one of another kind."""
+    try:
+        operator = torch.ops.mkldnn._linear_pointwise.default
+        two = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        product = operator(two, two, two[0].contiguous(), "none", [], "")  # two two^T + (1, 2)
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    return operator if product.tolist() == [[6.0, 13.0], [12.0, 27.0]] else None
+
+
+# ---- tables --------------------------------------------------------------------------------------------
+
+TORCH = Table("torch")
+ONEDNN = Table("onednn", {form: Rule(1, 1) for form in FORMS})
+
+_table: Table | None = None  # in force; None until the first product
+
+
+def table_in_force() -> dict[str, Any]:
+    """Returns the table that decides which products go to oneDNN, to be kept beside a training's state.
+
+    Returns:
+        Its name and its rules, as JSON knows them: ``{"name": "torch", "onednn": {}}``.
+    """
+    table = _table or _choose()
+    return {"name": table.name, "onednn": {form: rule._asdict() for form, rule in table.rules.items()}}
+
+
+def use_table(table: str | Mapping[str, Any] | None) -> AbstractContextManager[object]:
+    """Puts a table in force: at once, and for good unless the result is used in a ``with`` statement.
+
+    Args:
+        table: what :func:`table_in_force` returned, or a name: ``"torch"``, ``"onednn"``, or that of a table
+            shipped or tuned here. None chooses as at the start.
+
+    Returns:
+        A context manager whose end puts back the table that was in force.
+
+    Raises:
+        ValueError: if there is no table of that name, or what is given is none.
+
+    Warns:
+        UserWarning: if the table sends products to oneDNN and this torch has no operator for it: they are
+            torch's, then, and the last bits may differ.
+
+    Example:
+        >>> with use_table(checkpoint["products"]):
+        ...     trainer.fit(data)
+    """
+    global _table
+    before = _table
+    if table is None:
+        _choose()
+    else:
+        _table = _available(_named(table) if isinstance(table, str) else _read(table, "use_table"))
+    after = ExitStack()
+    after.callback(_put, before)
+    return after
+
+
+def _put(table: Table | None) -> None:
+    global _table
+    _table = table
+
+
+def _choose() -> Table:
+    """Puts the table of the machine at hand in force."""
+    global _table
+    wish = os.environ.get("DS_PRODUCTS")
+    if wish in ("torch", "onednn"):
+        _table = _available(_named(wish))
+    elif wish:
+        _table = _available(_load(Path(wish)))
+    else:
+        here = processor()
+        table = _tuned() or next((table for table, key in _shipped() if here.fits(key)), TORCH)
+        _table = table if not table.rules or _operator() else TORCH
+    return _table
+
+
+def _available(table: Table) -> Table:
+    """Returns a table somebody asked for, and warns if it cannot be had here."""
+    if table.rules and _operator() is None:
+        warnings.warn(
+            f"products: the table {table.name!r} sends some to oneDNN, for which this torch "
+            f"({torch.__version__}) has no operator; torch.mm computes them, and the last bits may differ",
+            stacklevel=3,
+        )
+        return TORCH
+    return table
+
+
+def _named(name: str) -> Table:
+    tables = [TORCH, ONEDNN, *(table for table, _ in _shipped()), _tuned()]
+    known = {table.name: table for table in tables if table}
+    if name not in known:
+        raise ValueError(f"products: no table {name!r} here; there are {', '.join(map(repr, known))}")
+    return known[name]
+
+
+def _tuned() -> Table | None:
+    path = tuned_path()
+    return _load(path) if os.path.isfile(path) else None
+
+
+def _load(path: Path) -> Table:
+    """Reads a tuned table."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"DS_PRODUCTS: expected 'torch', 'onednn' or a table's path, got {path}: {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: not a table of products: {error}") from error
+    return _read(content, str(path))
+
+
+def _read(content: Any, where: str) -> Table:
+    if not isinstance(content, Mapping) or not isinstance(content.get("name"), str):
+        raise ValueError(f"{where}: not a table of products; expected a dict with 'name' and 'onednn'")
+    return Table(content["name"], _rules(content, where))
+
+
+def _rules(content: Mapping[str, Any], where: str) -> dict[str, Rule]:
+    try:
+        rules = {form: Rule(**rule) for form, rule in content["onednn"].items()}
+        sound = all(rule.flops >= 1 and rule.side >= 1 for rule in rules.values())
+    except (KeyError, TypeError, AttributeError):
+        rules, sound = {}, False
+    if not sound or not set(rules) <= set(FORMS):
+        raise ValueError(
+            f"{where}: not a table of products; expected 'onednn' with 'flops' and 'side', both at least 1, "
+            f"for some of {', '.join(FORMS)}, got {content.get('onednn')!r}"
+        )
+    return rules
+
+
+def tuned_name(rules: Mapping[str, Rule]) -> str:
+    """Names a tuned table by what it says."""
+    said = json.dumps({form: [float(rule.flops), rule.side] for form, rule in sorted(rules.items())})
+    return f"tuned:{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+
+def _shipped() -> list[tuple[Table, dict[str, Any]]]:
+    """Returns the tables that come with this package, each with the processors it is for."""
+    content = files("ds_core.kernels").joinpath("products.json").read_text(encoding="utf-8")
+    return [
+        (Table(f"{entry['name']} (shipped)", _rules(entry, entry["name"])), entry["processor"])
+        for entry in json.loads(content)
+    ]
+
+
+# ---- the machine ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What a table is keyed by."""
+
+    vendor: str
+    family: int
+    model: int
+    capability: str  # the instructions torch uses: "AVX2", "AVX512", ...
+
+    def fits(self, key: Mapping[str, Any]) -> bool:
+        """Says whether this processor is of a kind: all that the key names is equal."""
+        here = asdict(self)
+        return all(here[name] == value for name, value in key.items())
+
+
+@cache
+def processor() -> Processor:
+    """Describes this machine's processor; what is unknown is ``""`` or 0."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+        said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        vendor, family, model = said["vendor_id"], int(said["cpu family"]), int(said["model"])
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+    ):  # not Linux, or not x86: "AMD64 Family 25 Model 1 ..., AuthenticAMD"
+        name = platform.processor() or platform.machine()
+        numbers = re.search(r"Family (\d+) Model (\d+)", name)
+        vendor = name.rpartition(", ")[2]
+        family, model = map(int, numbers.groups()) if numbers else (0, 0)
+    return Processor(vendor, family, model, torch.backends.cpu.get_cpu_capability())
+
+
+def tuned_path() -> Path:
+    """Returns where ``hatch run tune`` keeps the table for this processor, torch and number of threads."""
+    here = processor()
+    key = (
+        f"{here.vendor}-{here.family}-{here.model}-{here.capability}-torch-{torch.__version__}"
+        f"-{torch.get_num_threads()}-threads"
+    )
+    return _cache_folder() / f"products-{re.sub(r'[^A-Za-z0-9.+-]', '_', key)}.json"
+
+
+def _cache_folder() -> Path:
+    variable, folder = {
+        "win32": ("LOCALAPPDATA", "~/AppData/Local"),
+        "darwin": ("XDG_CACHE_HOME", "~/Library/Caches"),
+    }.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
+    return Path(os.environ.get(variable) or os.path.expanduser(folder)) / "deepscratch"

@@ -1,0 +1,226 @@
+"""``python -m ds_core.kernels.tune``: measures which products go to oneDNN on the machine at hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from ds_core.kernels.matmul import (
+    FORMS,
+    ONEDNN,
+    TORCH,
+    Rule,
+    Table,
+    bmm,
+    mm,
+    processor,
+    table_in_force,
+    tuned_name,
+    tuned_path,
+    use_table,
+)
+from ds_core.training.files import atomic_write
+from ds_core.verify.report import table as new_table
+
+# n, k, m: steps of an LSTM and an MLP, blocks of a Transformer, convolutions as products.
+SIZES = [
+    (32, 64, 64),
+    (32, 128, 128),
+    (128, 512, 10),
+    (256, 27, 64),
+    (32, 128, 512),
+    (32, 256, 1024),
+    (1024, 147, 64),
+    (1536, 128, 128),
+    (128, 512, 512),
+    (1024, 576, 64),
+    (128, 784, 512),
+    (1536, 128, 384),
+    (1536, 512, 128),
+    (2048, 256, 256),
+    (512, 512, 512),
+    (196, 2304, 256),
+    (512, 784, 512),
+    (1024, 1024, 512),
+    (2048, 256, 1024),
+]
+# N, n, k, m: attention's two products, Winograd's sixteen.
+BATCHES = [
+    (48, 64, 32, 64),
+    (48, 128, 32, 128),
+    (48, 128, 128, 32),
+    (16, 256, 64, 64),
+    (16, 256, 256, 64),
+    (8, 512, 64, 512),
+    (16, 256, 128, 128),
+    (16, 64, 512, 512),
+    (8, 256, 256, 256),
+    (4, 1024, 256, 256),
+]
+# A rule is not worth other bits unless the products it sends to oneDNN take this much less, in the mean.
+GAIN = 0.95
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One product by both."""
+
+    form: str
+    size: tuple[int, ...]  # (N,) n, k, m
+    torch_us: float
+    onednn_us: float
+
+    @property
+    def flops(self) -> int:
+        """Returns the arithmetic of one product."""
+        return 2 * math.prod(self.size[-3:])
+
+    @property
+    def side(self) -> int:
+        """Returns the least of n, k and m."""
+        return min(self.size[-3:])
+
+    @property
+    def ratio(self) -> float:
+        """Returns oneDNN's time over torch's."""
+        return self.onednn_us / self.torch_us
+
+
+def measure(form: str, size: tuple[int, ...], seconds: float = 0.3) -> Measured:
+    """Measures one product by both in turns, and returns the medians.
+
+    Args:
+        form: one of those of :mod:`ds_core.kernels.matmul`.
+        size: n, k and m, for batches N before them.
+        seconds: roughly how long.
+    """
+    a, b = operands(form, size)
+    product: Callable[[Tensor, Tensor], Tensor] = bmm if form == "batched" else mm
+    times: dict[str, list[float]] = {"torch": [], "onednn": []}
+    end = time.perf_counter() + seconds
+    turn = 0
+    with torch.no_grad():
+        while turn < 7 or (time.perf_counter() < end and turn < 500):
+            for name in times if turn % 2 else reversed(times):
+                with use_table(TORCH.name if name == "torch" else ONEDNN.name):
+                    start = time.perf_counter()
+                    product(a, b)
+                    taken = time.perf_counter() - start
+                if turn > 1:  # the first two warm up
+                    times[name].append(taken)
+            turn += 1
+    return Measured(form, size, *(statistics.median(times[name]) * 1e6 for name in ("torch", "onednn")))
+
+
+def operands(form: str, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Draws two factors that lie in memory as a form says."""
+    *batch, n, k, m = size
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(*batch, *((k, n) if form == "tn" else (n, k)), generator=generator)
+    b = torch.randn(*batch, *((m, k) if form == "nt" else (k, m)), generator=generator)
+    return a.mT if form == "tn" else a, b.mT if form == "nt" else b
+
+
+def rule_from(rows: Sequence[Measured]) -> Rule | None:
+    """Returns the rule under which the measured products of a form take least time, in the geometric mean.
+
+    None if those it would send to oneDNN do not gain 5 %.
+    """
+
+    def chosen(rule: Rule) -> list[float]:
+        return [math.log(row.ratio) for row in rows if row.flops >= rule.flops and row.side >= rule.side]
+
+    candidates = [Rule(row.flops, side) for row in rows for side in sorted({row.side for row in rows})]
+    # Of equals the one that sends least there.
+    best = min(candidates, key=lambda rule: (sum(chosen(rule)), -rule.flops, -rule.side))
+    gains = chosen(best)
+    return best if gains and statistics.mean(gains) <= math.log(GAIN) else None
+
+
+def write(path: Path, rules: dict[str, Rule], rows: Sequence[Measured]) -> Table:
+    """Writes a tuned table, all or nothing."""
+    table = Table(tuned_name(rules), rules)
+    content = {
+        "name": table.name,
+        "processor": asdict(processor()),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "onednn": {form: rule._asdict() for form, rule in rules.items()},
+        "measured": [
+            f"{row.form} {'x'.join(map(str, row.size))}: {row.torch_us:.0f} us torch's, {row.ratio:.2f} times"
+            for row in rows
+        ],
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return table
+
+
+def _products() -> Iterator[tuple[str, tuple[int, ...]]]:
+    for form in FORMS:
+        for size in BATCHES if form == "batched" else SIZES:
+            yield form, size
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="hatch run tune",
+        description="Measures which matrix products oneDNN computes faster than torch.mm on this machine, "
+        "and keeps the answer for this processor, torch and number of threads. The machine should do "
+        "nothing else meanwhile.",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="for this number of threads; else torch's")
+    parser.add_argument("--seconds", type=float, default=0.3, help="for each product (default: %(default)s)")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="another place for the table")
+    options = parser.parse_args(arguments)
+    if options.threads is not None:
+        if options.threads < 1:
+            parser.error(f"--threads: expected at least 1, got {options.threads}")
+        torch.set_num_threads(options.threads)
+    use_table("onednn")
+    if table_in_force()["name"] != "onednn":
+        return 1  # the warning has said why
+    console, progress = Console(), Console(stderr=True)
+    live = track(
+        list(_products()), "Measuring", console=progress, transient=True, disable=not progress.is_terminal
+    )
+    rows = [measure(form, size, options.seconds) for form, size in live]
+    rules = {form: rule for form in FORMS if (rule := rule_from([row for row in rows if row.form == form]))}
+    path = options.output or tuned_path()
+    written = write(path, rules, rows)
+
+    here = processor()
+    shown = new_table(
+        f"Products on {here.vendor} family {here.family}, {here.capability}, torch {torch.__version__}, "
+        f"threads: {torch.get_num_threads()}",
+        *("form", "size", "torch µs", "oneDNN µs", "ratio", "goes to"),
+    )
+    for row in rows:
+        rule = rules.get(row.form)
+        sent = rule is not None and row.flops >= rule.flops and row.side >= rule.side
+        size = " × ".join(map(str, row.size))
+        times = f"{row.torch_us:.0f}", f"{row.onednn_us:.0f}", f"{row.ratio:.2f}"
+        shown.add_row(row.form, size, *times, "oneDNN" if sent else "torch")
+    console.print(shown)
+    for form in FORMS:
+        rule = rules.get(form)
+        says = f"oneDNN from {rule.flops:.2g} operations and sides of {rule.side}" if rule else "torch"
+        console.print(f"{form:8} {says}", highlight=False)
+    console.print(f"Kept as {written.name} in {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,440 @@
+"""Products: both ways beside float64, which of them runs, and the tables that say so."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from itertools import product
+
+import pytest
+import torch
+from ds_core.kernels import matmul, tune
+from ds_core.kernels.matmul import (
+    Processor,
+    addmm,
+    baddbmm,
+    bmm,
+    linear,
+    mm,
+    table_in_force,
+    tuned_path,
+    use_table,
+)
+from ds_core.verify import record_operations
+
+ONEDNN = "mkldnn._linear_pointwise"
+TABLES = ["torch", "onednn"]
+
+
+@pytest.fixture(autouse=True)
+def without_tape_and_own_folder(monkeypatch, tmp_path):
+    """Kernels run without a tape; no table of this machine reaches the tests, and none of theirs stays."""
+    monkeypatch.delenv("DS_PRODUCTS", raising=False)
+    monkeypatch.setattr(matmul, "_cache_folder", lambda: tmp_path / "cache")
+    with use_table("torch"), torch.no_grad():
+        yield
+    matmul._operator.cache_clear()
+
+
+needs_onednn = pytest.mark.skipif(matmul._operator() is None, reason="this torch has no oneDNN")
+
+
+def draw(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def factors(form, n, k, m, batch=()):
+    a = draw(*batch, *((k, n) if form[0] == "t" else (n, k)))
+    b = draw(*batch, *((m, k) if form[1] == "t" else (k, m)), seed=1)
+    return a.mT if form[0] == "t" else a, b.mT if form[1] == "t" else b
+
+
+def ran_onednn(function, *args, **options):
+    return record_operations(function, *args, **options).counts[ONEDNN]
+
+
+# ---- right numbers -----------------------------------------------------------------------------------
+
+SIZES = [(1, 1, 1), (1, 7, 5), (6, 1, 5), (6, 7, 1), (33, 65, 17)]
+
+
+@needs_onednn
+@pytest.mark.parametrize("form", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("size", [*SIZES, (128, 784, 10), (64, 300, 48)])
+def test_onednn_is_as_exact_as_torch(form, size):
+    a, b = factors(form, *size)
+    right = a.double() @ b.double()
+    with use_table("onednn"):
+        assert ran_onednn(mm, a, b) == 1
+        result = mm(a, b)
+    assert result.shape == right.shape
+    assert result.dtype == torch.float32
+
+    def error(y):
+        return ((y - right).abs() / (a.double().abs() @ b.double().abs())).max()
+
+    # Each rounds in its own order; a product in bfloat16 or TensorFloat-32 is off by 1e-4 and more.
+    assert error(result) <= 3 * error(torch.mm(a, b)) + torch.finfo(torch.float32).eps
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("form", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("size", [*SIZES, (0, 3, 4), (3, 0, 4), (3, 4, 0)])
+def test_plain_and_added(table, form, size):
+    n, _, m = size
+    a, b = factors(form, *size)
+    bias, c = draw(m, seed=2), draw(n, m, seed=3)
+    nothing = torch.full_like(c, torch.nan)
+    with use_table(table):
+        near(mm(a, b), torch.mm(a, b))
+        near(linear(a, b.t().contiguous(), bias), torch.addmm(bias, a, b))
+        near(linear(a, b.t()), torch.mm(a, b))
+        near(addmm(bias, a, b), torch.addmm(bias, a, b))
+        near(addmm(bias, a, b, alpha=0.5, beta=-2), torch.addmm(bias, a, b, alpha=0.5, beta=-2))
+        near(addmm(c, a, b, alpha=0.5), torch.addmm(c, a, b, alpha=0.5))
+        near(addmm(c[:, :1], a, b), torch.addmm(c[:, :1], a, b))
+        near(addmm(nothing, a, b, alpha=0.5, beta=0), 0.5 * torch.mm(a, b))
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("form", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("size", [(3, 5, 4, 6), (1, 1, 1, 1), (2, 1, 9, 1), (0, 2, 3, 4), (2, 3, 0, 4)])
+def test_batches(table, form, size):
+    count, n, k, m = size
+    a, b = factors(form, n, k, m, (count,))
+    c = draw(count, n, m, seed=3)
+    with use_table(table):
+        near(bmm(a, b), torch.bmm(a, b))
+        near(baddbmm(c, a, b, alpha=0.5, beta=-1), torch.baddbmm(c, a, b, alpha=0.5, beta=-1))
+        near(baddbmm(c[:, :1], a, b), torch.baddbmm(c[:, :1], a, b))
+        near(baddbmm(torch.full_like(c, torch.nan), a, b, beta=0, alpha=2.0), 2 * torch.bmm(a, b))
+        near(bmm(a, b.new_zeros(1, k, m).expand(count, k, m)), torch.zeros(count, n, m))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_out_is_filled_and_returned_and_may_be_what_is_added(table):
+    a, b = factors("nt", 6, 7, 5)
+    batch_a, batch_b = factors("nt", 6, 7, 5, (3,))
+    with use_table(table):
+        for function, args, right in [
+            (mm, (a, b), a @ b),
+            (linear, (a, b.t()), a @ b),
+            (linear, (a, b.t(), b[0].contiguous()), a @ b + b[0]),
+            (bmm, (batch_a, batch_b), batch_a @ batch_b),
+        ]:
+            for out in (torch.empty_like(right), right.new_empty(*right.shape, 2)[..., 0]):
+                assert function(*args, out=out) is out
+                near(out, right)
+        c, batch_c = draw(6, 5, seed=4), draw(3, 6, 5, seed=4)
+        for function, start, left, right in [(addmm, c, a, b), (baddbmm, batch_c, batch_a, batch_b)]:
+            expected = 2 * start + left @ right
+            assert function(start, left, right, beta=2, out=start) is start
+            near(start, expected)
+
+
+@needs_onednn
+@pytest.mark.parametrize("table", TABLES)
+def test_views_of_larger_matrices(table):
+    wide_a, wide_b = draw(20, 40), draw(30, 50, seed=1)
+    views = [
+        wide_a[:9, 3:14],
+        wide_a[2:11, 5:16],
+        wide_a[:11, :9].t(),
+        wide_a[::2, :22:2][:9],
+        wide_a[:1, :11].expand(9, 11),
+    ]
+    others = [
+        wide_b[:11, 7:19],
+        wide_b[4:16, 9:20].t(),
+        wide_b[::2, ::4][:11, :12],
+        wide_b[:11, :1].expand(11, 12),
+    ]
+    with use_table(table):
+        for a, b in product(views, others):
+            near(mm(a, b), (a.double() @ b.double()).float())
+
+
+@needs_onednn
+def test_same_inputs_same_bits():
+    for form in ("nn", "nt", "tn"):
+        a, b = factors(form, 65, 130, 96)
+        with use_table("onednn"):
+            first = mm(a, b)
+            assert all(torch.equal(mm(a, b), first) for _ in range(5))
+            assert torch.equal(mm(a.clone(), b.clone()), first)  # clones keep the layout
+
+
+@needs_onednn
+def test_torch_settings_stay_as_they_are():
+    before = torch.get_float32_matmul_precision()
+    with use_table("onednn"):
+        mm(draw(8, 8), draw(8, 8))
+    assert torch.get_float32_matmul_precision() == before == "highest"
+
+
+def near(result, right):
+    assert result.shape == right.shape
+    torch.testing.assert_close(result, right, rtol=1e-5, atol=2e-5)
+
+
+# ---- which of the two runs ---------------------------------------------------------------------------
+
+
+@needs_onednn
+@pytest.mark.parametrize("form", ["nn", "nt", "tn"])
+def test_a_rule_decides_by_form_and_size(form):
+    rules = {"name": "mine", "onednn": {form: {"flops": 2 * 16 * 20 * 24, "side": 16}}}
+    with use_table(rules):
+        assert ran_onednn(mm, *factors(form, 16, 20, 24)) == 1
+        assert ran_onednn(mm, *factors(form, 16, 19, 24)) == 0
+        assert ran_onednn(mm, *factors(form, 15, 200, 24)) == 0
+        assert ran_onednn(mm, *factors({"nn": "nt", "nt": "nn", "tn": "nt"}[form], 16, 20, 24)) == 0
+        assert ran_onednn(bmm, *factors(form, 16, 20, 24, (2,))) == 0
+    with use_table({"name": "mine", "onednn": {"batched": {"flops": 2 * 16 * 20 * 24, "side": 16}}}):
+        assert ran_onednn(bmm, *factors(form, 16, 20, 24, (3,))) == 3
+        assert ran_onednn(bmm, *factors(form, 16, 19, 24, (3,))) == 0
+        assert ran_onednn(mm, *factors(form, 16, 20, 24)) == 0
+
+
+@needs_onednn
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int64])
+def test_other_types_are_torchs(dtype):
+    a, b = (factor.to(dtype) for factor in factors("nt", 8, 8, 8))
+    with use_table("onednn"):
+        assert ran_onednn(mm, a, b) == 0
+        assert torch.equal(mm(a, b), torch.mm(a, b))
+        assert mm(a.to("meta"), b.to("meta")).shape == (8, 8)
+
+
+@needs_onednn
+def test_under_the_tape_products_are_torchs():
+    a, b = (factor.clone().requires_grad_() for factor in factors("nn", 8, 8, 8))
+    with use_table("onednn"), torch.enable_grad():
+        mm(a, b).sum().backward()
+        linear(a, b).sum().backward()
+    assert torch.allclose(a.grad, (b.sum(1) + b.sum(0)).expand(8, 8), atol=1e-5)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_wrong_shapes_are_errors(table):
+    with use_table(table):
+        for wrong in (
+            lambda: mm(draw(4, 5), draw(6, 7)),
+            lambda: linear(draw(4, 5), draw(6, 5), draw(7)),
+            lambda: addmm(draw(2, 4, 6), draw(4, 5), draw(5, 6)),
+            lambda: bmm(draw(2, 4, 5), draw(3, 5, 6)),
+            lambda: baddbmm(draw(3, 4, 6), draw(2, 4, 5), draw(2, 5, 6)),
+        ):
+            with pytest.raises(RuntimeError):
+                wrong()
+
+
+@needs_onednn
+def test_inside_the_compiler_products_are_torchs():
+    step = torch.compile(lambda a, b: mm(a, b) + 1, backend="eager", fullgraph=True)
+    a, b = factors("nt", 8, 8, 8)
+    with use_table("onednn"):
+        assert torch.equal(step(a, b), torch.mm(a, b) + 1)
+
+
+# ---- tables ------------------------------------------------------------------------------------------
+
+
+def test_the_table_in_force_goes_through_json_and_back():
+    mine = {"name": "tuned:01234567", "onednn": {"nt": {"flops": 100.0, "side": 4}}}
+    with use_table("torch"):
+        if matmul._operator() is not None:
+            with use_table(json.loads(json.dumps(mine))):
+                assert table_in_force() == mine
+        assert table_in_force() == {"name": "torch", "onednn": {}}
+    use_table({"name": "other", "onednn": {}})  # at once, and for good
+    assert table_in_force()["name"] == "other"
+
+
+def test_what_is_no_table_is_refused_by_name():
+    with pytest.raises(
+        ValueError, match=r"no table 'tuned:0' here; there are 'torch', 'onednn', 'AMD family"
+    ):
+        use_table("tuned:0")
+    for wrong in (
+        {"name": "x"},
+        {"onednn": {}},
+        {"name": "x", "onednn": {"sideways": {"flops": 1, "side": 1}}},
+        {"name": "x", "onednn": {"nt": {"flops": 0, "side": 1}}},
+        {"name": "x", "onednn": {"nt": {"flops": 1}}},
+        {"name": "x", "onednn": {"nt": {"flops": "many", "side": 1}}},
+        {"name": "x", "onednn": []},
+    ):
+        with pytest.raises(ValueError, match="not a table of products"):
+            use_table(wrong)
+    assert table_in_force()["name"] == "torch"
+
+
+@pytest.mark.parametrize(
+    ("processor", "name"),
+    [
+        (Processor("AuthenticAMD", 26, 2, "AVX512"), "AMD family 26 with AVX-512 (shipped)"),
+        (Processor("AuthenticAMD", 26, 2, "AVX2"), "torch"),
+        (Processor("AuthenticAMD", 25, 1, "AVX2"), "AMD family 25 with AVX2 (shipped)"),
+        (Processor("AuthenticAMD", 25, 17, "AVX512"), "torch"),
+        (Processor("GenuineIntel", 6, 143, "AVX512"), "torch"),
+        (Processor("arm64", 0, 0, "DEFAULT"), "torch"),
+    ],
+)
+@needs_onednn
+def test_the_processor_chooses(monkeypatch, processor, name):
+    monkeypatch.setattr(matmul, "processor", lambda: processor)
+    use_table(None)
+    assert table_in_force()["name"] == name
+
+
+@pytest.mark.parametrize("table", [table for table, _ in matmul._shipped()], ids=lambda table: table.name)
+def test_shipped_tables_can_be_had_by_name(table):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        use_table(table.name)
+    assert table_in_force()["name"] in (table.name, "torch")
+
+
+def test_this_machine_is_described():
+    here = matmul.processor()
+    assert here.capability == torch.backends.cpu.get_cpu_capability()
+    assert str(torch.get_num_threads()) + "-threads" in tuned_path().name
+    assert set(tuned_path().name) <= set("-._+") | set(map(chr, range(48, 123)))
+
+
+def test_the_environment_fixes_the_table(monkeypatch, tmp_path):
+    monkeypatch.setattr(matmul, "processor", lambda: Processor("AuthenticAMD", 26, 2, "AVX512"))
+    monkeypatch.setenv("DS_PRODUCTS", "torch")
+    use_table(None)
+    assert table_in_force()["name"] == "torch"
+    file = tmp_path / "mine.json"
+    file.write_text('{"name": "tuned:12345678", "onednn": {}}')
+    monkeypatch.setenv("DS_PRODUCTS", str(file))
+    use_table(None)
+    assert table_in_force()["name"] == "tuned:12345678"
+    monkeypatch.setenv("DS_PRODUCTS", "mkl")
+    with pytest.raises(
+        ValueError, match="DS_PRODUCTS: expected 'torch', 'onednn' or a table's path, got mkl"
+    ):
+        use_table(None)
+    file.write_text("{")
+    monkeypatch.setenv("DS_PRODUCTS", str(file))
+    with pytest.raises(ValueError, match=r"mine\.json: not a table of products"):
+        use_table(None)
+
+
+def test_the_environment_is_read_with_the_first_product():
+    code = (
+        "import torch; from ds_core.kernels.matmul import mm, table_in_force\n"
+        "with torch.no_grad(): mm(torch.ones(2, 2), torch.ones(2, 2))\n"
+        "print(table_in_force()['name'])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DS_PRODUCTS": "torch"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "torch"
+
+
+# ---- where oneDNN's operator is missing --------------------------------------------------------------
+
+
+class Missing:
+    def __getattr__(self, name):
+        raise AttributeError(name)
+
+
+class Other:
+    """An operator of the same name that multiplies something else."""
+
+    class _linear_pointwise:
+        @staticmethod
+        def default(a, b, *rest):
+            return a @ b
+
+
+class Refusing:
+    class _linear_pointwise:
+        @staticmethod
+        def default(*args):
+            raise RuntimeError("mkldnn_linear_pointwise: unsupported")
+
+
+@pytest.mark.parametrize("namespace", [Missing, Other, Refusing])
+def test_without_the_operator_products_are_torchs(monkeypatch, namespace):
+    matmul._operator.cache_clear()
+    monkeypatch.setattr(torch.ops, "mkldnn", namespace())
+    monkeypatch.setattr(matmul, "processor", lambda: Processor("AuthenticAMD", 26, 2, "AVX512"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        use_table(None)  # nobody asked for oneDNN: nothing to say
+    assert table_in_force()["name"] == "torch"
+    a, b = factors("nt", 256, 256, 256)
+    assert torch.equal(mm(a, b), torch.mm(a, b))
+    with pytest.warns(
+        UserWarning, match="'tuned:1' sends some to oneDNN, for which this torch .* no operator"
+    ):
+        use_table({"name": "tuned:1", "onednn": {"nt": {"flops": 1, "side": 1}}})
+    assert torch.equal(mm(a, b), torch.mm(a, b))
+
+
+# ---- tuning ------------------------------------------------------------------------------------------
+
+
+def measured(*rows):
+    return [tune.Measured("nt", size, 100.0, 100.0 * ratio) for size, ratio in rows]
+
+
+def test_the_rule_leaves_small_and_narrow_products_to_torch():
+    rows = measured(((8, 8, 8), 4.0), ((1000, 1000, 4), 1.5), ((64, 64, 64), 0.9), ((512, 512, 512), 0.5))
+    assert tune.rule_from(rows) == (2 * 64**3, 64)
+
+
+def test_one_lucky_product_makes_no_rule():
+    slow = [((size, size, size), 1.2) for size in (16, 32, 128, 256)]
+    assert tune.rule_from(measured(*slow)) is None
+    assert tune.rule_from(measured(((512, 512, 512), 0.97), *slow)) is None
+    assert tune.rule_from(measured(((512, 512, 512), 0.5), *slow)) == (2 * 512**3, 512)
+
+
+@needs_onednn
+def test_tune_writes_the_table_that_is_used_from_then_on(monkeypatch, capsys):
+    monkeypatch.setattr(tune, "SIZES", [(8, 8, 8), (24, 16, 16)])
+    monkeypatch.setattr(tune, "BATCHES", [(2, 8, 8, 8)])
+    times = {(8, 8, 8): 2.0, (24, 16, 16): 0.5, (2, 8, 8, 8): 3.0}
+    real = tune.measure
+
+    def measure(form, size, seconds):
+        assert real(form, size, 0).torch_us > 0
+        return tune.Measured(form, size, 1.0, times[size])
+
+    monkeypatch.setattr(tune, "measure", measure)
+    with use_table("torch"):
+        assert tune.main(["--threads", str(torch.get_num_threads())]) == 0
+    rule = {"flops": 2 * 24 * 16 * 16, "side": 16}
+    use_table(None)
+    here = table_in_force()
+    assert here["onednn"] == dict.fromkeys(("nt", "nn", "tn"), rule)
+    assert here["name"].startswith("tuned:")
+    assert list(tuned_path().parent.iterdir()) == [tuned_path()]
+    shown = capsys.readouterr().out
+    assert here["name"] in shown
+    assert "24 × 16 × 16" in shown
+    assert "oneDNN" in shown
+    use_table("torch")
+    use_table(here["name"])  # while it is this machine's
+    assert table_in_force() == here
+
+
+def test_tune_can_write_elsewhere_and_refuses_nonsense(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tune.main(["--threads", "0"])
+    assert "expected at least 1, got 0" in capsys.readouterr().err
+    table = tune.write(tmp_path / "new" / "mine.json", {}, [])
+    assert matmul._load(tmp_path / "new" / "mine.json") == table
+    assert not tuned_path().exists()
