@@ -1,5 +1,7 @@
 """Checkpoints: whole or not at all, and a resumed training equals one never interrupted, bit for bit."""
 
+import errno
+import hashlib
 import json
 import math
 import os
@@ -29,6 +31,7 @@ from ds_core.training import (
     save_tensors,
     save_weights,
 )
+from ds_core.training.files import write_text
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -165,10 +168,16 @@ def test_files_are_those_of_the_safetensors_library(tmp_path):
             for name, t in named.items()
         }
 
-    save_tensors(tmp_path / "ours", tensors, {"format": "pt", "who": "we"})
+    words = {"who": "we", "format": "pt"} | {f"word {i}": '"sha256":"\n' for i in range(20)}
+    save_tensors(tmp_path / "ours", tensors, words)
+    save_tensors(tmp_path / "again", tensors, words)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "again").read_bytes()
     assert as_bytes(load_file(tmp_path / "ours")) == as_bytes(tensors)
     with safe_open(tmp_path / "ours", framework="pt") as file:
-        assert file.metadata() == {"format": "pt", "who": "we"}
+        found = file.metadata()
+    content = (tmp_path / "ours").read_bytes()
+    checksum = hashlib.sha256(content.replace(found["sha256"].encode(), b"0" * 64)).hexdigest()
+    assert found == {**words, "sha256": checksum}
     save_file(tensors, tmp_path / "theirs", {"who": "they"})
     loaded, words = load_tensors(tmp_path / "theirs")
     assert as_bytes(loaded) == as_bytes(tensors)
@@ -272,13 +281,53 @@ def test_weights_are_no_checkpoint_and_pickles_stay_closed(tmp_path):
 
 def test_a_missing_tensor_and_a_broken_list_of_contents_are_named(tmp_path):
     skeleton = {"model": {"$tensor": "model"}}
-    words = {"format": "ds_core checkpoint 1", "state": json.dumps(skeleton)}
-    save_file({"other": torch.ones(1)}, tmp_path / "f", words)
+    words = {"format": "ds_core checkpoint 2", "state": json.dumps(skeleton)}
+    save_tensors(tmp_path / "f", {"other": torch.ones(1)}, words)
     with pytest.raises(CheckpointError, match="f: damaged checkpoint: its list of contents lacks 'model'"):
         load_checkpoint(tmp_path / "f")
-    save_file({"other": torch.ones(1)}, tmp_path / "f", {**words, "state": "{"})
-    with pytest.raises(CheckpointError, match="f: damaged checkpoint"):
+    for state in ("{", "[1]", '{"a": {"$tensor": []}}', '{"a": {"$float": []}}', "[" * 100_000, "1" * 5000):
+        save_tensors(tmp_path / "f", {"other": torch.ones(1)}, {**words, "state": state})
+        with pytest.raises(CheckpointError, match="f: damaged checkpoint: its list of contents"):
+            load_checkpoint(tmp_path / "f")
+    save_file({"other": torch.ones(1)}, tmp_path / "f", words)
+    with pytest.raises(CheckpointError, match="f: damaged checkpoint: it has lost its checksum"):
         load_checkpoint(tmp_path / "f")
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    """In the header as in the data; and none is a raw error, or takes long."""
+    trainer = Trainer(Sequential(Dense(4, 5), ReLU(), Dense(5, 1)), "mse", "adam", progress=False)
+    trainer.fit(torch.randn(8, 4), torch.randn(8, 1), epochs=2)
+    trainer.save(tmp_path / "whole")
+    content = (tmp_path / "whole").read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    draw = random.Random(0)
+    places = [draw.randrange(8 * len(content)) for _ in range(100)]
+    places += [draw.randrange(8 * begin) for _ in range(200)] + list(range(64))
+    for place in places:
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        (tmp_path / "flipped").write_bytes(flipped)
+        began = time.monotonic()
+        with pytest.raises(CheckpointError, match="flipped: "):
+            trainer.load(tmp_path / "flipped")
+        assert time.monotonic() - began < 1
+    trainer.load(tmp_path / "whole")
+
+
+def test_bytes_of_another_time_or_place_are_noticed(tmp_path):
+    """A block of zeros, of another file, or twice the same one: what disks and copies do."""
+    for name in ("whole", "other"):
+        save_checkpoint(tmp_path / name, {"a": torch.randn(4000), "n": 1})
+    content, other = ((tmp_path / name).read_bytes() for name in ("whole", "other"))
+    for place in range(0, len(content), 512):
+        rest = content[place + 512 :]
+        for block in (bytes(512), other[place : place + 512], b""):
+            damaged = content[:place] + block[: len(content) - place] + rest
+            if damaged != content:
+                (tmp_path / "damaged").write_bytes(damaged)
+                with pytest.raises(CheckpointError, match="damaged: "):
+                    load_checkpoint(tmp_path / "damaged")
 
 
 def test_others_may_read_it_as_any_file(tmp_path):
@@ -288,10 +337,12 @@ def test_others_may_read_it_as_any_file(tmp_path):
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
-    (tmp_path / ".c.safetensors.1234.tmp").write_bytes(b"half")
-    (tmp_path / ".other.safetensors.1234.tmp").write_bytes(b"half")
-    save_checkpoint(tmp_path / "c.safetensors", {"n": 1})
-    assert sorted(os.listdir(tmp_path)) == [".other.safetensors.1234.tmp", "c.safetensors"]
+    names = [".[c].safetensors.1.tmp", ".[c].safetensors.2.tmp", ".other.safetensors.1.tmp"]
+    for name, age in zip(names, (2 * 3600, 60, 2 * 3600), strict=True):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    save_checkpoint(tmp_path / "[c].safetensors", {"n": 1})  # the second may be another process's, at work
+    assert sorted(os.listdir(tmp_path)) == [*names[1:], "[c].safetensors"]
 
 
 # ---- crashes while writing ---------------------------------------------------------------------------
@@ -313,6 +364,22 @@ def test_a_failure_while_writing_leaves_the_previous_checkpoint(tmp_path, monkey
     assert os.listdir(tmp_path) == ["c.safetensors"]
     save_checkpoint(path, {"n": 3})
     assert load_checkpoint(path) == {"n": 3}
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, {"n": 1})
+
+    def disk_full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", disk_full)
+    with pytest.raises(OSError, match=r"cannot write it: No space left on device: '.*c\.safetensors'"):
+        save_checkpoint(path, {"n": 2})
+    with pytest.raises(OSError, match=r"No space left on device: '.*notes\.txt'"):
+        write_text(tmp_path / "notes.txt", "words")
+    assert load_checkpoint(path) == {"n": 1}
+    assert os.listdir(tmp_path) == ["c.safetensors"]
 
 
 def test_read_and_killed_while_writing(tmp_path):

@@ -435,14 +435,52 @@ def test_loading_what_does_not_fit_names_the_difference_and_changes_nothing():
     mistaken = SGD([a, b], momentum=0.9)
     mistaken.step()
     with pytest.raises(
-        ValueError, match="parameter 0: expected exp_avg, exp_avg_sq, step in its state, got mom"
+        ValueError, match="expected the state of Adam, got that of another rule: it lacks betas, eps"
     ):
         optimizer.load_state_dict(mistaken.state_dict())
+    state = other.state_dict()
+    del state["state"][0]["exp_avg"]
+    with pytest.raises(
+        ValueError,
+        match="parameter 0: expected a state of exp_avg, exp_avg_sq, step, got exp_avg_sq, step",
+    ):
+        optimizer.load_state_dict(state)
+    state = other.state_dict()
+    state["param_groups"][0]["lr"] = -1.0
+    with pytest.raises(ValueError, match=r"expected lr >= 0, got -1"):
+        optimizer.load_state_dict(state)
     state = Adam([a, b]).state_dict() | {"state": {"0": {}}}  # as JSON writes the indices
     with pytest.raises(ValueError, match=r"expected states of the groups' parameters, got \{'0'\}"):
         optimizer.load_state_dict(state)
     assert optimizer.param_groups[0]["lr"] == 0.5
     assert not optimizer.state
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_no_rule_takes_the_state_of_another(steps):
+    """Of all pairs, before the first step and after it; SGD and Muon with momentum, which keep one alike."""
+
+    def made(name, value):
+        p = Parameter(torch.full((3, 2), value))
+        options = {"momentum": 0.9} if name in ("SGD", "RMSprop", "Muon") else {}
+        return getattr(optimizers, name)([p], lr=0.01, **options), p
+
+    rules = [rule.__name__ for rule in optimizers.OPTIMIZERS.values()]
+    for saved in rules:
+        one, p = made(saved, 1.0)
+        for _ in range(steps):
+            p.grad = torch.ones_like(p)
+            one.step()
+        for loaded in rules:
+            other, _ = made(loaded, 1.0)
+            before = repr(other)
+            if saved == loaded:
+                other.load_state_dict(one.state_dict())
+                continue
+            with pytest.raises(ValueError, match=rf"{loaded}\.load_state_dict: group 0: expected "):
+                other.load_state_dict(one.state_dict())
+            assert repr(other) == before
+            assert not other.state
 
 
 def test_lion_steps_by_lr_everywhere():

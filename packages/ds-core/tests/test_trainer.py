@@ -420,7 +420,13 @@ def raise_interrupt():
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("action", [lambda: signal.raise_signal(signal.SIGINT), raise_interrupt])
+def raise_sigterm():
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "action", [lambda: signal.raise_signal(signal.SIGINT), raise_interrupt, raise_sigterm]
+)
 @pytest.mark.parametrize(
     ("moment", "step"), [("on_step_end", 5), ("on_validation_end", 6), ("on_epoch_end", 6)]
 )
@@ -485,6 +491,20 @@ def test_the_second_ctrl_c_strikes_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(x, y, epochs=5, callbacks=[At(2, twice)])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_somebody_handles_or_ignores_stays_theirs():
+    x, y = data()
+    heard = []
+    for handler in (lambda *_: heard.append("mine"), signal.SIG_IGN):
+        before = signal.signal(signal.SIGTERM, handler)
+        try:
+            _, history = train(x, y, steps=3, callbacks=[At(2, raise_sigterm)])
+            assert signal.getsignal(signal.SIGTERM) is handler
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert len(history) == 3
+    assert heard == ["mine"]
 
 
 def test_training_in_a_thread_leaves_signals_alone():

@@ -24,7 +24,7 @@ from ds_core import (
     Softmax,
     engine,
 )
-from ds_core.verify import Case, load_cases
+from ds_core.verify import Case, check_gradients, load_cases
 from ds_core.xray import xray
 from ds_core.xray.findings import DEAD_SHARE, EXPLODING, VANISHING
 from ds_core.xray.formula import formula_of
@@ -889,3 +889,32 @@ def test_activations_of_ones_own_are_searched_for_dead_units():
 
     view = xray(Step(), -torch.ones(8, 2))
     assert (view.root.units, view.root.dead, view.root.flags) == (2, 2, ["dead units"])
+
+
+class Named(Module):
+    """A layer whose child, and whose label, have a name of one's choice."""
+
+    def __init__(self, name):
+        self.name = name
+        setattr(self, name, Dense(2, 2))
+
+    def forward(self, x):
+        return getattr(self, self.name)(x)
+
+    def backward(self, grad):
+        return getattr(self, self.name).backward(grad)
+
+    def extra_repr(self):
+        return self.name
+
+
+@pytest.mark.parametrize("name", ["[/]", "[/b]", "[red]", "[bold", "$x", "<b>"])
+def test_names_are_shown_as_they_are(name):
+    """Whatever a name looks like to those who lay out text."""
+    model, x = Sequential(Dense(3, 2), Named(name)), torch.randn(4, 3)
+    report = check_gradients(model, x, max_entries=1)
+    shown = [str(xray(model, x)), str(model.summary((4, 3))), str(report)]
+    assert report.ok
+    assert all(name in text for text in shown)
+    assert f"1.{name}.weight" in shown[0]
+    assert f"({name})" in str(check_gradients(model[1], torch.randn(4, 2), max_entries=1)).splitlines()[0]

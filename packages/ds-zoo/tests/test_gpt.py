@@ -124,6 +124,38 @@ def test_errors(model, tmp_path):
         MiniGPT.from_pretrained(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"scale_attn_weights": False}, "expected scale_attn_weights=True, got False"),
+        (
+            {"scale_attn_by_inverse_layer_idx": True},
+            "expected scale_attn_by_inverse_layer_idx=False, got True",
+        ),
+        ({"add_cross_attention": True}, "expected add_cross_attention=False, got True"),
+        ({"pruned_heads": {"0": [1]}}, "expected pruned_heads="),
+        ({"rope_theta": 1e4}, "unknown setting rope_theta=10000.0: it may change what is computed"),
+    ],
+)
+def test_settings_that_change_the_mathematics_are_refused_by_name(model, tmp_path, setting, said):
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | setting))
+    with pytest.raises(ValueError, match=f"config.json: .*{said}"):
+        MiniGPT.from_pretrained(tmp_path)
+
+
+def test_settings_of_use_are_let_through(model, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    ours = json.loads(path.read_text())
+    theirs = transformers.GPT2Config(**ours).to_dict()
+    published = {"n_ctx": 8, "task_specific_params": {"text-generation": {"do_sample": True}}}
+    path.write_text(json.dumps(theirs | ours | published))
+    MiniGPT.from_pretrained(tmp_path)
+
+
 def test_damaged_files_are_named(model, tmp_path):
     model.save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"

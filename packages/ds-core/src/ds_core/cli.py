@@ -230,4 +230,4 @@ def add_translate(app: Typer, model_class: Any, draw: Draw) -> None:
                 typer.echo(text)
             if heat_map is not None:
                 draw(translator, texts[0], written[0], heat_map)
-                Console(stderr=True).print(f"wrote {heat_map}", highlight=False)
+                typer.echo(f"wrote {heat_map}", err=True)

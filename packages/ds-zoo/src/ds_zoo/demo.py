@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 
@@ -68,7 +70,7 @@ def show_result(console: Console, run: GPTRun) -> None:
 
 def show_files(console: Console, run: GPTRun) -> None:
     """Prints what the run folder holds and what to try next."""
-    console.print(f"\nIn [bold]{run.out}[/]:")
+    console.print(f"\nIn [bold]{escape(str(run.out))}[/]:", soft_wrap=True)
     for name, meaning in (
         ("model.safetensors, config.json", "the weights, in the Hugging Face GPT-2 format"),
         ("vocabulary.json", "the characters and their numbers"),
@@ -79,8 +81,9 @@ def show_files(console: Console, run: GPTRun) -> None:
         console.print(f"  {name:32}{meaning}")
     console.print(
         "\nNext, try (from a checkout, with `hatch run` before it):\n"
-        f'  ds-zoo generate {run.out} --prompt "A class " --temperature 0.5\n'
+        f'  ds-zoo generate {escape(shlex.quote(str(run.out)))} --prompt "A class " --temperature 0.5\n'
         "  ds-zoo train gpt --data YOUR.txt --out runs/mine\n"
         "  read ds_zoo/gpt.py, top to bottom: the whole model, forward and backward\n",
         highlight=False,
+        soft_wrap=True,
     )

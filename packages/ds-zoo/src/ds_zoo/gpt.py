@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
 from ds_core.text import sample
 from ds_core.training import load_tensors, save_tensors
+from ds_core.training.files import write_text
 from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer
 from torch import Tensor
 
@@ -232,7 +234,7 @@ class MiniGPT(Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], **asdict(self.config)}
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
         tensors = {}
         for name, tensor in self.state_dict().items():
             if name == "head.weight" and self.config.tie_word_embeddings:
@@ -274,16 +276,56 @@ def read_config(path: Path) -> MiniGPTConfig:
 
     Raises:
         FileNotFoundError: if it is missing.
-        ValueError: if it is not the configuration of a GPT-2.
+        ValueError: if it is not the configuration of a GPT-2, or asks for mathematics that is not MiniGPT's:
+            names the setting.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("model_type") != "gpt2":
             raise ValueError(f"expected model_type 'gpt2', got {content.get('model_type')!r}")
         known = {field.name for field in fields(MiniGPTConfig)}
+        _check_settings({name: value for name, value in content.items() if name not in known})
         return MiniGPTConfig(**{name: value for name, value in content.items() if name in known})
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not the configuration of a GPT-2 ({error})") from error
+
+
+# Settings of GPT-2s with the only value that MiniGPT can follow.
+_FIXED = {
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "is_encoder_decoder": False,
+    "pruned_heads": {},
+    "quantization_config": None,
+}
+# Settings that say how a GPT-2 is used, stored or computed, not what it computes.
+_IDLE = re.compile(
+    r"_.*|summary_.*|.*_token_id|.*_token|n_ctx|(torch_)?dtype|model_type|architectures|transformers_version"
+    r"|reorder_and_upcast_attn|use_cache|task_specific_params|output_.*|return_dict.*|use_return_dict|torchscript"
+    r"|use_bfloat16|id2label|label2id|num_labels|problem_type|finetuning_task|name_or_path|prefix|gradient_checkpointing"
+    r"|is_decoder|cross_attention_hidden_size|chunk_size_feed_forward|tokenizer_class|tf_legacy_loss|attn_implementation"
+    # what older versions wrote of how to generate
+    r"|max_length|min_length|do_sample|early_stopping|num_beams.*|temperature|top_[kp]|typical_p|.*_penalty"
+    r"|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|remove_invalid_values"
+    r"|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|forced_.*|diversity_penalty"
+)
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Checks settings that MiniGPT has no field for.
+
+    Raises:
+        ValueError: names those it cannot follow, or does not know.
+    """
+    for name, value in settings.items():
+        if name in _FIXED:
+            if value not in (_FIXED[name], None):
+                raise ValueError(
+                    f"expected {name}={_FIXED[name]}, got {value!r}: MiniGPT does not compute that"
+                )
+        elif not _IDLE.fullmatch(name):
+            raise ValueError(f"unknown setting {name}={value!r}: it may change what is computed")
 
 
 RENAMES = (

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ds_core.training.files import load_tensors, save_tensors
+from ds_core.training.files import load_tensors, save_tensors, write_text
 
 from ds_cnn.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -54,7 +54,7 @@ def save(model: ResNet, folder: Path) -> None:
         "id2label": {str(i): f"LABEL_{i}" for i in range(model.num_classes)},
         "label2id": {f"LABEL_{i}": i for i in range(model.num_classes)},
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
     tensors = {to_hugging_face(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_tensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
 

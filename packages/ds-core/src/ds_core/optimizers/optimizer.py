@@ -32,6 +32,10 @@ _BELOW_ONE = ("betas",)
 _NUMBERS = ("step", "mu_product")
 # What a saved group says of its parameters, and options that choose among torch.optim's implementations.
 _NOT_LOADED = ("params", "param_names", "foreach", "fused", "capturable", "differentiable")
+# What schedulers write into a group, ours and torch's.
+_OF_SCHEDULERS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
+# Which of two rules an optimizer follows: a state brings it along, and may not change it.
+_RULE = "decoupled_weight_decay"
 
 
 class Optimizer:
@@ -56,6 +60,7 @@ class Optimizer:
     """
 
     decoupled_weight_decay = False  # for all groups that have no such option of their own
+    later: tuple[str, ...] = ()  # what a parameter's state may hold besides what ``start`` returns
 
     def __init__(self, params: Params, **defaults: Any) -> None:
         self.defaults = defaults
@@ -238,6 +243,8 @@ class Optimizer:
         where = f"{self.label()}.load_state_dict"
         if sizes != saved_sizes:
             raise ValueError(f"{where}: expected groups of {sizes} parameters, got {saved_sizes}")
+        for index, (group, saved) in enumerate(zip(self.param_groups, saved_groups, strict=True)):
+            self._check_same_rule(group, saved, f"{where}: group {index}")
         strangers = set(states).difference(*(group["params"] for group in saved_groups))
         if strangers:
             raise ValueError(f"{where}: expected states of the groups' parameters, got {strangers}")
@@ -246,11 +253,11 @@ class Optimizer:
             for parameter, index in zip(group["params"], saved["params"], strict=True):
                 if index not in states:
                     continue
-                missing = self.start(parameter, {**group, **saved}).keys() - states[index].keys()
-                if missing:
+                expected = set(self.start(parameter, {**group, **saved}))
+                if not expected <= set(states[index]) <= expected | set(self.later):
                     raise ValueError(
-                        f"{where}: parameter {index}: expected {', '.join(sorted(missing))} in its state, "
-                        f"got {', '.join(states[index])}"
+                        f"{where}: parameter {index}: expected a state of {_listed(expected)}, "
+                        f"got {_listed(states[index])}"
                     )
                 loaded[parameter] = {
                     key: self._loaded(key, value, parameter, index) for key, value in states[index].items()
@@ -258,6 +265,29 @@ class Optimizer:
         for group, saved in zip(self.param_groups, saved_groups, strict=True):
             group.update({key: saved[key] for key in saved if key not in _NOT_LOADED})
         self.state = loaded
+
+    def _check_same_rule(self, group: Group, saved: Group, where: str) -> None:
+        """Checks that saved options are those of this rule, and in range.
+
+        Raises:
+            TypeError, ValueError: says which are missing, unknown or out of range.
+        """
+        missing = [name for name in self.defaults if name not in saved and name not in (_RULE, "maximize")]
+        unknown = [name for name in saved if name not in (*group, *_NOT_LOADED, *_OF_SCHEDULERS)]
+        if missing or unknown:
+            raise ValueError(
+                f"{where}: expected the state of {self.label()}, got that of another rule: "
+                + "; ".join(
+                    f"{what} {', '.join(names)}"
+                    for what, names in (("it lacks", missing), ("it has", unknown))
+                    if names
+                )
+            )
+        if saved.get(_RULE, group.get(_RULE)) != group.get(_RULE):
+            raise ValueError(
+                f"{where}: expected {_RULE}={group.get(_RULE)} as in this {self.label()}, got {saved[_RULE]}"
+            )
+        self.check_options({**group, **saved, "params": group["params"]})
 
     def _loaded(self, key: str, value: Any, parameter: Tensor, index: int) -> Any:
         """Returns one entry of a saved state as this optimizer keeps it."""
@@ -285,3 +315,7 @@ class Optimizer:
             options = [f"{key}={value}" for key, value in group.items() if not key.startswith("param")]
             lines.append(f"  {len(group['params'])} parameters: " + ", ".join(options))
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

@@ -30,6 +30,8 @@ class SGD(Optimizer):
     On the importance of initialization and momentum in deep learning (2013), section 2.
     """
 
+    later = ("momentum_buffer",)  # the first gradient, once there is one
+
     def __init__(
         self,
         params: Params,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from ds_core.text.vocabulary import Vocabulary
+from ds_core.training.files import write_text
 
 
 class SentenceTokenizer(ABC):
@@ -72,7 +73,7 @@ class SentenceTokenizer(ABC):
     def save(self, path: str | Path) -> None:
         """Writes the tokenizer as JSON, for :meth:`load`."""
         content = json.dumps({"kind": self.kind, "content": self._content()}, ensure_ascii=False)
-        Path(path).write_text(content, encoding="utf-8")
+        write_text(path, content)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

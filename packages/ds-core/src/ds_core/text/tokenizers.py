@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ds_core.training.files import write_text
+
 
 class Tokenizer(Protocol):
     """Turns text into token ids and back."""
@@ -82,7 +84,7 @@ class CharTokenizer:
     def save(self, path: str | Path) -> None:
         """Writes kind and vocabulary as JSON."""
         content = json.dumps({"kind": self.kind, "vocabulary": self.vocabulary})
-        Path(path).write_text(content, encoding="utf-8")
+        write_text(path, content)
 
 
 class ByteTokenizer:
@@ -101,7 +103,7 @@ class ByteTokenizer:
 
     def save(self, path: str | Path) -> None:
         """Writes the kind as JSON."""
-        Path(path).write_text(json.dumps({"kind": self.kind}), encoding="utf-8")
+        write_text(path, json.dumps({"kind": self.kind}))
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:

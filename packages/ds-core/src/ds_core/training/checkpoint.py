@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ds_core.module import Incompatible, Module
-from ds_core.training.files import CheckpointError, load_tensors, save_tensors
+from ds_core.training.files import CHECKSUM, CheckpointError, load_tensors, save_tensors
 
-_FORMAT = "ds_core checkpoint 1"
+_FORMAT = "ds_core checkpoint 2"
 
 
 # ---- whole states --------------------------------------------------------------------------------------
@@ -45,18 +45,24 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a state written by :func:`save_checkpoint`; its tensors lie in main memory.
 
     Raises:
-        CheckpointError: if the file is missing, cut off or foreign; says which tensors are lost.
+        CheckpointError: if the file is missing, foreign, cut off or damaged: not a single bit may be another.
     """
     tensors, metadata = load_tensors(path)
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(
-            f"{path}: a safetensors file, but not a checkpoint written by ds_core; "
+            f"{path}: a safetensors file, but not a checkpoint written by this version of ds_core; "
             "if it holds a model's weights, read it with load_weights"
         )
+    if CHECKSUM not in metadata:
+        raise CheckpointError(f"{path}: damaged checkpoint: it has lost its checksum ({CHECKSUM})")
     try:
-        state: dict[str, Any] = _unpack(json.loads(metadata["state"]), tensors)
-    except (KeyError, ValueError) as error:
+        state = _unpack(json.loads(metadata["state"]), tensors)
+        if not isinstance(state, dict):
+            raise TypeError(f"expected a dict, got {type(state).__name__}")
+    except KeyError as error:
         raise CheckpointError(f"{path}: damaged checkpoint: its list of contents lacks {error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint: its list of contents: {error}") from error
     return state
 
 

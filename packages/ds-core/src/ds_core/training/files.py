@@ -2,16 +2,20 @@
 
 Tensors lie in the safetensors format, written and read by the library of that name: eight bytes with the
 length of the header; the header, JSON, with name, dtype, shape and place of each tensor and words under
-``__metadata__``; then the data. Nothing in it can run when it is read.
+``__metadata__``; then the data. Nothing in it can run when it is read. One of the words is ``sha256``, the
+hash of the whole file with zeros in the place of these 64 characters: a single wrong bit is noticed.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import safetensors.torch
@@ -23,30 +27,55 @@ class CheckpointError(ValueError):
     """A file that is missing, cut off, foreign or made for something else; the message names it."""
 
 
+CHECKSUM = "sha256"
+_ZEROS = b"0" * 64  # what stands in the checksum's place while it is computed
+_LEFTOVER = 3600.0  # seconds after which a file half written is nobody's: no single write takes an hour
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a temporary file to write beside ``path``; at the end it takes that place, or vanishes on error.
+
+    Several processes may write the same file at once: each time one of them wins, whole.
+
+    Raises:
+        OSError: if the disk is full or anything else goes wrong; names ``path``, which is as it was.
 
     Example:
         >>> with atomic_write(Path("notes.txt")) as temporary:
         ...     temporary.write_text("whole or not at all")
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a process killed while it wrote
-        leftover.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
-        _force_to_disk(temporary)
-        os.replace(temporary, path)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            _force_to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # of a process that was killed
+            _remove_if_old(leftover)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            yield temporary
+            _force_to_disk(temporary)
+            os.replace(temporary, path)
+            if os.name == "posix":  # elsewhere a folder cannot be opened
+                _force_to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"cannot write it: {os.strerror(error.errno)}", str(path)) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a UTF-8 text file, all or nothing.
+
+    Raises:
+        OSError: as :func:`atomic_write` does.
+    """
+    with atomic_write(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes tensors as a safetensors file, all or nothing.
+    """Writes tensors as a safetensors file with a checksum, all or nothing.
 
     Args:
         path: the file; its folder is made if needed.
@@ -61,12 +90,16 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
         tensor = tensor.detach().to("cpu").contiguous()
         own[name] = tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
     try:
-        content = safetensors.torch.save(own, dict(metadata))
+        content = safetensors.torch.save(own)
     except KeyError as error:  # the library looks the dtype up
         name = next(name for name, tensor in own.items() if tensor.dtype == error.args[0])
         raise TypeError(f"{path}: a safetensors file cannot hold {name}, which is {error}") from error
-    with atomic_write(Path(path)) as temporary:
-        temporary.write_bytes(content)
+    header, data = _with_words(content, {**metadata, CHECKSUM: _ZEROS.decode()})
+    place = _checksum_place(header)
+    assert place is not None
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+        file.write(header[:place] + _checksum(header, place, data) + header[place + len(_ZEROS) :])
+        file.write(data)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -76,14 +109,16 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     never the header of one and the data of the other.
 
     Raises:
-        CheckpointError: if there is none, or it is cut off or something else.
+        CheckpointError: if there is none, it is cut off or something else, or its bytes are not those that
+            were written; of a file without checksum, as other programs write them, nobody can say the last.
     """
     path = Path(path)
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file")
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; expected a .safetensors file")
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
     start = 8 + int.from_bytes(content[:8], "little")
     if content[8:9] not in (b"{", b""):
         raise CheckpointError(f"{path}: not a safetensors file")
@@ -94,14 +129,61 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         words = header.pop("__metadata__", {})
         ends = {name: start + entry["data_offsets"][1] for name, entry in header.items()}
         lost = [name for name, end in ends.items() if end > len(content)]
-        if not lost:
-            return safetensors.torch.load(content), words
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        tensors = {} if lost else safetensors.torch.load(content)
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
-    shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
-    raise CheckpointError(
-        f"{path}: cut off after {len(content):,} of {max(ends.values()):,} bytes; lost: {shown}"
-    )
+    if lost:
+        shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        raise CheckpointError(
+            f"{path}: cut off after {len(content):,} of {max(ends.values()):,} bytes; lost: {shown}"
+        )
+    place = _checksum_place(content[:start])
+    if place is not None and words.get(CHECKSUM, "").encode() != _checksum(content, place):
+        raise CheckpointError(
+            f"{path}: damaged: its bytes are not those that were written (another {CHECKSUM}); take another "
+            "copy. If a program changed it on purpose, let that leave out the word in the header"
+        )
+    return tensors, words
+
+
+def _with_words(content: bytes, words: Mapping[str, str]) -> tuple[bytes, memoryview]:
+    """Puts words into the header of a safetensors file, in the order of the alphabet.
+
+    The library writes them in an order drawn by lot: the same content would be other bytes each time.
+
+    Returns:
+        Everything before the data, and the data.
+    """
+    begin = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:begin])
+    header = {"__metadata__": dict(sorted(words.items())), **entries}
+    written = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    written += b" " * (-len(written) % 8)
+    return len(written).to_bytes(8, "little") + written, memoryview(content)[begin:]
+
+
+def _checksum_place(content: bytes) -> int | None:
+    """Returns where in a safetensors file the 64 characters of the checksum begin; None if it has none."""
+    sign = f'"{CHECKSUM}":"'.encode()  # within a string of JSON, its quotes would have backslashes
+    place = content.find(sign)
+    return None if place < 0 else place + len(sign)
+
+
+def _checksum(content: bytes, place: int, data: memoryview | bytes = b"") -> bytes:
+    """Returns the hash of a file's bytes, with zeros at ``place``, in 64 characters."""
+    view = memoryview(content)
+    made = hashlib.sha256(view[:place])
+    made.update(_ZEROS)
+    made.update(view[place + len(_ZEROS) :])
+    made.update(data)
+    return made.hexdigest().encode()
+
+
+def _remove_if_old(path: Path) -> None:
+    """Removes a temporary file, unless somebody may still be writing it."""
+    with suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > _LEFTOVER:
+            path.unlink()
 
 
 def _force_to_disk(path: Path) -> None:

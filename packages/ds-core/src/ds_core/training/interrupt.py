@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: the step at hand is finished before training ends."""
+"""Ctrl-C and SIGTERM as a wish: the step at hand is finished before training ends."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# Ctrl-C, and what a cluster or a container sends some seconds before it kills.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
-def ctrl_c(wish: Callable[[], None]) -> Iterator[None]:
-    """Calls ``wish`` at the first Ctrl-C within the block; the second one strikes as always.
+def interruptible(wish: Callable[[], None]) -> Iterator[None]:
+    """Calls ``wish`` at the first Ctrl-C or SIGTERM within the block; the second one strikes as always.
 
-    Python delivers signals to the main thread alone; in any other, the block changes nothing.
+    Python delivers signals to the main thread alone; in any other, the block changes nothing. Nor does it
+    where somebody ignores a signal or handles it.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = [n for n in _SIGNALS if before[n] in (signal.SIG_DFL, signal.default_int_handler)]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+
+    def put_back() -> None:
+        for number in ours:
+            signal.signal(number, before[number])
 
     def first(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
+        put_back()
         wish()
 
-    signal.signal(signal.SIGINT, first)
+    for number in ours:
+        signal.signal(number, first)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        put_back()

@@ -39,7 +39,7 @@ from ds_core.training.callbacks import Callback
 from ds_core.training.checkpoint import load_checkpoint, save_checkpoint
 from ds_core.training.files import CheckpointError
 from ds_core.training.history import History
-from ds_core.training.interrupt import ctrl_c
+from ds_core.training.interrupt import interruptible
 from ds_core.training.names import make_loss, make_metrics, make_optimizer
 from ds_core.training.progress import ProgressDisplay
 
@@ -324,7 +324,7 @@ class Trainer:
         with (
             _kept_modes(self.model, self.loss),
             torch.random.fork_rng(gpu),
-            ctrl_c(lambda: self.stop(INTERRUPTED)),
+            interruptible(lambda: self.stop(INTERRUPTED)),
         ):
             self._random = None
             torch.manual_seed(self.seed)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
@@ -124,21 +125,22 @@ def _quiet() -> Iterator[None]:
 
 def report(title: str, rows: Sequence[Comparison]) -> None:
     """Prints comparisons as a table, with the number of threads they ran on."""
-    table = Table(title=title, caption=f"{threads()}; below 1.00 ours needs less", title_justify="left")
+    caption = f"{threads()}; below 1.00 ours needs less"
+    table = Table(title=escape(title), caption=caption, title_justify="left")
     table.add_column("")
     for column in ("time ratio", "ours ms", "torch ms", "memory ratio", "ours MiB", "torch MiB"):
         table.add_column(column, justify="right")
     table.add_column("")
     for row in rows:
         table.add_row(
-            row.name,
+            escape(row.name),
             f"{row.time_ratio:.2f}",
             f"{row.ours_ms:.3f}",
             f"{row.theirs_ms:.3f}",
             f"{row.memory_ratio:.2f}",
             f"{row.ours_mib:.2f}",
             f"{row.theirs_mib:.2f}",
-            row.note,
+            escape(row.note),
         )
     Console(width=None if Console().is_terminal else 120).print(table)
 

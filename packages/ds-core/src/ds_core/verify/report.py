@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +36,7 @@ class Printed:
 
 def table(title: str, *columns: str) -> Table:
     """Starts a table whose first column is text and whose others are numbers."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    made = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
         made.add_column(column, justify="right" if i else "left", overflow="fold")
     return made

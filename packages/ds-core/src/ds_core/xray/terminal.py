@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Group
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -83,10 +84,10 @@ def _parameters(view: XRay) -> Table:
         for parameter in layer.parameters:
             note = f"is {parameter.tied_to}" if parameter.tied_to else "frozen" if parameter.frozen else ""
             table.add_row(
-                f"{layer.path}.{parameter.name}".lstrip("."),
+                Text(f"{layer.path}.{parameter.name}".lstrip(".")),
                 str(parameter.shape),
                 number(parameter.weight.std),
-                note or (number(parameter.grad.std) if parameter.grad else "none"),
+                Text(note or (number(parameter.grad.std) if parameter.grad else "none")),
                 number(parameter.ratio),
             )
     return table
@@ -104,7 +105,7 @@ def _totals(view: XRay) -> Text:
 
 def _table(title: str, style: str) -> Table:
     return Table(
-        title=title,
+        title=escape(title),
         title_style=f"bold {style}",
         title_justify="left",
         header_style="dim",

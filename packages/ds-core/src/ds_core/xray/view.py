@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds_core.training.files import write_text
 from ds_core.xray.flops import Flops
 from ds_core.xray.formula import Formula
 from ds_core.xray.statistics import Statistics
@@ -180,7 +181,7 @@ class XRay:
         from ds_core.xray.page import page
 
         path = Path(path)
-        path.write_text(page(self), encoding="utf-8")
+        write_text(path, page(self))
         return path
 
     def _repr_html_(self) -> str:

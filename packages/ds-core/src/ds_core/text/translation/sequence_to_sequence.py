@@ -15,6 +15,7 @@ from ds_core.module import Module
 from ds_core.text import Decoded, beam_search, greedy_search
 from ds_core.text.decoded import Step
 from ds_core.training import load_weights, save_weights
+from ds_core.training.files import write_text
 
 
 class SequenceToSequence(Module):
@@ -69,7 +70,7 @@ class SequenceToSequence(Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         config = {"model_type": self.model_type, **asdict(self.config)}
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
         save_weights(folder / "model.safetensors", self)
 
     @classmethod
