@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar, overload
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ds_core.module import InputGrad, Module
 
-__all__ = ["Concatenate", "ModuleList", "Residual", "Sequential", "Sum"]
+__all__ = ["Concatenate", "ModuleDict", "ModuleList", "Residual", "Sequential", "Sum"]
 
 Container = TypeVar("Container", bound=Module)
 
@@ -61,6 +61,71 @@ class ModuleList(Module):
         if isinstance(chosen, Module):
             return chosen
         return Sequential(*chosen) if isinstance(self, Sequential) else ModuleList(chosen)
+
+
+class ModuleDict(Module):
+    """Holds modules under names; the owner calls them.
+
+    Args:
+        modules: name -> module, or pairs of them.
+
+    Raises:
+        TypeError: if a value is not a Module.
+        ValueError: if a name is empty, holds a dot, or is that of a method or attribute.
+
+    Example:
+        >>> heads = ModuleDict({"boxes": Dense(64, 4), "labels": Dense(64, 10)})
+        >>> heads["boxes"](x)
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+        self.update(modules)
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Adds modules, or replaces those of the same names."""
+        for name, module in modules.items() if isinstance(modules, Mapping) else modules:
+            self[name] = module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise TypeError(f"ModuleDict: expected a Module under {name!r}, got {type(module).__name__}")
+        if not name or "." in name or (name not in self and hasattr(self, name)):
+            raise ValueError(
+                f"ModuleDict: expected a name without dots that means nothing else, got {name!r}"
+            )
+        setattr(self, name, module)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(
+                f"ModuleDict: expected one of {', '.join(map(repr, self)) or 'no name'}, got {name!r}"
+            )
+        return getattr(self, name)
+
+    def __delitem__(self, name: str) -> None:
+        self[name]  # raises where there is none
+        delattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in dict(self.named_children())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self.named_children()))
+
+    def __len__(self) -> int:
+        return len(dict(self.named_children()))
+
+    def keys(self) -> Iterable[str]:
+        """Returns the names, in order."""
+        return dict(self.named_children()).keys()
+
+    def values(self) -> Iterable[Any]:
+        """Returns the modules, in order."""
+        return dict(self.named_children()).values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Returns (name, module), in order."""
+        return dict(self.named_children()).items()
 
 
 class Sequential(ModuleList):

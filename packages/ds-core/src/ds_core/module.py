@@ -279,7 +279,15 @@ class Module:
     # ---- finding parameters, buffers and children ----------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Stores an attribute, and remembers the name if it holds a parameter."""
+        """Stores an attribute, and remembers the name if it holds a parameter.
+
+        Raises:
+            TypeError: for what would not be found and saved: a torch.nn.Parameter, a torch.nn.Module,
+                or modules and parameters in a list, tuple or dict; says what to write.
+        """
+        advice = _lost_in(value)
+        if advice:
+            raise TypeError(f"{type(self).__name__}.{name}: {advice}")
         if isinstance(value, Tensor) and getattr(value, "_is_parameter", False):
             self._parameters[name] = None
         elif name in self._parameters and value is not None:
@@ -537,6 +545,7 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
         entry = self._stack[-1]
         if entry.output is not None:
             _check_grads(self, entry.output, grads)
+            self._stack[-1] = entry = entry._replace(output=None)  # once: a base class's backward may follow
         if type(self).second_backward is not Module.second_backward and note_second(self):
             self._second.append((grads[0], entry.values))
         grad_x = backward(self, *grads, **named)
@@ -579,6 +588,27 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, (tuple, list)):
             yield from _tensors(value)
+
+
+def _lost_in(value: Any) -> str:
+    """Says what to write instead, where an assigned value holds weights that would not be found."""
+    kind = type(value).__name__
+    if isinstance(value, Tensor):
+        if type(value) is not Tensor and kind == "Parameter":
+            return "got torch's own Parameter, which is not found here; write ds_core.Parameter(tensor)"
+    elif isinstance(value, (list, tuple, dict)):
+        parts = list(value.values() if isinstance(value, dict) else value)
+        if any(isinstance(part, Module) for part in parts):
+            holder = "ModuleDict" if isinstance(value, dict) else "ModuleList"
+            return f"got modules in a {kind}, which are not found there; write {holder}(...)"
+        if any(getattr(part, "_is_parameter", False) for part in parts if isinstance(part, Tensor)):
+            return f"got parameters in a {kind}, which are not found there; assign each to an attribute"
+    elif not isinstance(value, (Module, type)) and hasattr(value, "_modules") and hasattr(value, "_buffers"):
+        return (
+            f"got a module of torch, {kind}, which is not found here and has no backward of its own; use the "
+            "layer of the same name from here, and load_state_dict for its weights"
+        )
+    return ""
 
 
 def _changed(entry: Entry) -> str:

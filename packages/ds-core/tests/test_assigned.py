@@ -1,0 +1,68 @@
+"""What is assigned to a module is found, or refused with what to write instead."""
+
+import pytest
+import torch
+from ds_core import Dense, Module, ModuleDict, ModuleList, Parameter, ReLU, engine
+from torch import nn
+
+
+class Holder(Module):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (nn.Parameter(torch.ones(2)), r"write ds_core\.Parameter"),
+        (nn.Linear(2, 2), "a module of torch, Linear"),
+        (nn.Sequential(nn.ReLU()), "a module of torch, Sequential"),
+        ([Dense(2, 2)], r"a list.*write ModuleList"),
+        ((ReLU(), None), r"a tuple.*write ModuleList"),
+        ({"a": Dense(2, 2)}, r"a dict.*write ModuleDict"),
+        ([Parameter(torch.ones(2))], "parameters in a list.*assign each"),
+        ({"w": Parameter(torch.ones(2))}, "parameters in a dict"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_weights_that_would_be_lost_are_refused(value, advice):
+    holder = Holder()
+    with pytest.raises(TypeError, match=f"Holder.part.*{advice}"):
+        holder.part = value
+    assert not hasattr(holder, "part")
+
+
+@pytest.mark.parametrize("value", [[1, 2], (), {"a": 1}, [torch.ones(2)], Dense, nn.Linear, "text", None])
+def test_anything_else_may_be_assigned(value):
+    holder = Holder()
+    holder.part = value
+    assert holder.part is value
+
+
+def test_a_module_dict_is_found_and_saved():
+    heads = ModuleDict({"boxes": Dense(3, 4)})
+    heads.update([("labels", Dense(3, 2)), ("boxes", Dense(3, 5))])
+    assert list(heads) == list(heads.keys()) == ["boxes", "labels"]
+    assert len(heads) == 2
+    assert "boxes" in heads
+    assert "masks" not in heads
+    assert set(heads.state_dict()) == {"boxes.weight", "boxes.bias", "labels.weight", "labels.bias"}
+    with engine("manual"):
+        assert heads["boxes"](torch.ones(1, 3)).shape == (1, 5)
+    assert dict(heads.items())["labels"] is next(reversed(list(heads.values())))
+    del heads["labels"]
+    assert list(heads) == ["boxes"]
+    with pytest.raises(KeyError, match="expected one of 'boxes', got 'labels'"):
+        heads["labels"]
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "forward", "items", "training"])
+def test_names_that_would_hide_something_are_refused(name):
+    with pytest.raises(ValueError, match="ModuleDict: expected a name"):
+        ModuleDict({name: ReLU()})
+
+
+def test_only_modules_may_stand_in_containers():
+    with pytest.raises(TypeError, match="got Linear"):
+        ModuleDict({"a": nn.Linear(1, 1)})
+    with pytest.raises(TypeError, match="got Linear"):
+        ModuleList([nn.Linear(1, 1)])
