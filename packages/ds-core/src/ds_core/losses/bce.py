@@ -50,6 +50,10 @@ class BCELoss(PointwiseLoss):
         slope = (input - target).div_(((1 - input) * input).clamp_(min=1e-12))
         return slope if self.weight is None else slope.mul_(self.weight)
 
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Returns the outputs, which are probabilities."""
+        return outputs
+
 
 def _log(x: Tensor) -> Tensor:
     """Returns log x, but at least -100."""

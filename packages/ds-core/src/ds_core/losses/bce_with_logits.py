@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ds_core.functional.activations import sigmoid, softplus
@@ -58,3 +59,8 @@ class BCEWithLogitsLoss(PointwiseLoss):
         else:
             slope = (1 - target).sub_((1 + (self.pos_weight - 1) * target) * sigmoid(input, -1))
         return slope if self.weight is None else slope.mul_(self.weight)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Returns the probabilities that scores stand for: their sigmoid."""
+        with torch.no_grad():
+            return sigmoid(outputs)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ds_core.checks import shape
 from ds_core.functional.elementary import exp, reuse
+from ds_core.functional.softmax import softmax
 from ds_core.losses.class_loss import ClassLoss, Picked
 from ds_core.losses.loss import Reduction
 
@@ -122,6 +123,11 @@ class CrossEntropyLoss(ClassLoss):
             return super().count(target)
         dim = 0 if target.dim() == 1 else self.dim  # probabilities: every position counts alike
         return target.numel() / max(target.shape[dim], 1)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Returns the probabilities that scores stand for: their softmax over the classes."""
+        with torch.no_grad():
+            return softmax(outputs, self.class_dim(outputs))
 
     def extra_repr(self) -> str:
         smoothing = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""

@@ -61,6 +61,11 @@ class FocalLoss(PointwiseLoss):
     def _alpha(self, target: Tensor) -> Tensor | float:
         return 1.0 if self.alpha is None else (1 - self.alpha) + (2 * self.alpha - 1) * target
 
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Returns the probabilities that scores stand for: their sigmoid."""
+        with torch.no_grad():
+            return sigmoid(outputs)
+
     def extra_repr(self) -> str:
         parts = [f"alpha={self.alpha}", f"gamma={self.gamma}", super().extra_repr()]
         return ", ".join(part for part in parts if part)

