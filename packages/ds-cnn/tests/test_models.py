@@ -89,7 +89,7 @@ def test_files_that_do_not_fit(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     for key, value, message in (
         ("model_type", "bert", "expected model_type 'resnet', got 'bert'"),
-        ("hidden_act", "gelu", "expected hidden_act 'relu', got 'gelu'"),
+        ("hidden_act", "gelu", "expected hidden_act=relu, got 'gelu'"),
         ("layer_type", "dense", "expected layer_type basic or bottleneck, got 'dense'"),
         ("embedding_size", 5, "expected embedding_size 4"),
         ("depths", [1, 1, 1, 2], "layer4|stages.3"),

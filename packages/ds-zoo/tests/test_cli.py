@@ -7,8 +7,8 @@ import pytest
 from ds_core import Callback
 from ds_zoo import MiniGPT
 from ds_zoo.cli import app
-from ds_zoo.demo import python_documentation
-from ds_zoo.train_gpt import GPTRecipe, train_gpt
+from ds_zoo.cli.demo import python_documentation
+from ds_zoo.gpt.train import GPTRecipe, train_gpt
 from typer.testing import CliRunner
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 60

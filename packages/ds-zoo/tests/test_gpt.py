@@ -6,7 +6,7 @@ import pytest
 import torch
 from ds_core import CrossEntropyLoss, engine
 from ds_zoo import MiniGPT, MiniGPTConfig
-from ds_zoo.gpt import to_hugging_face
+from ds_zoo.gpt.pretrained import to_hugging_face
 
 SMALL = MiniGPTConfig(vocab_size=11, n_positions=8, n_embd=12, n_layer=2, n_head=3)
 
@@ -47,7 +47,7 @@ def test_logits_and_gradients_equal_gpt2(tmp_path, dtype, tolerance, tie):
     assert relative(our_loss, their_loss) < tolerance
     gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
     for name, parameter in ours.named_parameters():
-        their_name, transposed = to_hugging_face(name)
+        (their_name,), transposed = to_hugging_face(name)
         gradient = gradients[their_name]
         assert relative(parameter.grad, gradient.T if transposed else gradient) < tolerance, name
 
@@ -166,7 +166,7 @@ def test_damaged_files_are_named(model, tmp_path):
     weights.write_bytes(content)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
-    with pytest.raises(ValueError, match=r"config\.json: not the configuration of a GPT-2.*'bert'"):
+    with pytest.raises(ValueError, match=r"config\.json: not the configuration of a MiniGPT.*'bert'"):
         MiniGPT.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json: not the configuration"):

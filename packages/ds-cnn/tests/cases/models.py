@@ -81,7 +81,7 @@ def vgg():
 
 
 def named_theirs(state):
-    return {to_hugging_face(name): value for name, value in state.items()}
+    return {to_hugging_face(name).names[0]: value for name, value in state.items()}
 
 
 CASES = [

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import torch
 from ds_core import Dense, InputGrad, Module, ReLU, Sequential
 from ds_core.initializers import he_normal_, zeros_
+from ds_core.pretrained import Pretrained
 from torch import Tensor
 
 from ds_cnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d
+from ds_cnn.models.resnet_hugging_face import DEFAULTS, RESNET
 
 Norm = Callable[[int], Module]
 
@@ -136,7 +137,10 @@ def shortcut(
     return Sequential(conv(inputs, outputs, 1, stride, generator), norm(outputs))
 
 
-class ResNet(Module):
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+class ResNet(Pretrained):
     """A stem, four stages of residual blocks at ever smaller sizes, the mean of each channel, a dense layer.
 
     y = dense(mean(layer4(layer3(layer2(layer1(stem(x)))))))
@@ -164,6 +168,8 @@ class ResNet(Module):
     Source: He et al., Deep Residual Learning for Image Recognition (2016), table 1, and section 4.2 for small
     images; Goyal et al., Accurate, Large Minibatch SGD (2017), section 5.1, for the start at 0.
     """
+
+    hugging_face = RESNET
 
     def __init__(
         self,
@@ -263,29 +269,38 @@ class ResNet(Module):
     def _stages(self) -> list[Sequential]:
         return [self.layer1, self.layer2, self.layer3, self.layer4]
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors`` as Hugging Face's ResNet has them.
+    # ---- weights as common currency ------------------------------------------------------------------
 
-        ``transformers.ResNetForImageClassification.from_pretrained(folder)`` reads the result.
-
-        Raises:
-            ValueError: if the stem is "small", for which that format has no word.
-        """
-        from ds_cnn.models.resnet_hugging_face import save
-
-        save(self, Path(folder))
+    def to_config(self) -> dict[str, Any]:
+        if self.stem != "imagenet":
+            raise ValueError(
+                f"ResNet: the Hugging Face format knows the stem 'imagenet' only, got {self.stem!r}; "
+                "write the weights alone with ds_core.save_weights"
+            )
+        return {
+            "num_channels": self.in_channels,
+            "embedding_size": self.widths[0],
+            "hidden_sizes": [width * self.block.expansion for width in self.widths],
+            "depths": list(self.blocks),
+            "layer_type": next(name for name, block in BLOCKS.items() if block is self.block),
+            "id2label": {str(i): f"LABEL_{i}" for i in range(self.num_classes)},
+            "label2id": {f"LABEL_{i}": i for i in range(self.num_classes)},
+        } | dict(RESNET.fixed)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> ResNet:
-        """Reads a folder in the Hugging Face ResNet format, ours or theirs.
-
-        Raises:
-            FileNotFoundError: if the folder, ``config.json`` or ``model.safetensors`` is missing.
-            ValueError: if a file is foreign or does not fit the configuration.
-        """
-        from ds_cnn.models.resnet_hugging_face import load
-
-        return load(Path(folder))
+    def from_config(cls, fields: dict[str, Any]) -> Self:
+        config = DEFAULTS | fields
+        if config["layer_type"] not in BLOCKS:
+            raise ValueError(f"expected layer_type {' or '.join(BLOCKS)}, got {config['layer_type']!r}")
+        block = BLOCKS[config["layer_type"]]
+        widths = [size // block.expansion for size in config["hidden_sizes"]]
+        if widths[:1] != [config["embedding_size"]]:
+            raise ValueError(
+                f"expected embedding_size {widths[0]}, the width of the first stage, got "
+                f"{config['embedding_size']}"
+            )
+        classes = len(config.get("id2label") or ()) or config.get("num_labels", 2)
+        return cls(block, config["depths"], classes, in_channels=config["num_channels"], widths=widths)
 
     def extra_repr(self) -> str:
         return f"{self.block.__name__}, {self.blocks}, num_classes={self.num_classes}, stem={self.stem!r}"

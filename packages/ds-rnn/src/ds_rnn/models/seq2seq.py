@@ -5,11 +5,12 @@ Read top to bottom: the configuration, the model, how it writes, where it looks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
+from ds_core.pretrained import Format
 from ds_core.text import Decoded
 from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, silent
 from torch import Tensor
@@ -98,7 +99,7 @@ class Seq2Seq(SequenceToSequence):
 
     config: Seq2SeqConfig
     config_class = Seq2SeqConfig
-    model_type = "ds_rnn_seq2seq"
+    hugging_face = Format("ds_rnn_seq2seq", [field.name for field in fields(Seq2SeqConfig)])
 
     def __init__(self, config: Seq2SeqConfig, *, generator: torch.Generator | None = None) -> None:
         self.config = config

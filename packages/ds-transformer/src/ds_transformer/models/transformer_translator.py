@@ -6,7 +6,7 @@ Read top to bottom: the configuration, the model, how it writes, where it looks.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from ds_core import Dense, Embedding
 from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.initializers import normal_
+from ds_core.pretrained import Format
 from ds_core.text import Decoded
 from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, silent
 from torch import Tensor
@@ -146,7 +147,9 @@ class TransformerTranslator(SequenceToSequence):
 
     config: TransformerTranslatorConfig
     config_class = TransformerTranslatorConfig
-    model_type = "ds_transformer_translator"
+    hugging_face = Format(
+        "ds_transformer_translator", [field.name for field in fields(TransformerTranslatorConfig)]
+    )
 
     def __init__(
         self, config: TransformerTranslatorConfig, *, generator: torch.Generator | None = None

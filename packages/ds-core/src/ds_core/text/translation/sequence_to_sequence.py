@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from ds_core.module import Module
+from ds_core.pretrained import Pretrained
 from ds_core.text import Decoded, beam_search, greedy_search
 from ds_core.text.decoded import Step
-from ds_core.training import load_weights, save_weights
-from ds_core.training.files import write_text
 
 
-class SequenceToSequence(Module):
-    """Base of models that read one sequence and write another: how they search, and how their weights move.
+class SequenceToSequence(Pretrained):
+    """Base of models that read one sequence and write another: how they search, and what they are made from.
 
     A model names its configuration, a frozen dataclass with ``pad_id``, ``bos_id`` and ``eos_id``, and is
     made from that alone: ``Model(config)``.
@@ -27,12 +24,11 @@ class SequenceToSequence(Module):
     Attributes:
         config: size and shape.
         config_class: the class of that.
-        model_type: what ``config.json`` calls the model.
+        hugging_face: what its folder looks like; the weights are called there as they are here.
     """
 
     config: Any
     config_class: ClassVar[Any]
-    model_type: ClassVar[str]
 
     def search(
         self,
@@ -65,36 +61,12 @@ class SequenceToSequence(Module):
             return greedy_search(step, state, **common)
         return beam_search(step, state, beam_size=beam_size, length_penalty=length_penalty, **common)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors``."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {"model_type": self.model_type, **asdict(self.config)}
-        write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
-        save_weights(folder / "model.safetensors", self)
+    def to_config(self) -> dict[str, Any]:
+        return asdict(self.config)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Reads what :meth:`save_pretrained` wrote; the model comes in eval mode.
-
-        Raises:
-            FileNotFoundError: if there is no configuration.
-            ValueError: if configuration or weights do not fit.
-        """
-        path = Path(folder) / "config.json"
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file; expected a folder written by save_pretrained")
-        try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            kind = saved.pop("model_type", None)
-            if kind != cls.model_type:
-                raise ValueError(f"expected model_type {cls.model_type!r}, got {kind!r}")
-            config = cls.config_class(**saved)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: not the configuration of a {cls.__name__} ({error})") from error
-        model = cls(config)
-        load_weights(Path(folder) / "model.safetensors", model)
-        return model.eval()
+    def from_config(cls, fields: dict[str, Any]) -> Self:
+        return cls(cls.config_class(**fields))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from ds_core.pretrained import has_weights
 from ds_core.text import Decoded, SentenceTokenizer
 from ds_core.text.pair_batches import pad
 
@@ -154,12 +155,12 @@ class Translator(Generic[Model]):
         folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder; train a translator there first")
-        for name in ("config.json", "model.safetensors", SOURCE_FILE, TARGET_FILE):
-            if not (folder / name).exists():
-                raise FileNotFoundError(
-                    f"{folder / name}: missing, so this folder holds no finished training; continue it with "
-                    "--resume, or train anew"
-                )
+        missing = [name for name in (SOURCE_FILE, TARGET_FILE) if not (folder / name).exists()]
+        if missing or not has_weights(folder):
+            raise FileNotFoundError(
+                f"{folder}: lacks {missing[0] if missing else 'weights'}, so this folder holds no finished "
+                "training; continue it with --resume, or train anew"
+            )
         tokenizers = [SentenceTokenizer.load(folder / name) for name in (SOURCE_FILE, TARGET_FILE)]
         return cls(model_class.from_pretrained(folder), *tokenizers)
 

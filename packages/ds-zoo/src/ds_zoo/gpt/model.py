@@ -5,23 +5,21 @@ Read top to bottom: the configuration, the model, how it generates, how its weig
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import torch
-from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, Module, ModuleList
+from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, ModuleList
 from ds_core.checks import shape
 from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
+from ds_core.pretrained import Pretrained
 from ds_core.text import sample
-from ds_core.training import load_tensors, save_tensors
-from ds_core.training.files import write_text
 from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer
 from torch import Tensor
+
+from ds_zoo.gpt.pretrained import DEFAULTS, GPT2
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class MiniGPTConfig:
 GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh"}
 
 
-class MiniGPT(Module):
+class MiniGPT(Pretrained):
     """Predicts the next token at every position of a sequence.
 
     x = wte[ids] + wpe[0..T-1];   x = block_n(... block_1(x));   logits = norm(x) W_head^T
@@ -101,6 +99,8 @@ class MiniGPT(Module):
 
     Source: Radford et al., Language Models are Unsupervised Multitask Learners (2019).
     """
+
+    hugging_face = GPT2
 
     def __init__(self, config: MiniGPTConfig, *, generator: torch.Generator | None = None) -> None:
         self.config = config
@@ -226,126 +226,9 @@ class MiniGPT(Module):
 
     # ---- weights as common currency ------------------------------------------------------------------
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors`` as Hugging Face's GPT-2 has them.
-
-        ``transformers.GPT2LMHeadModel.from_pretrained(folder)`` reads the result.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], **asdict(self.config)}
-        write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
-        tensors = {}
-        for name, tensor in self.state_dict().items():
-            if name == "head.weight" and self.config.tie_word_embeddings:
-                continue
-            theirs, transposed = to_hugging_face(name)
-            tensors[theirs] = (tensor.T if transposed else tensor).contiguous()
-        save_tensors(folder / "model.safetensors", tensors, metadata={"format": "pt"})
+    def to_config(self) -> dict[str, Any]:
+        return asdict(self.config)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Reads a folder in the Hugging Face GPT-2 format, ours or theirs.
-
-        Raises:
-            FileNotFoundError: if the folder, ``config.json`` or ``model.safetensors`` is missing.
-            ValueError: if a file is truncated, foreign, or does not fit the configuration.
-        """
-        folder = Path(folder)
-        model = cls(read_config(folder / "config.json"))
-        theirs, _ = load_tensors(folder / "model.safetensors")
-        # Published files name the tensors with or without the prefix, and carry constant masks.
-        theirs = {name.removeprefix("transformer."): tensor for name, tensor in theirs.items()}
-        state = {}
-        for name in model.state_dict():
-            if name == "head.weight" and model.config.tie_word_embeddings:
-                continue
-            source, transposed = to_hugging_face(name)
-            source = source.removeprefix("transformer.")
-            if source not in theirs:
-                raise ValueError(f"{folder / 'model.safetensors'}: tensor {source!r} is missing")
-            state[name] = theirs[source].T if transposed else theirs[source]
-        if model.config.tie_word_embeddings:
-            state["head.weight"] = state["wte.weight"]
-        model.load_state_dict(state)
-        return model
-
-
-def read_config(path: Path) -> MiniGPTConfig:
-    """Reads the ``config.json`` of a GPT-2, leaving out what does not shape the network.
-
-    Raises:
-        FileNotFoundError: if it is missing.
-        ValueError: if it is not the configuration of a GPT-2, or asks for mathematics that is not MiniGPT's:
-            names the setting.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("model_type") != "gpt2":
-            raise ValueError(f"expected model_type 'gpt2', got {content.get('model_type')!r}")
-        known = {field.name for field in fields(MiniGPTConfig)}
-        _check_settings({name: value for name, value in content.items() if name not in known})
-        return MiniGPTConfig(**{name: value for name, value in content.items() if name in known})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not the configuration of a GPT-2 ({error})") from error
-
-
-# Settings of GPT-2s with the only value that MiniGPT can follow.
-_FIXED = {
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-    "is_encoder_decoder": False,
-    "pruned_heads": {},
-    "quantization_config": None,
-}
-# Settings that say how a GPT-2 is used, stored or computed, not what it computes.
-_IDLE = re.compile(
-    r"_.*|summary_.*|.*_token_id|.*_token|n_ctx|(torch_)?dtype|model_type|architectures|transformers_version"
-    r"|reorder_and_upcast_attn|use_cache|task_specific_params|output_.*|return_dict.*|use_return_dict|torchscript"
-    r"|use_bfloat16|id2label|label2id|num_labels|problem_type|finetuning_task|name_or_path|prefix|gradient_checkpointing"
-    r"|is_decoder|cross_attention_hidden_size|chunk_size_feed_forward|tokenizer_class|tf_legacy_loss|attn_implementation"
-    # what older versions wrote of how to generate
-    r"|max_length|min_length|do_sample|early_stopping|num_beams.*|temperature|top_[kp]|typical_p|.*_penalty"
-    r"|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|remove_invalid_values"
-    r"|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|forced_.*|diversity_penalty"
-)
-
-
-def _check_settings(settings: dict[str, Any]) -> None:
-    """Checks settings that MiniGPT has no field for.
-
-    Raises:
-        ValueError: names those it cannot follow, or does not know.
-    """
-    for name, value in settings.items():
-        if name in _FIXED:
-            if value not in (_FIXED[name], None):
-                raise ValueError(
-                    f"expected {name}={_FIXED[name]}, got {value!r}: MiniGPT does not compute that"
-                )
-        elif not _IDLE.fullmatch(name):
-            raise ValueError(f"unknown setting {name}={value!r}: it may change what is computed")
-
-
-RENAMES = (
-    ("blocks.", "h."),
-    ("self_attn.in_proj_", "attn.c_attn."),
-    ("self_attn.out_proj.", "attn.c_proj."),
-    ("linear1.", "mlp.c_fc."),
-    ("linear2.", "mlp.c_proj."),
-    ("norm1.", "ln_1."),
-    ("norm2.", "ln_2."),
-)
-
-
-def to_hugging_face(name: str) -> tuple[str, bool]:
-    """Returns GPT-2's name of one of our tensors, and whether GPT-2 stores it transposed ``(in, out)``."""
-    if name == "head.weight":
-        return "lm_head.weight", False
-    if name.startswith("norm."):
-        return "transformer.ln_f." + name.removeprefix("norm."), False
-    transposed = name.endswith("weight") and any(part in name for part in ("_proj", "linear"))
-    for ours, theirs in RENAMES:
-        name = name.replace(ours, theirs)
-    return "transformer." + name, transposed
+    def from_config(cls, fields: dict[str, Any]) -> Self:
+        return cls(MiniGPTConfig(**(DEFAULTS | fields)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from ds_core import AdamW, Callback, CrossEntropyLoss, History, Module, Trainer, WarmupCosine
 from ds_core.engines import EngineName
+from ds_core.pretrained import has_weights
 from ds_core.text import (
     ByteTokenizer,
     CharTokenizer,
@@ -24,7 +25,7 @@ from ds_core.training import CSVLog
 from ds_core.training.trainer import CHECKPOINT_FILE
 from torch import Tensor
 
-from ds_zoo.gpt import MiniGPT, MiniGPTConfig
+from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 
 TOKENIZER_FILE = "vocabulary.json"
 
@@ -202,12 +203,11 @@ def load_run(folder: str | Path) -> tuple[MiniGPT, Tokenizer]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; train one with `ds-zoo train gpt --out {folder}`")
-    for name in ("config.json", "model.safetensors", TOKENIZER_FILE):
-        if not (folder / name).exists():
-            raise FileNotFoundError(
-                f"{folder / name}: missing, so this folder holds no finished training; "
-                "continue it with --resume, or train anew"
-            )
+    if not (has_weights(folder) and (folder / TOKENIZER_FILE).exists()):
+        raise FileNotFoundError(
+            f"{folder}: lacks weights or {TOKENIZER_FILE}, so it holds no finished training; continue it "
+            "with --resume, or train anew"
+        )
     return MiniGPT.from_pretrained(folder), load_tokenizer(folder / TOKENIZER_FILE)
 
 

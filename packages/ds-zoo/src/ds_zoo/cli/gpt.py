@@ -1,22 +1,18 @@
-"""The command line: ``ds-zoo train``, ``ds-zoo generate``, ``ds-zoo demo``."""
+"""``ds-zoo train gpt`` and ``ds-zoo generate``."""
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ds_core.cli import clear_errors, new_command_line
+from ds_core.cli import clear_errors
 from rich.console import Console
+from rich.markup import escape
 
-from ds_zoo import __version__
-from ds_zoo.demo import run_demo, show_files, show_result
-from ds_zoo.train_gpt import GPTRecipe, continue_text, load_run, read_text, train_gpt
-
-app = new_command_line("ds-zoo", __version__, "Train and use models whose every gradient is written by hand.")
-train_app = typer.Typer(help="Train a model of the zoo.", no_args_is_help=True)
-app.add_typer(train_app, name="train")
+from ds_zoo.gpt.train import GPTRecipe, GPTRun, continue_text, load_run, read_text, train_gpt
 
 
 class TokenizerKind(StrEnum):
@@ -33,8 +29,7 @@ class Engine(StrEnum):
     autograd = "autograd"
 
 
-@train_app.command("gpt")
-def train_gpt_command(
+def train(
     data: Annotated[Path, typer.Option(help="A plain UTF-8 text file to learn from.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
     tokenizer: Annotated[TokenizerKind, typer.Option(help="What one token is.")] = TokenizerKind.char,
@@ -116,7 +111,6 @@ def train_gpt_command(
         show_files(console, run)
 
 
-@app.command()
 def generate(
     run: Annotated[Path, typer.Argument(help="A folder that `ds-zoo train gpt` filled.", show_default=False)],
     prompt: Annotated[str, typer.Option(help="The beginning of the text.")] = "The ",
@@ -133,12 +127,35 @@ def generate(
         typer.echo(continue_text(model, tokenizer, prompt, length, **options))
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/demo"),
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
-) -> None:
-    """Train a small GPT on Python's own documentation, in about a minute, and let it write."""
-    with clear_errors():
-        run_demo(out, steps, seed)
+def show_result(console: Console, run: GPTRun) -> None:
+    """Prints the reached loss beside the baselines."""
+    if not run.history.validation:
+        console.print("\nEnded before the first validation.\n")
+        return
+    reached = run.history.best("val_loss")
+    console.print(
+        f"\nValidation loss [bold]{reached:.3f}[/] nats a character "
+        f"(guessing blindly {run.baselines['uniform']:.3f}, knowing the previous character "
+        f"{run.baselines['bigram']:.3f}).\n"
+    )
+
+
+def show_files(console: Console, run: GPTRun) -> None:
+    """Prints what the run folder holds and what to try next."""
+    console.print(f"\nIn [bold]{escape(str(run.out))}[/]:", soft_wrap=True)
+    for name, meaning in (
+        ("model.safetensors, config.json", "the weights, in the Hugging Face GPT-2 format"),
+        ("vocabulary.json", "the characters and their numbers"),
+        ("loss.png", "the losses as a picture"),
+        ("log.csv", "the losses as numbers"),
+        ("checkpoint.safetensors", "everything needed to go on training"),
+    ):
+        console.print(f"  {name:32}{meaning}")
+    console.print(
+        "\nNext, try (from a checkout, with `hatch run` before it):\n"
+        f'  ds-zoo generate {escape(shlex.quote(str(run.out)))} --prompt "A class " --temperature 0.5\n'
+        "  ds-zoo train gpt --data YOUR.txt --out runs/mine\n"
+        "  read ds_zoo/gpt/model.py, top to bottom: the whole model, forward and backward\n",
+        highlight=False,
+        soft_wrap=True,
+    )
