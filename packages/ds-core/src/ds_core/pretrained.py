@@ -208,11 +208,13 @@ def read_config(folder: str | Path, form: Format, model: str) -> dict[str, Any]:
                 continue
             if name in fixed:
                 if value != fixed[name]:
-                    raise ValueError(f"expected {name}={fixed[name]}, got {value!r}: a {model} computes no other")
+                    raise ValueError(
+                        f"expected {name}={fixed[name]}, got {value!r}: a {model} computes no other"
+                    )
             elif name not in _NEUTRAL:
                 raise ValueError(
-                    f"unknown setting {name}={value!r}: it may change what is computed; if it does not, remove "
-                    "it from the file"
+                    f"unknown setting {name}={value!r}: it may change what is computed; if not, remove it "
+                    "from the file"
                 )
     except ValueError as error:
         raise _not_of(model, path, error) from error
