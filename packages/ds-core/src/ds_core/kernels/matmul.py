@@ -317,7 +317,7 @@ def _load(path: Path) -> Table:
         raise ValueError(
             f"DS_PRODUCTS: expected 'torch', 'onednn' or a table's path, got {path}: {error.strerror}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a table of products: {error}") from error
     return _read(content, str(path))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ds_core.text.decoded import Decoded, Reorder, Step, reorder_state
-from ds_core.text.greedy_search import check_numbers
+from ds_core.text.greedy_search import check_log_probabilities, check_numbers
 
 
 @torch.no_grad()
@@ -57,12 +58,12 @@ def beam_search(
         The best sentences and their scores.
 
     Raises:
-        ValueError: if a number is too small.
+        ValueError: if a number is too small, or a step gives NaN.
 
     Source: Wu et al., Google's Neural Machine Translation System (2016), section 7, for the length penalty.
     """
     check_numbers("beam_search", batch_size=batch_size, beam_size=beam_size, max_length=max_length)
-    if length_penalty < 0:
+    if not 0 <= length_penalty < math.inf:
         raise ValueError(f"beam_search: expected length_penalty of at least 0, got {length_penalty}")
 
     def penalty(length: int) -> float:
@@ -87,6 +88,7 @@ def beam_search(
         ended = continued[:, :, eos_id].clone()  # (R, K)
         continued[:, :, eos_id] = -torch.inf
         log_p, place = continued.flatten(1).topk(wide)  # (R, K), the best first
+        check_log_probabilities("beam_search", log_p + ended)  # topk takes NaN for the best
 
         counts = ended > log_p[:, -1:]
         best_log_p, best = ended.masked_fill(~counts, -torch.inf).max(1)  # (R,)

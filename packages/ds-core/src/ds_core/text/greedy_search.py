@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ds_core.text.decoded import Decoded, Reorder, Step, reorder_state
 
@@ -42,7 +43,7 @@ def greedy_search(
         The sentences; their scores are log p.
 
     Raises:
-        ValueError: if a number is too small.
+        ValueError: if a number is too small, or a step gives NaN.
     """
     check_numbers("greedy_search", batch_size=batch_size, max_length=max_length)
     tokens = torch.full((batch_size, max_length), pad_id, dtype=torch.int64, device=device)
@@ -55,6 +56,7 @@ def greedy_search(
             break
         log_p, state = step(latest, state)  # (rows, V)
         best, latest = log_p.max(-1)
+        check_log_probabilities("greedy_search", best)
         if place == 0:
             scores = torch.zeros_like(best)
         tokens[rows, place] = latest
@@ -64,6 +66,16 @@ def greedy_search(
         if len(going_on) < len(rows):
             rows, latest, state = rows[going_on], latest[going_on], reorder(state, going_on)
     return Decoded(tokens[:, : int(lengths.max()) if batch_size else 0], lengths, scores)
+
+
+def check_log_probabilities(name: str, best: Tensor) -> None:
+    """Checks that the best of the log-probabilities that a step gave is not NaN, as it is if any is.
+
+    Raises:
+        ValueError: names the function.
+    """
+    if best.isnan().any():
+        raise ValueError(f"{name}: expected log-probabilities from step, got NaN; has the model diverged?")
 
 
 def check_numbers(name: str, **numbers: int) -> None:

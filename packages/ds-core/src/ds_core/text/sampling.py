@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from ds_core.checks import shape
 from ds_core.functional.softmax import softmax
 
 
@@ -20,7 +23,7 @@ def sample(
     p = softmax(logits / temperature), cut to the likeliest tokens and renormalised.
 
     Args:
-        logits: ``(N, V)``.
+        logits: ``(N, V)``; -inf for tokens that may not come.
         temperature: below 1 bolder, above 1 more varied; 0 is greedy: the likeliest token, no chance.
         top_k: keep only the k likeliest tokens.
         top_p: keep the fewest likeliest tokens whose probabilities sum to at least p (the nucleus).
@@ -30,19 +33,31 @@ def sample(
         Token ids ``(N,)``, int64.
 
     Raises:
-        ValueError: if an option is out of its range; names it.
+        ValueError: if an option is out of its range, or a row of logits holds NaN, +inf or nothing but -inf.
 
     Source: Holtzman et al., The Curious Case of Neural Text Degeneration (2019), for top_p.
     """
-    if temperature < 0:
-        raise ValueError(f"sample: expected temperature >= 0, got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"sample: expected top_k >= 1, got {top_k}")
+    if not (0 <= temperature < math.inf):
+        raise ValueError(f"sample: expected a finite temperature >= 0, got {temperature}")
+    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+        raise ValueError(f"sample: expected a whole number top_k >= 1, got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"sample: expected 0 < top_p <= 1, got {top_p}")
+    if logits.dim() != 2 or not logits.is_floating_point() or not logits.shape[1]:
+        raise ValueError(f"sample: expected floating point logits (N, V), got {logits.dtype} {shape(logits)}")
+    highest, greedy = logits.max(-1, keepdim=True)
+    if not highest.isfinite().all():  # max passes NaN on
+        raise ValueError(
+            "sample: expected rows of logits that are numbers, or -inf for what may not come, got a row with "
+            + ("NaN" if highest.isnan().any() else "+inf, or with nothing but -inf")
+        )
     if temperature == 0:
-        return logits.argmax(-1)
-    probabilities, tokens = softmax(logits / temperature).sort(dim=-1, descending=True)  # likeliest first
+        return greedy.squeeze(-1)
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits, highest = logits.float(), highest.float()
+    # Taking the highest off first leaves it at 0 even if the others become -inf: temperatures may be tiny.
+    scaled = ((logits - highest) / temperature).masked_fill(logits == highest, 0)
+    probabilities, tokens = softmax(scaled).sort(dim=-1, descending=True)  # likeliest first
     if top_k is not None:
         probabilities[:, top_k:] = 0
     cumulative = probabilities.cumsum(-1)

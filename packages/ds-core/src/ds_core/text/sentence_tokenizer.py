@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from ds_core.text.token_ids import token_ids
+from ds_core.text.tokenizer_file import read_tokenizer, write_tokenizer
 from ds_core.text.vocabulary import Vocabulary
-from ds_core.training.files import write_text
 
 
 class SentenceTokenizer(ABC):
@@ -45,17 +45,8 @@ class SentenceTokenizer(ABC):
         Raises:
             IndexError: if an id is none of the tokenizer's.
         """
-        ordinary = []
-        for place in map(int, ids):
-            if place == self.eos_id:
-                break
-            if not 0 <= place < self.vocab_size:
-                raise IndexError(
-                    f"{type(self).__name__}: expected ids from 0 to {self.vocab_size - 1}, got {place}"
-                )
-            if place not in (self.pad_id, self.bos_id):
-                ordinary.append(place)
-        return self._text(ordinary)
+        places = token_ids(type(self).__name__, ids, self.vocab_size, end=self.eos_id)
+        return self._text([place for place in places if place not in (self.pad_id, self.bos_id)])
 
     @abstractmethod
     def _text(self, ids: list[int]) -> str:
@@ -72,8 +63,7 @@ class SentenceTokenizer(ABC):
 
     def save(self, path: str | Path) -> None:
         """Writes the tokenizer as JSON, for :meth:`load`."""
-        content = json.dumps({"kind": self.kind, "content": self._content()}, ensure_ascii=False)
-        write_text(path, content)
+        write_tokenizer(path, self.kind, self._content())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -81,17 +71,10 @@ class SentenceTokenizer(ABC):
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is not of this kind; names it.
+            ValueError: if the file is damaged or not of this kind; names it.
             ImportError: if the kind needs a package that is missing.
         """
-        try:
-            saved = json.loads(Path(path).read_text(encoding="utf-8"))
-            kinds = {kind.kind: kind for kind in _kinds(cls)}
-            if saved["kind"] not in kinds:
-                raise ValueError(f"expected kind {' or '.join(kinds)}, got {saved['kind']!r}")
-            return kinds[saved["kind"]]._from_content(saved["content"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not a tokenizer file written by {cls.__name__} ({error})") from error
+        return read_tokenizer(path, {kind.kind: kind._from_content for kind in _kinds(cls)})
 
     def __repr__(self) -> str:
         """Shows the number of tokens."""

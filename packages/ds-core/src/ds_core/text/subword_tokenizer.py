@@ -8,7 +8,10 @@ from typing import Any, Self
 
 from ds_core.data.optional import needed
 from ds_core.text.sentence_tokenizer import SentenceTokenizer
+from ds_core.text.token_ids import utf8
 from ds_core.text.vocabulary import Vocabulary
+
+_PROBE = " A \u00e9 \u2581\U0001f642<eos>"
 
 
 class SubwordTokenizer(SentenceTokenizer):
@@ -22,6 +25,7 @@ class SubwordTokenizer(SentenceTokenizer):
         model: the JSON of a `tokenizers.Tokenizer`, as :meth:`train` makes it.
 
     Raises:
+        ValueError: if the JSON is that of another model.
         ImportError: if the package `tokenizers` is missing.
 
     Source: Sennrich et al., Neural Machine Translation of Rare Words with Subword Units (2016).
@@ -31,8 +35,18 @@ class SubwordTokenizer(SentenceTokenizer):
 
     def __init__(self, model: str) -> None:
         library = needed("tokenizers", "tokenizers", "SubwordTokenizer", extra="text")
-        self._model = library.Tokenizer.from_str(model)
+        try:
+            self._model = library.Tokenizer.from_str(model)
+        except Exception as error:  # the library has no more exact one
+            raise ValueError(
+                f"SubwordTokenizer: expected the JSON of a tokenizers.Tokenizer, got another ({error})"
+            ) from error
         self._model.encode_special_tokens = True  # "<eos>" in a text is five characters, and no end
+        specials = [self._model.token_to_id(special) for special in Vocabulary.specials]
+        if specials != list(range(len(specials))) or self.decode(self.encode(_PROBE)) != _PROBE:
+            raise ValueError(
+                "SubwordTokenizer: expected a model as train makes it, which gives texts back, got another"
+            )
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 8000, min_count: int = 2) -> Self:
@@ -54,7 +68,7 @@ class SubwordTokenizer(SentenceTokenizer):
             )
         library = needed("tokenizers", "tokenizers", "SubwordTokenizer", extra="text")
         model = library.Tokenizer(library.models.BPE())
-        model.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
+        model.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
         model.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
             vocab_size=vocab_size,
@@ -63,7 +77,7 @@ class SubwordTokenizer(SentenceTokenizer):
             initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        model.train_from_iterator(texts, trainer)
+        model.train_from_iterator((f" {text}" for text in texts), trainer)
         return cls(model.to_str())
 
     @property
@@ -72,12 +86,14 @@ class SubwordTokenizer(SentenceTokenizer):
         return size
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._model.encode(text).ids
+        utf8("SubwordTokenizer", text)
+        # With a space before it, the first word is cut like the others.
+        ids: list[int] = self._model.encode(f" {text}").ids if text else []
         return ids
 
     def _text(self, ids: list[int]) -> str:
         text: str = self._model.decode(ids, skip_special_tokens=False)
-        return text.removeprefix(" ")  # the one put before the first word, so that it is cut like the others
+        return text.removeprefix(" ")  # the one that encode puts there
 
     def _content(self) -> Any:
         return json.loads(self._model.to_str())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ds_core.training.files import write_text
+from ds_core.text.token_ids import token_ids, utf8
+from ds_core.text.tokenizer_file import read_tokenizer, write_tokenizer
 
 
 class Tokenizer(Protocol):
@@ -39,12 +39,15 @@ class CharTokenizer:
         vocabulary: the characters, in the order of their ids; see :meth:`from_text`.
 
     Raises:
-        ValueError: if the vocabulary is empty or names a character twice.
+        TypeError: if the vocabulary is no text.
+        ValueError: if it is empty or names a character twice.
     """
 
     kind = "char"
 
     def __init__(self, vocabulary: str) -> None:
+        if not isinstance(vocabulary, str):
+            raise TypeError(f"CharTokenizer: expected characters, a str, got {type(vocabulary).__name__}")
         if not vocabulary:
             raise ValueError("CharTokenizer: expected at least one character, got an empty vocabulary")
         self.vocabulary = vocabulary
@@ -78,13 +81,16 @@ class CharTokenizer:
             ) from None
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Returns the text."""
-        return "".join(self.vocabulary[int(place)] for place in ids)
+        """Returns the text.
+
+        Raises:
+            IndexError: if an id is none of the tokenizer's.
+        """
+        return "".join(self.vocabulary[place] for place in token_ids("CharTokenizer", ids, self.vocab_size))
 
     def save(self, path: str | Path) -> None:
         """Writes kind and vocabulary as JSON."""
-        content = json.dumps({"kind": self.kind, "vocabulary": self.vocabulary})
-        write_text(path, content)
+        write_tokenizer(path, self.kind, self.vocabulary)
 
 
 class ByteTokenizer:
@@ -94,16 +100,24 @@ class ByteTokenizer:
     vocab_size = 256
 
     def encode(self, text: str) -> Tensor:
-        """Returns the bytes of the UTF-8 text ``(T,)``."""
-        return torch.tensor(list(text.encode("utf-8")), dtype=torch.int64)
+        """Returns the bytes of the UTF-8 text ``(T,)``.
+
+        Raises:
+            ValueError: if the text holds half a character, which UTF-8 cannot write.
+        """
+        return torch.tensor(list(utf8("ByteTokenizer", text)), dtype=torch.int64)
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Returns the text; bytes that are no valid UTF-8 become U+FFFD."""
-        return bytes(int(place) for place in ids).decode("utf-8", errors="replace")
+        """Returns the text; bytes that are no valid UTF-8 become U+FFFD.
+
+        Raises:
+            IndexError: if an id is no byte.
+        """
+        return bytes(token_ids("ByteTokenizer", ids, self.vocab_size)).decode("utf-8", errors="replace")
 
     def save(self, path: str | Path) -> None:
         """Writes the kind as JSON."""
-        write_text(path, json.dumps({"kind": self.kind}))
+        write_tokenizer(path, self.kind, None)
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
@@ -111,14 +125,10 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is not one of ours; names it.
+        ValueError: if the file is damaged or not one of ours; names it.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        if content["kind"] == ByteTokenizer.kind:
-            return ByteTokenizer()
-        if content["kind"] == CharTokenizer.kind:
-            return CharTokenizer(content["vocabulary"])
-        raise ValueError(f"unknown kind {content['kind']!r}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a tokenizer file written by ds_core ({error})") from error
+    kinds: dict[str, Callable[[Any], Tokenizer]] = {
+        ByteTokenizer.kind: lambda content: ByteTokenizer(),
+        CharTokenizer.kind: CharTokenizer,
+    }
+    return read_tokenizer(path, kinds)

@@ -17,6 +17,7 @@ class Vocabulary:
             to save: ``Vocabulary(vocabulary.tokens)`` is the same vocabulary.
 
     Raises:
+        TypeError: if the tokens are not texts.
         ValueError: if a token comes twice or is one of the special ones.
 
     Example:
@@ -29,6 +30,8 @@ class Vocabulary:
     pad_id, unk_id, bos_id, eos_id = range(4)
 
     def __init__(self, tokens: Sequence[str]) -> None:
+        if isinstance(tokens, str) or not all(isinstance(token, str) and token for token in tokens):
+            raise TypeError("Vocabulary: expected a list of tokens, each a text and none empty")
         self.tokens = list(tokens)
         self._all = [*self.specials, *self.tokens]
         self._ids = {token: place for place, token in enumerate(self._all)}

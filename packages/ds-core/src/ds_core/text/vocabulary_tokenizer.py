@@ -50,4 +50,6 @@ class VocabularyTokenizer(SentenceTokenizer):
 
     @classmethod
     def _from_content(cls, content: list[str]) -> Self:
+        if not isinstance(content, list):
+            raise TypeError(f"expected a list of tokens, got {type(content).__name__}")
         return cls(Vocabulary(content))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ds_core.text.greedy_search import check_numbers
+
 
 def split_text(ids: Tensor, context: int, validation: float = 0.1) -> tuple[Tensor, Tensor]:
     """Cuts a text in two: the beginning to train on, the end to validate on.
@@ -21,6 +23,7 @@ def split_text(ids: Tensor, context: int, validation: float = 0.1) -> tuple[Tens
     """
     if len(ids) == 0:
         raise ValueError("split_text: the text is empty")
+    check_numbers("split_text", context=context)
     if not 0 < validation < 1:
         raise ValueError(f"split_text: expected a validation share between 0 and 1, got {validation}")
     cut = round(len(ids) * (1 - validation))
@@ -47,10 +50,13 @@ class RandomWindows:
         Inputs and targets, ``(batch_size, context)`` int64 each.
 
     Raises:
-        ValueError: if the text is shorter than one window and its next token.
+        ValueError: if the text is shorter than one window and its next token, or a number is below 1.
     """
 
+    endless = True  # there is no epoch to wait for
+
     def __init__(self, ids: Tensor, context: int, batch_size: int, seed: int = 0) -> None:
+        check_numbers("RandomWindows", context=context, batch_size=batch_size)
         if len(ids) < context + 1:
             raise ValueError(f"RandomWindows: expected at least {context + 1} tokens, got {len(ids)}")
         self.batch_size = batch_size
@@ -77,7 +83,13 @@ def sequential_windows(ids: Tensor, context: int, batch_size: int) -> list[tuple
 
     Returns:
         Batches of inputs and targets, ``(up to batch_size, context)`` each.
+
+    Raises:
+        ValueError: if the text is shorter than one window and its next token, or a number is below 1.
     """
+    check_numbers("sequential_windows", context=context, batch_size=batch_size)
+    if len(ids) < context + 1:
+        raise ValueError(f"sequential_windows: expected at least {context + 1} tokens, got {len(ids)}")
     count = (len(ids) - 1) // context
     inputs = ids[: count * context].view(count, context)
     targets = ids[1 : count * context + 1].view(count, context)
@@ -100,8 +112,10 @@ def text_streams(ids: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Ten
         Inputs and targets, ``(B, steps)`` each; the target is the text one token on.
 
     Raises:
-        ValueError: if the text is shorter than one chunk of all streams and a next token.
+        ValueError: if the text is shorter than one chunk of all streams and a next token, or a number is
+            below 1.
     """
+    check_numbers("text_streams", batch_size=batch_size, steps=steps)
     length = (len(ids) - 1) // batch_size
     if length < steps:
         raise ValueError(

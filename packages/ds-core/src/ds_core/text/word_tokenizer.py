@@ -21,6 +21,7 @@ _CLOSING = frozenset(".,;:!?)]}…%")  # no space before
 _OPENING = frozenset("([{¿¡")  # no space after
 _GLUE = "￭"  # marks a side of a token that has no space, though one is usual
 _GAP = "▁"  # marks a side of a token that has a space, though none is usual
+_MARKS = frozenset((_GLUE, _GAP))
 _MARKED = re.compile(f"([{_GLUE}{_GAP}]?)(.+?)([{_GLUE}{_GAP}]?)", re.DOTALL)
 
 
@@ -29,7 +30,8 @@ class WordTokenizer(VocabularyTokenizer):
 
     ``l'eau`` becomes ``l'`` and ``eau``, ``cat's`` becomes ``cat`` and ``'s``. Where there are spaces is
     known by rule: none before a comma, none after an opening bracket. A token that stands otherwise carries
-    a mark, such as the ``▁!`` of French, so that :meth:`join` undoes :meth:`split` but for repeated spaces.
+    a mark, such as the ``▁!`` of French, so that :meth:`join` undoes :meth:`split`, but for the kind and
+    number of spaces.
 
     Args:
         vocabulary: the tokens that are known.
@@ -50,7 +52,8 @@ class WordTokenizer(VocabularyTokenizer):
             space = found[i - 1].end() < found[i].start()
             if space != _space_is_usual(left, right):
                 mark = _GAP if space else _GLUE
-                if _is_word(right) or (right not in _CLOSING and left in _OPENING):
+                after_left = _is_word(right) or (right not in _CLOSING and left in _OPENING)
+                if after_left and left not in _MARKS:  # "▁￭" would be read as "￭" with a gap before it
                     tokens[i - 1] += mark
                 else:
                     tokens[i] = mark + tokens[i]

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -72,6 +73,31 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with atomic_write(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Reads a JSON file that holds one object, in UTF-8 with or without a byte order mark.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: names the file, if it is cut off, damaged, nested without end, or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError(f"{path}: not a JSON file that can be read: nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file, or a damaged one ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, {{...}}, got {type(content).__name__}")
+    return content
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"JSON has no number {word}")
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

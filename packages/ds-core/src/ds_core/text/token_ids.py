@@ -1,0 +1,42 @@
+"""What a tokenizer is asked to decode or to encode, checked."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+
+from torch import Tensor
+
+
+def token_ids(who: str, ids: Iterable[int] | Tensor, vocab_size: int, end: int | None = None) -> list[int]:
+    """Returns ids as whole numbers, up to the first that is ``end``, without it.
+
+    Raises:
+        TypeError: if they are not whole numbers.
+        IndexError: if one is not from 0 to vocab_size - 1.
+    """
+    try:
+        found = [operator.index(i) for i in (ids.tolist() if isinstance(ids, Tensor) else ids)]
+    except TypeError as error:
+        raise TypeError(f"{who}: expected token ids (T,), whole numbers, got {ids!r}") from error
+    if end in found:
+        found = found[: found.index(end)]
+    for i in found:
+        if not 0 <= i < vocab_size:
+            raise IndexError(f"{who}: expected ids from 0 to {vocab_size - 1}, got {i}")
+    return found
+
+
+def utf8(who: str, text: str) -> bytes:
+    """Returns a text in UTF-8.
+
+    Raises:
+        ValueError: if it holds half a character (a lone surrogate), which UTF-8 cannot write.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{who}: expected a text that UTF-8 can write, got {text[error.start]!r} at position "
+            f"{error.start}"
+        ) from error

@@ -1,0 +1,46 @@
+"""Tokenizers as files: JSON that says which kind it is, and a sum that tells when it was damaged."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ds_core.training.files import read_json, write_text
+
+T = TypeVar("T")
+
+
+def write_tokenizer(path: str | Path, kind: str, content: Any) -> None:
+    """Writes what a tokenizer is made from, for :func:`read_tokenizer`."""
+    saved = {"kind": kind, "content": content, "sum": _sum(kind, content)}
+    write_text(path, json.dumps(saved, ensure_ascii=False))
+
+
+def read_tokenizer(path: str | Path, kinds: Mapping[str, Callable[[Any], T]]) -> T:
+    """Reads what :func:`write_tokenizer` wrote.
+
+    Args:
+        path: the file.
+        kinds: name of a kind -> what makes a tokenizer from its content.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: names the file, if it is damaged or none of these kinds.
+    """
+    try:
+        saved = read_json(path)
+        kind, content = saved.get("kind"), saved.get("content")
+        if kind not in kinds:
+            raise ValueError(f"expected kind {' or '.join(kinds)}, got {kind!r}")
+        if saved.get("sum") != _sum(kind, content):
+            raise ValueError(f"damaged: expected the sum {_sum(kind, content)}, got {saved.get('sum')!r}")
+        return kinds[kind](content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: not a tokenizer file ({error})") from error
+
+
+def _sum(kind: Any, content: Any) -> int:
+    return zlib.crc32(json.dumps([kind, content], sort_keys=True).encode())
