@@ -30,10 +30,10 @@ def read_tokenizer(path: str | Path, kinds: Mapping[str, Callable[[Any], T]]) ->
         FileNotFoundError: if there is no such file.
         ValueError: names the file, if it is damaged or none of these kinds.
     """
+    saved = read_json(path, "a tokenizer file")
     try:
-        saved = read_json(path)
         kind, content = saved.get("kind"), saved.get("content")
-        if kind not in kinds:
+        if not isinstance(kind, str) or kind not in kinds:
             raise ValueError(f"expected kind {' or '.join(kinds)}, got {kind!r}")
         if saved.get("sum") != _sum(kind, content):
             raise ValueError(f"damaged: expected the sum {_sum(kind, content)}, got {saved.get('sum')!r}")

@@ -75,8 +75,12 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_json(path: str | Path, what: str) -> dict[str, Any]:
     """Reads a JSON file that holds one object, in UTF-8 with or without a byte order mark.
+
+    Args:
+        path: the file.
+        what: it is expected to be, as messages call it: "the configuration of a GPT-2".
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -87,12 +91,10 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse)
-    except RecursionError as error:
-        raise ValueError(f"{path}: not a JSON file that can be read: nested too deeply") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: not a JSON file, or a damaged one ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, {{...}}, got {type(content).__name__}")
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a JSON object, {{...}}, got {type(content).__name__}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not {what} ({error})") from error
     return content
 
 
