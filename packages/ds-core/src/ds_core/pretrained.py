@@ -16,15 +16,18 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ds_core.checks import shape
 from ds_core.module import Module
-from ds_core.training.files import CheckpointError, load_tensors, save_tensors, write_text
+from ds_core.training.files import CheckpointError, load_tensors, read_json, save_tensors, write_text
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_CALLS_A_TENSOR = 50  # more than any layer needs to make one
+_MOST_BUFFERS = 2 * 10**9
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 # Fields that any configuration may hold and that leave what a model computes as it is.
@@ -163,13 +166,15 @@ class Pretrained(Module):
         """
         folder = Path(folder)
         fields = read_config(folder, cls.hugging_face, cls.__name__)
-        try:
-            model = cls.from_config(fields)
-        except (ValueError, TypeError) as error:
-            raise _not_of(cls.__name__, folder / CONFIG_FILE, error) from error
         theirs = read_tensors(folder, cls.hugging_face)
         try:
-            model.load_state_dict(translated(theirs, model, cls.hugging_face))
+            skeleton = without_memory(lambda: cls.from_config(fields), len(theirs))
+        except Exception as error:  # whatever nonsense in it makes a constructor stumble over
+            raise _not_of(cls.__name__, folder / CONFIG_FILE, error) from error
+        try:
+            state = translated(theirs, skeleton, cls.hugging_face)
+            model = cls.from_config(fields)  # only now that the weights are known to be so many
+            model.load_state_dict(state)
         except ValueError as error:
             raise CheckpointError(f"{folder}: {error}") from error
         return model.eval()
@@ -195,10 +200,8 @@ def read_config(folder: str | Path, form: Format, model: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{path}: no such file; expected a folder written by save_pretrained, ours or transformers'"
         )
+    content = read_json(path, f"the configuration of a {model}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"expected a JSON object, got {type(content).__name__}")
         kind = content.get("model_type")
         if kind != form.model_type:
             raise ValueError(f"expected model_type {form.model_type!r}, got {kind!r}")
@@ -219,6 +222,45 @@ def read_config(folder: str | Path, form: Format, model: str) -> dict[str, Any]:
     except ValueError as error:
         raise _not_of(model, path, error) from error
     return {name: value for name, value in content.items() if name in form.fields}
+
+
+def without_memory(make: Callable[[], Module], tensors: int) -> Module:
+    """Makes a module whose tensors have shapes but no memory, to see whether weights fit it.
+
+    A configuration may ask for more than any machine has, in a file of a hundred bytes.
+
+    Args:
+        make: makes the module.
+        tensors: how many the weights are.
+
+    Raises:
+        ValueError: if the module would have many more tensors, or buffers of more than 2 GB.
+    """
+    with (
+        torch.device("meta"),
+        _Limit(_CALLS_A_TENSOR * (tensors + 100), f"the weights are {tensors} tensors"),
+    ):
+        skeleton = make()
+    buffers = sum(buffer.nbytes for buffer in skeleton.buffers())
+    if buffers > _MOST_BUFFERS:
+        raise ValueError(f"expected buffers of at most {_MOST_BUFFERS:,} bytes, got {buffers:,}")
+    return skeleton
+
+
+class _Limit(TorchFunctionMode):
+    """Ends what calls torch too often."""
+
+    def __init__(self, calls: int, reason: str) -> None:
+        super().__init__()
+        self.calls, self.reason = calls, reason
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.calls -= 1
+        if self.calls < 0:
+            raise ValueError(f"asks for far more layers than there are: {self.reason}")
+        return function(*args, **kwargs or {})
 
 
 def _not_of(model: str, path: Path, error: Exception) -> ValueError:
@@ -341,13 +383,13 @@ def read_tensors(folder: str | Path, form: Format | None = None) -> dict[str, Te
 def _read_index(path: Path) -> dict[str, str]:
     """Returns name of a tensor -> name of the file beside the index that holds it."""
     try:
-        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        places = read_json(path, "an index of weights").get("weight_map")
         if not isinstance(places, dict) or not places:
             raise ValueError("expected weight_map to name tensors")
         for name, file in places.items():
             if not isinstance(file, str) or Path(file).name != file:
                 raise ValueError(f"expected a file beside it for {name!r}, got {file!r}")
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path}: damaged index ({error})") from error
     return places
 
