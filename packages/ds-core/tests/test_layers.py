@@ -19,11 +19,12 @@ from ds_core import (
     RMSNorm,
     Unflatten,
     engine,
+    functional,
 )
 from ds_core.functional.dropout import dropout
 from ds_core.functional.embedding import embedding_backward
 from ds_core.initializers import INITIALIZERS, he_normal_
-from ds_core.layers.batch_norm import BatchNorm
+from ds_core.kernels import dispatch
 from ds_core.layers.neuron import Neuron, Perceptron
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -404,31 +405,53 @@ def test_without_running_averages_there_is_nothing_to_save():
     assert list(BatchNorm1d(3, track_running_stats=False).state_dict()) == ["weight", "bias"]
 
 
-class BatchNorm2d(BatchNorm):
-    """What another package needs to write for images."""
-
-    layouts = ("(N, C, H, W)",)
-
-
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_base_of_batch_norm_serves_images(layout):
-    ours, theirs = BatchNorm2d(4), nn.BatchNorm2d(4)
-    theirs.load_state_dict(ours.state_dict())
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_formula_of_batch_norm_serves_images(layout, kernels):
+    theirs = nn.BatchNorm2d(4)
+    weight, bias = theirs.weight.detach(), theirs.bias.detach()
+    batch_norm, batch_norm_backward = dispatch(functional.batch_norm)
     x = torch.randn(3, 4, 5, 6, generator=seeded()).contiguous(memory_format=layout)
     grad = torch.randn(3, 4, 5, 6, generator=seeded(1)).contiguous(memory_format=layout)
     leaf = x.clone().requires_grad_()
     expected = theirs(leaf)
     expected.backward(grad)
-    with engine("manual"):
-        y = ours(x)
-        grad_x = ours.backward(grad)
+    with engine("manual", kernels=kernels):
+        (y, mean, var), saved = batch_norm(x, weight, bias, theirs.eps)
+        grad_x, grad_weight, grad_bias = batch_norm_backward(grad, saved)
     torch.testing.assert_close(y, expected.detach())
     torch.testing.assert_close(grad_x, leaf.grad)
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
-    torch.testing.assert_close(ours.running_var, theirs.running_var)
+    torch.testing.assert_close(grad_weight, theirs.weight.grad)
+    torch.testing.assert_close(grad_bias, theirs.bias.grad)
+    torch.testing.assert_close(0.1 * mean, theirs.running_mean)
+    torch.testing.assert_close(0.9 + 0.1 * var * 90 / 89, theirs.running_var)
     assert y.is_contiguous(memory_format=layout)
-    with pytest.raises(ValueError, match=r"expected input of shape \(N, 4, H, W\), got \(3, 4\)"):
-        ours(x[..., 0, 0])
+
+
+HALVES = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("scale", [600, 1e-3])
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("LayerNorm", (64,)), ("RMSNorm", (64,)), ("GroupNorm", (8, 64)), ("BatchNorm1d", (64,))],
+)
+def test_norms_in_half_precision_are_as_exact_as_torchs(name, sizes, scale, dtype):
+    x = (torch.randn(8, 64, generator=seeded()) * scale).to(dtype)
+    theirs, ours = getattr(nn, name)(*sizes), getattr(ds_core, name)(*sizes, dtype=dtype)
+    if name == "RMSNorm":
+        theirs.eps = torch.finfo(torch.float32).eps
+    grad = torch.randn(8, 64, generator=seeded(1)).to(dtype)
+    leaf = x.double().requires_grad_()
+    expected = theirs.double()(leaf)
+    expected.backward(grad.double())
+    with engine("manual"):
+        y, grad_x = ours(x), ours.backward(grad)
+    for mine, exact in ((y, expected.detach()), (grad_x, leaf.grad)):
+        assert mine.dtype == dtype
+        close = {"rtol": 2 * torch.finfo(dtype).eps, "atol": 2 * torch.finfo(dtype).eps * exact.abs().max()}
+        torch.testing.assert_close(mine.double(), exact, **close)
 
 
 # ---- the rest ----------------------------------------------------------------------------------------

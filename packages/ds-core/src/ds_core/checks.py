@@ -67,6 +67,15 @@ def check_trailing(module: Module, x: Tensor, sizes: tuple[int, ...], like: Tens
         raise ValueError(
             f"{module.label()}: expected trailing dimensions {sizes}, got input of shape {shape(x)}"
         )
+    check_like(module, x, like)
+
+
+def check_like(module: Module, x: Tensor, like: Tensor | None) -> None:
+    """Checks that ``x`` is floating point, and of a parameter's type if there is one.
+
+    Raises:
+        TypeError: if it is not.
+    """
     if like is None:
         check_floating(module, x)
     else:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+Saved = tuple[Tensor, Tensor, Tensor | None, float]
 
-def batch_norm(x: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+
+def batch_norm_loop(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[tuple[Tensor, Tensor, Tensor], Saved]:
     """Brings every channel to mean 0 and variance 1 over the batch and its pixels, then scales and shifts it.
 
     n = (x - mean) / sqrt(var + eps),   y = n weight + bias
 
     Args:
         x: ``(N, C, H, W)``.
+        weight: ``(C,)``; None for 1.
+        bias: ``(C,)``; None for 0.
         eps: added to the variance.
-        weight: ``(C,)``.
-        bias: ``(C,)``.
 
     Returns:
-        y and n, shaped like x, and of each channel the mean and the variance, ``(C,)``.
+        y, shaped like x, and of each channel the mean and the variance, ``(C,)``; and saved.
     """
     n_images, channels, height, width = x.shape
     count = n_images * height * width
@@ -43,13 +45,12 @@ def batch_norm(x: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Ten
                 for j in range(width):
                     pixel = (x[n, c, i, j] - middle) / (spread + eps).sqrt()
                     normalized[n, c, i, j] = pixel
-                    y[n, c, i, j] = pixel * weight[c] + bias[c]
-    return y, normalized, mean, var
+                    scaled = pixel if weight is None else pixel * weight[c]
+                    y[n, c, i, j] = scaled if bias is None else scaled + bias[c]
+    return (y, mean, var), (normalized, var, weight, eps)
 
 
-def batch_norm_backward(
-    grad: Tensor, normalized: Tensor, var: Tensor, eps: float, weight: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def batch_norm_loop_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the gradients of x, weight and bias.
 
     dL/dbias = sum of g,   dL/dweight = sum of g n,
@@ -57,22 +58,20 @@ def batch_norm_backward(
 
     Args:
         grad: g = dL/dy, ``(N, C, H, W)``.
-        normalized: n, from the forward.
-        var: from the forward.
-        eps: as in the forward.
-        weight: as in the forward.
+        saved: from the forward.
     """
+    normalized, var, weight, eps = saved
     n_images, channels, height, width = grad.shape
     count = n_images * height * width
     grad_x = torch.zeros_like(grad)
-    grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
+    grad_weight, grad_bias = torch.zeros_like(var), torch.zeros_like(var)
     for c in range(channels):
         for n in range(n_images):
             for i in range(height):
                 for j in range(width):
                     grad_bias[c] += grad[n, c, i, j]
                     grad_weight[c] += grad[n, c, i, j] * normalized[n, c, i, j]
-        scale = weight[c] / math.sqrt(float(var[c]) + eps)
+        scale = (1 if weight is None else weight[c]) / (var[c] + eps).sqrt()
         for n in range(n_images):
             for i in range(height):
                 for j in range(width):

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from ds_core import InputGrad
-from ds_core.functional.normalization import Statistics
+from ds_core import functional as core
 from ds_core.initializers import Init
+from ds_core.kernels import dispatch
 from ds_core.layers.batch_norm import BatchNorm
 from torch import Tensor
 
-from ds_cnn.functional.batch_norm_loop import batch_norm, batch_norm_backward
+from ds_cnn.functional import batch_norm_loop as loop
 from ds_cnn.layers.pooling import check_pooling_algorithm
 
+batch_norm, batch_norm_backward = dispatch(core.batch_norm, half=torch.float32)
+frozen_batch_norm, _ = dispatch(core.frozen_batch_norm, half=torch.float32)
+batch_norm_loop, batch_norm_loop_backward = dispatch(loop.batch_norm_loop, half=torch.float32)
 
+
+@final
 class BatchNorm2d(BatchNorm):
     """Normalises each channel by its mean and variance over the batch and all pixels.
 
-    n = (x - mean(x)) / sqrt(var(x) + eps),   y = n W + b
-
-    With g = dL/dy and h = g W:   dL/dW = sum of g n,   dL/db = sum of g,
-    dL/dx = (h - mean(h) - n mean(h n)) / sqrt(var(x) + eps)
+    y = n w + b,   n = (x - mean x) / sqrt(var x + eps)
 
     In training, running averages follow the mean and the (unbiased) variance of the batches; in eval mode
     they take their place.
@@ -28,11 +33,13 @@ class BatchNorm2d(BatchNorm):
         num_features: C, the number of channels.
         eps: added to the variance.
         momentum: share of the newest batch in the running averages; None for the mean of all batches.
-        affine: whether W and b are learned; if not, they are 1 and 0.
+        affine: whether w and b are learned; if not, they are 1 and 0.
         track_running_stats: whether there are running averages; if not, eval mode uses the batch, too.
+        device: of parameters and running averages.
+        dtype: of parameters and running averages.
         bias: whether b is learned.
         algorithm: "vectorised", or "loop", the definition, pixel by pixel.
-        init: how W starts: a name or function of :mod:`ds_core.initializers`; None for ones.
+        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
         generator: source of the initial values; None for torch's global one.
 
     Shape:
@@ -55,46 +62,35 @@ class BatchNorm2d(BatchNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
         algorithm: str = "vectorised",
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(
-            num_features,
-            eps,
-            momentum,
-            affine,
-            track_running_stats,
-            bias=bias,
-            init=init,
-            generator=generator,
-        )
-        self.algorithm = check_pooling_algorithm(type(self).__name__, algorithm)
+        options = {"bias": bias, "init": init, "generator": generator}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)  # type: ignore[arg-type]
+        self.algorithm = check_pooling_algorithm("BatchNorm2d", algorithm)
 
-    def normalize(self, x: Tensor) -> tuple[Tensor, Statistics]:
-        if self.algorithm != "loop":
-            return super().normalize(x)
-        weight, bias = self._scale_and_shift(x)
-        y, normalized, mean, var = batch_norm(x.unsqueeze(-1), self.eps, weight, bias)
-        self.save(normalized, var)
-        mean, var = mean.view(self.broadcast_shape), var.view(self.broadcast_shape)
-        return y.squeeze(-1), Statistics(mean, var, torch.rsqrt(var + self.eps))
+    def forward(self, input: Tensor) -> Tensor:
+        count = input.numel() // self.num_features
+        self.check(input, count)
+        if self.frozen:
+            stats = (self.running_mean, self.running_var)
+            return frozen_batch_norm(input, *stats, self.weight, self.bias, self.eps)[0]
+        norm = batch_norm_loop if self.algorithm == "loop" else batch_norm
+        (y, mean, var), saved = norm(input, self.weight, self.bias, self.eps)
+        self.track(mean, var, count)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        if self.algorithm != "loop":
-            return super().backward(grad)
-        normalized, var = self.saved()
-        weight, _ = self._scale_and_shift(grad)
-        grad_x, grad_weight, grad_bias = batch_norm_backward(
-            grad.reshape(normalized.shape), normalized, var, self.eps, weight
-        )
-        self.add_grad("weight", lambda: grad_weight)
-        self.add_grad("bias", lambda: grad_bias)
-        return grad_x.view(grad.shape) if self.input_grad else None
-
-    def _scale_and_shift(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns W and b, or the 1 and 0 that stand for them."""
-        weight = like.new_ones(self.num_features) if self.weight is None else self.weight
-        return weight, like.new_zeros(self.num_features) if self.bias is None else self.bias
+        (saved,) = self.saved()
+        norm_backward = batch_norm_loop_backward if self.algorithm == "loop" else batch_norm_backward
+        wanted = self.wants("input", "weight", "bias")
+        grad_x, grad_weight, grad_bias = norm_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return grad_x

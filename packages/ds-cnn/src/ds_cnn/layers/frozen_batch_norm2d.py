@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
-from ds_core import InputGrad, Module
+from ds_core import InputGrad, Module, functional
 from ds_core.checks import check_dtype, shape
+from ds_core.kernels import dispatch
 from torch import Tensor
 
+frozen_batch_norm, frozen_batch_norm_backward = dispatch(functional.frozen_batch_norm, half=torch.float32)
 
+
+@final
 class FrozenBatchNorm2d(Module):
     """Scales and shifts each channel by fixed numbers: batch norm in eval mode, never trained.
 
@@ -19,6 +25,8 @@ class FrozenBatchNorm2d(Module):
     Args:
         num_features: C, the number of channels.
         eps: added to the variance.
+        device: of the buffers.
+        dtype: of the buffers.
 
     Shape:
         x ``(N, C, H, W)`` or ``(C, H, W)`` -> the same; weight, bias, running_mean and running_var ``(C,)``.
@@ -35,32 +43,36 @@ class FrozenBatchNorm2d(Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
-        self.num_features = num_features
-        self.eps = eps
-        self.register_buffer("weight", torch.ones(num_features))
-        self.register_buffer("bias", torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.num_features, self.eps = num_features, eps
+        for name, start in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            self.register_buffer(name, torch.full((num_features,), start, device=device, dtype=dtype))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() not in (3, 4) or x.shape[-3] != self.num_features:
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() not in (3, 4) or input.shape[-3] != self.num_features:
             c = self.num_features
             raise ValueError(
-                f"{self.label()}: expected input of shape (N, {c}, H, W) or ({c}, H, W), got {shape(x)}"
+                f"{self.label()}: expected input of shape (N, {c}, H, W) or ({c}, H, W), got {shape(input)}"
             )
-        check_dtype(self, x, self.weight.dtype)
-        self.save()
-        scale = self._scale()
-        shift = self.bias.view(-1, 1, 1) - scale * self.running_mean.view(-1, 1, 1)
-        return x * scale + shift
+        check_dtype(self, input, self.weight.dtype)
+        x = input.unsqueeze(0) if input.dim() == 3 else input
+        numbers = (self.running_mean, self.running_var, self.weight, self.bias)
+        y, saved = frozen_batch_norm(x, *numbers, self.eps)
+        self.save(saved)
+        return y.view(input.shape)
 
     def backward(self, grad: Tensor) -> InputGrad:
-        self.saved()
-        return grad * self._scale() if self.input_grad else None
-
-    def _scale(self) -> Tensor:
-        return (self.weight * torch.rsqrt(self.running_var + self.eps)).view(-1, 1, 1)
+        (saved,) = self.saved()
+        g = grad.unsqueeze(0) if grad.dim() == 3 else grad
+        grad_x, *_ = frozen_batch_norm_backward(g, saved, wanted=(self.input_grad, False, False))
+        return None if grad_x is None else grad_x.view(grad.shape)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}" + ("" if self.eps == 1e-5 else f", eps={self.eps}")

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from typing import final
+
 import torch
+from ds_core import InputGrad
+from ds_core import functional as core
 from ds_core.initializers import Init
+from ds_core.kernels import dispatch
 from ds_core.layers.batch_norm import BatchNorm
 from torch import Tensor
 
+from ds_cnn.functional import instance_norm as book
 
+instance_norm, instance_norm_backward = dispatch(book.instance_norm, half=torch.float32)
+frozen_batch_norm, _ = dispatch(core.frozen_batch_norm, half=torch.float32)
+
+
+@final
 class InstanceNorm2d(BatchNorm):
     """Normalises each channel of each image by its own mean and variance over the pixels.
 
-    n = (x - mean(x)) / sqrt(var(x) + eps),   y = n W + b
-
-    With g = dL/dy and h = g W:   dL/dW = sum of g n,   dL/db = sum of g,
-    dL/dx = (h - mean(h) - n mean(h n)) / sqrt(var(x) + eps)
+    y = n w + b,   n = (x - mean x) / sqrt(var x + eps)
 
     As batch norm of a batch of one image; what one image is turned into does not depend on the others.
 
@@ -22,9 +31,12 @@ class InstanceNorm2d(BatchNorm):
         num_features: C, the number of channels.
         eps: added to the variance.
         momentum: share of the newest batch in the running averages; None for 0, as in torch.nn.
-        affine: whether W and b are learned; if not, they are 1 and 0.
+        affine: whether w and b are learned; if not, they are 1 and 0.
         track_running_stats: whether running averages are kept in training and used in eval mode.
-        init: how W starts: a name or function of :mod:`ds_core.initializers`; None for ones.
+        device: of parameters and running averages.
+        dtype: of parameters and running averages.
+        bias: whether b is learned.
+        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
         generator: source of the initial values; None for torch's global one.
 
     Shape:
@@ -38,7 +50,6 @@ class InstanceNorm2d(BatchNorm):
     (2016), equation 2.
     """
 
-    mean_dims = (2,)
     layouts = ("(N, C, H, W)",)
 
     def __init__(
@@ -48,16 +59,42 @@ class InstanceNorm2d(BatchNorm):
         momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
+        bias: bool = True,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(
-            num_features, eps, momentum, affine, track_running_stats, init=init, generator=generator
-        )
+        options = {"bias": bias, "init": init, "generator": generator}
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)  # type: ignore[arg-type]
 
-    def arrange(self, x: Tensor) -> Tensor:
-        return super().arrange(x.unsqueeze(0) if x.dim() == 3 else x)
+    def forward(self, input: Tensor) -> Tensor:
+        x = input.unsqueeze(0) if input.dim() == 3 else input
+        count = math.prod(x.shape[2:])
+        self.check(x, count)
+        if self.frozen:
+            stats = (self.running_mean, self.running_var)
+            y, _ = frozen_batch_norm(x, *stats, self.weight, self.bias, self.eps)
+        else:
+            (y, mean, var), saved = instance_norm(x, self.weight, self.bias, self.eps)
+            self.follow(mean, var, count)
+            self.save(saved)
+        return y.view(input.shape)
 
-    def _share(self) -> float:
-        return self.momentum or 0.0  # torch.nn's instance norms never count their batches
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        wanted = self.wants("input", "weight", "bias")
+        g = grad.unsqueeze(0) if grad.dim() == 3 else grad
+        grad_x, grad_weight, grad_bias = instance_norm_backward(g, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return None if grad_x is None else grad_x.view(grad.shape)
+
+    @torch.no_grad()
+    def follow(self, mean: Tensor, var: Tensor, count: int) -> None:
+        """Moves the running averages towards the images' mean statistics; batches are never counted."""
+        if self.running_mean is not None and self.running_var is not None and self.training and mean.numel():
+            share = self.momentum or 0.0
+            self.running_mean.lerp_(mean.mean(0), share)
+            self.running_var.lerp_(var.mean(0) * (count / (count - 1)), share)

@@ -3,6 +3,26 @@
 ``name(...) -> (result, saved)`` and ``name_backward(grad, saved) -> grads``
 """
 
+from ds_core.functional.batch_norm import (
+    batch_norm,
+    batch_norm_backward,
+    frozen_batch_norm,
+    frozen_batch_norm_backward,
+)
+from ds_core.functional.group_norm import group_norm, group_norm_backward
 from ds_core.functional.layer_norm import layer_norm, layer_norm_backward, layer_norm_second_backward
+from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
 
-__all__ = ["layer_norm", "layer_norm_backward", "layer_norm_second_backward"]
+__all__ = [
+    "batch_norm",
+    "batch_norm_backward",
+    "frozen_batch_norm",
+    "frozen_batch_norm_backward",
+    "group_norm",
+    "group_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "layer_norm_second_backward",
+    "rms_norm",
+    "rms_norm_backward",
+]

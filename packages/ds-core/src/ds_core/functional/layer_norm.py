@@ -43,15 +43,9 @@ def layer_norm_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor | No
 def layer_norm_second_backward(
     grad_grad: Tensor, grad: Tensor, saved: Saved
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Differentiates dL/dx once more, in the direction v = grad_grad: the gradients of s = sum of v dL/dx.
+    """With s = sum of v dL/dx, v = grad_grad, P u = u - mean u - n mean(u n), a = P v and c = P h:
 
-    Let P u = u - mean u - n mean(u n), which is its own transpose, and a = P v, c = P h. Then s = sum of
-    v rstd P h, and:
-    ds/dg = w rstd a,   ds/dw = sum of g rstd a,
-    ds/dx = -rstd^2 (a mean(h n) + c mean(v n) + n mean(v c))
-
-    Returns:
-        ds/dg, ds/dx, ds/dw.
+    ds/dg = w rstd a,   ds/dx = -rstd^2 (a mean(h n) + c mean(v n) + n mean(v c)),   ds/dw = sum of g rstd a
     """
     n, rstd, weight, _, dims = saved
     h = grad if weight is None else grad * weight

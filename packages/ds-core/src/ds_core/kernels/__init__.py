@@ -33,7 +33,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["Kernel", "branch", "declared", "dispatch", "kernel", "kernels_of", "runs"]
+__all__ = ["HALF", "Kernel", "branch", "declared", "dispatch", "kernel", "kernels_of", "runs"]
 
 Formula = Callable[..., tuple[Any, Any]]
 KernelClass = TypeVar("KernelClass", bound=type)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import math
+from typing import final
 
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
+from ds_core import functional
+from ds_core.checks import check_like, shape
 from ds_core.initializers import Init
+from ds_core.kernels import dispatch
 from ds_core.layers.normalization import Normalization
+from ds_core.module import InputGrad
+
+group_norm, group_norm_backward = dispatch(functional.group_norm, half=torch.float32)
 
 
+@final
 class GroupNorm(Normalization):
     """Normalises each group of an example's channels by its own mean and variance.
 
-    n = (x - mean(x)) / sqrt(var(x) + eps),   y = n W + b   (means over a group's channels and all positions)
-
-    With g = dL/dy and h = g W:   dL/dW = sum of g n,   dL/db = sum of g,
-    dL/dx = (h - mean(h) - n mean(h n)) / sqrt(var(x) + eps)
+    y = n w + b,   n = (x - mean x) / sqrt(var x + eps)   (over a group's channels and all positions)
 
     Args:
         num_groups: G.
         num_channels: C, a multiple of G.
         eps: added to the variance.
-        affine: whether W and b are learned; if not, they are 1 and 0.
+        affine: whether w and b are learned; if not, they are 1 and 0.
+        device: of the parameters.
+        dtype: of the parameters.
         bias: whether b is learned.
-        init: how W starts: a name or function of :mod:`ds_core.initializers`; None for ones.
+        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
         generator: source of the initial values; None for torch's global one.
 
     Shape:
@@ -39,15 +44,14 @@ class GroupNorm(Normalization):
     Source: Wu, He, Group Normalization (2018), equations 1 to 7.
     """
 
-    mean_dims = (2, 3)
-    sum_dims = (0, 3)
-
     def __init__(
         self,
         num_groups: int,
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         bias: bool = True,
         init: Init | None = None,
@@ -55,22 +59,29 @@ class GroupNorm(Normalization):
     ) -> None:
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(
-                f"{type(self).__name__}: expected num_channels to be a multiple of num_groups, "
+                f"GroupNorm: expected num_channels to be a multiple of num_groups, "
                 f"got {num_channels} channels and {num_groups} groups"
             )
-        self.num_groups = num_groups
-        self.num_channels = num_channels
-        self.eps = eps
-        self.broadcast_shape = (1, num_groups, num_channels // num_groups, 1)
-        self.make_parameters((num_channels,), weight=affine, bias=bias, init=init, generator=generator)
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        place, options = {"device": device, "dtype": dtype}, {"init": init, "generator": generator}
+        self.make_parameters((num_channels,), weight=affine, bias=bias, **place, **options)  # type: ignore[arg-type]
 
-    def arrange(self, x: Tensor) -> Tensor:
-        if x.dim() < 2 or x.shape[1] != self.num_channels:
-            raise ValueError(
-                f"{self.label()}: expected input of shape (N, {self.num_channels}, ...), got {shape(x)}"
-            )
-        _, groups, channels, _ = self.broadcast_shape
-        return x.reshape(len(x), groups, channels, math.prod(x.shape[2:]))  # (N, G, C / G, positions)
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() < 2 or input.shape[1] != self.num_channels:
+            expected = f"(N, {self.num_channels}, ...)"
+            raise ValueError(f"{self.label()}: expected input of shape {expected}, got {shape(input)}")
+        check_like(self, input, self.weight)
+        y, saved = group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        self.save(saved)
+        return y
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        wanted = self.wants("input", "weight", "bias")
+        grad_x, grad_weight, grad_bias = group_norm_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return grad_x
 
     def extra_repr(self) -> str:
         text = f"{self.num_groups}, {self.num_channels}"

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ds_core import functional
 from ds_core.checks import check_trailing
-from ds_core.initializers import Init, initialize
+from ds_core.initializers import Init
 from ds_core.kernels import dispatch
-from ds_core.module import InputGrad, Module, Parameter
+from ds_core.layers.normalization import TrailingNorm
+from ds_core.module import InputGrad
 
 layer_norm, layer_norm_backward, layer_norm_second_backward = dispatch(
     functional.layer_norm, half=torch.float32, second=True
@@ -20,7 +21,7 @@ layer_norm, layer_norm_backward, layer_norm_second_backward = dispatch(
 
 
 @final
-class LayerNorm(Module):
+class LayerNorm(TrailingNorm):
     """Normalises the features of each example by their own mean and variance.
 
     y = n w + b,   n = (x - mean x) / sqrt(var x + eps)
@@ -30,8 +31,7 @@ class LayerNorm(Module):
         eps: added to the variance.
         elementwise_affine: whether w and b are learned; if not, they are 1 and 0.
         bias: whether b is learned.
-        device: of the parameters.
-        dtype: of the parameters.
+        device, dtype: of the parameters.
         init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
         generator: source of the initial values; None for torch's global one.
 
@@ -45,9 +45,6 @@ class LayerNorm(Module):
     Source: Ba, Kiros, Hinton, Layer Normalization (2016), equation 4.
     """
 
-    weight: Tensor | None
-    bias: Tensor | None
-
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -60,17 +57,10 @@ class LayerNorm(Module):
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-        if not shape:
-            raise ValueError("LayerNorm: expected at least one size in normalized_shape, got ()")
-        self.normalized_shape, self.eps = shape, eps
-        self.dims = tuple(range(-len(shape), 0))
-        weight = torch.empty(shape, device=device, dtype=dtype)
-        self.register_parameter("weight", Parameter(weight) if elementwise_affine else None)
-        if self.weight is not None:
-            initialize(self.weight, init or "ones", generator)
-        learned = elementwise_affine and bias
-        self.register_parameter("bias", Parameter(torch.zeros_like(weight)) if learned else None)
+        self.eps = eps
+        sizes, place = self.set_shape(normalized_shape), {"device": device, "dtype": dtype}
+        options = {"init": init, "generator": generator}
+        self.make_parameters(sizes, weight=elementwise_affine, bias=bias, **place, **options)  # type: ignore[arg-type]
 
     def forward(self, input: Tensor) -> Tensor:
         check_trailing(self, input, self.normalized_shape, self.weight)
@@ -94,8 +84,5 @@ class LayerNorm(Module):
         return grad_of_grad
 
     def extra_repr(self) -> str:
-        sizes = self.normalized_shape
-        text = str(sizes[0] if len(sizes) == 1 else sizes)
-        if self.weight is None:
-            return f"{text}, elementwise_affine=False"
-        return text if self.bias is not None else f"{text}, bias=False"
+        no_bias = self.weight is not None and self.bias is None
+        return super().extra_repr() + (", bias=False" if no_bias else "")

@@ -1,4 +1,4 @@
-"""Normalisation: one formula, of which batch, layer, group and root-mean-square norm are special cases.
+"""What the kernels of layer, root-mean-square, group and batch norm share.
 
 They differ in the dimensions over which mean and variance are taken and in those along which the weight
 varies. The shapes of the arguments say both, so nothing here knows which norm it serves.
@@ -11,15 +11,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ds_core.functional.elementary import reuse
 
+class Normalized(NamedTuple):
+    """What x was normalised to, and by what: like x, with size 1 along the dimensions averaged over."""
 
-class Statistics(NamedTuple):
-    """What x was normalised by; shaped like x, with size 1 along the dimensions averaged over."""
-
+    n: Tensor
     mean: Tensor | None  # None if x was not centred
-    var: Tensor  # mean square of the centred x: divided by n, not n - 1
-    rstd: Tensor  # 1 / sqrt(var + eps)
+    var: Tensor
+    rstd: Tensor
+
+
+class Gradients(NamedTuple):
+    """The gradients of x, shaped like x, and of weight and bias, with the sizes they broadcast from."""
+
+    x: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
 
 
 def normalize(
@@ -29,65 +36,58 @@ def normalize(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     centre: bool = True,
-) -> tuple[Tensor, Tensor, Statistics]:
-    """Brings x to mean 0 and variance 1 over some dimensions, then scales and shifts it.
-
-    n = (x - mean(x)) / sqrt(var(x) + eps),   y = n * weight + bias
+) -> tuple[Tensor, Normalized]:
+    """Returns y and n of x in two new tensors.
 
     Args:
         x: any shape.
         dims: the dimensions over which mean and variance are taken.
-        eps: added to the variance, so that a constant x is not divided by zero.
+        eps: added to the variance.
         weight: shaped like x, with size 1 where it is constant; None for 1.
         bias: shaped like the weight; None for 0.
         centre: whether the mean is subtracted; if not, var is the mean square of x itself.
-
-    Returns:
-        y and n, both shaped like x, and the statistics.
     """
     mean = x.mean(dims, keepdim=True) if centre else None
     centred = x if mean is None else x - mean
     squares = centred * centred
     var = squares.mean(dims, keepdim=True)
     rstd = torch.rsqrt(var + eps)
-    # Our backward needs n alone, so n and y take over the memory of the intermediates.
-    normalized = torch.mul(centred, rstd, out=reuse(centred) if centre else None)
-    y = scale_shift(normalized, weight, bias, out=reuse(squares))
-    return y, normalized, Statistics(mean, var, rstd)
+    n = centred * rstd if mean is None else centred.mul_(rstd)
+    return scale_shift(n, weight, bias, out=squares), Normalized(n, mean, var, rstd)
 
 
 def normalize_backward(
     grad: Tensor,
-    product: Tensor,
-    normalized: Tensor,
+    n: Tensor,
     rstd: Tensor,
     dims: tuple[int, ...],
-    weight: Tensor | None = None,
+    weight: Tensor | None,
+    wanted: tuple[bool, bool, bool],
     centre: bool = True,
-) -> Tensor:
-    """Returns the gradient of x.
+) -> Gradients:
+    """Returns the gradients of x, weight and bias that are wanted.
 
-    With h = g * weight:   dL/dx = (h - mean(h) - n mean(h n)) rstd   (without mean(h) if x was not centred)
-
-    Args:
-        grad: g = dL/dy, shaped like x.
-        product: g n, whose sum is the gradient of the weight; its memory becomes the result's.
-        normalized: n, from the forward.
-        rstd: from the forward.
-        dims: as in the forward.
-        weight: as in the forward.
-        centre: as in the forward.
+    Sums over rows that weigh each feature alike come as products with a vector: h = g w is never stored.
     """
-    count = max(1, normalized.numel() // max(1, rstd.numel()))
+    want_x, want_weight, want_bias = wanted
+    sum_dims = [dim for dim in range(n.dim()) if weight is not None and weight.shape[dim] == 1]
+    grad_bias = grad.sum(sum_dims, keepdim=True) if want_bias else None
+    if not (want_x or want_weight):
+        return Gradients(None, None, grad_bias)
+    product = grad * n
+    grad_weight = product.sum(sum_dims, keepdim=True) if want_weight else None
+    if not want_x:
+        return Gradients(None, grad_weight, grad_bias)
+    count = max(1, n.numel() // max(1, rstd.numel()))
     share = torch.full_like(rstd, -1 / count) if weight is None else weight / -count
     minus_mean = _weighted_sum(grad, share, dims) if centre else None
     minus_mean_product = _weighted_sum(product, share, dims)
     grad_x = scale_shift(grad, weight, minus_mean, out=product)
-    return grad_x.addcmul_(normalized, minus_mean_product).mul_(rstd)
+    return Gradients(grad_x.addcmul_(n, minus_mean_product).mul_(rstd), grad_weight, grad_bias)
 
 
-def scale_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
-    """Returns x * weight + bias (None: 1, 0) as a new tensor, or in ``out``."""
+def scale_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor) -> Tensor:
+    """Writes x * weight + bias (None: 1, 0) into ``out``."""
     if weight is None:
         return torch.add(x, 0.0 if bias is None else bias, out=out)
     if bias is None:
