@@ -43,7 +43,7 @@ def layer_norm_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor | No
 def layer_norm_second_backward(
     grad_grad: Tensor, grad: Tensor, saved: Saved
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """With s = sum of v dL/dx, v = grad_grad, P u = u - mean u - n mean(u n), a = P v and c = P h:
+    """With s = sum of v dL/dx, v = grad_grad, P u = u - mean u - n mean(u n), a = P v and c = P h.
 
     ds/dg = w rstd a,   ds/dx = -rstd^2 (a mean(h n) + c mean(v n) + n mean(v c)),   ds/dw = sum of g rstd a
     """
