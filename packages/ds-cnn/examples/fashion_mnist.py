@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from ds_cnn import SmallVGG
 from ds_cnn.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip
-from ds_core import AdamW, CrossEntropyLoss, Trainer, WarmupCosine
+from ds_core import AdamW, CrossEntropyLoss, Trainer, WarmupCosine, summary
 from ds_core.data import DataLoader, load_idx
 from ds_core.metrics import Accuracy, ConfusionMatrix
 
@@ -41,7 +41,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     model = SmallVGG(len(CLASSES), 1, (args.width, 2 * args.width, 4 * args.width), dropout=0.2)
     model.requires_input_grad_(False)
-    print(model.summary(x[:1]))
+    print(summary(model, x[:1]))
 
     augment = Compose(RandomHorizontalFlip(), RandomCrop(28, padding=2, fill=float(x.min())), normalize)
     batches = DataLoader(x, y, batch_size=args.batch_size, shuffle=True, seed=args.seed, transform=augment)

@@ -14,6 +14,7 @@ from ds_cnn import (
 )
 from ds_cnn.visualize import feature_maps, filters, grad_cam, saliency
 from ds_core import BatchNorm1d, Dense, Dropout, Flatten, Module, ReLU, Sequential, Trainer
+from ds_core.module import replaced
 from PIL import Image
 from torch.nn import functional as F
 
@@ -78,9 +79,8 @@ def on_the_tape(model, images, layer, classes=None):
         kept.append(output)
         return output * 1.0  # so that a layer in place cannot write into what is kept
 
-    object.__setattr__(part, "forward", forward)
-    scores = model(x)
-    object.__setattr__(part, "forward", original)
+    with replaced(part, forward=forward):
+        scores = model(x)
     classes = scores.argmax(1) if classes is None else classes
     scores[torch.arange(len(x)), classes].sum().backward()
     return scores.detach(), x.grad, kept[-1].detach(), kept[-1].grad

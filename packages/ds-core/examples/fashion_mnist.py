@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from ds_core import AdamW, CrossEntropyLoss, Dense, Dropout, ReLU, Sequential, Trainer, WarmupCosine
+from ds_core import AdamW, CrossEntropyLoss, Dense, Dropout, ReLU, Sequential, Trainer, WarmupCosine, summary
 from ds_core.data import load_idx
 from ds_core.metrics import Accuracy, ConfusionMatrix
 
@@ -46,7 +46,7 @@ def main() -> None:
         Dropout(0.3),
         Dense(256, len(CLASSES)),
     )
-    print(model.summary(x_train[:1]))
+    print(summary(model, x_train[:1]))
 
     steps = args.epochs * -(-len(x_train) // args.batch_size)  # batches, the last one perhaps smaller
     trainer = Trainer(

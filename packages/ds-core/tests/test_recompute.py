@@ -18,11 +18,12 @@ from ds_core import (
     Residual,
     Sequential,
     engine,
+    summary,
     xray,
 )
 from ds_core.random_state import random_state
 from ds_core.verify.benchmark import peak_memory
-from ds_core.xray.observe import tensors, twin
+from ds_core.xray.observe import tensors
 from torch import Tensor
 
 
@@ -41,7 +42,7 @@ def normalised(momentum: float | None = 0.1) -> Sequential:
 
 def wrapped(module: Sequential) -> Sequential:
     """The same module with every part in a wrapper."""
-    return Sequential(*(Recompute(part) for part in twin(module)))
+    return Sequential(*(Recompute(part) for part in module.copy()))
 
 
 def held(module: Module) -> list[Tensor]:
@@ -96,7 +97,7 @@ def assert_same_bits(module: Module, other: Module) -> None:
 )
 def test_outputs_gradients_buffers_and_random_numbers_are_those_without_it(make, wrap):
     module = make()
-    assert_same_bits(module, wrap(twin(module)))
+    assert_same_bits(module, wrap(module.copy()))
 
 
 def test_calls_pile_up_and_are_undone_last_first():
@@ -112,7 +113,7 @@ def test_calls_pile_up_and_are_undone_last_first():
         return [*outputs, *grads, *(p.grad for p in layer.parameters()), *layer.buffers()]
 
     layer = normalised()
-    assert all(map(torch.equal, three_times(Recompute(twin(layer))), three_times(twin(layer))))
+    assert all(map(torch.equal, three_times(Recompute(layer.copy())), three_times(layer.copy())))
 
 
 def test_bare_and_wrapped_calls_of_one_module_mix():
@@ -155,7 +156,7 @@ class Counting(Module):
 
 def test_buffers_that_matter_to_the_output_are_as_they_were():
     bare = Counting()
-    layer, x = Recompute(twin(bare)), torch.ones(2, 3)
+    layer, x = Recompute(bare.copy()), torch.ones(2, 3)
     count = layer.module.count
     with engine("manual"):
         for module in (bare, layer):
@@ -229,7 +230,7 @@ def test_several_inputs_by_position_and_keyword_and_several_outputs():
     bare = Mix()
     x, other, *grads = torch.randn(4, 2, 3)
     results = []
-    for module in (bare, Recompute(twin(bare))):
+    for module in (bare, Recompute(bare.copy())):
         torch.manual_seed(0)
         with engine("manual"):
             outputs = module(x, other=other)
@@ -359,7 +360,7 @@ def test_types_change_with_the_module():
 
 def test_torch_s_tape_sees_the_bare_module():
     bare = normalised()
-    module = Recompute(twin(bare))
+    module = Recompute(bare.copy())
     grads = []
     for layer in (bare, module):
         torch.manual_seed(0)
@@ -383,7 +384,7 @@ def test_the_input_s_gradient_is_left_out_if_unwanted():
 
 def test_copies_are_independent():
     module = Recompute(mlp())
-    for other in (twin(module), copy.deepcopy(module)):
+    for other in (module.copy(), copy.deepcopy(module)):
         assert other._stack is other.module._stack
         assert other._stack is not module._stack
         with torch.no_grad():
@@ -398,7 +399,7 @@ def test_tools_that_look_into_models_see_the_module():
     bare = deep()
     module = wrapped(bare)
     x = torch.randn(5, 6)
-    assert str(module.summary(x)) == str(bare.summary(x))
+    assert str(summary(module, x)) == str(summary(bare, x))
     torch.manual_seed(0)
     view = xray(bare, x)
     torch.manual_seed(0)

@@ -23,12 +23,13 @@ from ds_core import (
     Sigmoid,
     Softmax,
     engine,
+    summary,
 )
 from ds_core.verify import Case, check_gradients, load_cases
 from ds_core.xray import xray
 from ds_core.xray.findings import DEAD_SHARE, EXPLODING, VANISHING
 from ds_core.xray.formula import formula_of
-from ds_core.xray.observe import observe, twin
+from ds_core.xray.observe import observe
 from ds_core.xray.statistics import BINS, Statistics, amount, number
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -849,7 +850,7 @@ def test_observe_ends_cleanly_after_an_error_and_nests():
     with observe(model, lambda path, *_: calls.append(("outer", path))):
         with observe(model[0], lambda path, *_: calls.append(("inner", path))):
             model[0](torch.ones(2, 6))
-        twin(model)[0](torch.ones(2, 6))  # not observed
+        model.copy()[0](torch.ones(2, 6))  # not observed
         model[0](torch.ones(2, 6))
     assert calls == [("outer", "0"), ("inner", ""), ("outer", "0")]
     assert not any({"forward", "backward"} & set(vars(m)) for m in model.modules())
@@ -863,7 +864,7 @@ def test_a_twin_is_equal_and_apart():
     model[0].weight.grad = torch.ones(3, 3)
     with engine("manual"):
         model(torch.randn(4, 3))
-        other = twin(model)
+        other = model.copy()
         assert [len(m._stack) for m in other.modules()] == [0] * 5
         assert all(
             torch.equal(a, b)
@@ -913,7 +914,7 @@ def test_names_are_shown_as_they_are(name):
     """Whatever a name looks like to those who lay out text."""
     model, x = Sequential(Dense(3, 2), Named(name)), torch.randn(4, 3)
     report = check_gradients(model, x, max_entries=1)
-    shown = [str(xray(model, x)), str(model.summary((4, 3))), str(report)]
+    shown = [str(xray(model, x)), str(summary(model, (4, 3))), str(report)]
     assert report.ok
     assert all(name in text for text in shown)
     assert f"1.{name}.weight" in shown[0]

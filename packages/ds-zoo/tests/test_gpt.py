@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from ds_core import CrossEntropyLoss, engine
+from ds_core.module import replaced
 from ds_zoo import MiniGPT, MiniGPTConfig
 from ds_zoo.gpt.pretrained import to_hugging_face
 
@@ -77,10 +78,8 @@ def test_cache_changes_nothing(model, sampling):
 def test_each_new_token_costs_one_position(model):
     seen = []
     forward = model.forward
-    object.__setattr__(
-        model, "forward", lambda ids, caches=None: seen.append(ids.shape[1]) or forward(ids, caches)
-    )
-    model.generate(torch.tensor([1, 2, 3]), 6)
+    with replaced(model, forward=lambda ids, caches=None: seen.append(ids.shape[1]) or forward(ids, caches)):
+        model.generate(torch.tensor([1, 2, 3]), 6)
     assert seen == [3, 1, 1, 1, 1, 1]
 
 

@@ -7,12 +7,12 @@ from ds_core.containers import *
 from ds_core.engines import engine, keep_for_second
 from ds_core.layers import *
 from ds_core.losses import *
-from ds_core.module import InputGrad, Module, Parameter
+from ds_core.module import InputGrad, Module, Parameter, evaluating
 from ds_core.optimizers import *
 from ds_core.recompute import Recompute
 from ds_core.schedulers import *
 from ds_core.training import *
-from ds_core.xray import xray
+from ds_core.xray import summary, xray
 
 __version__ = "0.2.0"
 
@@ -24,7 +24,9 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "engine",
+    "evaluating",
     "keep_for_second",
+    "summary",
     "xray",
 ]
 __all__ += activations.__all__

@@ -16,25 +16,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
 from ds_core.kernels import switch
 
-if TYPE_CHECKING:
-    from ds_core.module import Module
-
 EngineName = Literal["manual", "autograd"]
+
+
+class Recorder(Protocol):
+    """What the engines know of a module: what its forwards saved, and what waits for a second backward."""
+
+    _stack: list[Any]
+    _second: list[Any]
+
+
 # id -> (module, the lowest height its stack had before a push of this block)
-Touched = dict[int, "tuple[Module, int]"]
+Touched = dict[int, tuple[Recorder, int]]
 
 
 class _Blocks(threading.local):
     """Of each thread: what the innermost manual block has touched, and what waits for a second backward."""
 
     touched: Touched | None = None
-    second: dict[int, Module] | None = None
+    second: dict[int, Recorder] | None = None
 
 
 _blocks = _Blocks()
@@ -100,7 +106,7 @@ def keep_for_second() -> Iterator[None]:
 
     Source: Gulrajani et al., Improved Training of Wasserstein GANs (2017), equation 3.
     """
-    kept: dict[int, Module] = {}
+    kept: dict[int, Recorder] = {}
     outer, _blocks.second = _blocks.second, kept
     before, switch.kernels = switch.kernels, False
     try:
@@ -111,7 +117,7 @@ def keep_for_second() -> Iterator[None]:
         _blocks.second, switch.kernels = outer, before
 
 
-def note_push(module: Module) -> None:
+def note_push(module: Recorder) -> None:
     """Remembers, inside a manual block, that ``module`` is about to push onto its stack."""
     touched = _blocks.touched
     if touched is not None:
@@ -120,7 +126,7 @@ def note_push(module: Module) -> None:
             touched[id(module)] = (module, len(module._stack))
 
 
-def note_second(module: Module) -> bool:
+def note_second(module: Recorder) -> bool:
     """Says whether a second backward will follow, and remembers that ``module`` keeps something for it."""
     if _blocks.second is None:
         return False

@@ -10,16 +10,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from ds_core.engines import note_push, note_second
-
-if TYPE_CHECKING:
-    from ds_core.xray.summary import Summary
 
 # So many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
@@ -438,6 +436,29 @@ class Module:
                     setattr(module, name, value.to(device=device, dtype=keep))
         return self
 
+    def copy(self, share_generators: bool = False) -> Self:
+        """Returns an equal module that shares nothing: without gradients, and with nothing saved in it yet.
+
+        Weights, buffers, frozen and tied parameters, modes and generators are those of the original.
+
+        Args:
+            share_generators: whether both draw from the same generators, in turn; if not, each draws the same
+                numbers from its own.
+        """
+        memo: dict[int, Any] = {}
+        for part in self.modules():
+            memo |= {id(part._stack): [], id(part._second): []}
+            if share_generators:
+                values = vars(part).values()
+                memo |= {id(value): value for value in values if isinstance(value, torch.Generator)}
+        for parameter in self.parameters():
+            memo[id(parameter)] = Parameter(parameter.detach().clone(), parameter.requires_grad)
+        other = copy.deepcopy(self, memo)
+        for part in other.modules():  # a method :func:`replaced` for a while would be the original's
+            for name in ("forward", "backward"):
+                vars(part).pop(name, None)
+        return other
+
     # ---- weights as common currency ------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -493,17 +514,6 @@ class Module:
         """Returns the constructor arguments worth showing, as ``784, 128``."""
         return ""
 
-    def summary(self, *inputs: Tensor | tuple[int, ...], dtype: torch.dtype | None = None) -> Summary:
-        """Returns a table of the layers, their output shapes and parameters; print it.
-
-        Args:
-            inputs: example inputs, or their shapes: ``model.summary((32, 784))``.
-            dtype: of inputs given as shapes.
-        """
-        from ds_core.xray.summary import summary  # a tool over modules, loaded when it is asked for
-
-        return summary(self, *inputs, dtype=dtype)
-
     def label(self) -> str:
         """Returns the module's name and arguments on one line, as error messages show it."""
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -515,6 +525,57 @@ class Module:
         if not lines:
             return head + ")"
         return head + "\n  " + "\n  ".join(lines) + "\n)"
+
+
+@contextmanager
+def kept_modes(*modules: Module) -> Iterator[None]:
+    """Puts every part of modules back, at the end, in the mode in which it was found."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def evaluating(*modules: Module) -> Iterator[None]:
+    """Puts modules in evaluation for a while, and each part back in its mode; what forwards saved stays.
+
+    Example:
+        >>> with torch.no_grad(), evaluating(model):
+        ...     outputs = model(x)
+    """
+    with kept_modes(*modules):
+        for module in modules:
+            for part in module.modules():
+                part.training = False
+        yield
+
+
+@contextmanager
+def replaced(module: Module, **methods: Callable[..., Any]) -> Iterator[None]:
+    """Gives one module another ``forward`` or ``backward`` for a while.
+
+    The new ones get the arguments without the module. They can be replaced again inside; whatever was there
+    before is back at the end.
+
+    Args:
+        module: whose methods; those of modules below it stay.
+        methods: ``forward=`` or ``backward=``, or both.
+
+    Example:
+        >>> with replaced(layer, forward=lambda x: 2 * x):
+        ...     model(x)
+    """
+    before = {name: vars(module)[name] for name in methods if name in vars(module)}
+    vars(module).update(methods)
+    try:
+        yield
+    finally:
+        for name in methods:
+            vars(module).pop(name, None)
+        vars(module).update(before)
 
 
 Named = TypeVar("Named", bound=object)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds_core import Module, engine
-from ds_core.xray.observe import observe, twin
+from ds_core.xray.observe import observe
 from torch import Tensor
 
 from ds_cnn.visualize.layers import chosen
@@ -78,7 +78,7 @@ def feature_maps(model: Module, images: Tensor, layers: str | Sequence[str]) -> 
         if path in names:
             outputs[path] = output.clone()  # a later layer may work in place
 
-    copy = twin(model).eval()
+    copy = model.copy().eval()
     with engine("manual"), observe(copy, on_forward):
         copy(images.clone())
     for name in names:

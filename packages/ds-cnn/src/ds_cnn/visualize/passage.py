@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from ds_core import Dropout, Module, engine
 from ds_core.checks import shape
 from ds_core.layers.batch_norm import BatchNorm
-from ds_core.xray.observe import observe, twin
+from ds_core.module import replaced
+from ds_core.xray.observe import observe
 from torch import Tensor
 
 
@@ -69,7 +71,6 @@ def pass_through(
             layers that compute otherwise in evaluation than in training and whose backward is unknown there.
     """
     images = as_batch(images, who)
-    copy = as_in_evaluation(model)
     outputs: dict[str, Tensor] = {}
     output_grads: dict[str, Tensor] = {}
 
@@ -81,7 +82,7 @@ def pass_through(
         if path in layers:  # of a layer called several times, the latest call comes first
             output_grads.setdefault(path, grads[0].clone())
 
-    with engine("manual"), observe(copy, on_forward, on_backward):
+    with as_in_evaluation(model) as copy, engine("manual"), observe(copy, on_forward, on_backward):
         scores = copy(images.clone())
         if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(images):
             got = shape(scores) if isinstance(scores, Tensor) else type(scores).__name__
@@ -95,22 +96,24 @@ def pass_through(
     return Passage(images, scores, classes, grad, outputs, output_grads)
 
 
-def as_in_evaluation(model: Module) -> Module:
-    """Returns a copy that computes as in evaluation, and yet saves what its backward needs.
+@contextmanager
+def as_in_evaluation(model: Module) -> Iterator[Module]:
+    """Gives a copy that computes as in evaluation, and yet saves what its backward needs.
 
     In evaluation nothing is saved, so the copy is in training mode, but its dropout drops nothing, and its
     batch norms use their running averages, by which they are plain scalings: dL/dx = s dL/dy with
     s = W / sqrt(running_var + eps). Its parameters are frozen: only inputs get gradients.
     """
-    copy = twin(model).train().requires_grad_(False)
-    for part in copy.modules():
-        part.input_grad = True
-        if isinstance(part, Dropout):
-            part.p = 0.0
-        elif isinstance(part, BatchNorm) and part.running_var is not None:
-            part.training = False
-            object.__setattr__(part, "backward", _Scaling(part))
-    return copy
+    copy = model.copy().train().requires_grad_(False)
+    with ExitStack() as stack:
+        for part in copy.modules():
+            part.input_grad = True
+            if isinstance(part, Dropout):
+                part.p = 0.0
+            elif isinstance(part, BatchNorm) and part.running_var is not None:
+                part.training = False
+                stack.enter_context(replaced(part, backward=_Scaling(part)))
+        yield copy
 
 
 class _Scaling:
@@ -136,7 +139,7 @@ def _check_calls(layers: Sequence[str], outputs: dict[str, Tensor], who: str) ->
 
 def _check_agreement(model: Module, images: Tensor, scores: Tensor, who: str) -> None:
     """Holds the copy to what the model itself says in evaluation."""
-    expected = twin(model).eval()(images.clone())
+    expected = model.copy().eval()(images.clone())
     limit = 1e-3 * float(expected.abs().amax()) + 1e-6
     if float((scores - expected).abs().amax()) > limit:
         raise ValueError(

@@ -19,7 +19,7 @@ from ds_core.clipping import clip_grad_norm_
 from ds_core.data.loader import DataLoader
 from ds_core.engines import EngineName, engine
 from ds_core.metrics import Metric
-from ds_core.module import Module
+from ds_core.module import Module, evaluating, kept_modes
 from ds_core.optimizers import Optimizer
 from ds_core.random_state import kept_random_state, random_state, set_random_state
 from ds_core.schedulers import ReduceLROnPlateau, Scheduler
@@ -320,7 +320,7 @@ class Trainer:
         display = ProgressDisplay() if self.progress else None
         self._listeners = [*self.callbacks, *([display] if display else [])]
         with (
-            _kept_modes(self.model, self.loss),
+            kept_modes(self.model, self.loss),
             torch.random.fork_rng(gpu),
             interruptible(lambda: self.stop(INTERRUPTED)),
         ):
@@ -468,9 +468,7 @@ class Trainer:
     def _in_evaluation(self) -> Iterator[None]:
         """Switches to eval mode, without gradients; puts all back, and random numbers too, also on error."""
         modules = {"model": self.model, "loss": self.loss}
-        with torch.no_grad(), kept_random_state(**modules), _kept_modes(*modules.values()):
-            self.model.eval()
-            self.loss.eval()
+        with torch.no_grad(), kept_random_state(**modules), evaluating(*modules.values()):
             yield
 
     @property
@@ -563,17 +561,6 @@ class Trainer:
         if self.out is not None and self._saved_at != (self.step, self.epoch):
             self.save(self.checkpoint_path)
             self._saved_at = (self.step, self.epoch)
-
-
-@contextmanager
-def _kept_modes(*modules: Module) -> Iterator[None]:
-    """Puts every module back into the mode, training or evaluation, in which it was found."""
-    modes = [(module, module.training) for root in modules for module in root.modules()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -14,7 +14,6 @@ from ds_core.engines import engine
 from ds_core.losses.loss import Loss
 from ds_core.module import Module
 from ds_core.verify.comparison import map_tensors, tensors
-from ds_core.xray.observe import twin
 
 Named = dict[str, Tensor | None]
 
@@ -48,7 +47,7 @@ class Trial:
     """
 
     def __init__(self, module: Module, inputs: tuple[Any, ...], dtype: torch.dtype, seed: int = 0) -> None:
-        self.module = twin(module).to(dtype)
+        self.module = module.copy().to(dtype)
         copies = map_tensors(lambda t: t.detach().clone(), inputs)
         self.inputs = map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t, copies)
         self.names = _input_names(module, inputs)

@@ -6,17 +6,16 @@ ones that call the originals and then report.
 
 from __future__ import annotations
 
-import copy
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ds_core.module import Module, Parameter
+from ds_core.module import Module, replaced
 
 Report = Callable[[str, Module, tuple[Any, ...], Any], None]
 
@@ -95,44 +94,12 @@ def observe(
 
         return backward
 
-    before = {
-        key: {name: vars(part).get(name) for name in ("forward", "backward")} for key, part in modules.items()
-    }
-    try:
+    with ExitStack() as stack:
         for part in modules.values():
-            object.__setattr__(part, "forward", watched_forward(part, part.forward))
-            object.__setattr__(part, "backward", watched_backward(part, part.backward))
+            stand_ins = {"forward": watched_forward(part, part.forward)}
+            stand_ins["backward"] = watched_backward(part, part.backward)
+            stack.enter_context(replaced(part, **stand_ins))
         yield running
-    finally:
-        for key, part in modules.items():
-            for name, previous in before[key].items():
-                if previous is None:
-                    vars(part).pop(name, None)
-                else:
-                    object.__setattr__(part, name, previous)
-
-
-def twin(module: Module, share_generators: bool = False) -> Module:
-    """Returns an equal module to try things on, sharing nothing: no gradients and nothing saved in it yet.
-
-    Weights, buffers, frozen and tied parameters, modes and generators are those of the original.
-
-    Args:
-        module: what to copy; it stays as it is.
-        share_generators: whether both draw from the same generators, in turn; if not, each draws the same
-            numbers from its own.
-    """
-    memo: dict[int, Any] = {id(part._stack): [] for part in module.modules()}
-    if share_generators:
-        values = [value for part in module.modules() for value in vars(part).values()]
-        memo |= {id(value): value for value in values if isinstance(value, torch.Generator)}
-    for parameter in module.parameters():
-        memo[id(parameter)] = Parameter(parameter.detach().clone(), parameter.requires_grad)
-    other = copy.deepcopy(module, memo)
-    for part in other.modules():  # a copied stand-in, of :func:`observe` or anybody, would run the original
-        for name in ("forward", "backward"):
-            vars(part).pop(name, None)
-    return other
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ds_core.module import Module
 from ds_core.xray.findings import find
 from ds_core.xray.flops import FlopCounter
 from ds_core.xray.formula import formula_of
-from ds_core.xray.observe import observe, same_random_state, tensors, twin
+from ds_core.xray.observe import observe, same_random_state, tensors
 from ds_core.xray.statistics import Statistics
 from ds_core.xray.view import LayerView, ParameterView, XRay
 
@@ -57,8 +57,8 @@ def xray(
     """
     if loss is not None and target is None:
         raise ValueError(f"xray: expected a target for {loss.label()}, got None")
-    model = twin(module).train()
-    measure = _loss_for(target) if loss is None else twin(loss).train()
+    model = module.copy().train()
+    measure = _loss_for(target) if loss is None else loss.copy().train()
     inputs = _copied(x if isinstance(x, tuple) else (x,))
     target = _copied(target)
     recording, notes = _Recording(), []

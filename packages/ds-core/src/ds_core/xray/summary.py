@@ -15,7 +15,7 @@ from rich.text import Text
 from torch import Tensor
 
 from ds_core.module import Module
-from ds_core.xray.observe import observe, same_random_state, tensors, twin
+from ds_core.xray.observe import observe, same_random_state, tensors
 
 __all__ = ["LayerSummary", "Summary", "summary"]
 
@@ -140,7 +140,7 @@ def summary(module: Module, *inputs: Tensor | tuple[int, ...], dtype: torch.dtyp
         layers[path].calls += 1
 
     if inputs:
-        copy = twin(module).eval()
+        copy = module.copy().eval()
         with torch.no_grad(), same_random_state(module), observe(copy, note_shapes):
             copy(*(_make_input(module, value, dtype) for value in inputs))
     return Summary(

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from ds_core import Embedding, InputGrad
+from ds_core.module import evaluating
 from ds_core.text import sample
-from ds_core.text.translation.sequence_to_sequence import silent
 from torch import Tensor
 
 from ds_rnn.models.sequence_model import SequenceModel
@@ -117,7 +117,7 @@ class RecurrentLanguageModel(SequenceModel):
                 f"got shape {tuple(tokens.shape)}"
             )
         state, latest = None, rows
-        with silent(self):
+        with evaluating(self):
             for _ in range(length):
                 logits, state = self(latest, state)
                 latest = sample(logits[:, -1], temperature, top_k, top_p, generator)[:, None]

@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 import torch
 from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
+from ds_core.module import evaluating
 from ds_core.pretrained import Format
 from ds_core.text import Decoded
-from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, silent
+from ds_core.text.translation.sequence_to_sequence import SequenceToSequence
 from torch import Tensor
 
 from ds_rnn.layers.recurrent import AnyState
@@ -153,7 +154,7 @@ class Seq2Seq(SequenceToSequence):
         drawn = torch.rand(target.shape, generator=self.generator, device=target.device)
         own = (drawn < self.scheduled_sampling) & (target != self.config.pad_id)
         mixed = target.clone()
-        with silent(self.decoder):
+        with evaluating(self.decoder):
             carried = self.decoder.start(memory, state, hidden)
             for t in range(1, target.shape[1]):
                 logits, carried = self.decoder.step(mixed[:, t - 1], carried)
@@ -183,7 +184,7 @@ class Seq2Seq(SequenceToSequence):
         Returns:
             The tokens, their number and their scores.
         """
-        with silent(self):
+        with evaluating(self):
             memory, state = self.encoder(source, source_lengths)
             start = self.decoder.start(memory, state, padding(source, source_lengths))
 
@@ -200,7 +201,7 @@ class Seq2Seq(SequenceToSequence):
         Raises:
             ValueError: if the model has no attention.
         """
-        with silent(self):
+        with evaluating(self):
             memory, state = self.encoder(source, source_lengths)
             return self.decoder.attention_weights(target, memory, state, padding(source, source_lengths))
 

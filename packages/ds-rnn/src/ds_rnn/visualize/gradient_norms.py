@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from ds_core import engine
 from ds_core.training.plot import picture
-from ds_core.xray.observe import twin
 from torch import Tensor
 
 from ds_rnn.layers.recurrent import Recurrent
@@ -33,7 +32,7 @@ def gradient_norms(layer: Recurrent, x: Tensor) -> Tensor:
 
     Source: Pascanu et al., On the Difficulty of Training Recurrent Neural Networks (2013), section 2.
     """
-    layer = cast(Recurrent, twin(layer)).train()
+    layer = layer.copy().train()
     layer.requires_input_grad_(True)
     time = 1 if layer.batch_first else 0
     with engine("manual"):

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from ds_core import GELU, Dense, Dropout, Module, ModuleList, ReLU
 from ds_core.initializers import Init
-from ds_core.xray.observe import twin
 from torch import Tensor
 
 from ds_transformer.layers.multihead_attention import MultiheadAttention
@@ -52,7 +51,7 @@ class TransformerLayer(Module):
         self.linear1 = Dense(d_model, dim_feedforward, bias, init=init, generator=generator)
         self.dropout = Dropout(dropout, generator=generator)
         self.linear2 = Dense(dim_feedforward, d_model, bias, init=init, generator=generator)
-        self.activation = ACTIVATIONS[activation]() if isinstance(activation, str) else twin(activation)
+        self.activation = ACTIVATIONS[activation]() if isinstance(activation, str) else activation.copy()
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Runs the small network."""
@@ -85,7 +84,7 @@ class TransformerStack(Module):
         if num_layers < 1:
             raise ValueError(f"{type(self).__name__}: expected num_layers of at least 1, got {num_layers}")
         self.num_layers = num_layers
-        self.layers = ModuleList(twin(layer, share_generators=True) for _ in range(num_layers))
+        self.layers = ModuleList(layer.copy(share_generators=True) for _ in range(num_layers))
         self.norm = norm
 
     def with_caches(self, caches: list[Any] | None) -> Iterator[tuple[Module, Any]]:

@@ -14,9 +14,10 @@ from ds_core import Dense, Embedding
 from ds_core.checks import shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.initializers import normal_
+from ds_core.module import evaluating
 from ds_core.pretrained import Format
 from ds_core.text import Decoded
-from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, silent
+from ds_core.text.translation.sequence_to_sequence import SequenceToSequence
 from torch import Tensor
 
 from ds_transformer.cache import GrowingCache
@@ -283,7 +284,7 @@ class TransformerTranslator(SequenceToSequence):
             logits = self.decode(written, memory, hidden)  # (rows, T, V)
             return log_softmax(logits[:, -1]), (memory, hidden, written)
 
-        with silent(self):
+        with evaluating(self):
             caches = [DecoderCache(GrowingCache(), GrowingCache()) for _ in self.transformer.decoder.layers]
             return self.search(
                 step if use_cache else step_anew,
@@ -302,7 +303,7 @@ class TransformerTranslator(SequenceToSequence):
     ) -> TranslatorAttention:
         """Returns where each head of each layer looks while the token after each of ``target`` is written."""
         encoder, decoder = self.transformer.encoder, self.transformer.decoder
-        with silent(self), attention_maps(self) as maps:
+        with evaluating(self), attention_maps(self) as maps:
             self(source, source_lengths, target)
             return TranslatorAttention(
                 torch.stack([maps[layer.self_attn] for layer in encoder.layers], 1),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ds_core import Module
+from ds_core.module import replaced
 from torch import Tensor
 
 from ds_transformer.layers.multihead_attention import MultiheadAttention
@@ -44,14 +45,7 @@ def attention_maps(model: Module) -> Iterator[dict[MultiheadAttention, Tensor]]:
         return forward
 
     parts = [part for part in model.modules() if isinstance(part, MultiheadAttention)]
-    before = [vars(part).get("forward") for part in parts]
-    try:
+    with ExitStack() as stack:
         for part in parts:
-            object.__setattr__(part, "forward", watched(part, part.forward))
+            stack.enter_context(replaced(part, forward=watched(part, part.forward)))
         yield maps
-    finally:
-        for part, previous in zip(parts, before, strict=True):
-            if previous is None:
-                vars(part).pop("forward", None)
-            else:
-                object.__setattr__(part, "forward", previous)

@@ -14,6 +14,7 @@ from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, ModuleList
 from ds_core.checks import shape
 from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
+from ds_core.module import evaluating
 from ds_core.pretrained import Pretrained
 from ds_core.text import sample
 from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer
@@ -204,9 +205,8 @@ class MiniGPT(Pretrained):
             raise ValueError(f"MiniGPT.generate: expected a prompt of at least one token, got {shape(ids)}")
         if max_new_tokens < 0:
             raise ValueError(f"MiniGPT.generate: expected max_new_tokens >= 0, got {max_new_tokens}")
-        context, was_training = self.config.n_positions, self.training
-        self.eval()
-        try:
+        context = self.config.n_positions
+        with evaluating(self):
             caches: list[KeyValueCache] | None = None
             start = max(0, ids.shape[1] - context)  # where the window that the model sees begins
             for _ in range(max_new_tokens):
@@ -220,8 +220,6 @@ class MiniGPT(Pretrained):
                     logits = self(ids[:, -1:], caches)
                 chosen = sample(logits[:, -1], temperature, top_k, top_p, generator)
                 ids = torch.cat([ids, chosen[:, None]], dim=1)
-        finally:
-            self.train(was_training)
         return ids
 
     # ---- weights as common currency ------------------------------------------------------------------

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from ds_core.module import Module
 from ds_core.pretrained import Pretrained
 from ds_core.text import Decoded, beam_search, greedy_search
 from ds_core.text.decoded import Step
@@ -67,16 +64,3 @@ class SequenceToSequence(Pretrained):
     @classmethod
     def from_config(cls, fields: dict[str, Any]) -> Self:
         return cls(cls.config_class(**fields))
-
-
-@contextmanager
-def silent(module: Module) -> Iterator[None]:
-    """Puts a module in eval mode for a while, and back; what its forwards have saved stays."""
-    modes = [(part, part.training) for part in module.modules()]
-    for part, _ in modes:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
