@@ -21,10 +21,11 @@ from ds_core import (
     engine,
     functional,
 )
+from ds_core.functional import embedding, embedding_backward
 from ds_core.functional.dropout import dropout
-from ds_core.functional.embedding import embedding_backward
 from ds_core.initializers import INITIALIZERS, he_normal_
 from ds_core.kernels import dispatch
+from ds_core.kernels.embedding import EmbeddingKernel
 from ds_core.layers.neuron import Neuron, Perceptron
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -175,7 +176,48 @@ def test_embedding_backward_equals_a_product_with_one_hot_rows(data):
     ids = torch.tensor(data.draw(st.lists(st.integers(0, size - 1), max_size=12)), dtype=torch.int64)
     grad = torch.randn(len(ids), 3, dtype=torch.float64, generator=seeded())
     one_hot = (ids.unsqueeze(1) == torch.arange(size)).double()
-    torch.testing.assert_close(embedding_backward(grad, ids, size), one_hot.T @ grad)
+    for formula in (embedding, EmbeddingKernel.forward):
+        _, saved = formula(ids, torch.zeros(size, 3, dtype=torch.float64))
+        backward = embedding_backward if formula is embedding else EmbeddingKernel.backward
+        torch.testing.assert_close(backward(grad, saved), one_hot.T @ grad)
+
+
+@pytest.mark.parametrize("option", [{"max_norm": 1.0}, {"scale_grad_by_freq": True}, {"sparse": True}])
+def test_embedding_says_what_it_leaves_out(option):
+    (name,) = option
+    with pytest.raises(ValueError, match=rf"Embedding\(7, 3\): {name} is left out on purpose: .*got {name}="):
+        Embedding(7, 3, **option)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_embedding_sums_up_half_precision_in_float32(dtype, kernels):
+    layer = Embedding(2, 3, dtype=dtype)
+    with engine("manual", kernels=kernels):
+        layer(torch.zeros(4096, dtype=torch.int64))
+        layer.backward(torch.ones(4096, 3, dtype=dtype))
+    assert layer.weight.grad.dtype == dtype
+    assert layer.weight.grad[0].tolist() == [4096] * 3
+
+
+@pytest.mark.parametrize("make", [partial(Dense, 300, 4), partial(Bilinear, 30, 10, 4)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_affine_maps_in_half_precision(make, dtype, kernels):
+    layer, exact = make(dtype=dtype, generator=seeded()), make(dtype=torch.float64)
+    exact.load_state_dict({name: value.double() for name, value in layer.state_dict().items()})
+    sizes = [300] if type(layer) is Dense else [30, 10]
+    inputs = [torch.randn(64, size, generator=seeded()).to(dtype) for size in sizes]
+    grad = torch.randn(64, 4, generator=seeded(1)).to(dtype)
+    results = []
+    for module in (layer, exact):
+        with engine("manual", kernels=kernels):
+            y = module(*(x.to(module.weight.dtype) for x in inputs))
+            grads = module.backward(grad.to(module.weight.dtype))
+        results.append([y, module.weight.grad, module.bias.grad, *(grads if len(sizes) > 1 else [grads])])
+    for ours, right in zip(*results, strict=True):
+        assert ours.dtype == dtype
+        assert (ours - right).abs().max() <= 4 * torch.finfo(dtype).eps * right.abs().max()
 
 
 # ---- dropout -----------------------------------------------------------------------------------------

@@ -52,15 +52,15 @@ FORMS = ("nt", "nn", "tn", "batched")
 def mm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns a b, ``(n, k)`` and ``(k, m)`` -> ``(n, m)``."""
     if _to_onednn(a, b):
-        return _finish(_onednn(a, b.t()), None, 1, 1, out)
+        return _finish(_onednn(a, b.mT), None, 1, 1, out)
     return torch.mm(a, b, out=out)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns x W^T + b, ``(n, k)``, ``(m, k)`` and ``(m,)`` -> ``(n, m)``."""
     if bias is None:
-        return mm(x, weight.t(), out=out)
-    return addmm(bias, x, weight.t(), out=out)
+        return mm(x, weight.mT, out=out)
+    return addmm(bias, x, weight.mT, out=out)
 
 
 def addmm(
@@ -79,8 +79,8 @@ def addmm(
     if not _to_onednn(a, b):
         return torch.addmm(c, a, b, beta=beta, alpha=alpha, out=out)
     if alpha == beta == 1 and c.shape == b.shape[1:] and c.dtype == torch.float32 and c.is_contiguous():
-        return _finish(_onednn(a, b.t(), c), None, 1, 1, out)
-    return _finish(_onednn(a, b.t()), c, alpha, beta, out)
+        return _finish(_onednn(a, b.mT, c), None, 1, 1, out)
+    return _finish(_onednn(a, b.mT), c, alpha, beta, out)
 
 
 def bmm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -184,7 +184,7 @@ def _large(rules: Mapping[str, Rule], form: str, n: int, k: int, m: int) -> bool
 def _form(a: Tensor, b: Tensor) -> str:
     """Names the form of a product; empty if the numbers of a factor lie neither by row nor by column."""
     rows_a, rows_b = _by_row(a), _by_row(b)
-    if not (rows_a or _by_row(a.t())) or not (rows_b or _by_row(b.t())):
+    if not (rows_a or _by_row(a.mT)) or not (rows_b or _by_row(b.mT)):
         return ""
     return ("nn" if rows_b else "nt") if rows_a else "tn"
 

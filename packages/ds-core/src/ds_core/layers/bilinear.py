@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import check_dtype, shape
 from ds_core.initializers import Init, initialize, torch_linear_bias_
-from ds_core.layers.dense import as_rows
+from ds_core.kernels import dispatch
 from ds_core.module import Module, Parameter
 
+bilinear, bilinear_backward = dispatch(functional.bilinear)
 
+
+@final
 class Bilinear(Module):
     """Maps two vectors to ``out_features`` numbers, each a weighted sum of all products of their entries.
 
@@ -24,6 +30,8 @@ class Bilinear(Module):
         in2_features: J, size of the last dimension of the second input.
         out_features: O, size of the last dimension of the output.
         bias: whether b is added.
+        device: of the parameters.
+        dtype: of the parameters.
         init: how W starts: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default,
             U(-1/sqrt(I), 1/sqrt(I)).
         generator: source of the initial values; None for torch's global one.
@@ -47,6 +55,8 @@ class Bilinear(Module):
         in2_features: int,
         out_features: int,
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
@@ -58,8 +68,10 @@ class Bilinear(Module):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(torch.empty(out_features, in1_features, in2_features))
-        self.register_parameter("bias", Parameter(torch.zeros(out_features)) if bias else None)
+        weight = torch.empty(out_features, in1_features, in2_features, device=device, dtype=dtype)
+        self.weight = Parameter(weight)
+        start = torch.zeros(out_features, device=device, dtype=dtype)
+        self.register_parameter("bias", Parameter(start) if bias else None)
         if init is None:
             torch_linear_bias_(self.weight, in1_features, generator)
             if self.bias is not None:
@@ -67,27 +79,19 @@ class Bilinear(Module):
         else:
             initialize(self.weight, init, generator)
 
-    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        self._check(x1, x2)
-        rows1, rows2 = as_rows(x1), as_rows(x2)  # (R, I), (R, J)
-        self.save(rows1, rows2, x1.shape, x2.shape)
-        y = products(rows1, rows2) @ self.weight.flatten(1).T  # (R, O)
-        if self.bias is not None:
-            y = y + self.bias
-        return y.view(*x1.shape[:-1], self.out_features)
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        self._check(input1, input2)
+        y, saved = bilinear(input1, input2, self.weight, self.bias)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        rows1, rows2, shape1, shape2 = self.saved()
-        grad = as_rows(grad)  # (R, O)
-        self.add_grad("weight", lambda: (grad.T @ products(rows1, rows2)).view(self.weight.shape))
-        self.add_grad("bias", lambda: grad.sum(0))
-        if not self.input_grad:
-            return None, None
-        sizes = len(grad), self.in1_features, self.in2_features
-        grad_products = (grad @ self.weight.flatten(1)).view(sizes)  # sum_o g_o W_o: (R, I, J)
-        grad1 = (grad_products @ rows2.unsqueeze(2)).view(shape1)
-        grad2 = (rows1.unsqueeze(1) @ grad_products).view(shape2)
-        return grad1, grad2
+        (saved,) = self.saved()
+        wanted = self.wants("input", "input", "weight", "bias")
+        grad_x1, grad_x2, grad_weight, grad_bias = bilinear_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return grad_x1, grad_x2
 
     def _check(self, x1: Tensor, x2: Tensor) -> None:
         ends = (x1.shape[-1:], x2.shape[-1:])
@@ -102,11 +106,3 @@ class Bilinear(Module):
     def extra_repr(self) -> str:
         sizes = f"{self.in1_features}, {self.in2_features}, {self.out_features}"
         return sizes + ("" if self.bias is not None else ", bias=False")
-
-
-def products(rows1: Tensor, rows2: Tensor) -> Tensor:
-    """Returns all products of an entry of x1 with one of x2: ``(R, I)``, ``(R, J)`` -> ``(R, I J)``.
-
-    Over them the bilinear map is an ordinary affine one.
-    """
-    return (rows1.unsqueeze(2) * rows2.unsqueeze(1)).flatten(1)

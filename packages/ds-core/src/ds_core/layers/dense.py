@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import math
+from typing import final
 
 import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import check_features
 from ds_core.initializers import Init, initialize, torch_linear_bias_
+from ds_core.kernels import dispatch
 from ds_core.module import InputGrad, Module, Parameter
 
+linear, linear_backward = dispatch(functional.linear)
 
+
+@final
 class Dense(Module):
     """Maps the last dimension affinely, from ``in_features`` to ``out_features`` numbers.
 
@@ -21,6 +26,8 @@ class Dense(Module):
         in_features: size of the last dimension of the input.
         out_features: size of the last dimension of the output.
         bias: whether b is added.
+        device: of the parameters.
+        dtype: of the parameters.
         init: how W starts: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
         generator: source of the initial values; None for torch's global one.
 
@@ -43,44 +50,37 @@ class Dense(Module):
         in_features: int,
         out_features: int,
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(torch.empty(out_features, in_features))
+        self.weight = Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
         initialize(self.weight, init, generator)
-        self.register_parameter("bias", Parameter(torch.zeros(out_features)) if bias else None)
+        start = torch.zeros(out_features, device=device, dtype=dtype)
+        self.register_parameter("bias", Parameter(start) if bias else None)
         if self.bias is not None and init is None:
             torch_linear_bias_(self.bias, in_features, generator)
 
-    def forward(self, x: Tensor) -> Tensor:
-        check_features(self, x, self.in_features, self.weight)
-        self.save(x)
-        rows = as_rows(x)  # (rows, in)
-        if self.bias is None:
-            y = rows @ self.weight.T
-        else:
-            y = torch.addmm(self.bias, rows, self.weight.T)
-        return y.view(*x.shape[:-1], self.out_features)
+    def forward(self, input: Tensor) -> Tensor:
+        check_features(self, input, self.in_features, self.weight)
+        y, saved = linear(input, self.weight, self.bias)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        (x,) = self.saved()
-        rows, grad = as_rows(x), as_rows(grad)  # (rows, in), (rows, out)
-        self.add_grad("weight", lambda: grad.T @ rows)
-        self.add_grad("bias", lambda: grad.sum(0))
-        if not self.input_grad:
-            return None
-        return (grad @ self.weight).view(x.shape)
+        (saved,) = self.saved()
+        wanted = self.wants("input", "weight", "bias")
+        grad_x, grad_weight, grad_bias = linear_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return grad_x
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
 
 
 Linear = Dense
-
-
-def as_rows(x: Tensor) -> Tensor:
-    """Views ``(..., features)`` as the matrix ``(rows, features)``."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import shape
-from ds_core.functional.embedding import embedding, embedding_backward
 from ds_core.initializers import Init, initialize
+from ds_core.kernels import dispatch
 from ds_core.module import Module, Parameter
 
+embedding, embedding_backward = dispatch(functional.embedding)
 
+
+@final
 class Embedding(Module):
     """Looks up a row of a learned table for every id.
 
@@ -20,6 +26,12 @@ class Embedding(Module):
         num_embeddings: V, the size of the vocabulary.
         embedding_dim: D, the size of each vector.
         padding_idx: an id whose vector starts as zeros and collects no gradient; negative counts from V.
+        max_norm: left out on purpose, as the next three are; asked for, an error says what to do instead.
+        norm_type: says nothing without ``max_norm``.
+        scale_grad_by_freq: see ``max_norm``.
+        sparse: see ``max_norm``.
+        device: of the table.
+        dtype: of the table.
         init: how W starts: a name or function of :mod:`ds_core.initializers`; None for N(0, 1).
         generator: source of the initial values; None for torch's global one.
 
@@ -27,7 +39,7 @@ class Embedding(Module):
         ids ``(...)``, int64 or int32 -> y ``(..., D)``; weight ``(V, D)``.
 
     Raises:
-        ValueError: if ``padding_idx`` is outside the vocabulary.
+        ValueError: if ``padding_idx`` is outside the vocabulary, or an option is one left out.
         TypeError: if ids are not int64 or int32.
         IndexError: if an id is outside the vocabulary.
 
@@ -41,7 +53,13 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
         *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -50,23 +68,36 @@ class Embedding(Module):
                 f"{type(self).__name__}({num_embeddings}, {embedding_dim}): expected padding_idx from "
                 f"{-num_embeddings} to {num_embeddings - 1}, got {padding_idx}"
             )
+        refused = {
+            "max_norm": (max_norm, "a forward changes no weights; rescale rows after the optimizer's step"),
+            "scale_grad_by_freq": (scale_grad_by_freq, "count the ids and weigh the loss instead"),
+            "sparse": (sparse, "the gradient is a plain tensor"),
+        }
+        for option, (given, why) in refused.items():
+            if given:
+                raise ValueError(
+                    f"{type(self).__name__}({num_embeddings}, {embedding_dim}): {option} is left out on "
+                    f"purpose: {why}; got {option}={given!r}"
+                )
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = Parameter(torch.empty(num_embeddings, embedding_dim))
+        self.weight = Parameter(torch.empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
         initialize(self.weight, init or "normal", generator)
         if padding_idx is not None:
             with torch.no_grad():
                 self.weight[padding_idx] = 0
 
-    def forward(self, ids: Tensor) -> Tensor:
-        self._check_ids(ids)
-        self.save(ids)
-        return embedding(ids, self.weight, self.padding_idx)
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_ids(input)
+        y, saved = embedding(input, self.weight, self.padding_idx)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> None:
-        (ids,) = self.saved()
-        self.add_grad("weight", lambda: embedding_backward(grad, ids, self.num_embeddings, self.padding_idx))
+        (saved,) = self.saved()
+        wide = torch.float64 if grad.dtype == torch.float64 else torch.float32  # half: long sums stand still
+        self.add_grad("weight", lambda: embedding_backward(grad.to(wide), saved).to(self.weight.dtype))
 
     def _check_ids(self, ids: Tensor) -> None:
         if ids.dtype not in (torch.int64, torch.int32):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ds_core.checks import check_features, shape
+from ds_core.functional.linear import as_rows
 from ds_core.initializers import Init, initialize
-from ds_core.layers.dense import as_rows
 from ds_core.module import InputGrad, Module, Parameter
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from ds_core import Dense, InputGrad, Module, Parameter
 from ds_core.checks import check_dtype, shape
+from ds_core.functional.linear import as_rows
 from ds_core.initializers import Init, initialize, xavier_normal_, xavier_uniform_, zeros_
-from ds_core.layers.dense import as_rows
 from torch import Tensor
 
 from ds_transformer.cache import KeyValueCache
