@@ -34,4 +34,4 @@ def linear_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Tensor 
 
 def as_rows(x: Tensor) -> Tensor:
     """Views ``(..., features)`` as the matrix ``(rows, features)``."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.dim() == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

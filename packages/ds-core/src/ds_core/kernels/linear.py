@@ -16,7 +16,8 @@ class LinearKernel:
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Saved]:
         y = matmul.linear(as_rows(x), weight, bias)
-        return y.view(*x.shape[:-1], len(weight)), Saved(x, weight, bias)
+        y = y if x.dim() == 2 else y.view(*x.shape[:-1], len(weight))
+        return y, Saved(x, weight, bias)
 
     @staticmethod
     def backward(
@@ -25,6 +26,8 @@ class LinearKernel:
         x, weight, bias = saved
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
         g = as_rows(grad)
-        grad_x = matmul.mm(g, weight).view(x.shape) if want_x else None
+        grad_x = matmul.mm(g, weight) if want_x else None
+        if grad_x is not None and x.dim() != 2:
+            grad_x = grad_x.view(x.shape)
         grad_weight = matmul.mm(g.mT, as_rows(x)) if want_weight else None
         return grad_x, grad_weight, g.sum(0) if want_bias else None
