@@ -310,7 +310,7 @@ def test_pending_saves_of_the_module_are_left_alone():
         Recompute(layer)(grad)
         Recompute(layer).backward(grad)
         assert len(layer._stack) == 1
-        assert layer._stack[0].values[0] is x
+        assert layer._stack[0].values[0].values.x is x
         assert torch.equal(layer.backward(grad), grad @ layer.weight)
 
 
