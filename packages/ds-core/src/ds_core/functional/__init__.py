@@ -10,6 +10,7 @@ from ds_core.functional.batch_norm import (
     frozen_batch_norm_backward,
 )
 from ds_core.functional.bilinear import bilinear, bilinear_backward
+from ds_core.functional.distance import cosine, cosine_backward, distance, distance_backward
 from ds_core.functional.embedding import embedding, embedding_backward
 from ds_core.functional.group_norm import group_norm, group_norm_backward
 from ds_core.functional.layer_norm import layer_norm, layer_norm_backward, layer_norm_second_backward
@@ -21,6 +22,10 @@ __all__ = [
     "batch_norm_backward",
     "bilinear",
     "bilinear_backward",
+    "cosine",
+    "cosine_backward",
+    "distance",
+    "distance_backward",
     "embedding",
     "embedding_backward",
     "frozen_batch_norm",

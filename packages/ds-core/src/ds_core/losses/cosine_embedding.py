@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import shape
-from ds_core.functional.distance import cosine, cosine_backward
+from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
 from ds_core.losses.margin_loss import MarginLoss, hinge_backward
+
+cosine, cosine_backward = dispatch(functional.cosine)
 
 
 class CosineEmbeddingLoss(MarginLoss):
@@ -45,12 +48,13 @@ class CosineEmbeddingLoss(MarginLoss):
         same, other = (target == 1).to(input1.dtype), (target == -1).to(input1.dtype)
         if int((same + other).sum()) != target.numel():
             raise ValueError(f"{self.label()}: expected targets of 1 or -1, got {target.unique().tolist()}")
-        c = cosine(input1, input2)
+        c, saved = cosine(input1, input2)
         gap = c - self.margin
-        self.save(input1, input2, c, gap, same, other)
+        self.save(saved, gap, same, other)
         return self.reduce(same * (1 - c) + other * gap.clamp(min=0), gap.numel())
 
     def backward(self, grad: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        x1, x2, c, gap, same, other = self.saved()
+        saved, gap, same, other = self.saved()
         slope = other * hinge_backward(gap) - same
-        return cosine_backward(slope * self.reduce_backward(grad, gap.numel()), x1, x2, c)
+        grads: tuple[Tensor, Tensor] = cosine_backward(slope * self.reduce_backward(grad, gap.numel()), saved)
+        return grads

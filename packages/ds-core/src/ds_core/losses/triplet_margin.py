@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import shape
-from ds_core.functional.distance import distance, distance_backward
+from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
 from ds_core.losses.margin_loss import MarginLoss, hinge_backward
+
+distance, distance_backward = dispatch(functional.distance)
 
 
 class TripletMarginLoss(MarginLoss):
@@ -60,27 +63,27 @@ class TripletMarginLoss(MarginLoss):
             raise ValueError(
                 f"{self.label()}: expected vectors (..., D), got inputs of shape {shape(anchor)}"
             )
-        near, v_near = distance(anchor, positive, self.p, self.eps)  # (...), (..., D)
-        far, v_far = distance(anchor, negative, self.p, self.eps)
-        other, v_other = None, None
+        near, saved_near = distance(anchor, positive, self.p, self.eps)  # (...)
+        far, saved_far = distance(anchor, negative, self.p, self.eps)
+        other, saved_other = None, None
         gap = near - far + self.margin
         if self.swap:
-            other, v_other = distance(positive, negative, self.p, self.eps)
+            other, saved_other = distance(positive, negative, self.p, self.eps)
             gap = near - torch.minimum(far, other) + self.margin
-        self.save(gap, near, far, other, v_near, v_far, v_other)
+        self.save(gap, far, other, saved_near, saved_far, saved_other)
         return self.reduce(gap.clamp(min=0), gap.numel())
 
     def backward(self, grad: Tensor | float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-        gap, near, far, other, v_near, v_far, v_other = self.saved()
+        gap, far, other, saved_near, saved_far, saved_other = self.saved()
         grad = hinge_backward(gap) * self.reduce_backward(grad, gap.numel())  # (...)
-        through_near = distance_backward(grad, v_near, near, self.p)
+        grad_a, grad_p = distance_backward(grad, saved_near)
         if not self.swap:
-            through_far = distance_backward(grad, v_far, far, self.p)
-            return through_near - through_far, -through_near, through_far
+            grad_a_far, grad_n = distance_backward(-grad, saved_far)
+            return grad_a + grad_a_far, grad_p, grad_n
         far_is_less = ((other - far).sign() + 1) / 2  # 1, or 1/2 where both are equal, or 0
-        through_far = distance_backward(grad * far_is_less, v_far, far, self.p)
-        through_other = distance_backward(grad * (1 - far_is_less), v_other, other, self.p)
-        return through_near - through_far, -through_near - through_other, through_far + through_other
+        grad_a_far, grad_n_far = distance_backward(-grad * far_is_less, saved_far)
+        grad_p_other, grad_n_other = distance_backward(-grad * (1 - far_is_less), saved_other)
+        return grad_a + grad_a_far, grad_p + grad_p_other, grad_n_far + grad_n_other
 
     def extra_repr(self) -> str:
         parts = [super().extra_repr(), f"p={self.p}", f"eps={self.eps}", "swap=True" if self.swap else ""]
