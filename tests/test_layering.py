@@ -45,6 +45,36 @@ def test_imports_go_only_downwards(graph: grimp.ImportGraph, package: str) -> No
     assert not imports, f"{package} may import only from {BELOW[package] or 'nothing'}: {imports}"
 
 
+def test_there_are_no_circles_of_imports(graph: grimp.ImportGraph) -> None:
+    """Those for the sake of types count, too; only a trainer and those it calls back know each other."""
+    circles = circles_of({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
+    known = {f"ds_core.training.{name}" for name in ("trainer", "callbacks", "progress")}
+    assert [circle for circle in circles if not circle <= known] == []
+
+
+def test_circles_are_found() -> None:
+    imports = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": {"e"}, "e": {"d"}, "f": {"a", "d"}, "g": set()}
+    assert sorted(map(sorted, circles_of(imports))) == [["a", "b", "c"], ["d", "e"]]
+
+
+def circles_of(imports: dict[str, set[str]]) -> list[set[str]]:
+    """Returns the sets of modules that reach one another by imports."""
+    reached = {}
+    for module in imports:
+        seen, waiting = set(), [module]
+        while waiting:
+            for imported in imports[waiting.pop()] - seen:
+                seen.add(imported)
+                waiting.append(imported)
+        reached[module] = seen
+    circles: list[set[str]] = []
+    for module in imports:
+        circle = {other for other in reached[module] if module in reached[other]}
+        if circle and circle not in circles:
+            circles.append(circle)
+    return circles
+
+
 def test_graph_holds_every_source_file(graph: grimp.ImportGraph) -> None:
     files = {
         ".".join(file.relative_to(source).with_suffix("").parts).removesuffix(".__init__")

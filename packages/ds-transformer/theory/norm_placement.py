@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 from ds_core import Adam, CrossEntropyLoss, Dense, Embedding, LayerNorm, engine
+from ds_core.drawing import BLUE, INK, LINE, RED, new, write
 from ds_core.initializers import xavier_uniform_
-from ds_core.training.plot import picture
 from ds_transformer import TransformerEncoder, TransformerEncoderLayer
 from torch import Tensor
 
-COLOURS = {"norm before": "#2a6fbb", "norm after": "#d1495b"}
+COLOURS = {"norm before": BLUE, "norm after": RED}
 
 
 def make(width: int, layers: int, norm_first: bool, generator: torch.Generator) -> TransformerEncoder:
@@ -82,7 +82,7 @@ def trained(norm_first: bool, layers: int, warm_up: int, seed: int, steps: int =
 
 def draw(measured: dict[str, Tensor], path: Path) -> None:
     """Draws the gradients of all layers' inputs and weights."""
-    figure = picture(figsize=(8, 3.2), dpi=150, layout="constrained", facecolor="white")
+    figure = new("", 8, 3.2)
     titles = ("gradient of the layer's input", "gradient of its last weight, linear2.weight")
     for place, (axes, title) in enumerate(zip(figure.subplots(1, 2), titles, strict=True), 2):
         for name, values in measured.items():
@@ -90,12 +90,12 @@ def draw(measured: dict[str, Tensor], path: Path) -> None:
             axes.plot(
                 layers, values[place].tolist(), color=COLOURS[name], marker="o", markersize=3, label=name
             )
-        axes.set_title(title, fontsize=10, color="#30343b")
+        axes.set_title(title, fontsize=10, color=INK)
         axes.set(xlabel="layer", ylabel="norm")
         axes.set_ylim(bottom=0)
-        axes.grid(color="#e6e8eb", linewidth=0.6)
+        axes.grid(color=LINE, linewidth=0.6)
         axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path)
+    write(figure, path)
 
 
 def main() -> None:

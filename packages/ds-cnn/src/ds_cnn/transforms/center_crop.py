@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ds_cnn.transforms.arguments import pair
 from ds_cnn.transforms.crop import crop
-from ds_cnn.transforms.draw import pair
 from ds_cnn.transforms.transform import Transform
 
 

@@ -9,8 +9,8 @@ import torch
 from ds_core.checks import shape
 from torch import Tensor
 
+from ds_cnn.transforms.arguments import span, uniform
 from ds_cnn.transforms.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
-from ds_cnn.transforms.draw import span, uniform
 from ds_cnn.transforms.transform import Transform
 
 _ADJUST: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ds_cnn.transforms.draw import Fill, pair, per_channel, probability, uniform, whole
+from ds_cnn.transforms.arguments import Fill, pair, per_channel, probability, uniform, whole
 from ds_cnn.transforms.erase import erase
 from ds_cnn.transforms.transform import Transform
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ds_cnn.transforms.draw import Fill, per_channel, span, uniform
+from ds_cnn.transforms.arguments import Fill, per_channel, span, uniform
 from ds_cnn.transforms.sample import at_points
 from ds_cnn.transforms.transform import Transform
 

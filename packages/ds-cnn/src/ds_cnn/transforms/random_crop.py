@@ -9,8 +9,8 @@ import torch
 from ds_core.checks import shape
 from torch import Tensor
 
+from ds_cnn.transforms.arguments import Fill, pair, per_channel, whole
 from ds_cnn.transforms.crop import MODES, crop
-from ds_cnn.transforms.draw import Fill, pair, per_channel, whole
 from ds_cnn.transforms.transform import Transform
 
 

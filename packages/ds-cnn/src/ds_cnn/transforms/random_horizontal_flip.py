@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ds_cnn.transforms.draw import probability, uniform
+from ds_cnn.transforms.arguments import probability, uniform
 from ds_cnn.transforms.transform import Transform
 
 

@@ -8,7 +8,7 @@ import torch
 from ds_core.checks import shape
 from torch import Tensor
 
-from ds_cnn.transforms.draw import pair
+from ds_cnn.transforms.arguments import pair
 from ds_cnn.transforms.transform import Transform
 
 

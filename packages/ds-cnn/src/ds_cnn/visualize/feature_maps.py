@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds_core import Module, engine
+from ds_core.drawing import BOTH_SIDES, FROM_ZERO, INK, SOFT, explain, new, shades, write
 from ds_core.xray.observe import observe
 from torch import Tensor
 
 from ds_cnn.visualize.layers import chosen
 from ds_cnn.visualize.passage import as_batch
+from ds_cnn.visualize.pictures import WIDTH, bare, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,9 +49,7 @@ class FeatureMaps:
             ImportError: if matplotlib is missing; says how to install it.
             ValueError: if no layer has maps, or there is no such image.
         """
-        from ds_cnn.visualize.draw import draw_feature_maps, write
-
-        return write(draw_feature_maps(self, image, most), path)
+        return write(_draw(self, image, most), path)
 
 
 def feature_maps(model: Module, images: Tensor, layers: str | Sequence[str]) -> FeatureMaps:
@@ -86,3 +86,53 @@ def feature_maps(model: Module, images: Tensor, layers: str | Sequence[str]) -> 
             raise ValueError(f"feature_maps: the model never calls its layer {name!r}")
     labels = {path: part.label() for path, part in model.named_modules() if path in names}
     return FeatureMaps(images, {name: outputs[name] for name in names}, labels)
+
+
+def _draw(seen: FeatureMaps, image: int, most: int) -> Figure:
+    """Draws the image, and a block of maps for each layer."""
+    if not 0 <= image < len(seen.images):
+        raise ValueError(f"feature_maps: expected an image from 0 to {len(seen.images) - 1}, got {image}")
+    if most < 1:
+        raise ValueError(f"feature_maps: expected most of at least 1, got {most}")
+    layers = {name: maps[image] for name, maps in seen.maps.items() if maps.dim() == 4}
+    if not layers:
+        raise ValueError("feature_maps: expected a layer with maps (N, channels, h, w) to draw, got none")
+    columns = 8
+    rows = [-(-min(len(maps), most) // columns) for maps in layers.values()]
+    title = "Feature maps: what the layers make of the image"
+    figure = new(title, WIDTH, 0.45 + sum(0.4 + 1.05 * r for r in rows))
+    left, right = figure.subfigures(1, 2, width_ratios=[1.3, 7.7], squeeze=False)[0]
+    axes = left.subplots()
+    show(axes, seen.images[image])
+    axes.set_anchor("N")
+    axes.set_title("the image", fontsize=9, color=INK)
+    blocks = right.subfigures(len(layers), 1, height_ratios=[0.4 + 1.05 * r for r in rows], squeeze=False)
+    for block, count, (name, maps) in zip(blocks[:, 0], rows, layers.items(), strict=True):
+        shown = maps[:most].detach().cpu()
+        grid = block.subplots(count, columns, squeeze=False)
+        scale, low, high = _scale_of(shown)
+        for number, panel in enumerate(grid.flat):
+            panel.axis("off")
+            if number < len(shown):
+                bare(panel)
+                drawn = shades(panel, shown[number], scale, low, high)
+                panel.set_title(str(number), fontsize=7, color=SOFT, pad=2)
+        some = f"{len(shown)} of {len(maps)}" if len(shown) < len(maps) else f"{len(maps)}"
+        block.suptitle(
+            f"{name}   {seen.labels[name]}:  {some} maps of {maps.shape[1]} x {maps.shape[2]}",
+            fontsize=9,
+            x=0.01,
+            ha="left",
+            color=INK,
+        )
+        explain(block, drawn, list(grid.flat))
+    return figure
+
+
+def _scale_of(maps: Tensor) -> tuple[str, float, float]:
+    """Chooses a scale of colours and its ends for maps of one layer."""
+    low, high = float(maps.amin()), float(maps.amax())
+    if low < 0:
+        limit = max(-low, high)
+        return BOTH_SIDES, -limit, limit
+    return FROM_ZERO, 0.0, high or 1.0

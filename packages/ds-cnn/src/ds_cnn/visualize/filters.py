@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds_core import Module
+from ds_core.drawing import BOTH_SIDES, INK, SOFT, explain, new, shades, write
 from torch import Tensor
 
 from ds_cnn.layers import Conv2d
 from ds_cnn.visualize.layers import chosen
+from ds_cnn.visualize.pictures import WIDTH, bare, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,9 +45,7 @@ class Filters:
         Raises:
             ImportError: if matplotlib is missing; says how to install it.
         """
-        from ds_cnn.visualize.draw import draw_filters, write
-
-        return write(draw_filters(self, most), path)
+        return write(_draw(self, most), path)
 
 
 def filters(model: Module, layer: str | None = None) -> Filters:
@@ -74,3 +74,49 @@ def filters(model: Module, layer: str | None = None) -> Filters:
         raise ValueError(f"filters: layer {layer!r} is no Conv2d; there are {', '.join(convolutions)}")
     convolution = convolutions[layer]
     return Filters(convolution.weight.detach().clone(), layer, convolution.label())
+
+
+def _draw(seen: Filters, most: int) -> Figure:
+    """Draws kernels: in colour, in a grid, or in a table of outputs by inputs."""
+    if most < 1:
+        raise ValueError(f"filters: expected most of at least 1, got {most}")
+    weight = seen.weight.cpu()[:most]
+    kernels, channels, height, width = weight.shape
+    title = f"Filters of layer {seen.layer}   {seen.label}" if seen.layer else f"Filters of {seen.label}"
+    limit = float(weight.abs().amax()) or 1.0
+    if channels in (1, 3):
+        columns = min(kernels, 8)
+        rows = -(-kernels // columns)
+        cell = min(1.05, 8.2 / columns)
+        figure = new(title, WIDTH, 0.6 + rows * (cell * height / width + 0.22))
+        grid = figure.subplots(rows, columns, squeeze=False)
+        drawn = None
+        for number, panel in enumerate(grid.flat):
+            if number >= kernels:
+                panel.axis("off")
+                continue
+            bare(panel)
+            panel.set_title(str(number), fontsize=7, color=SOFT, pad=2)
+            if channels == 3:  # black and white for the largest numbers below and above 0
+                show(panel, 0.5 + weight[number] / (2 * limit))
+            else:
+                drawn = shades(panel, weight[number, 0], BOTH_SIDES, -limit, limit)
+    else:
+        weight = weight[:, :most]
+        channels = weight.shape[1]
+        cell = min(0.8, 8.0 / channels)
+        figure = new(title, WIDTH, 0.9 + kernels * cell * height / width)
+        grid = figure.subplots(kernels, channels, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+        for row, panels in enumerate(grid):
+            for column, panel in enumerate(panels):
+                bare(panel)
+                drawn = shades(panel, weight[row, column], BOTH_SIDES, -limit, limit)
+                if row == 0:
+                    panel.set_title(str(column), fontsize=7, color=SOFT, pad=2)
+                if column == 0:
+                    panel.set_ylabel(str(row), fontsize=7, color=SOFT, rotation=0, ha="right", va="center")
+        figure.supxlabel("input channel", fontsize=9, color=INK)
+        figure.supylabel("kernel", fontsize=9, color=INK)
+    if drawn is not None:
+        explain(figure, drawn, list(grid.flat))
+    return figure

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from ds_core import Module
 from ds_core.checks import shape
+from ds_core.drawing import HEAT, SOFT, shades, write
 from torch import Tensor
 
 from ds_cnn.transforms.resize import Resize
 from ds_cnn.visualize.layers import chosen
 from ds_cnn.visualize.passage import pass_through
+from ds_cnn.visualize.pictures import from_0_to_1, rows_of_two
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,9 +56,7 @@ class GradCAM:
         Raises:
             ImportError: if matplotlib is missing; says how to install it.
         """
-        from ds_cnn.visualize.draw import draw_grad_cam, write
-
-        return write(draw_grad_cam(self, class_names), path)
+        return write(_draw(self, class_names), path)
 
 
 def grad_cam(
@@ -101,3 +101,16 @@ def grad_cam(
     peak = large.amax((1, 2), keepdim=True)
     large = large / peak.where(peak > 0, peak.new_ones(()))
     return GradCAM(passage.images, weights, heat, large, passage.classes, passage.scores, name)
+
+
+def _draw(seen: GradCAM, class_names: Sequence[str] | None) -> Figure:
+    """Draws images, and below each the image in grey under its heat."""
+    title = f"Grad-CAM: the places that speak for the class, seen from layer {seen.layer}"
+    figure, panels = rows_of_two(title, seen.images, seen.scores, seen.classes, class_names)
+    for image, heat, panel in zip(seen.images, seen.heat.detach().cpu(), panels, strict=True):
+        shades(panel, from_0_to_1(image).mean(0), "gray", 0, 1)
+        # The hotter, the less of the image shows through.
+        shades(panel, heat, HEAT, 0, 1, alpha=(0.8 * heat.sqrt()).numpy())
+        if not heat.any():
+            panel.set_title("no place does", fontsize=8, color=SOFT, pad=2)
+    return figure

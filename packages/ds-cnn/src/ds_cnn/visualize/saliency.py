@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds_core import Module
+from ds_core.drawing import HEAT, shades, write
 from torch import Tensor
 
 from ds_cnn.visualize.passage import pass_through
+from ds_cnn.visualize.pictures import rows_of_two
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,9 +49,7 @@ class Saliency:
         Raises:
             ImportError: if matplotlib is missing; says how to install it.
         """
-        from ds_cnn.visualize.draw import draw_saliency, write
-
-        return write(draw_saliency(self, class_names), path)
+        return write(_draw(self, class_names), path)
 
 
 def saliency(model: Module, images: Tensor, target: int | Sequence[int] | Tensor | None = None) -> Saliency:
@@ -79,3 +79,13 @@ def saliency(model: Module, images: Tensor, target: int | Sequence[int] | Tensor
     passage = pass_through(model, images, target, (), "saliency")
     strongest = passage.grad.abs().amax(1)  # (N, H, W)
     return Saliency(passage.images, passage.grad, strongest, passage.classes, passage.scores)
+
+
+def _draw(seen: Saliency, class_names: Sequence[str] | None) -> Figure:
+    """Draws images, and below each its map from 0 to its largest number."""
+    title = "Saliency: the pixels that move the score most"
+    figure, panels = rows_of_two(title, seen.images, seen.scores, seen.classes, class_names)
+    for values, panel in zip(seen.map.detach().cpu(), panels, strict=True):
+        peak = float(values.amax()) or 1.0
+        shades(panel, values / peak, HEAT, 0, 1)
+    return figure

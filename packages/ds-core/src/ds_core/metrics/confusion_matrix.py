@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import torch
 from torch import Tensor
 
+from ds_core.drawing import FROM_ZERO, INK, dress, explain, new, shades, write
 from ds_core.metrics.metric import ClassMetric, ClassOptions
 
 if TYPE_CHECKING:
@@ -138,26 +139,20 @@ class ConfusionMatrix(ConfusionCounts):
         names = [str(i) for i in range(classes)] if class_names is None else list(class_names)
         if len(names) != classes:
             raise ValueError(f"{self.label()}.plot: expected {classes} class names, got {len(names)}")
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError("ConfusionMatrix.plot needs matplotlib: pip install 'ds-core[plot]'") from error
-
         side = min(max(3.0, 0.55 * classes), 12.0)
-        figure = Figure(figsize=(side + 1.6, side + 1.0), layout="constrained")
-        axes = figure.add_subplot()
+        right = int(self.matrix.diagonal().sum())
+        title = f"{right:,} of {self.count:,} right ({right / self.count:.1%})"
+        figure = new("", side + 1.6, side + 1.0)
+        axes = figure.subplots()
         shares = self._shares("true")
-        image = axes.imshow(shares.tolist(), cmap="Blues", vmin=0, vmax=1)
-        figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+        drawn = shades(axes, shares, FROM_ZERO, 0, 1)
+        explain(figure, drawn, axes, "share of the true class")
+        dress(axes, title, "predicted", "true")
         axes.set_xticks(range(classes), names)
         axes.set_yticks(range(classes), names)
         if max(map(len, names)) > 3:
             for label in axes.get_xticklabels():
                 label.set(rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        right = int(self.matrix.diagonal().sum())
-        axes.set_title(f"{right:,} of {self.count:,} right ({right / self.count:.1%})")
         if classes <= _MANY_CELLS:
             for row in range(classes):
                 for column in range(classes):
@@ -170,12 +165,9 @@ class ConfusionMatrix(ConfusionCounts):
                             ha="center",
                             va="center",
                             fontsize=8 if classes <= 12 else 6,
-                            color="white" if shares[row, column] > 0.5 else "black",
+                            color="white" if shares[row, column] > 0.5 else INK,
                         )
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=150)
-        return figure
+        return write(figure, path)
 
     def extra_repr(self) -> str:
         return "" if self.normalize is None else f"normalize={self.normalize!r}"

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from ds_core.drawing import BLUE, GREEN, INK, RED, SOFT, curves, new, write
 from ds_core.training.files import atomic_write
-from ds_core.training.plot import draw_history
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Column = list[Any]  # of numbers
 COUNTS = ("step", "epoch")  # whole numbers, in both tables
+_TREND_POINTS = 500
+_FEW = 40  # points are marked where there are no more than this
 
 
 class History:
@@ -157,14 +160,7 @@ class History:
         """
         if not len(self):
             raise ValueError("history.plot: expected at least one step, got none")
-        try:
-            figure = draw_history(self, baselines or {}, title, log)
-        except ImportError as error:
-            raise ImportError("history.plot needs matplotlib: pip install 'ds-core[plot]'") from error
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path)
-        return figure
+        return write(_draw(self, baselines or {}, title, log), path)
 
 
 def _add_row(table: dict[str, Column], row: Mapping[str, float]) -> None:
@@ -174,3 +170,99 @@ def _add_row(table: dict[str, Column], row: Mapping[str, float]) -> None:
         table.setdefault(name, [math.nan] * length)
     for name, column in table.items():
         column.append(row.get(name, math.nan))
+
+
+# ---- the picture ---------------------------------------------------------------------------------------
+
+
+def _draw(history: History, baselines: Mapping[str, float], title: str, log: bool) -> Figure:
+    """Draws the losses, below them a panel for each metric, and one for the learning rate if it changes."""
+    train, validation = history.train, history.validation
+    metrics = [name for name in validation if name not in ("step", "epoch", "val_loss")]
+    rate_changes = len(set(train["lr"])) > 1
+    heights = [4.0] + [1.6] * len(metrics) + [1.0] * rate_changes
+    figure = new(title, 8, sum(heights) + 0.8)
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+
+    _draw_losses(panels[0], history, baselines, log)
+    for axes, name in zip(panels[1:], metrics, strict=False):
+        mark = "o" if len(validation["step"]) <= _FEW else ""
+        axes.plot(validation["step"], validation[name], color=GREEN, marker=mark, markersize=3)
+        axes.set_ylabel(name.removeprefix("val_").replace("_", " "))
+    if rate_changes:
+        panels[-1].plot(train["step"], train["lr"], color=INK, linewidth=1.2)
+        panels[-1].set_ylabel("learning rate")
+        panels[-1].set_ylim(bottom=0)
+        panels[-1].yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+    panels[-1].set_xlabel("step")
+    for axes in panels:
+        curves(axes)
+    figure.align_ylabels()
+    return figure
+
+
+def _draw_losses(axes: Axes, history: History, baselines: Mapping[str, float], log: bool) -> None:
+    train, validation = history.train, history.validation
+    if len(history) < 50:
+        axes.plot(train["step"], train["loss"], color=BLUE, linewidth=1.8, label="training")
+    else:  # every step faintly, and the trend through it
+        axes.plot(train["step"], train["loss"], color=BLUE, alpha=0.22, linewidth=0.7)
+        places, means = _trend(train["loss"])
+        steps = [train["step"][place] for place in places]
+        axes.plot(steps, means, color=BLUE, linewidth=1.8, label="training (smoothed)")
+    if "val_loss" in validation:
+        last, best = validation["val_loss"][-1], min(validation["val_loss"], key=_nan_last)
+        axes.plot(
+            validation["step"],
+            validation["val_loss"],
+            color=RED,
+            linewidth=1.8,
+            marker="o" if len(validation["step"]) <= _FEW else "",
+            markersize=4,
+            label=f"validation (last {last:.3g}, best {best:.3g})",
+        )
+    for name, value in baselines.items():
+        axes.axhline(value, color=SOFT, linestyle=(0, (5, 3)), linewidth=1.1)
+        axes.annotate(
+            f"{name} {value:.3g}",
+            (1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            color=INK,
+            fontsize=9,
+        )
+    axes.set_ylabel("loss")
+    if log:
+        axes.set_yscale("log")
+        from matplotlib.ticker import LogFormatter
+
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+    axes.legend(
+        loc="lower left",  # of the legend, at the upper left of the panel: nothing is hidden
+        bbox_to_anchor=(0, 1),
+        borderpad=0,
+        ncols=2,
+        frameon=False,
+        labelcolor=INK,
+        fontsize=9.5,
+    )
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _trend(values: list[float]) -> tuple[list[int], list[float]]:
+    """Returns places along the run and the mean of a fiftieth of the run on either side of each."""
+    count = len(values)
+    places = [*range(0, count - 1, max(1, count // _TREND_POINTS)), count - 1]
+    means = []
+    for place in places:
+        # As many before as after at the steep beginning, so that the trend begins where the run did.
+        half = min(count // 50, place)
+        near = values[place - half : place + half + 1]
+        means.append(sum(near) / len(near))
+    return places, means

@@ -1,7 +1,7 @@
 """Looking inside: every number of one step, forward and backward, and what a model is made of."""
 
+from ds_core.xray.report import XRay
 from ds_core.xray.run import xray
 from ds_core.xray.summary import Summary, summary
-from ds_core.xray.view import XRay
 
 __all__ = ["Summary", "XRay", "summary", "xray"]

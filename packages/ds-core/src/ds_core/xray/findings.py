@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ds_core.xray.statistics import number
-from ds_core.xray.view import LayerView, XRay
+from ds_core.xray.view import Finding, LayerView, View
 
 # All layers learn at one rate, so a layer whose gradient is a thousand times smaller than the one that
 # enters stands still while the others learn, and one that gets a thousand times more is thrown about. Norms
@@ -18,23 +16,6 @@ EXPLODING = 1e3
 # may be 0 for all of them); a quarter is not.
 ENOUGH_VALUES = 8
 DEAD_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something remarkable.
-
-    Attributes:
-        kind: "not finite", "exploding gradient", "vanishing gradient", "no gradient" or "dead units".
-        paths: the layers concerned, in forward order.
-        message: what was seen.
-        advice: what it means and what usually helps.
-    """
-
-    kind: str
-    paths: tuple[str, ...]
-    message: str
-    advice: str
 
 
 ADVICE = {
@@ -59,7 +40,7 @@ def thresholds() -> str:
     )
 
 
-def find(view: XRay) -> list[Finding]:
+def find(view: View) -> list[Finding]:
     """Flags the layers of a view and returns the findings, most serious first.
 
     Composites are left out where the layers inside them say the same.

@@ -10,10 +10,10 @@ from html import escape
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
-from ds_core.xray.findings import Finding, thresholds
+from ds_core.xray.findings import thresholds
 from ds_core.xray.statistics import Statistics, amount
 from ds_core.xray.statistics import number as plain_number
-from ds_core.xray.view import LayerView, ParameterView, Shapes, XRay
+from ds_core.xray.view import Finding, LayerView, ParameterView, Shapes, View
 
 Pass = Literal["forward", "backward"]  # which is also the name of its colour
 
@@ -34,7 +34,7 @@ class _Scales(NamedTuple):
     gain: tuple[int, int]
 
 
-def page(view: XRay) -> str:
+def page(view: View) -> str:
     """Returns the complete document."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -46,7 +46,7 @@ def page(view: XRay) -> str:
     )
 
 
-def fragment(view: XRay) -> str:
+def fragment(view: View) -> str:
     """Returns the part that a notebook embeds; its styles touch nothing outside it."""
     style = files("ds_core.xray").joinpath("page.css").read_text(encoding="utf-8")
     scales = _Scales(
@@ -66,11 +66,11 @@ def fragment(view: XRay) -> str:
 # ---- above the flow --------------------------------------------------------------------------------------
 
 
-def _title(view: XRay) -> str:
+def _title(view: View) -> str:
     return view.root.label.removesuffix("()")
 
 
-def _header(view: XRay) -> str:
+def _header(view: View) -> str:
     notes = "".join(f"<p>{escape(note)}</p>" for note in view.notes)
     return (
         f"<h2>X-ray</h2><h1>{escape(_title(view))}</h1>"
@@ -81,7 +81,7 @@ def _header(view: XRay) -> str:
     )
 
 
-def _tiles(view: XRay) -> str:
+def _tiles(view: View) -> str:
     forward, backward = view.forward_flops, view.backward_flops
     times = f", {backward.total / forward.total:.1f} times forward" if forward.total else ""
     tiles = [
@@ -102,7 +102,7 @@ def _tiles(view: XRay) -> str:
     return f'<div class="tiles">{cells}</div>'
 
 
-def _findings(view: XRay) -> str:
+def _findings(view: View) -> str:
     if view.findings:
         return "".join(map(_finding, view.findings))
     return f'<div class="fine"><b>Nothing flagged.</b> <span class="soft">{escape(thresholds())}</span></div>'
@@ -119,7 +119,7 @@ def _finding(finding: Finding) -> str:
 # ---- the flow --------------------------------------------------------------------------------------------
 
 
-def _heads(view: XRay, scales: _Scales) -> str:
+def _heads(view: View, scales: _Scales) -> str:
     leaves = "its gradient leaves" if view.root.input_grad else "its gradient is not wanted"
     return (
         '<div class="row heads">'
@@ -191,7 +191,7 @@ def _bar(size: float | None, scale: tuple[int, int]) -> str:
     return f'<div class="track" title="{number(size)}"><i style="width:{width:.1f}%"></i></div>'
 
 
-def _turn(view: XRay) -> str:
+def _turn(view: View) -> str:
     """Draws the foot of the flow, where forward turns into backward."""
     words = "dL/dL = 1" if view.loss else "no target: a fixed random gradient enters"
     return (

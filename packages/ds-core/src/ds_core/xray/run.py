@@ -17,8 +17,9 @@ from ds_core.xray.findings import find
 from ds_core.xray.flops import FlopCounter
 from ds_core.xray.formula import formula_of
 from ds_core.xray.observe import observe, same_random_state, tensors
+from ds_core.xray.report import XRay
 from ds_core.xray.statistics import Statistics
-from ds_core.xray.view import LayerView, ParameterView, XRay
+from ds_core.xray.view import LayerView, ParameterView
 
 LOSS = "(loss)"  # the path of the loss, which no attribute can have
 

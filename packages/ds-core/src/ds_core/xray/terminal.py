@@ -11,12 +11,12 @@ from rich.text import Text
 
 from ds_core.xray.findings import thresholds
 from ds_core.xray.statistics import BINS, Statistics, amount, number
-from ds_core.xray.view import LayerView, XRay
+from ds_core.xray.view import LayerView, View
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-def tables(view: XRay) -> Group:
+def tables(view: View) -> Group:
     """Lays out the whole view."""
     parts: list[Table | Text | Padding] = [_forward(view), _backward(view)]
     changes = _parameters(view)
@@ -33,7 +33,7 @@ def tables(view: XRay) -> Group:
     return Group(*parts)
 
 
-def _forward(view: XRay) -> Table:
+def _forward(view: View) -> Table:
     table = _table(f"Forward: {', '.join(map(str, view.inputs))} in, read downwards", "blue")
     table.add_column("layer, formula")
     table.add_column("output y")
@@ -51,7 +51,7 @@ def _forward(view: XRay) -> Table:
     return table
 
 
-def _backward(view: XRay) -> Table:
+def _backward(view: View) -> Table:
     table = _table(
         f"Backward: the gradient that enters is {view.entering}. The last layer "
         "comes first; gain: norm of the gradient that reaches a layer over the norm that enters",
@@ -73,7 +73,7 @@ def _backward(view: XRay) -> Table:
     return table
 
 
-def _parameters(view: XRay) -> Table:
+def _parameters(view: View) -> Table:
     table = _table("Parameters: how far the gradient would move them", "default")
     table.add_column("parameter")
     table.add_column("shape")
@@ -93,7 +93,7 @@ def _parameters(view: XRay) -> Table:
     return table
 
 
-def _totals(view: XRay) -> Text:
+def _totals(view: View) -> Text:
     forward, backward = view.forward_flops, view.backward_flops
     text = Text(
         f"{view.num_parameters:,} parameters; FLOPs forward {amount(forward.total)} "

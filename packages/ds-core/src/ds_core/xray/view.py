@@ -1,22 +1,13 @@
-"""What an x-ray saw: plain numbers in a tree of layers, and the two ways to look at them."""
+"""What an x-ray saw: plain numbers in a tree of layers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ds_core.training.files import write_text
 from ds_core.xray.flops import Flops
 from ds_core.xray.formula import Formula
 from ds_core.xray.statistics import Statistics
-from ds_core.xray.summary import as_text
-
-if TYPE_CHECKING:
-    from rich.console import Group
-
-    from ds_core.xray.findings import Finding
 
 Shapes = list[tuple[int, ...]]
 
@@ -114,9 +105,26 @@ class LayerView:
             yield from child.walk(backwards)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something remarkable.
+
+    Attributes:
+        kind: "not finite", "exploding gradient", "vanishing gradient", "no gradient" or "dead units".
+        paths: the layers concerned, in forward order.
+        message: what was seen.
+        advice: what it means and what usually helps.
+    """
+
+    kind: str
+    paths: tuple[str, ...]
+    message: str
+    advice: str
+
+
 @dataclass
-class XRay:
-    """One batch on its way through a module and back, to ``print``, show in a notebook, or open as a page.
+class View:
+    """What was seen of one batch on its way through a module and back.
 
     ``view["blocks.0.norm1"]`` is the layer at that path, ``view[""]`` the module itself.
 
@@ -168,35 +176,3 @@ class XRay:
     def backward_flops(self) -> Flops:
         """Arithmetic of the whole backward, the loss included."""
         return sum((layer.backward_flops for layer in self.layers), Flops())
-
-    def to_html(self, path: str | Path) -> Path:
-        """Writes the view as one HTML file that needs nothing else.
-
-        Args:
-            path: the file to write.
-
-        Returns:
-            The path written.
-        """
-        from ds_core.xray.page import page
-
-        path = Path(path)
-        write_text(path, page(self))
-        return path
-
-    def _repr_html_(self) -> str:
-        from ds_core.xray.page import fragment
-
-        return fragment(self)
-
-    def __rich__(self) -> Group:
-        """Returns the tables that rich shows, with colours."""
-        from ds_core.xray.terminal import tables
-
-        return tables(self)
-
-    def __str__(self) -> str:
-        """Returns the tables as plain text."""
-        return as_text(self.__rich__())
-
-    __repr__ = __str__

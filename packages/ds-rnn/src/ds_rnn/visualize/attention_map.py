@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds_core.drawing import FROM_ZERO, INK, dress, new, shades, write
 from ds_core.text.translation import Translator
-from ds_core.training.plot import picture
 from torch import Tensor
 
 from ds_rnn.models import Seq2Seq
@@ -43,23 +43,17 @@ def attention_map(
         (translation,) = translator.translate([text], beam_size=beam_size)
     forced = translator.forced(text, translation)
     weights = translator.model.attention_weights(forced.source, forced.source_lengths, forced.target)[0]
-    figure = draw_map(weights, forced.source_tokens, forced.target_tokens)
-    if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    return figure
+    return write(draw_map(weights, forced.source_tokens, forced.target_tokens), path)
 
 
 def draw_map(weights: Tensor, columns: list[str], rows: list[str]) -> Figure:
     """Draws weights ``(rows, columns)`` from 0 to 1 as shades, with the tokens along both sides."""
-    size = (1.6 + 0.42 * len(columns), 1.2 + 0.34 * len(rows))
-    figure = picture(figsize=size, dpi=150, layout="constrained", facecolor="white")
+    figure = new("", 1.6 + 0.42 * len(columns), 1.2 + 0.34 * len(rows))
     axes = figure.subplots()
-    axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    shades(axes, weights, FROM_ZERO, 0, 1, aspect="auto")
+    dress(axes)
     axes.set_xticks(range(len(columns)), columns, rotation=50, ha="left", rotation_mode="anchor")
     axes.set_yticks(range(len(rows)), rows)
     axes.xaxis.tick_top()
-    axes.tick_params(length=0, labelsize=9)
-    for spine in axes.spines.values():
-        spine.set_color("#e6e8eb")
+    axes.tick_params(length=0, labelsize=9, labelcolor=INK)
     return figure

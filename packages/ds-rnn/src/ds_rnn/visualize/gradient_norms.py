@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from ds_core import engine
-from ds_core.training.plot import picture
+from ds_core.drawing import INK, curves, new, write
 from torch import Tensor
 
 from ds_rnn.layers.recurrent import Recurrent
@@ -59,18 +59,13 @@ def plot_gradient_norms(
     Raises:
         ImportError: if matplotlib is missing.
     """
-    figure = picture(figsize=(8, 4.2), dpi=150, layout="constrained", facecolor="white")
+    figure = new(title, 8, 4.2)
     axes = figure.subplots()
     for name, values in norms.items():
         distance = torch.arange(len(values)).flip(0)
         axes.semilogy(distance, values, label=name, linewidth=1.6)
     axes.set_xlabel("steps before the last")
     axes.set_ylabel("norm of the gradient of the input")
-    axes.grid(color="#e6e8eb", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    return figure
+    curves(axes)
+    axes.legend(frameon=False, labelcolor=INK)
+    return write(figure, path)

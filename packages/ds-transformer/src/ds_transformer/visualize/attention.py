@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds_core.drawing import FROM_ZERO, INK, LINE, SOFT, explain, new, shades, write
 from torch import Tensor
-
-from ds_transformer.visualize.sheet import FROM_ZERO, INK, LINE, SOFT, explain, new, shades, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

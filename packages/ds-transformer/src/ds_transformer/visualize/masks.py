@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from ds_core.drawing import BLUE, INK, PALE, dress, new, write
 from torch import Tensor
 
 from ds_transformer.masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask
-from ds_transformer.visualize.sheet import HIDDEN, INK, SEEN, dress, new, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +119,7 @@ def draw_masks(length: int = 8, *, path: str | Path | None = None) -> Figure:
             xytext=(0, 4),
             textcoords="offset points",
             fontsize=7.5,
-            color=SEEN,
+            color=BLUE,
             family="monospace",
         )
     _legend(figure)
@@ -131,7 +131,7 @@ def _cells(axes: Axes, mask: Tensor, title: str, rows: str, tokens: Sequence[str
     from matplotlib.colors import ListedColormap
 
     height, width = mask.shape
-    axes.imshow(mask.int().tolist(), cmap=ListedColormap([SEEN, HIDDEN]), vmin=0, vmax=1)
+    axes.imshow(mask.int().tolist(), cmap=ListedColormap([BLUE, PALE]), vmin=0, vmax=1)
     dress(axes, title, "key", rows)
     axes.set_anchor("N")
     few = max(height, width) <= _FEW
@@ -157,7 +157,7 @@ def _legend(figure: Figure) -> None:
     from matplotlib.patches import Patch
 
     figure.legend(
-        handles=[Patch(color=SEEN, label="seen"), Patch(color=HIDDEN, label="hidden (True)")],
+        handles=[Patch(color=BLUE, label="seen"), Patch(color=PALE, label="hidden (True)")],
         loc="outside lower left",
         ncols=2,
         frameon=False,

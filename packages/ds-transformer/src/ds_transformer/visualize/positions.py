@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from ds_core import Module, engine
+from ds_core.drawing import (
+    BLUE,
+    BOTH_SIDES,
+    IN_ORDER,
+    INK,
+    LINE,
+    dress,
+    explain,
+    new,
+    shades,
+    write,
+)
 from torch import Tensor
 
 from ds_transformer.positions import (
@@ -21,18 +33,6 @@ from ds_transformer.positions import (
     sinusoidal_table,
 )
 from ds_transformer.positions.angles import angles
-from ds_transformer.visualize.sheet import (
-    BOTH_SIDES,
-    IN_ORDER,
-    INK,
-    LINE,
-    SEEN,
-    dress,
-    explain,
-    new,
-    shades,
-    write,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def _sinusoidal(module: SinusoidalPositions, length: int) -> Figure:
     _table(figure, left, table, 1.0)
     chosen = sorted({2 * (i * (module.d_model // 2) // 8) for i in range(4)})
     for place, column in enumerate(chosen):
-        middle.plot((table[:, column] - 2.6 * place).tolist(), color=SEEN, linewidth=1.4)
+        middle.plot((table[:, column] - 2.6 * place).tolist(), color=BLUE, linewidth=1.4)
         middle.axhline(-2.6 * place, color=LINE, linewidth=0.7, zorder=0)
     middle.set_yticks([-2.6 * i for i in range(len(chosen))], [str(column) for column in chosen])
     middle.margins(x=0)
@@ -141,7 +141,7 @@ def _rotary(module: RotaryPositions, length: int) -> Figure:
     for spine in left.spines.values():
         spine.set_visible(False)
     right.axhline(0, color=LINE, linewidth=0.8)
-    right.plot(turned.cos().mean(1).tolist(), color=SEEN, linewidth=1.6)
+    right.plot(turned.cos().mean(1).tolist(), color=BLUE, linewidth=1.6)
     right.margins(x=0)
     right.grid(color=LINE, linewidth=0.5)
     dress(
@@ -158,10 +158,10 @@ def _clock(axes: Axes, x: float, y: float, angle: float) -> None:
     axes.add_patch(Circle((x, y), radius, facecolor="white", edgecolor=LINE, linewidth=0.9))
     within = math.degrees(angle) % 360
     # The axis of rows points down, so a turn that is counterclockwise on paper has a minus here.
-    axes.add_patch(Wedge((x, y), radius, -within, 0, facecolor=SEEN, alpha=0.16, linewidth=0))
+    axes.add_patch(Wedge((x, y), radius, -within, 0, facecolor=BLUE, alpha=0.16, linewidth=0))
     axes.plot([x, x + radius], [y, y], color=LINE, linewidth=0.9)
     tip = (x + radius * math.cos(angle), y - radius * math.sin(angle))
-    axes.plot([x, tip[0]], [y, tip[1]], color=SEEN, linewidth=1.8, solid_capstyle="round")
+    axes.plot([x, tip[0]], [y, tip[1]], color=BLUE, linewidth=1.8, solid_capstyle="round")
 
 
 def _turn(radians: float) -> str:

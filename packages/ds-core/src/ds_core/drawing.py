@@ -1,30 +1,42 @@
-"""What the pictures share. Matplotlib is an extra: it is imported when a picture is wanted."""
+"""The brush that all pictures share. Matplotlib is an extra: it is imported when a picture is wanted."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds_core.training.plot import picture
 from torch import Tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, SOFT, LINE = "#30343b", "#6b717b", "#d5d8dd"
-SEEN, HIDDEN = "#2a6fbb", "#eceef1"
-# Scales that the colour-blind can read: white is 0, blue more; orange less than 0, purple more.
-FROM_ZERO, BOTH_SIDES, IN_ORDER = "Blues", "PuOr", "viridis"
-_DPI = 130
+# For what is drawn, colours that the colour-blind can tell apart; and greys for what frames it.
+BLUE, RED, GREEN = "#2a6fbb", "#d1495b", "#3a8a6e"
+INK, SOFT, LINE, PALE = "#30343b", "#6b717b", "#d5d8dd", "#eceef1"
+# Scales of shades: white is 0, blue more; orange less than 0, purple more; from dark to light; heat.
+FROM_ZERO, BOTH_SIDES, IN_ORDER, HEAT = "Blues", "PuOr", "viridis", "inferno"
 
 
 def new(title: str, width: float, height: float) -> Figure:
-    """Makes a figure with a title, so many inches wide and high."""
+    """Makes a figure, so many inches wide and high, that a notebook shows without the help of pyplot.
+
+    Raises:
+        ImportError: if matplotlib is missing; says how to install it.
+    """
     try:
-        figure = picture(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("a picture needs matplotlib: pip install 'ds-core[plot]'") from error
+
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            buffer = BytesIO()
+            self.savefig(buffer, format="png")
+            return buffer.getvalue()
+
+    figure = Picture(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
     if title:
         figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12, fontweight="bold")
     return figure
@@ -46,6 +58,18 @@ def dress(axes: Axes, title: str = "", across: str = "", down: str = "") -> None
     axes.tick_params(labelsize=8, colors=SOFT, length=2, color=LINE)
     for spine in axes.spines.values():
         spine.set(color=LINE, linewidth=0.8)
+
+
+def curves(axes: Axes) -> None:
+    """Dresses a panel of curves: no frame above and to the right, and thin lines across."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(SOFT)
+    axes.tick_params(which="both", labelsize=9, colors=INK, length=3, color=SOFT)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    axes.grid(axis="y", color=LINE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)
 
 
 def shades(axes: Axes, values: Tensor, scale: str, low: float, high: float, **options: Any) -> Any:
