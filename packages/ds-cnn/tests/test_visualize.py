@@ -296,12 +296,12 @@ def test_pictures_are_written(tmp_path):
     images, names = pictures(3, 3, 8, 8), ["cat", "dog", "cow", "hen"]
     model = small(3)
     path = tmp_path / "new" / "picture.png"
-    assert drawn(feature_maps(model, images, ["0", "5"]).plot(path, image=2), path)[0] == 1080
-    assert drawn(filters(model).plot(path), path)[0] == 1080
-    assert drawn(filters(model, "5").plot(path, most=4), path)[0] == 1080
-    assert drawn(saliency(model, images).plot(path, class_names=names), path) == (780, 540)
-    assert drawn(grad_cam(model, images, "5").plot(path), path) == (780, 540)
-    assert drawn(saliency(model, pictures(11, 3, 8, 8)).plot(path), path)[0] == 1080  # two bands
+    assert drawn(feature_maps(model, images, ["0", "5"]).plot(path, image=2), path)[0] == 1170
+    assert drawn(filters(model).plot(path), path)[0] == 1170
+    assert drawn(filters(model, "5").plot(path, most=4), path)[0] == 1170
+    assert drawn(saliency(model, images).plot(path, class_names=names), path) == (845, 585)
+    assert drawn(grad_cam(model, images, "5").plot(path), path) == (845, 585)
+    assert drawn(saliency(model, pictures(11, 3, 8, 8)).plot(path), path)[0] == 1170  # two bands
 
 
 def test_pictures_of_the_odd(tmp_path):
