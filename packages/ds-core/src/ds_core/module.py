@@ -640,15 +640,17 @@ def _versions(values: Any) -> tuple[int, ...] | None:
     """Lists how often each tensor in nested tuples was changed in place; None where nobody counts."""
     if torch.compiler.is_compiling():  # reading the count would break the graph
         return None
-    return tuple(0 if t.is_inference() else t._version for t in _tensors(values))
+    return tuple([0 if t.is_inference() else t._version for t in _tensors(values)])
 
 
-def _tensors(values: Any) -> Iterator[Tensor]:
+def _tensors(values: Any) -> list[Tensor]:
+    found = []
     for value in values:
         if isinstance(value, Tensor):
-            yield value
+            found.append(value)
         elif isinstance(value, (tuple, list)):
-            yield from _tensors(value)
+            found += _tensors(value)
+    return found
 
 
 def _lost_in(value: Any) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from ds_core.checks import check_floating
-from ds_core.module import InputGrad, Module
+from ds_core.module import Module
 
 
 class Activation(Module):
-    """Applies y = f(x) to every number; the gradient is g f'(x).
-
-    A subclass gives ``function``, which returns y together with what ``function_backward`` will need: the
-    input x, the output y where f' is easier to write from it (as for tanh: 1 - y^2), or f'(x) itself.
+    """Base of the layers that apply y = f(x) to every number; the gradient is g f'(x).
 
     Args:
         inplace: the result also replaces the input, unless our stack records: another layer's backward may
@@ -28,24 +25,14 @@ class Activation(Module):
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns f(x) and what :meth:`function_backward` needs."""
-        raise NotImplementedError
+    def checked(self, input: Tensor) -> Tensor:
+        """Checks that the input is floating point; returns it, or a copy if the result will replace it."""
+        check_floating(self, input)
+        return input.clone() if self.inplace and not self.recording else input
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        """Returns g f'(x)."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        check_floating(self, x)
-        inplace = self.inplace and not self.recording
-        y, kept = self.function(x.clone() if inplace else x)
-        self.save(kept)
-        return x.copy_(y) if inplace else y
-
-    def backward(self, grad: Tensor) -> InputGrad:
-        (kept,) = self.saved()
-        return self.function_backward(grad, kept) if self.input_grad else None
+    def placed(self, y: Tensor, input: Tensor) -> Tensor:
+        """Returns the result y, written over the input if it is to replace it."""
+        return input.copy_(y) if self.inplace and not self.recording else y
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""

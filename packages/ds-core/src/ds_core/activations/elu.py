@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import elu, elu_backward
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+elu, elu_backward = dispatch(functional.elu, half=torch.float32)
 
 
+@final
 class ELU(Activation):
     """Bends towards -alpha below zero.
 
@@ -24,11 +32,14 @@ class ELU(Activation):
         super().__init__(inplace)
         self.alpha = alpha
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return elu(x, self.alpha), x
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = elu(self.checked(input), self.alpha)
+        self.save(saved)
+        return self.placed(y, input)
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return elu_backward(grad, kept, self.alpha)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return elu_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return ", ".join(part for part in (f"alpha={self.alpha}", super().extra_repr()) if part)

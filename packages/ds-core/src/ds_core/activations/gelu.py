@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import GELUForm, gelu, gelu_with_slope
+from ds_core.checks import check_floating
+from ds_core.functional.gelu import GELUForm
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+gelu, gelu_backward = dispatch(functional.gelu, half=torch.float32)
 
 
+@final
 class GELU(Activation):
     """Weights each number by the probability that a standard normal one lies below it.
 
@@ -31,13 +41,15 @@ class GELU(Activation):
             raise ValueError(f"GELU: expected approximate 'none' or 'tanh', got {approximate!r}")
         self.approximate: GELUForm = approximate
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.recording:
-            return gelu_with_slope(x, self.approximate)
-        return gelu(x, self.approximate), x
+    def forward(self, input: Tensor) -> Tensor:
+        check_floating(self, input)
+        y, saved = gelu(input, self.approximate, keep=self.recording)
+        self.save(saved)
+        return y
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return kept.mul_(grad)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return gelu_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return "" if self.approximate == "none" else f"approximate={self.approximate!r}"

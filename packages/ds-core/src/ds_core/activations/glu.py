@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import check_floating, shape
-from ds_core.functional.activations import sigmoid, sigmoid_backward
+from ds_core.kernels import dispatch
 from ds_core.module import InputGrad, Module
 
+glu, glu_backward = dispatch(functional.glu, half=torch.float32)
 
+
+@final
 class GLU(Module):
     """Splits a dimension into two halves and multiplies the first by the sigmoid of the second.
 
@@ -31,20 +37,19 @@ class GLU(Module):
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
 
-    def forward(self, x: Tensor) -> Tensor:
-        check_floating(self, x)
-        if not -x.dim() <= self.dim < x.dim() or x.shape[self.dim] % 2:
-            raise ValueError(f"{self.label()}: expected an even dimension {self.dim}, got shape {shape(x)}")
-        a, b = x.chunk(2, self.dim)
-        s = sigmoid(b)
-        self.save(a, s)
-        return a * s
+    def forward(self, input: Tensor) -> Tensor:
+        check_floating(self, input)
+        if not -input.dim() <= self.dim < input.dim() or input.shape[self.dim] % 2:
+            raise ValueError(
+                f"{self.label()}: expected an even dimension {self.dim}, got shape {shape(input)}"
+            )
+        y, saved = glu(input, self.dim)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        a, s = self.saved()
-        if not self.input_grad:
-            return None
-        return torch.cat([grad * s, sigmoid_backward(grad * a, s)], self.dim)
+        (saved,) = self.saved()
+        return glu_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return "" if self.dim == -1 else f"dim={self.dim}"

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import hardswish, hardswish_backward
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+hardswish, hardswish_backward = dispatch(functional.hardswish, half=torch.float32)
 
 
+@final
 class Hardswish(Activation):
     """Weights each number by a gate that rises from 0 at -3 to 1 at 3.
 
@@ -16,8 +24,11 @@ class Hardswish(Activation):
     Source: Howard et al., Searching for MobileNetV3 (2019).
     """
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return hardswish(x), x
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = hardswish(self.checked(input))
+        self.save(saved)
+        return self.placed(y, input)
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return hardswish_backward(grad, kept)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return hardswish_backward(grad, saved) if self.input_grad else None

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import leaky_relu, leaky_relu_backward
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+leaky_relu, leaky_relu_backward = dispatch(functional.leaky_relu)
 
 
+@final
 class LeakyReLU(Activation):
     """Scales what is below zero.
 
@@ -24,11 +31,14 @@ class LeakyReLU(Activation):
         super().__init__(inplace)
         self.negative_slope = negative_slope
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return leaky_relu(x, self.negative_slope), x
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = leaky_relu(self.checked(input), self.negative_slope)
+        self.save(saved)
+        return self.placed(y, input)
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return leaky_relu_backward(grad, kept, self.negative_slope)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return leaky_relu_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return ", ".join(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import log_sigmoid, log_sigmoid_backward
+from ds_core.checks import check_floating
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+log_sigmoid, log_sigmoid_backward = dispatch(functional.log_sigmoid, half=torch.float32)
 
 
+@final
 class LogSigmoid(Activation):
     """Takes the logarithm of the sigmoid, without ever taking that of a rounded 0.
 
@@ -19,8 +28,12 @@ class LogSigmoid(Activation):
     def __init__(self) -> None:
         super().__init__()
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return log_sigmoid(x), x
+    def forward(self, input: Tensor) -> Tensor:
+        check_floating(self, input)
+        y, saved = log_sigmoid(input)
+        self.save(saved)
+        return y
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return log_sigmoid_backward(grad, kept)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return log_sigmoid_backward(grad, saved) if self.input_grad else None

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import mish, mish_with_slope
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+mish, mish_backward = dispatch(functional.mish, half=torch.float32)
 
 
+@final
 class Mish(Activation):
     """Weights each number by tanh(softplus(x)).
 
@@ -16,8 +24,11 @@ class Mish(Activation):
     Source: Misra, Mish: A Self Regularized Non-Monotonic Activation Function (2019).
     """
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return mish_with_slope(x) if self.recording else (mish(x), x)
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = mish(self.checked(input), keep=self.recording)
+        self.save(saved)
+        return self.placed(y, input)
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return kept.mul_(grad)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return mish_backward(grad, saved) if self.input_grad else None

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import check_dtype, shape
-from ds_core.functional.activations import leaky_relu, leaky_relu_backward
+from ds_core.kernels import dispatch
 from ds_core.module import InputGrad, Module, Parameter
 
+prelu, prelu_backward = dispatch(functional.prelu, half=torch.float32)
 
+
+@final
 class PReLU(Module):
     """Scales what is below zero by a learned number, one for all or one per channel.
 
@@ -18,6 +24,8 @@ class PReLU(Module):
     Args:
         num_parameters: 1, or the number of channels C.
         init: where w starts.
+        device: of w.
+        dtype: of w.
 
     Shape:
         x any, or ``(N, C, ...)`` for one w per channel -> y the same; weight ``(num_parameters,)``.
@@ -31,28 +39,32 @@ class PReLU(Module):
 
     weight: Tensor
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
-        self.weight = Parameter(torch.full((num_parameters,), init))
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.weight = Parameter(torch.full((num_parameters,), init, device=device, dtype=dtype))
 
-    def forward(self, x: Tensor) -> Tensor:
-        check_dtype(self, x, self.weight.dtype)
-        channels = x.shape[1] if x.dim() > 1 else 1
+    def forward(self, input: Tensor) -> Tensor:
+        check_dtype(self, input, self.weight.dtype)
+        channels = input.shape[1] if input.dim() > 1 else 1
         if len(self.weight) not in (1, channels):
             raise ValueError(
-                f"{self.label()}: expected {len(self.weight)} channels in dimension 1, got {shape(x)}"
+                f"{self.label()}: expected {len(self.weight)} channels in dimension 1, got {shape(input)}"
             )
-        self.save(x)
-        return leaky_relu(x, self._weight_like(x))
+        view = (-1, *[1] * (input.dim() - 2)) if len(self.weight) > 1 else ()  # broadcasts with (N, C, ...)
+        y, saved = prelu(input, self.weight.view(view))
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        (x,) = self.saved()
-        weight = self._weight_like(x)
-        self.add_grad("weight", lambda: (x.clamp(max=0) * grad).sum_to_size(weight.shape).view(-1))
-        return leaky_relu_backward(grad, x, weight) if self.input_grad else None
-
-    def _weight_like(self, x: Tensor) -> Tensor:
-        """Views w so that it broadcasts with ``(N, C, ...)``: ``(C, 1, ...)``, or as a single number."""
-        return self.weight.view(-1, *[1] * (x.dim() - 2)) if len(self.weight) > 1 else self.weight.view(())
+        (saved,) = self.saved()
+        grad_x, grad_weight = prelu_backward(grad, saved, wanted=self.wants("input", "weight"))
+        self.add_grad("weight", None if grad_weight is None else grad_weight.view(-1))
+        return grad_x
 
     def extra_repr(self) -> str:
         return f"num_parameters={len(self.weight)}"

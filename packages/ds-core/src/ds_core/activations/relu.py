@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import relu, relu_backward
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+relu, relu_backward = dispatch(functional.relu)
 
 
+@final
 class ReLU(Activation):
     """Cuts off below zero.
 
@@ -16,9 +23,11 @@ class ReLU(Activation):
     Source: Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines (2010).
     """
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = relu(x)
-        return y, y
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = relu(self.checked(input))
+        self.save(saved)
+        return self.placed(y, input)
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return relu_backward(grad, kept)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return relu_backward(grad, saved) if self.input_grad else None

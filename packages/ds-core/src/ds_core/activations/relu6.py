@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import clip, clip_backward
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+relu6, relu6_backward = dispatch(functional.relu6)
 
 
+@final
 class ReLU6(Activation):
     """Cuts off below 0 and above 6.
 
@@ -16,9 +23,11 @@ class ReLU6(Activation):
     Source: Krizhevsky, Convolutional Deep Belief Networks on CIFAR-10 (2010).
     """
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = clip(x, 0, 6)
-        return y, y
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = relu6(self.checked(input))
+        self.save(saved)
+        return self.placed(y, input)
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return clip_backward(grad, kept, 0, 6)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return relu6_backward(grad, saved) if self.input_grad else None

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import sigmoid, sigmoid_backward
+from ds_core.checks import check_floating
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+sigmoid, sigmoid_backward = dispatch(functional.sigmoid, half=torch.float32)
 
 
+@final
 class Sigmoid(Activation):
     """Squeezes each number between 0 and 1.
 
@@ -19,9 +28,12 @@ class Sigmoid(Activation):
     def __init__(self) -> None:
         super().__init__()
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = sigmoid(x)
-        return y, y
+    def forward(self, input: Tensor) -> Tensor:
+        check_floating(self, input)
+        y, saved = sigmoid(input)
+        self.save(saved)
+        return y
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return sigmoid_backward(grad, kept)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return sigmoid_backward(grad, saved) if self.input_grad else None

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import silu, silu_with_slope
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+silu, silu_backward = dispatch(functional.silu, half=torch.float32)
 
 
+@final
 class SiLU(Activation):
     """Weights each number by its own sigmoid.
 
@@ -16,8 +24,11 @@ class SiLU(Activation):
     Source: Elfwing, Uchibe, Doya, Sigmoid-Weighted Linear Units (2017).
     """
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return silu_with_slope(x) if self.recording else (silu(x), x)
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = silu(self.checked(input), keep=self.recording)
+        self.save(saved)
+        return self.placed(y, input)
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return kept.mul_(grad)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return silu_backward(grad, saved) if self.input_grad else None

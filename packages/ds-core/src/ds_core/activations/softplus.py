@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import softplus, softplus_backward
+from ds_core.checks import check_floating
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+softplus, softplus_backward = dispatch(functional.softplus, half=torch.float32)
 
 
+@final
 class Softplus(Activation):
     """Is a rectifier without the kink; beyond the threshold, where the two agree, it is the rectifier.
 
@@ -24,11 +33,15 @@ class Softplus(Activation):
         super().__init__()
         self.beta, self.threshold = beta, threshold
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return softplus(x, self.beta, self.threshold), x
+    def forward(self, input: Tensor) -> Tensor:
+        check_floating(self, input)
+        y, saved = softplus(input, self.beta, self.threshold)
+        self.save(saved)
+        return y
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return softplus_backward(grad, kept, self.beta, self.threshold)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return softplus_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}, threshold={self.threshold}"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.activations.activation import Activation
-from ds_core.functional.activations import tanh_backward
+from ds_core.checks import check_floating
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad
+
+tanh, tanh_backward = dispatch(functional.tanh, half=torch.float32)
 
 
+@final
 class Tanh(Activation):
     """Squeezes each number between -1 and 1.
 
@@ -20,9 +28,12 @@ class Tanh(Activation):
     def __init__(self) -> None:
         super().__init__()
 
-    def function(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = torch.tanh(x)
-        return y, y
+    def forward(self, input: Tensor) -> Tensor:
+        check_floating(self, input)
+        y, saved = tanh(input)
+        self.save(saved)
+        return y
 
-    def function_backward(self, grad: Tensor, kept: Tensor) -> Tensor:
-        return tanh_backward(grad, kept)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return tanh_backward(grad, saved) if self.input_grad else None

@@ -3,6 +3,7 @@
 ``name(...) -> (result, saved)`` and ``name_backward(grad, saved) -> grads``
 """
 
+import ds_core.functional.softmax as _softmax  # noqa: F401  before the function of that name
 from ds_core.functional.batch_norm import (
     batch_norm,
     batch_norm_backward,
@@ -11,11 +12,23 @@ from ds_core.functional.batch_norm import (
 )
 from ds_core.functional.bilinear import bilinear, bilinear_backward
 from ds_core.functional.distance import cosine, cosine_backward, distance, distance_backward
+from ds_core.functional.elu import elu, elu_backward
 from ds_core.functional.embedding import embedding, embedding_backward
+from ds_core.functional.gelu import gelu, gelu_backward
+from ds_core.functional.glu import glu, glu_backward
 from ds_core.functional.group_norm import group_norm, group_norm_backward
+from ds_core.functional.hardswish import hardswish, hardswish_backward
 from ds_core.functional.layer_norm import layer_norm, layer_norm_backward, layer_norm_second_backward
+from ds_core.functional.leaky_relu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from ds_core.functional.linear import linear, linear_backward
+from ds_core.functional.mish import mish, mish_backward
+from ds_core.functional.probabilities import log_softmax, log_softmax_backward, softmax, softmax_backward
+from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
 from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
+from ds_core.functional.sigmoid import sigmoid, sigmoid_backward
+from ds_core.functional.silu import silu, silu_backward
+from ds_core.functional.softplus import log_sigmoid, log_sigmoid_backward, softplus, softplus_backward
+from ds_core.functional.tanh import tanh, tanh_backward
 
 __all__ = [
     "batch_norm",
@@ -26,17 +39,49 @@ __all__ = [
     "cosine_backward",
     "distance",
     "distance_backward",
+    "elu",
+    "elu_backward",
     "embedding",
     "embedding_backward",
     "frozen_batch_norm",
     "frozen_batch_norm_backward",
+    "gelu",
+    "gelu_backward",
+    "glu",
+    "glu_backward",
     "group_norm",
     "group_norm_backward",
+    "hardswish",
+    "hardswish_backward",
     "layer_norm",
     "layer_norm_backward",
     "layer_norm_second_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "log_sigmoid",
+    "log_sigmoid_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "mish",
+    "mish_backward",
+    "prelu",
+    "prelu_backward",
+    "relu",
+    "relu6",
+    "relu6_backward",
+    "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softmax",
+    "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "tanh",
+    "tanh_backward",
 ]

@@ -28,6 +28,7 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -41,7 +42,8 @@ KernelClass = TypeVar("KernelClass", bound=type)
 HALF = (torch.float16, torch.bfloat16)
 
 
-class Kernel(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Kernel:
     """A fast form of a pair, and where it serves."""
 
     name: str

@@ -83,6 +83,19 @@ def softmax_backward(grad: Tensor, y: Tensor, dim: int = -1) -> Tensor:
     return grad_x.addcmul_(y, grad_x.sum(dim, keepdim=True), value=-1)
 
 
+_INTEGERS = {4: torch.int32, 8: torch.int64}
+
+
+def bits(x: Tensor) -> Tensor:
+    """Views floats as the integers that their bits spell, of the same sign; only 0 has the bits of 0.
+
+    Times 1 or 0, the integer keeps its bits or loses them, also those of infinity. So ``x > 0`` as 1 or 0,
+    times ``bits(grad)``, is what ``torch.where(x > 0, grad, 0)`` is, but a choice per element that the
+    processor cannot foresee costs twenty times a product.
+    """
+    return x.view(_INTEGERS[x.element_size()])
+
+
 def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Cuts tensors of one shape into views of at most BLOCK numbers, side by side.
 

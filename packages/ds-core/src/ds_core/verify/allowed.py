@@ -14,10 +14,10 @@ from __future__ import annotations
 _GROUPS: dict[str, str] = {
     "arithmetic": "abs add div mul neg pow reciprocal remainder rsub sign sub",
     "arithmetic in one step: a + s b c, a + s b / c, a + w (b - a)": "addcmul addcdiv lerp",
-    "comparison": "eq equal ge le lt",
+    "comparison": "eq equal ge gt le lt",
     "logic of true and false": "bitwise_not bitwise_or",
     "choice between numbers": "clamp masked_fill maximum minimum where",
-    "exponential, logarithm and their kin": "cos erf exp2 expm1 log log1p log2 rsqrt sin sqrt tanh",
+    "exponential, logarithm and their kin": "cos erf exp exp2 expm1 log log1p log2 rsqrt sin sqrt tanh",
     "sum and mean": "cumsum mean sum",
     "extremum, and where it is": "amax aminmax argmax",
     "matrix product": "addmm baddbmm bmm mm mkldnn._linear_pointwise",
@@ -28,7 +28,7 @@ _GROUPS: dict[str, str] = {
     "copy, layout and type": "_to_copy cat clone copy flip stack triu",
     "new tensor": (
         "arange empty empty_like fill full full_like lift_fresh new_empty new_full new_ones new_zeros ones "
-        "ones_like zeros zeros_like"
+        "ones_like scalar_tensor zeros zeros_like"
     ),
     "gather and scatter": "gather index index_add index_copy index_select scatter scatter_add",
     "order": "sort",

@@ -1,0 +1,55 @@
+"""LeakyReLU and PReLU on a processor: sums and products in place of choices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ds_core.functional.leaky_relu import leaky_relu, prelu
+from ds_core.kernels import kernel
+from ds_core.kernels.elementary import bits, blocks
+
+
+@kernel(leaky_relu)
+class LeakyReLUKernel:
+    """y = max(x, 0) + s min(x, 0)."""
+
+    @staticmethod
+    def forward(x: Tensor, negative_slope: float = 0.01) -> tuple[Tensor, tuple[Tensor, float]]:
+        return _forward(x, negative_slope), (x, negative_slope)
+
+    @staticmethod
+    def backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
+        x, negative_slope = saved
+        grad_x = torch.empty_like(grad)
+        for x_, g, out in blocks(x, grad, grad_x):
+            torch.gt(x_, 0, out=out).mul_(1 - negative_slope).add_(negative_slope).mul_(g)
+        return grad_x
+
+
+@kernel(prelu)
+class PReLUKernel:
+    """The same, with a slope for each channel."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        return _forward(x, weight), (x, weight)
+
+    @staticmethod
+    def backward(
+        grad: Tensor, saved: tuple[Tensor, Tensor], *, wanted: tuple[bool, ...] | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = saved
+        want_x, want_weight = wanted or (True, True)
+        grad_x = grad_weight = None
+        if want_weight:
+            product = grad * x
+            bits(product).mul_(torch.le(bits(x), 0, out=torch.empty_like(bits(product))))
+            grad_weight = product.sum_to_size(weight.shape)
+        if want_x:
+            grad_x = torch.gt(x, 0, out=torch.empty_like(grad)).mul_(1 - weight).add_(weight).mul_(grad)
+        return grad_x, grad_weight
+
+
+def _forward(x: Tensor, slope: float | Tensor) -> Tensor:
+    return x.clamp(max=0).mul_(slope).add_(x.clamp(min=0))
