@@ -9,11 +9,11 @@ from ds_core import optimizers
 from ds_core.activations import ReLU
 from ds_core.containers import Sequential
 from ds_core.engines import engine
+from ds_core.functional.muon import orthogonalize
 from ds_core.layers import Dense
 from ds_core.losses import MSELoss
 from ds_core.module import Parameter
 from ds_core.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop
-from ds_core.optimizers.muon import orthogonalize
 from ds_core.verify import load_cases
 
 CASES = load_cases(Path(__file__).parent / "cases" / "optimizers.py")
@@ -311,7 +311,7 @@ def test_a_rule_of_ones_own_is_a_few_lines():
             super().__init__(params, lr=lr)
 
         def update(self, parameter, grad, state, group):
-            parameter.sub_(group["lr"] * grad.sign())
+            return parameter - group["lr"] * grad.sign(), state
 
     p = Parameter(torch.zeros(2))
     p.grad = torch.tensor([5.0, -3.0])

@@ -1,9 +1,12 @@
 """The book: every formula as a plain pair of functions, forward and backward, one above the other.
 
-``name(...) -> (result, saved)`` and ``name_backward(grad, saved) -> grads``
+``name(...) -> (result, saved)`` and ``name_backward(grad, saved) -> grads``; an optimizer's update is one
+function, ``name(parameter, grad, state, ...) -> (parameter, state)``.
 """
 
 import ds_core.functional.softmax as _softmax  # noqa: F401  before the function of that name
+from ds_core.functional.adagrad import adagrad
+from ds_core.functional.adam import adam
 from ds_core.functional.batch_norm import (
     batch_norm,
     batch_norm_backward,
@@ -29,8 +32,16 @@ from ds_core.functional.sigmoid import sigmoid, sigmoid_backward
 from ds_core.functional.silu import silu, silu_backward
 from ds_core.functional.softplus import log_sigmoid, log_sigmoid_backward, softplus, softplus_backward
 from ds_core.functional.tanh import tanh, tanh_backward
+from ds_core.functional.lion import lion
+from ds_core.functional.muon import muon
+from ds_core.functional.nadam import nadam
+from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
+from ds_core.functional.rmsprop import rmsprop
+from ds_core.functional.sgd import sgd
 
 __all__ = [
+    "adagrad",
+    "adam",
     "batch_norm",
     "batch_norm_backward",
     "bilinear",
@@ -84,4 +95,11 @@ __all__ = [
     "softplus_backward",
     "tanh",
     "tanh_backward",
+    "lion",
+    "muon",
+    "nadam",
+    "rms_norm",
+    "rms_norm_backward",
+    "rmsprop",
+    "sgd",
 ]

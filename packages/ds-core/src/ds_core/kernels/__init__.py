@@ -34,7 +34,18 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["HALF", "Kernel", "branch", "declared", "dispatch", "kernel", "kernels_of", "runs"]
+__all__ = [
+    "HALF",
+    "Kernel",
+    "branch",
+    "declared",
+    "dispatch",
+    "dispatch_update",
+    "kernel",
+    "kernels_of",
+    "runs",
+    "update_kernel",
+]
 
 Formula = Callable[..., tuple[Any, Any]]
 KernelClass = TypeVar("KernelClass", bound=type)
@@ -48,9 +59,9 @@ class Kernel:
 
     name: str
     forward: Callable[..., tuple[Any, Any]]
-    backward: Callable[..., Any]
+    backward: Callable[..., Any] | None  # None for an optimizer's update
     devices: tuple[str, ...]  # device types; empty for all
-    dtypes: tuple[torch.dtype, ...]
+    dtypes: tuple[torch.dtype, ...]  # empty for all
     traceable: bool
     forward_keeps: bool  # whether forward takes keep=: False where no backward will follow
     backward_wants: bool  # whether backward takes wanted=: which gradients somebody wants
@@ -113,6 +124,19 @@ def kernel(
             )
         )
         return cls
+
+    return declare
+
+
+def update_kernel(formula: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declares a function as the fast form of an optimizer's update, on every device and for every type.
+
+    ``name(parameter, grad, state, **options) -> (parameter, state)``; it may work in their memory.
+    """
+
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        _kernels[formula].append(Kernel(function.__name__, function, None, (), (), False, False, False, ()))
+        return function
 
     return declare
 
@@ -206,6 +230,7 @@ def dispatch(
         else:
             if chosen.backward_wants:
                 options["wanted"] = wanted
+            assert chosen.backward is not None
             grads = chosen.backward(grad, values, **options)
             for counts in _counters:
                 counts[f"{chosen.name}.backward"] += 1
@@ -226,6 +251,19 @@ def dispatch(
     return forward, backward, second_backward
 
 
+def dispatch_update(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns an optimizer's update, each call of which runs by a kernel where there is one."""
+    kernels = kernels_of(formula)
+
+    def update(parameter: Tensor, grad: Tensor, state: Any, **options: Any) -> Any:
+        chosen = _pick(kernels, parameter) if kernels else None
+        for counts in _counters:
+            counts[formula.__name__ if chosen is None else f"{chosen.name}.forward"] += 1
+        return (formula if chosen is None else chosen.forward)(parameter, grad, state, **options)
+
+    return update
+
+
 def _pick(kernels: list[Kernel], x: Tensor) -> Kernel | None:
     """Returns the kernel that runs for an input, None where the formula does."""
     if torch.is_grad_enabled() or not switch.kernels:
@@ -233,7 +271,7 @@ def _pick(kernels: list[Kernel], x: Tensor) -> Kernel | None:
     compiling = torch.compiler.is_compiling()
     for candidate in kernels:
         if (
-            x.dtype in candidate.dtypes
+            (not candidate.dtypes or x.dtype in candidate.dtypes)
             and (not candidate.devices or x.device.type in candidate.devices)
             and (candidate.traceable or not compiling)
         ):

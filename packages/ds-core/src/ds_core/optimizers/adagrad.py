@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ds_core.functional.adagrad import adagrad as formula
+from ds_core.kernels import dispatch_update
 from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+adagrad = dispatch_update(formula)
 
 
 class Adagrad(Optimizer):
@@ -53,8 +57,6 @@ class Adagrad(Optimizer):
     def start(self, parameter: Tensor, group: Group) -> State:
         return {"step": 0, "sum": torch.full_like(parameter, group["initial_accumulator_value"])}
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        lr = group["lr"] / (1 + state["step"] * group["lr_decay"])
-        state["step"] += 1
-        root = state["sum"].addcmul_(grad, grad).sqrt()
-        parameter.addcdiv_(grad, root.add_(group["eps"]), value=-lr)
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        names = ("lr", "lr_decay", "eps")
+        return adagrad(parameter, grad, state, **{option: group[option] for option in names})

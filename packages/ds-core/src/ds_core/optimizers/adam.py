@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from ds_core.functional.adam import adam as formula
+from ds_core.kernels import dispatch_update
 from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+adam = dispatch_update(formula)
 
 
 class Adam(Optimizer):
@@ -62,18 +64,6 @@ class Adam(Optimizer):
             state["max_exp_avg_sq"] = torch.zeros_like(parameter)
         return state
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        state["step"] += 1
-        mean = state["exp_avg"].lerp_(grad, 1 - beta1)
-        square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        if group["amsgrad"]:
-            square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
-        # Both corrections are numbers: folded into the step size and eps, they cost no pass over a tensor.
-        correction1 = 1 - beta1 ** state["step"]
-        correction2 = math.sqrt(1 - beta2 ** state["step"])
-        parameter.addcdiv_(
-            mean,
-            square.sqrt().add_(group["eps"] * correction2),
-            value=-group["lr"] * correction2 / correction1,
-        )
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        names = ("lr", "betas", "eps", "amsgrad")
+        return adam(parameter, grad, state, **{option: group[option] for option in names})

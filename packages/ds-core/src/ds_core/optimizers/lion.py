@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ds_core.functional.lion import lion as formula
+from ds_core.kernels import dispatch_update
 from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+lion = dispatch_update(formula)
 
 
 class Lion(Optimizer):
@@ -52,8 +56,6 @@ class Lion(Optimizer):
     def start(self, parameter: Tensor, group: Group) -> State:
         return {"exp_avg": torch.zeros_like(parameter)}
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        mean = state["exp_avg"]
-        parameter.add_(mean.lerp(grad, 1 - beta1).sign_(), alpha=-group["lr"])
-        mean.lerp_(grad, 1 - beta2)
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        names = ("lr", "betas")
+        return lion(parameter, grad, state, **{option: group[option] for option in names})

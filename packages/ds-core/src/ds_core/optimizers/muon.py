@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from ds_core.functional.muon import muon as formula
+from ds_core.kernels import dispatch_update
 from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+muon = dispatch_update(formula)
 
 
 class Muon(Optimizer):
@@ -87,51 +89,6 @@ class Muon(Optimizer):
     def start(self, parameter: Tensor, group: Group) -> State:
         return {"momentum_buffer": torch.zeros_like(parameter)}
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        momentum = group["momentum"]
-        buffer = state["momentum_buffer"].lerp_(grad, 1 - momentum)
-        step = grad.lerp(buffer, momentum) if group["nesterov"] else buffer
-        step = orthogonalize(step, group["ns_coefficients"], group["ns_steps"], group["eps"])
-        rows, columns = parameter.shape
-        if group["adjust_lr_fn"] == "match_rms_adamw":
-            scale = 0.2 * math.sqrt(max(rows, columns))
-        else:
-            scale = math.sqrt(max(1, rows / columns))
-        parameter.add_(step, alpha=-group["lr"] * scale)
-
-
-def orthogonalize(
-    matrix: Tensor,
-    coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
-    steps: int = 5,
-    eps: float = 1e-7,
-) -> Tensor:
-    """Drives all singular values of a matrix towards 1, with matrix products alone (Newton-Schulz).
-
-    X = matrix / |matrix|,   then ``steps`` times:   X = a X + b (X X^T) X + c (X X^T)^2 X
-
-    Each time, a singular value s becomes a s + b s^3 + c s^5, while the singular vectors stay. The usual
-    coefficients are chosen to lift small values fast, and leave all of them between about 0.7 and 1.2. That
-    is close enough, so bfloat16 is precise enough.
-
-    Args:
-        matrix: ``(rows, columns)``, floating point.
-        coefficients: (a, b, c).
-        steps: how often.
-        eps: least norm to divide by.
-
-    Returns:
-        ``(rows, columns)``, bfloat16.
-
-    Source: Jordan et al., Muon (2024); Bernstein and Newhouse, Old Optimizer, New Norm (2024), appendix A.
-    """
-    a, b, c = coefficients
-    x = matrix.bfloat16()
-    wide = x.shape[0] <= x.shape[1]
-    x = x if wide else x.T  # so that the square X X^T is the smaller of the two
-    norm = x.float().square_().sum().sqrt().bfloat16()  # Frobenius: no singular value exceeds it
-    x = x / norm.clamp(min=eps)
-    for _ in range(steps):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x if wide else x.T
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        names = ("lr", "momentum", "nesterov", "ns_coefficients", "ns_steps", "eps", "adjust_lr_fn")
+        return muon(parameter, grad, state, **{option: group[option] for option in names})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from ds_core.functional.nadam import nadam as formula
+from ds_core.kernels import dispatch_update
 from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+nadam = dispatch_update(formula)
 
 
 class NAdam(Optimizer):
@@ -62,15 +64,6 @@ class NAdam(Optimizer):
         means = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
         return {"step": 0, "mu_product": 1.0} | means
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        beta1, beta2 = group["betas"]
-        state["step"] += 1
-        t, decay = state["step"], group["momentum_decay"]
-        mu = beta1 * (1 - 0.96 ** (t * decay) / 2)
-        mu_next = beta1 * (1 - 0.96 ** ((t + 1) * decay) / 2)
-        state["mu_product"] *= mu
-        mean = state["exp_avg"].lerp_(grad, 1 - beta1)
-        square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        root = square.sqrt().div_(math.sqrt(1 - beta2**t)).add_(group["eps"])
-        parameter.addcdiv_(grad, root, value=-group["lr"] * (1 - mu) / (1 - state["mu_product"]))
-        parameter.addcdiv_(mean, root, value=-group["lr"] * mu_next / (1 - state["mu_product"] * mu_next))
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        names = ("lr", "betas", "eps", "momentum_decay")
+        return nadam(parameter, grad, state, **{option: group[option] for option in names})

@@ -81,13 +81,13 @@ class Optimizer:
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        """Changes one parameter in place, without torch's tape.
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        """Returns a parameter's new value and state: the formula, or its kernel, which works in place.
 
         Args:
             parameter: p, any shape.
             grad: g, of the same shape; not to be written to.
-            state: what ``start`` returned, and this method may change.
+            state: what ``start``, or the last update, returned.
             group: the options that hold for this parameter.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update")
@@ -113,7 +113,10 @@ class Optimizer:
                         state = self.state.get(parameter)
                         if state is None:
                             state = self.state[parameter] = self.start(parameter, group)
-                        self.update(parameter, self._direction(parameter, group), state, group)
+                        value, state = self.update(parameter, self._direction(parameter, group), state, group)
+                        if value is not parameter:
+                            parameter.copy_(value)
+                        self.state[parameter] = state
         return loss
 
     def _direction(self, parameter: Tensor, group: Group) -> Tensor:

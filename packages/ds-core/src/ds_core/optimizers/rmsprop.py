@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ds_core.functional.rmsprop import rmsprop as formula
+from ds_core.kernels import dispatch_update
 from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+rmsprop = dispatch_update(formula)
 
 
 class RMSprop(Optimizer):
@@ -63,17 +67,6 @@ class RMSprop(Optimizer):
             state["grad_avg"] = torch.zeros_like(parameter)
         return state
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        alpha, momentum = group["alpha"], group["momentum"]
-        state["step"] += 1
-        square = state["square_avg"].mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
-        if group["centered"]:
-            mean = state["grad_avg"].lerp_(grad, 1 - alpha)
-            # Rounding may leave the variance of a constant gradient just below zero.
-            square = square.addcmul(mean, mean, value=-1).clamp_(min=0)
-        root = square.sqrt().add_(group["eps"])
-        if momentum:
-            buffer = state["momentum_buffer"].mul_(momentum).addcdiv_(grad, root)
-            parameter.add_(buffer, alpha=-group["lr"])
-        else:
-            parameter.addcdiv_(grad, root, value=-group["lr"])
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        names = ("lr", "alpha", "eps", "momentum", "centered")
+        return rmsprop(parameter, grad, state, **{option: group[option] for option in names})

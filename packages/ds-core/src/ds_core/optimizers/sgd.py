@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ds_core.functional.sgd import sgd as formula
+from ds_core.kernels import dispatch_update
 from ds_core.optimizers.optimizer import Group, Optimizer, Params, State
+
+sgd = dispatch_update(formula)
 
 
 class SGD(Optimizer):
@@ -61,13 +65,6 @@ class SGD(Optimizer):
                 f"got momentum {group['momentum']} and dampening {group['dampening']}"
             )
 
-    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        momentum = group["momentum"]
-        if momentum:
-            buffer = state.get("momentum_buffer")
-            if buffer is None:
-                buffer = state["momentum_buffer"] = grad.clone()
-            else:
-                buffer.mul_(momentum).add_(grad, alpha=1 - group["dampening"])
-            grad = grad.add(buffer, alpha=momentum) if group["nesterov"] else buffer
-        parameter.add_(grad, alpha=-group["lr"])
+    def update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> tuple[Tensor, State]:
+        names = ("lr", "momentum", "dampening", "nesterov")
+        return sgd(parameter, grad, state, **{option: group[option] for option in names})
