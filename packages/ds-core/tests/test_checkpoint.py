@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, and a resumed training equals one never interrupted, bit for bit."""
 
+import copy
 import errno
 import hashlib
 import json
@@ -16,10 +17,13 @@ import time
 import pytest
 import torch
 from ds_core import Dense, Module, MSELoss, ReLU, Sequential
+from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.layers import Dropout
 from ds_core.optimizers import OPTIMIZERS, SGD, AdamW
 from ds_core.schedulers import ExponentialLR, LinearLR, ReduceLROnPlateau, SequentialLR, WarmupCosine
 from ds_core.training import (
+    BestCheckpoint,
+    Callback,
     CheckpointError,
     CSVLog,
     EarlyStopping,
@@ -421,24 +425,35 @@ def wait_for(condition, seconds=60):
 # ---- resuming ----------------------------------------------------------------------------------------
 
 
-def make(out=None, engine="manual", optimizer="sgd", schedule="cosine", own_generator=False, **options):
+def make(
+    out=None,
+    engine="manual",
+    optimizer="sgd",
+    schedule="cosine",
+    own_generator=False,
+    p=0.3,
+    lr=0.05,
+    steps=30,
+    dtype=torch.float32,
+    **options,
+):
     """A training with everything that has a memory: dropout, momentum, schedule, shuffling."""
     g = torch.Generator().manual_seed(0)
     noise = torch.Generator().manual_seed(7) if own_generator else None
     model = Sequential(
         Dense(6, 8, generator=g),
         ReLU(),
-        Dropout(0.3, generator=noise),
+        Dropout(p, generator=noise),
         Dense(8, 8, generator=g),
         Dropout(0.2),
         Dense(8, 1, generator=g),
-    )
+    ).to(dtype)
     if optimizer == "sgd":
-        chosen = SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
+        chosen = SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=1e-3)
     else:
         chosen = AdamW(model.parameters(), lr=0.01, amsgrad=True)
     if schedule == "cosine":
-        scheduler = WarmupCosine(chosen, 3, 30, 1e-3)
+        scheduler = WarmupCosine(chosen, 3, steps, 1e-3)
     else:
         scheduler = ReduceLROnPlateau(chosen, patience=0, factor=0.5)
     return Trainer(
@@ -619,6 +634,7 @@ import sys, time
 sys.path[:0] = {path!r}
 import torch
 from ds_core import Dense, ReLU, Sequential
+from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.layers import Dropout
 from ds_core.optimizers import SGD
 from ds_core.schedulers import WarmupCosine
@@ -685,35 +701,150 @@ def test_resume_needs_a_checkpoint(tmp_path):
         make().fit(x, y, steps=3, resume=True)
 
 
-def test_resume_refuses_another_training_and_leaves_it_unchanged(tmp_path):
+def everything(trainer, folder):
+    """What a refused resume may not change: the trainer's state, and the files, to the byte."""
+    state = copy.deepcopy(trainer.state_dict())
+    files = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else None
+    history = copy.deepcopy((trainer.history.to_dict(), trainer.history.stopped))
+    generators = [torch.get_rng_state(), random.getstate()]
+    modes = [module.training for module in trainer.model.modules()]
+    return state, files, history, generators, modes, trainer.total_steps, trainer.total_epochs
+
+
+def same_everything(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same_everything(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same_everything, a, b))
+    return a == b
+
+
+def test_resume_refuses_another_training_and_changes_nothing(tmp_path):
+    """What differs is named; the disk and the trainer, which may have trained before, stay as they are."""
     x, y = data()
-    make(tmp_path).fit(x, y, steps=3, batch_size=8)
+    folder = tmp_path / "run"
+    validation = (x[:10], y[:10])
+    make(folder, settings={"text": "a", "size": 3}).fit(x, y, steps=3, batch_size=8, validation=validation)
 
-    def refused(said, trainer=None, batch_size=8, **options):
-        trainer = trainer or make(tmp_path)
-        before = bits(trainer.model)
+    def refused(said, changed=None, trained=True, arrays=(x, y), **fit):
+        options = {"settings": {"text": "a", "size": 3}} | (changed or {})
+        trainer = options.pop("trainer", None) or make(folder, **options)
+        if trained:
+            trainer.fit(x, y, steps=2, batch_size=4, validation=validation)
+            make(folder, settings={"text": "a", "size": 3}).fit(
+                x, y, steps=3, batch_size=8, validation=validation
+            )
+        before = everything(trainer, folder)
+        fit = {"batch_size": 8, "validation": validation} | fit
         with pytest.raises(
-            CheckpointError, match=r"(?s)checkpoint\.safetensors: does not fit this training: " + said
+            CheckpointError, match=r"(?s)checkpoint\.safetensors: does not fit this training: .*" + said
         ):
-            trainer.fit(x, y, steps=5, batch_size=batch_size, resume=True, **options)
-        return before, bits(trainer.model)
+            trainer.fit(*arrays, steps=5, resume=True, **fit)
+        assert same_everything(before, everything(trainer, folder))
 
-    other = Trainer(
-        Dense(6, 1), "mse", "sgd", schedule=lambda o: WarmupCosine(o, 1, 9), out=tmp_path, progress=False
-    )
-    before, after = refused(".*problems.*missing: weight", other)
-    assert same(before, after)
-    before, after = refused(
-        "one of the two has a schedule", Trainer(make().model, "mse", "sgd", out=tmp_path)
-    )
-    assert same(before, after)
-    refused("DataLoader.*expected batch_size 4 as in this loader, got 8", batch_size=4)
-    refused("DataLoader.*expected shuffle False as in this loader, got True", shuffle=False)
+    for trained in (False, True):
+        refused(
+            r"settings.text: 'a' in the checkpoint, 'b' here\n  settings.size: 3 .* 4 here$",
+            {"settings": {"text": "b", "size": 4}},
+            trained,
+        )
+        refused("model.2: 'Dropout\\(p=0.3\\)' .* 'Dropout\\(p=0.1\\)' here$", {"p": 0.1}, trained)
+        refused("optimizer.rule: 'SGD' in the checkpoint, 'AdamW' here", {"optimizer": "adamw"}, trained)
+        refused(r"optimizer.groups\[0\].lr: 0.05 in the checkpoint, 0.1 here$", {"lr": 0.1}, trained)
+        refused("schedule.name: 'WarmupCosine' .* 'ReduceLROnPlateau' here", {"schedule": "p"}, trained)
+        refused("schedule.total_steps: 30 in the checkpoint, 60 here$", {"steps": 60}, trained)
+        refused("engine: 'manual' in the checkpoint, 'autograd' here$", {"engine": "autograd"}, trained)
+        refused("seed: 0 in the checkpoint, 1 here$", {"seed": 1}, trained)
+        refused("accumulate: 1 in the checkpoint, 2 here$", {"accumulate": 2}, trained)
+        refused("dtype: 'float32' .* 'float64' here", {"dtype": torch.float64}, False)
+        refused("data: '.*' in the checkpoint, '.*' here$", None, trained, (x + 1, y))
+        refused("validation: '.*' here$", None, trained, validation=(x[:10], y[:10] + 1))
+        refused("DataLoader.*expected batch_size 4 as in this loader, got 8", None, trained, batch_size=4)
+        refused("DataLoader.*expected shuffle False as in this loader", None, trained, shuffle=False)
+    same_settings = {"settings": {"text": "a", "size": 3}, "out": folder, "progress": False}
+    other = Trainer(Dense(6, 1), "mse", "sgd", lr=0.05, **same_settings)
+    refused("model: 'Sequential\\(\\)' in the checkpoint, 'Dense\\(6, 1\\)' here", {"trainer": other}, False)
 
-    state = load_checkpoint(tmp_path / "checkpoint.safetensors")
-    del state["optimizer"], state["random"]
-    save_checkpoint(tmp_path / "checkpoint.safetensors", state)
-    refused("the state lacks optimizer, random")
+    # What fails late, when much has been loaded, is put back as well.
+    good = load_checkpoint(folder / "checkpoint.safetensors")
+    for part in good:
+        state = copy.deepcopy(good)
+        state[part] = {"random": {"sources": {}}, "step": None, "products": "no such"}.get(part, {"x": 1})
+        save_checkpoint(folder / "checkpoint.safetensors", state)
+        refused("", None, False)
+        del state[part]
+        save_checkpoint(folder / "checkpoint.safetensors", state)
+        refused(f"the state lacks {part}$", None, False)
+    state = copy.deepcopy(good)
+    state["model"]["0.weight"] = torch.zeros(3)
+    save_checkpoint(folder / "checkpoint.safetensors", state)
+    refused("wrong shape: 0.weight", None, False)
+
+
+def test_a_refused_resume_makes_no_folder(tmp_path):
+    x, y = data()
+    with pytest.raises(CheckpointError, match="no such file"):
+        make(tmp_path / "new", callbacks=[CSVLog()]).fit(x, y, steps=3, resume=True)
+    with pytest.raises(ValueError, match="fit: expected either epochs or steps"):
+        make(tmp_path / "new", callbacks=[CSVLog()]).fit(x, y)
+    with pytest.raises(ValueError, match="BestCheckpoint: watches val_loss; give fit"):
+        make(tmp_path / "new", callbacks=[CSVLog(), BestCheckpoint()]).fit(x, y, steps=3)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_training_begun_anew_replaces_the_checkpoint_with_its_first_step(tmp_path):
+    """Killed after that, it is not the earlier training that goes on."""
+    x, y = data()
+    make(tmp_path).fit(x, y, steps=9)
+
+    class Killed(Exception):
+        pass
+
+    class Kill(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == 2:
+                raise Killed
+
+    with pytest.raises(Killed):
+        make(tmp_path, lr=0.1, callbacks=[Kill()]).fit(x, y, steps=9, checkpoint_every=100)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 1
+    with pytest.raises(CheckpointError, match=r"lr: 0.1 in the checkpoint, 0.05 here"):
+        make(tmp_path).fit(x, y, steps=9, resume=True)
+    resumed, straight = make(tmp_path, lr=0.1), make(lr=0.1)
+    resumed.fit(x, y, steps=9, resume=True)
+    straight.fit(x, y, steps=9)
+    assert same(bits(resumed.model), bits(straight.model))
+
+
+def test_the_table_of_products_is_that_of_the_checkpoint(tmp_path):
+    x, y = data()
+    seen = []
+
+    class See(Callback):
+        def on_step_end(self, trainer):
+            seen.append(table_in_force()["name"])
+
+    with use_table("torch"):
+        make(tmp_path, callbacks=[See()]).fit(x, y, steps=3)
+    with use_table("onednn"):
+        make(tmp_path, callbacks=[See()]).fit(x, y, steps=5, resume=True)
+        assert table_in_force()["name"] == "onednn"
+        make(callbacks=[See()]).fit(x, y, steps=1)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["products"]["name"] == "torch"
+    assert seen == ["torch"] * 5 + ["onednn"]
+
+
+def test_callbacks_remember_what_is_theirs_wherever_they_stand(tmp_path):
+    x, y = data()
+    validation = {"validation": (x[:10], y[:10]), "validate_every": 1}
+    make(tmp_path, callbacks=[EarlyStopping(50), EarlyStopping(60)]).fit(x, y, steps=4, **validation)
+    first, second = EarlyStopping(50), EarlyStopping(60)
+    make(tmp_path, callbacks=[CSVLog(), first, BestCheckpoint(), second]).fit(
+        x, y, steps=4, resume=True, **validation
+    )
+    assert first.best == second.best < math.inf
 
 
 def test_resume_from_a_file_of_ones_choice(tmp_path):

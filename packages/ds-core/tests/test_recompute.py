@@ -331,7 +331,7 @@ def test_names_are_those_without_it():
     assert [n for n, _ in module.named_parameters()] == [n for n, _ in bare.named_parameters()]
     assert [n for n, _ in module.named_buffers()] == [n for n, _ in bare.named_buffers()]
     assert [n for n, _ in module.named_modules()] == [n for n, _ in bare.named_modules()]
-    assert random_state(m=module)["modules"].keys() == random_state(m=bare)["modules"].keys()
+    assert random_state(m=module)["sources"].keys() == random_state(m=bare)["sources"].keys()
     bare.load_state_dict(Recompute(wrapped(mlp_pair())).state_dict())
     module.load_state_dict(bare.state_dict())
     assert all(map(torch.equal, module.parameters(), bare.parameters()))

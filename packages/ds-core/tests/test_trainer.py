@@ -7,10 +7,12 @@ import math
 import operator
 import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from ds_core import Dense, Module, MSELoss, ReLU, Sequential
+from ds_core import BatchNorm1d, Dense, Module, MSELoss, Recompute, ReLU, Sequential
 from ds_core.data import Dataset
 from ds_core.layers import Dropout
 from ds_core.losses import BCEWithLogitsLoss, CrossEntropyLoss
@@ -19,6 +21,7 @@ from ds_core.optimizers import SGD, Adam
 from ds_core.schedulers import ReduceLROnPlateau, StepLR
 from ds_core.training import Callback, Trainer, load_checkpoint
 from rich.console import Console
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def data(samples=24, features=5):
@@ -166,6 +169,87 @@ def test_accumulation_is_the_big_batch(engine, reduction, samples):
         torch.testing.assert_close(big.state_dict()[name], small.state_dict()[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_accumulation_with_batches_that_count_for_nothing(engine, reduction, weighted):
+    """All targets ignored, or all of a class of weight 0: in one batch of four, in three, in the last."""
+    g = torch.Generator().manual_seed(1)
+    x, y = torch.randn(32, 5, generator=g), torch.randint(0, 3, (32,), generator=g)
+    weight = torch.tensor([1.0, 2.0, 0.5, 0.0]) if weighted else None
+    loss = CrossEntropyLoss(weight, reduction=reduction)
+    for empty in ((8, 16), (0, 24), (24, 32), (3, 21)):
+        target = y.clone()
+        target[slice(*empty)] = 3 if weighted else -100
+        options = {
+            "loss": loss,
+            "engine": engine,
+            "lr": 0.01,
+            "epochs": 2,
+            "shuffle": False,
+            "clip_norm": 5.0,
+        }
+
+        def model():
+            return Sequential(Dense(5, 4, generator=torch.Generator().manual_seed(0)))
+
+        big, expected = train(x, target, model=model(), batch_size=32, **options)
+        small, history = train(x, target, model=model(), batch_size=8, accumulate=4, **options)
+        assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        for name, tensor in big.state_dict().items():
+            torch.testing.assert_close(small.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_where_every_target_is_ignored_that_is_said():
+    x, y = torch.randn(8, 5), torch.full((8,), -100)
+    for accumulate in (1, 2):
+        with pytest.raises(
+            FloatingPointError,
+            match=r"Every target is ignored by CrossEntropyLoss\(\).* Leave such batches out",
+        ):
+            train(
+                x,
+                y,
+                model=Sequential(Dense(5, 4)),
+                loss="cross_entropy",
+                epochs=1,
+                batch_size=4,
+                accumulate=accumulate,
+            )
+    trainer = Trainer(Sequential(Dense(5, 4)), "cross_entropy", "sgd", progress=False)
+    with pytest.raises(ValueError, match="evaluate: Every target is ignored by CrossEntropyLoss"):
+        trainer.evaluate(x, y)
+    y[3] = 1
+    assert trainer.evaluate(x, y, batch_size=1)["loss"] == pytest.approx(trainer.evaluate(x, y)["loss"])
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number is read back from the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation is torch.ops.aten._local_scalar_dense.default
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_the_loop_reads_numbers_back_once_a_step(engine):
+    """As a list, which is one transfer: no single number is read."""
+    x, y = data()
+    for accumulate in (1, 3):
+        model = mlp(dropout=0.5)
+        trainer = Trainer(
+            model, "mse", "adamw", engine=engine, clip_norm=0.1, accumulate=accumulate, progress=False
+        )
+        trainer.fit(x, y, steps=1)
+        with Reads() as reads:
+            trainer.fit(x, y, steps=10, batch_size=4)
+        assert reads.count == 0
+
+
 def test_the_seed_decides_everything_and_the_world_nothing():
     x, y = data()
 
@@ -181,6 +265,47 @@ def test_the_seed_decides_everything_and_the_world_nothing():
     orders = [bits(train(x, y, seed=seed, epochs=1, batch_size=4)[0]) for seed in (0, 0, 1)]
     assert same(orders[0], orders[1])
     assert not same(orders[0], orders[2])
+
+
+def noisy_mlp(seed):
+    """A model that draws in three ways: dropout, dropout of its own generator, and what Recompute redoes."""
+    g = torch.Generator().manual_seed(seed)
+    block = Recompute(Sequential(Dense(7, 7, generator=g), Dropout(0.3), ReLU()))
+    own = Dropout(0.2, generator=torch.Generator().manual_seed(seed))
+    return Sequential(Dense(5, 7, generator=g), ReLU(), Dropout(0.5), block, own, Dense(7, 1, generator=g))
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_trainings_side_by_side_give_the_bits_of_one_after_the_other(threads, tmp_path):
+    """With dropout, validation, checkpoints, resumes and either engine."""
+    x, y = data()
+
+    def training(number, folder):
+        options = {"epochs": 6, "batch_size": 4, "validation": (x, y), "validate_every": 5}
+        made = {"seed": number, "engine": ("manual", "autograd")[number % 2], "out": folder, "clip_norm": 1.0}
+        train(x, y, model=noisy_mlp(number), steps=13, **made, **{**options, "epochs": None})
+        model, history = train(x, y, model=noisy_mlp(number), resume=True, **made, **options)
+        return bits(model), history.to_dict()
+
+    numbers = range(threads)
+    alone = [training(number, tmp_path / f"alone {number}") for number in numbers]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(training, number, tmp_path / f"together {number}") for number in numbers]
+        while not all(one.done() for one in running):  # what the world draws meanwhile is its own affair
+            torch.rand(1)
+            time.sleep(0.001)
+    together = [one.result() for one in running]
+    for one, other in zip(alone, together, strict=True):
+        assert same(one[0], other[0])
+        assert one[1] == other[1]
+    torch.set_rng_state(before)
+    drawn = torch.rand(3)
+    with ThreadPoolExecutor(1) as pool:
+        torch.set_rng_state(before)
+        pool.submit(training, 0, tmp_path / "once more").result()
+        assert torch.equal(torch.rand(3), drawn)
 
 
 def test_shuffling_visits_every_sample_once_an_epoch_in_ever_new_orders():
@@ -272,7 +397,7 @@ def test_modes_in_training_and_validation_and_afterwards(engine):
     model = Touchy()
     trainer = Trainer(model, "mse", "sgd", engine=engine, progress=False)
     trainer.fit(x, y, epochs=1, batch_size=4, validation=(x, y), validate_every=1)
-    training = (True, True, engine == "autograd", False)
+    training = (True, False, engine == "autograd", False)  # what the user froze stays so
     assert model.seen == [training, (False, False, False, False)] * 2
     assert (model.training, model.frozen.training, model.layer.input_grad) == (True, False, True)
     assert trainer.loss.training
@@ -281,6 +406,48 @@ def test_modes_in_training_and_validation_and_afterwards(engine):
     trainer.evaluate(x, y)
     trainer.predict(x)
     assert (model.training, model.frozen.training) == (False, False)
+    model.seen.clear()
+    trainer.fit(x, y, epochs=1)  # a model in eval mode as a whole is meant to be trained as a whole
+    assert model.seen == [(True, True, engine == "autograd", False)]
+    assert (model.training, model.frozen.training) == (False, False)
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_layers_in_eval_mode_stay_so_and_let_the_gradient_through(engine):
+    """Frozen batch norms and a silenced dropout: running averages stand still, the rest learns as torch's."""
+    x, y = data()
+    g = torch.Generator().manual_seed(0)
+    ours = Sequential(
+        Dense(5, 7, generator=g),
+        Sequential(BatchNorm1d(7), ReLU()).eval(),
+        Dropout(0.5).eval(),
+        Recompute(Sequential(Dense(7, 7, generator=g), BatchNorm1d(7).eval())),
+        Dense(7, 1, generator=g),
+    )
+    ours[1][0].running_mean.uniform_(-1, 1, generator=g)
+    ours[1][0].running_var.uniform_(0.5, 2, generator=g)
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(5, 7),
+        torch.nn.Sequential(torch.nn.BatchNorm1d(7), torch.nn.ReLU()).eval(),
+        torch.nn.Dropout(0.5).eval(),
+        torch.nn.Sequential(torch.nn.Linear(7, 7), torch.nn.BatchNorm1d(7).eval()),
+        torch.nn.Linear(7, 1),
+    )
+    theirs.load_state_dict(ours.state_dict())
+    averages = bits(ours[1])
+    modes = [module.training for module in ours.modules()]
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(4):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(theirs(x), y).backward()
+        optimizer.step()
+    train(x, y, model=ours, lr=0.1, engine=engine, steps=4, batch_size=None, validation=(x, y))
+    for name, tensor in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-4, atol=1e-6)
+    assert torch.equal(ours[1][0].running_mean, averages["0.running_mean"])
+    assert not torch.equal(ours[1][0].weight, averages["0.weight"])
+    assert [module.training for module in ours.modules()] == modes
+    assert not any(module.recorded_eval or module._stack for module in ours.modules())
 
 
 @pytest.mark.parametrize("where", ["training", "validation"])

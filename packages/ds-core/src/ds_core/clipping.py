@@ -49,11 +49,35 @@ def clip_grad_norm_(
                 f"clip_grad_norm_: expected a finite norm of the gradients, got {norm.item()}; "
                 "error_if_nonfinite=False scales them nevertheless"
             )
-        factor = max_norm / (norm.item() + _EPS)
-        if not factor >= 1:  # also when it is NaN
-            for grad in grads:
-                grad.mul_(factor)
+        _scale(grads, max_norm, norm.item())
     return norm
+
+
+def grad_norm(parameters: Tensor | Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
+    """Returns the norm n of all gradients together, a scalar on their device; see :func:`clip_grad_norm_`."""
+    with torch.no_grad():
+        return _norm(_grads(parameters), norm_type)
+
+
+def scale_to_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm: float) -> None:
+    """Scales gradients whose norm is known as :func:`clip_grad_norm_` does.
+
+    So it can be read from the device together with other numbers.
+
+    Args:
+        parameters: one tensor or several; those without a gradient are skipped.
+        max_norm: the largest norm allowed.
+        norm: what :func:`grad_norm` returned.
+    """
+    with torch.no_grad():
+        _scale(_grads(parameters), max_norm, norm)
+
+
+def _scale(grads: list[Tensor], max_norm: float, norm: float) -> None:
+    factor = max_norm / (norm + _EPS)
+    if not factor >= 1:  # also when it is NaN
+        for grad in grads:
+            grad.mul_(factor)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:

@@ -84,6 +84,7 @@ class Module:
     """
 
     training: bool = True
+    recorded_eval: bool = False  # in eval mode within a model in training: it evaluates, and is recorded
     input_grad: bool = True  # False: nobody wants the gradient of this module's input
     _parameters: dict[str, None]  # names in definition order; the tensors are ordinary attributes
     _buffers: dict[str, bool]  # name -> saved in state_dict?
@@ -157,8 +158,12 @@ class Module:
 
     @property
     def recording(self) -> bool:
-        """Says whether our stack records: in training mode, unless torch's autograd does."""
-        return self.training and not torch.is_grad_enabled()
+        """Says whether our stack records: in training mode, unless torch's autograd does.
+
+        And, where ``recorded_eval`` says so, in eval mode: of a layer that stays as it is while the model
+        around it is trained, such as a pretrained batch norm. The trainer sees to that.
+        """
+        return (self.training or self.recorded_eval) and not torch.is_grad_enabled()
 
     def save(self, *values: Any) -> None:
         """Pushes what backward will need; does nothing unless our stack records."""
@@ -379,7 +384,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Switches this module and all below it to training (True) or evaluation (False)."""
         for module in self.modules():
-            module.training = mode
+            module.training, module.recorded_eval = mode, False
             if not mode:
                 module._stack.clear()
                 module._second.clear()
@@ -530,12 +535,13 @@ class Module:
 @contextmanager
 def kept_modes(*modules: Module) -> Iterator[None]:
     """Puts every part of modules back, at the end, in the mode in which it was found."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
+    parts = [part for module in modules for part in module.modules()]
+    modes = [(part.training, part.recorded_eval) for part in parts]
     try:
         yield
     finally:
-        for part, mode in modes:
-            part.training = mode
+        for part, mode in zip(parts, modes, strict=True):
+            part.training, part.recorded_eval = mode
 
 
 @contextmanager
@@ -549,7 +555,7 @@ def evaluating(*modules: Module) -> Iterator[None]:
     with kept_modes(*modules):
         for module in modules:
             for part in module.modules():
-                part.training = False
+                part.training = part.recorded_eval = False
         yield
 
 

@@ -12,34 +12,51 @@ import torch
 
 from ds_core.module import Module
 
+# What draws: a generator, or a module with those that it and the modules below hold as attributes.
+Source = Module | torch.Generator
 
-def random_state(**modules: Module) -> dict[str, Any]:
-    """Returns the state of torch's, Python's and NumPy's global generators and of those that modules hold."""
-    state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
+
+def random_state(*, world: bool = True, **sources: Source) -> dict[str, Any]:
+    """Returns the state of all that draws random numbers.
+
+    Args:
+        world: whether torch's, Python's and NumPy's global generators belong to it.
+        sources: modules and generators, by a name; a generator that several hold is the first one's.
+    """
+    state: dict[str, Any] = {"sources": {name: one.get_state() for name, one in _generators(sources)}}
+    if not world:
+        return state
+    state |= {"torch": torch.get_rng_state(), "python": random.getstate()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     numpy = sys.modules.get("numpy")  # not imported: not used
     if numpy is not None:
         name, keys, *rest = numpy.random.get_state()
         state["numpy"] = (name, keys.tolist(), *rest)
-    state["modules"] = {name: generator.get_state() for name, generator in _generators(modules)}
     return state
 
 
-def set_random_state(state: Mapping[str, Any], **modules: Module) -> None:
+def set_random_state(state: Mapping[str, Any], *, world: bool = True, **sources: Source) -> None:
     """Puts a state from :func:`random_state` back; what is not in use here is passed over.
 
+    Args:
+        state: the state.
+        world: whether to touch global generators; they are also left alone if the state has none.
+        sources: as for :func:`random_state`.
+
     Raises:
-        ValueError: if the modules hold other generators than the state knows.
+        ValueError: if there are other generators than the state knows; nothing has been changed then.
     """
-    generators = dict(_generators(modules))
-    if generators.keys() != state["modules"].keys():
+    generators = dict(_generators(sources))
+    if generators.keys() != state["sources"].keys():
         raise ValueError(
-            f"random state: expected modules with the generators {sorted(state['modules'])}, "
+            f"random state: expected modules with the generators {sorted(state['sources'])}, "
             f"got {sorted(generators)}"
         )
     for name, generator in generators.items():
-        generator.set_state(state["modules"][name])
+        generator.set_state(state["sources"][name])
+    if not world or "torch" not in state:
+        return
     torch.set_rng_state(state["torch"])
     random.setstate(state["python"])
     if "cuda" in state and torch.cuda.is_available():
@@ -51,21 +68,50 @@ def set_random_state(state: Mapping[str, Any], **modules: Module) -> None:
 
 
 @contextmanager
-def kept_random_state(**modules: Module) -> Iterator[None]:
+def kept_random_state(*, world: bool = True, **sources: Source) -> Iterator[None]:
     """Leaves every generator at the end of the block where it was at the beginning."""
-    state = random_state(**modules)
+    state = random_state(world=world, **sources)
     try:
         yield
     finally:
-        set_random_state(state, **modules)
+        set_random_state(state, world=world, **sources)
 
 
-def _generators(modules: Mapping[str, Module]) -> Iterator[tuple[str, torch.Generator]]:
-    """Yields (path, generator) of all that hang on modules, each once."""
+@contextmanager
+def lent_generator(generator: torch.Generator, *modules: Module) -> Iterator[None]:
+    """Lets modules that would draw from torch's global generator draw from another one in the block.
+
+    These are the modules, and those below, whose attribute ``generator`` is None.
+    """
+    borrowers = [
+        part
+        for root in modules
+        for part in root.modules()
+        if "generator" in vars(part) and part.generator is None  # type: ignore[attr-defined]
+    ]
+    for part in borrowers:
+        part.generator = generator
+    try:
+        yield
+    finally:
+        for part in borrowers:
+            part.generator = None
+
+
+def _generators(sources: Mapping[str, Source]) -> Iterator[tuple[str, torch.Generator]]:
+    """Yields (path, generator), each generator once."""
     seen: set[int] = set()
-    for root, module in modules.items():
-        for path, owner in module.named_modules(root):
-            for name, value in vars(owner).items():
-                if isinstance(value, torch.Generator) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield f"{path}.{name}", value
+    for root, source in sources.items():
+        if isinstance(source, torch.Generator):
+            found = [(root, source)]
+        else:
+            found = [
+                (f"{path}.{name}", value)
+                for path, owner in source.named_modules(root)
+                for name, value in vars(owner).items()
+                if isinstance(value, torch.Generator)
+            ]
+        for name, generator in found:
+            if id(generator) not in seen:
+                seen.add(id(generator))
+                yield name, generator

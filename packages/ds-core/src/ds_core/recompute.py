@@ -63,6 +63,15 @@ class Recompute(Module):
     def training(self, mode: bool) -> None:
         self.module.training = mode
 
+    @property
+    def recorded_eval(self) -> bool:
+        """The module's own, too."""
+        return self.module.recorded_eval
+
+    @recorded_eval.setter
+    def recorded_eval(self, recorded: bool) -> None:
+        self.module.recorded_eval = recorded
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not self.recording:
             return self.module(*args, **kwargs)

@@ -16,7 +16,7 @@ from ds_cnn.functional import batch_norm_loop as loop
 from ds_cnn.layers.pooling import check_pooling_algorithm
 
 batch_norm, batch_norm_backward = dispatch(core.batch_norm, half=torch.float32)
-frozen_batch_norm, _ = dispatch(core.frozen_batch_norm, half=torch.float32)
+frozen_batch_norm, frozen_batch_norm_backward = dispatch(core.frozen_batch_norm, half=torch.float32)
 batch_norm_loop, batch_norm_loop_backward = dispatch(loop.batch_norm_loop, half=torch.float32)
 
 
@@ -79,16 +79,19 @@ class BatchNorm2d(BatchNorm):
         self.check(input, count)
         if self.frozen:
             stats = (self.running_mean, self.running_var)
-            return frozen_batch_norm(input, *stats, self.weight, self.bias, self.eps)[0]
+            y, saved = frozen_batch_norm(input, *stats, self.weight, self.bias, self.eps)
+            self.save(saved, True)
+            return y
         norm = batch_norm_loop if self.algorithm == "loop" else batch_norm
         (y, mean, var), saved = norm(input, self.weight, self.bias, self.eps)
         self.track(mean, var, count)
-        self.save(saved)
+        self.save(saved, False)
         return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        (saved,) = self.saved()
+        saved, frozen = self.saved()
         norm_backward = batch_norm_loop_backward if self.algorithm == "loop" else batch_norm_backward
+        norm_backward = frozen_batch_norm_backward if frozen else norm_backward
         wanted = self.wants("input", "weight", "bias")
         grad_x, grad_weight, grad_bias = norm_backward(grad, saved, wanted=wanted)
         self.add_grad("weight", grad_weight)

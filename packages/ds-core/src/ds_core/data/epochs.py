@@ -35,6 +35,10 @@ class Epochs(ABC, Generic[Batch]):
     def __len__(self) -> int:
         """Counts the batches of an epoch."""
 
+    def fingerprint(self) -> str | None:
+        """Returns what tells these data from others, see :mod:`ds_core.data.fingerprint`; None if unknown."""
+        return None
+
     def __iter__(self) -> Iterator[Batch]:
         """Yields the next epoch, or what is left of the one that :meth:`load_state_dict` went back to."""
         if self._batch and not self._resumed:  # the last epoch was left before its end

@@ -13,6 +13,7 @@ from torch import Tensor
 from ds_core.checks import shape
 from ds_core.data.dataset import Dataset
 from ds_core.data.epochs import Epochs, mixed_generator
+from ds_core.data.fingerprint import fingerprint
 from ds_core.data.hugging_face import read_stored_image
 from ds_core.data.optional import needed
 
@@ -137,6 +138,9 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
                 yield waiting.popleft().result()
         finally:
             thread.shutdown(cancel_futures=True)
+
+    def fingerprint(self) -> str | None:
+        return fingerprint(self._source.tensors) if isinstance(self._source, _Tensors) else None
 
     def setting(self) -> dict[str, Any]:
         names = ("samples", "batch_size", "shuffle", "seed", "drop_last")

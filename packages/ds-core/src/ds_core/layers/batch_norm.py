@@ -15,7 +15,7 @@ from ds_core.layers.normalization import Normalization
 from ds_core.module import InputGrad
 
 batch_norm, batch_norm_backward = dispatch(functional.batch_norm, half=torch.float32)
-frozen_batch_norm, _ = dispatch(functional.frozen_batch_norm, half=torch.float32)
+frozen_batch_norm, frozen_batch_norm_backward = dispatch(functional.frozen_batch_norm, half=torch.float32)
 
 
 class BatchNorm(Normalization):
@@ -138,16 +138,19 @@ class BatchNorm1d(BatchNorm):
         self.check(input, count)
         if self.frozen:
             stats = (self.running_mean, self.running_var)
-            return frozen_batch_norm(input, *stats, self.weight, self.bias, self.eps)[0]
+            y, saved = frozen_batch_norm(input, *stats, self.weight, self.bias, self.eps)
+            self.save(saved, True)
+            return y
         (y, mean, var), saved = batch_norm(input, self.weight, self.bias, self.eps)
         self.track(mean, var, count)
-        self.save(saved)
+        self.save(saved, False)
         return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        (saved,) = self.saved()
+        saved, frozen = self.saved()
         wanted = self.wants("input", "weight", "bias")
-        grad_x, grad_weight, grad_bias = batch_norm_backward(grad, saved, wanted=wanted)
+        norm_backward = frozen_batch_norm_backward if frozen else batch_norm_backward
+        grad_x, grad_weight, grad_bias = norm_backward(grad, saved, wanted=wanted)
         self.add_grad("weight", grad_weight)
         self.add_grad("bias", grad_bias)
         return grad_x

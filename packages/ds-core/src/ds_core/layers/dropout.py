@@ -42,9 +42,7 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_floating(self, x)
-        if not self.training:
-            return x
-        if self.p == 0:
+        if not self.training or self.p == 0:
             self.save(None)
             return x
         y, kept = dropout(x, self.p, self.generator)

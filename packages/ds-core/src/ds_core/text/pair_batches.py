@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ds_core.data.epochs import Epochs, mixed_generator
+from ds_core.data.fingerprint import fingerprint
 from ds_core.text.pairs import Pairs
 from ds_core.text.sentence_tokenizer import SentenceTokenizer
 
@@ -154,6 +155,10 @@ class PairBatches(Epochs[PairBatch]):
         for cut in cuts[first:]:
             source, target = zip(*(self._encoded[number] for number in order[cut]), strict=True)
             yield PairBatch(*pad(source, self._pads[0]), *pad(target, self._pads[1]))
+
+    def fingerprint(self) -> str:
+        sides = [side for pair in self._encoded for side in pair]
+        return fingerprint([torch.cat(sides), torch.tensor(self._lengths)])
 
     def setting(self) -> dict[str, Any]:
         names = ("batch_size", "max_tokens", "max_length", "shuffle", "seed")

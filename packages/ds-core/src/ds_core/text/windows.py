@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ds_core.data.fingerprint import fingerprint
 from ds_core.text.greedy_search import check_numbers
 
 
@@ -60,6 +61,7 @@ class RandomWindows:
         if len(ids) < context + 1:
             raise ValueError(f"RandomWindows: expected at least {context + 1} tokens, got {len(ids)}")
         self.batch_size = batch_size
+        self._ids = ids
         self._windows = ids.unfold(0, context + 1, 1)  # (T - context, context + 1), a view
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -68,6 +70,10 @@ class RandomWindows:
             places = torch.randint(len(self._windows), (self.batch_size,), generator=self._generator)
             window = self._windows[places]
             yield window[:, :-1].contiguous(), window[:, 1:].contiguous()
+
+    def fingerprint(self) -> str:
+        """Returns what tells this text from others, see :mod:`ds_core.data.fingerprint`."""
+        return fingerprint([self._ids])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the position: the state of the random places."""

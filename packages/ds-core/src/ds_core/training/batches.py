@@ -8,6 +8,7 @@ anything else the position is a count, and the way back is to skip as many batch
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ds_core.data.dataset import Dataset
+from ds_core.data.fingerprint import fingerprint
 from ds_core.data.loader import DataLoader
-from ds_core.random_state import random_state, set_random_state
+from ds_core.random_state import kept_random_state, random_state, set_random_state
 
 # The inputs of the model, then the target of the loss.
 Batch = Sequence[Any]
@@ -27,10 +29,12 @@ class Batches:
 
     Args:
         data: anything that can be iterated.
+        world: whether the order may come from the global random generators, to be drawn anew when going back.
     """
 
-    def __init__(self, data: Iterable[Batch]) -> None:
+    def __init__(self, data: Iterable[Batch], world: bool = True) -> None:
         self.data: Any = data
+        self.world = world
         self.batch = 0  # how many of this epoch have been given out
         self._skip = 0  # how many to pass over to get back to a position
         self._stateful = has_position(data)
@@ -66,16 +70,20 @@ class Batches:
         if self._stateful:
             return iter(self.data)
         if not self._skip:
-            self._epoch_start = random_state()
+            self._epoch_start = random_state(world=self.world)
             return iter(self.data)
-        now = random_state()  # the order may come from the global generators: draw it as it was drawn then
-        set_random_state(self._epoch_start)
-        batches = iter(self.data)
-        for _ in islice(batches, self._skip):
-            pass
-        set_random_state(now)
+        with kept_random_state(world=self.world):
+            set_random_state(self._epoch_start, world=self.world)
+            batches = iter(self.data)
+            for _ in islice(batches, self._skip):
+                pass
         self._skip = 0
         return batches
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """What tells these data from others; None if nothing does."""
+        return fingerprint_of(self.data)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the position after the latest group."""
@@ -125,6 +133,14 @@ def as_batches(
     raise TypeError(
         f"data: expected tensors (the inputs, then the target) or one iterable of batches, got {got}{advice}"
     )
+
+
+def fingerprint_of(data: Any) -> str | None:
+    """Returns what tells data from others, if they are a list of tensors, or can tell; None if not."""
+    if hasattr(data, "fingerprint"):
+        made: str | None = data.fingerprint()
+        return made
+    return fingerprint(_tensors(data)) if isinstance(data, (list, tuple)) else None
 
 
 def has_position(data: Any) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ds_core.training.trainer import Trainer
 
 Mode = Literal["min", "max"]
+
+_PAUSE = 100  # steps until a log that could not be written is tried again
 
 
 class Callback:
@@ -204,10 +207,11 @@ class BestCheckpoint(_Watcher):
 
 
 class CSVLog(Callback):
-    """Writes the history to a CSV file while it grows: one row a step.
+    """Writes the history to a CSV file while it grows: one row a step, from the first step on.
 
     The file holds what ``history.to_csv()`` writes: a resumed training rewrites it up to the step it goes on
-    from, so that rows are neither missing nor there twice.
+    from, so that rows are neither missing nor there twice. Where it cannot be written, the disk being full,
+    say, a warning says so and training goes on; the log is written whole once that is possible again.
 
     Args:
         path: the file; None for ``log.csv`` in the trainer's ``out``.
@@ -221,9 +225,9 @@ class CSVLog(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self._path = _path_in(trainer, self.path, "log.csv", self)
-        self._columns: list[str] = []
+        self._columns: list[str] = []  # of the file; none as long as it is not this training's
         self._written = 0  # rows in the file
-        self._rewrite(trainer)
+        self._next = 0  # rows in the history before which not to try again
 
     def on_step_end(self, trainer: Trainer) -> None:
         self._append(trainer, len(trainer.history) - 1)  # the newest step may yet be validated
@@ -232,19 +236,31 @@ class CSVLog(Callback):
         self._append(trainer, len(trainer.history))
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        self._rewrite(trainer)
+        self._try(trainer, self._rewrite)
 
     def _append(self, trainer: Trainer, stop: int) -> None:
         """Writes the rows up to ``stop`` that are not in the file yet."""
         history = trainer.history
+        if len(history) < self._next:
+            return
         if history.columns() != self._columns:  # the first step, or the first validation
-            self._rewrite(trainer)
+            self._try(trainer, self._rewrite)
         elif stop > self._written:
-            with self._path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self._columns).writerows(
-                    history.rows(self._written)[: stop - self._written]
-                )
-            self._written = stop
+            self._try(trainer, lambda trainer: self._add(trainer, stop))
+
+    def _try(self, trainer: Trainer, write: Callable[[Trainer], None]) -> None:
+        """Writes, or warns and lets some steps pass before the next attempt, which is to write everything."""
+        try:
+            write(trainer)
+        except OSError as error:
+            self._columns, self._next = [], len(trainer.history) + _PAUSE
+            warnings.warn(f"CSVLog: {self._path}: {error}; training goes on without it", stacklevel=2)
+
+    def _add(self, trainer: Trainer, stop: int) -> None:
+        rows = trainer.history.rows(self._written)[: stop - self._written]
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._columns).writerows(rows)
+        self._written = stop
 
     def _rewrite(self, trainer: Trainer) -> None:
         trainer.history.to_csv(self._path)

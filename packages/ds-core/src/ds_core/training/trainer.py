@@ -6,22 +6,25 @@ is one optimizer step, and :meth:`Trainer._gradients` the forward and backward o
 
 from __future__ import annotations
 
+import copy
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ds_core.clipping import clip_grad_norm_
+from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.loader import DataLoader
 from ds_core.engines import EngineName, engine
+from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.metrics import Metric
 from ds_core.module import Module, evaluating, kept_modes
 from ds_core.optimizers import Optimizer
-from ds_core.random_state import kept_random_state, random_state, set_random_state
+from ds_core.random_state import kept_random_state, lent_generator, random_state, set_random_state
 from ds_core.schedulers import ReduceLROnPlateau, Scheduler
 from ds_core.training.batches import (
     Batch,
@@ -29,6 +32,7 @@ from ds_core.training.batches import (
     all_finite,
     as_batches,
     count_items,
+    fingerprint_of,
     has_position,
     samples,
     to_device,
@@ -40,6 +44,12 @@ from ds_core.training.history import History
 from ds_core.training.interrupt import interruptible
 from ds_core.training.names import make_loss, make_metrics, make_optimizer
 from ds_core.training.progress import ProgressDisplay
+from ds_core.training.settings import (
+    differences,
+    module_settings,
+    optimizer_settings,
+    schedule_settings,
+)
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 INTERRUPTED = "interrupted"
@@ -68,9 +78,16 @@ class Trainer:
         out: folder of the checkpoint, made when first needed; None to write nothing.
         progress: whether to show it, live on a terminal, line by line elsewhere.
         device: where to move the model; batches follow the model.
-        seed: of shuffling and of torch's random numbers during ``fit`` (dropout); each ``fit`` starts from it
-            and leaves torch's global generator outside untouched. Same seed, same bits.
+        seed: of shuffling and of all random numbers during ``fit`` (dropout); each ``fit`` starts from it.
+            The trainer owns a generator and lends it to every module whose ``generator`` is None, so
+            trainings in several threads do not disturb one another. What draws from torch's global
+            generator, such as a layer in a step that is compiled or data of one's own, finds it seeded in
+            the main thread, and as it was afterwards; in other threads it is left alone. Same seed, same
+            bits.
         lr: learning rate, for an optimizer given by name.
+        settings: what else the result depends on, as names and numbers or words, such as what the data were
+            made from. Checkpoints keep it beside what the trainer knows itself, and a training is not resumed
+            with another.
 
     Raises:
         TypeError, ValueError: if an argument is not what is said here; says what was expected.
@@ -98,6 +115,7 @@ class Trainer:
         device: torch.device | str | None = None,
         seed: int = 0,
         lr: float | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         _expect(engine in ("manual", "autograd"), "engine", "'manual' or 'autograd'", engine)
         _expect(clip_norm is None or clip_norm > 0, "clip_norm", "a number above 0, or None", clip_norm)
@@ -117,6 +135,12 @@ class Trainer:
         self.out = None if out is None else Path(out)
         self.progress = progress
         self.seed = seed
+        self.settings = dict(settings or {})
+        self._rules = {  # as they are before the first step
+            "optimizer": optimizer_settings(self.optimizer),
+            "schedule": schedule_settings(self.schedule),
+        }
+        self._generator = torch.Generator(self.device).manual_seed(seed)
 
         # Where training is.
         self.history = History()
@@ -130,6 +154,7 @@ class Trainer:
         self._saved_at: tuple[int, int] | None = None  # step and epoch of the checkpoint in out
         self._midway = False  # is a step under way, neither undone nor done?
         self._random: dict[str, Any] | None = None  # where fit left the random numbers; None within it
+        self._products = table_in_force()  # how products of matrices are computed: it decides their last bits
 
     # ---- training ------------------------------------------------------------------------------------
 
@@ -147,8 +172,13 @@ class Trainer:
     ) -> History:
         """Trains for a number of epochs or of optimizer steps.
 
-        Each call begins with step 1 and a new history, but with model, optimizer and schedule as they are.
-        Ctrl-C finishes the step at hand, writes the checkpoint and returns; a second one strikes at once.
+        Each call begins with step 1 and a new history, but with model, optimizer and schedule as they are. A
+        model in eval mode is switched to training, and back at the end; layers in eval mode within a model in
+        training stay as they are. Ctrl-C and SIGTERM finish the step at hand, write the checkpoint and
+        return; a second one strikes at once.
+
+        ``out`` is written from the first step on. With its checkpoint that of an earlier training there is
+        replaced.
 
         Args:
             data: inputs and target as tensors, ``fit(x, y)`` or ``fit((x1, x2), y)``; or one thing: a tuple
@@ -163,9 +193,10 @@ class Trainer:
             shuffle: whether tensors are shuffled anew for every epoch.
             validate_every: steps between validations; None for every epoch. The end is validated anyway.
             checkpoint_every: steps between checkpoints in ``out``; None for every epoch and validation. The
-                end is saved anyway.
-            resume: go on from the checkpoint in ``out``, or from the one given; with the same arguments, the
-                result is that of a training never interrupted, bit for bit.
+                first step and the end are saved anyway.
+            resume: go on from the checkpoint in ``out``, or from the one given; the result is that of a
+                training never interrupted, bit for bit. Only ``epochs`` or ``steps`` and when to validate and
+                to save may differ from the arguments before.
 
         Returns:
             What was recorded; also in ``self.history``.
@@ -174,7 +205,8 @@ class Trainer:
             ValueError: if not exactly one of ``epochs`` and ``steps`` is given, or the data are empty or of
                 different lengths.
             TypeError: if the data are neither tensors nor an iterable of batches.
-            CheckpointError: if the checkpoint to go on from is missing, damaged or of another model.
+            CheckpointError: if the checkpoint to go on from is missing, damaged or of another training; says
+                what differs. Nothing has changed then, neither here nor on the disk.
             FloatingPointError: if the loss or the gradient is not finite; the checkpoint is that of before.
         """
         if (epochs is None) == (steps is None):
@@ -183,26 +215,32 @@ class Trainer:
             _expect(value is None or value >= 0, name, "at least 0", value)
         for name, value in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
             _expect(value is None or value >= 1, name, "at least 1, or None", value)
-        self._data = Batches(as_batches(data, batch_size, shuffle, self.seed))
-        self._midway = False
-        self.validation = None if validation is None else as_batches((validation,), _EVALUATION_BATCH)
-        if self.validation is None and isinstance(self.schedule, ReduceLROnPlateau):
+        batches = Batches(as_batches(data, batch_size, shuffle, self.seed), _is_main_thread())
+        held_out = None if validation is None else as_batches((validation,), _EVALUATION_BATCH)
+        if held_out is None and isinstance(self.schedule, ReduceLROnPlateau):
             raise ValueError("fit: ReduceLROnPlateau goes by the validation loss; give validation=...")
-        self.history = History()
-        self.step = self.epoch = 0
-        self.total_epochs, self.total_steps, self._saved_at = epochs, steps, None
-        if epochs is not None and (per_epoch := self._data.steps(self.accumulate)) is not None:
+        path = self.checkpoint_path if resume is True else Path(resume) if resume else None
+        state = None if path is None else load_checkpoint(path)
+
+        if state is not None:
+            with kept_random_state(world=_is_main_thread()):  # those of the training are not the caller's
+                self._load(state, path, batches, held_out)
+        else:
+            self.history, self.step, self.epoch = History(), 0, 0
+            self._products = table_in_force()
+        self._data, self.validation = batches, held_out
+        self._saved_at = (self.step, self.epoch) if resume is True else None
+        self._midway = False
+        self.total_epochs, self.total_steps = epochs, steps
+        if epochs is not None and (per_epoch := batches.steps(self.accumulate)) is not None:
             self.total_steps = epochs * per_epoch
 
         with self._in_training():
-            if resume is True:
-                self.load(self.checkpoint_path)
-                self._saved_at = (self.step, self.epoch)
-            elif resume:
-                self.load(resume)
+            if state is not None:
+                set_random_state(state["random"], world=_is_main_thread(), **self._sources)
             self._call("on_fit_start")
             try:
-                self._train(self._data, validate_every, checkpoint_every)
+                self._train(batches, validate_every, checkpoint_every)
             except KeyboardInterrupt:
                 if self.history.stopped == INTERRUPTED:  # the second one
                     raise
@@ -223,8 +261,8 @@ class Trainer:
                 self._update(batches)
                 validated = self._is_due(validate_every) and self._validate()
                 self._call("on_step_end")
-                if self._is_due(checkpoint_every, otherwise=validated):
-                    self._save_if_wanted()
+                if self._is_due(checkpoint_every, otherwise=validated) or self._saved_at is None:
+                    self._save_if_wanted()  # the first step, too: what was there is of another training
                 if self.done:
                     break
             else:
@@ -236,17 +274,24 @@ class Trainer:
                     self._save_if_wanted()
 
     def _update(self, batches: list[Batch]) -> None:
-        """Makes one optimizer step from one batch, or from several whose gradients add up."""
+        """Makes one optimizer step from one batch, or from several whose gradients add up.
+
+        What is to be known of it, loss and norm, is read from the device together, once a step.
+        """
         self._midway = True
         self.optimizer.zero_grad()
-        loss = 0.0
-        for batch, share in zip(batches, self._shares(batches), strict=True):
-            loss += share * self._gradients(to_device(batch, self.device), share)
+        parts = [(batch, share) for batch, share in zip(batches, self._shares(batches), strict=True) if share]
+        losses = [self._gradients(to_device(batch, self.device), share) for batch, share in parts]
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norms = [] if self.clip_norm is None else [grad_norm(parameters)]
+        values = _read([*losses, *norms])
+        for (batch, _), value in zip(parts, values, strict=False):
+            self._check_finite("the loss", value, batch)
+        loss = sum(share * value for (_, share), value in zip(parts, values, strict=False))
         numbers = {"loss": loss, "lr": self.optimizer.param_groups[0]["lr"]}
         if self.clip_norm is not None:
-            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-            numbers["grad_norm"] = clip_grad_norm_(parameters, self.clip_norm).item()
-            self._check_finite("the norm of the gradients", numbers["grad_norm"])
+            numbers["grad_norm"] = self._check_finite("the norm of the gradients", values[-1])
+            scale_to_norm_(parameters, self.clip_norm, values[-1])
         self.optimizer.step()
         self._step_schedule()
         self.step += 1
@@ -254,27 +299,29 @@ class Trainer:
         self.items, self.item_name = count_items(batches)
         self.history.record_step(step=self.step, epoch=self.epoch + 1, **numbers)
 
-    def _gradients(self, batch: Batch, share: float) -> float:
+    def _gradients(self, batch: Batch, share: float) -> Tensor:
         """Runs one batch forward and backward; its gradient, times ``share``, is added to every ``.grad``."""
         *inputs, target = batch
         with engine(self.engine):
             outputs = _as_tuple(self.model(*inputs))
-            loss = self.loss(*outputs, target)
-            value = self._check_finite("the loss", loss.item(), batch)
+            loss: Tensor = self.loss(*outputs, target)
             if self.engine == "manual":
                 grads = _as_tuple(self.loss.backward(share))
                 self.model.backward(*grads[: len(outputs)])  # what follows would be the target's
             else:
                 (loss * share).backward()
-        return value
+        return loss.detach()
 
     def _shares(self, batches: list[Batch]) -> list[float]:
-        """Says how much each batch counts, so that together they give the gradient of one big batch."""
-        if len(batches) == 1:
-            return [1.0]
+        """Says how much each batch counts, so that together they give the gradient of one big batch.
+
+        Nothing at all where every target is ignored; if that is so in all of them, the loss will say so.
+        """
+        if len(batches) == 1 or self._sums:
+            return [1.0] * len(batches)
         counts = [self._count(batch) for batch in batches]
-        total = 1.0 if self._sums else sum(counts) or 1.0  # nothing at all: let the loss say so
-        return [count / total for count in counts]
+        total = sum(counts)
+        return [count / total for count in counts] if total else [1.0] * len(batches)
 
     def _count(self, batch: Batch) -> float:
         """Says how much a batch counts: 1 for a loss that sums, else what its mean divides by.
@@ -314,28 +361,48 @@ class Trainer:
 
     @contextmanager
     def _in_training(self) -> Iterator[None]:
-        """Makes model, random numbers and Ctrl-C ready for training; puts them back, also after an error."""
-        gpu = [self.device] if self.device.type == "cuda" else []
+        """Makes model, random numbers and signals ready for training; puts them back, also after an error."""
         input_grad = self.model.input_grad
         display = ProgressDisplay() if self.progress else None
         self._listeners = [*self.callbacks, *([display] if display else [])]
+        same = self._products == table_in_force()
         with (
             kept_modes(self.model, self.loss),
-            torch.random.fork_rng(gpu),
+            self._seeded(),
+            lent_generator(self._generator, self.model, self.loss),
+            nullcontext() if same else use_table(self._products),
             interruptible(lambda: self.stop(INTERRUPTED)),
         ):
             self._random = None
-            torch.manual_seed(self.seed)
-            self.model.train()
-            self.loss.train()
+            for module in (self.model, self.loss):
+                if not module.training:
+                    module.train()  # all of it
+                for part in module.modules():
+                    part.recorded_eval = not part.training  # on purpose, and its gradient is wanted
             self.model.requires_input_grad_(False)  # data need no gradient
             try:
                 yield
             finally:
-                self._random = random_state(model=self.model, loss=self.loss)
+                self._random = random_state(world=_is_main_thread(), **self._sources)
                 self.model.requires_input_grad_(input_grad)
                 if display is not None:
                     display.close()
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Seeds the trainer's generator; in the main thread also torch's global one, put back at the end."""
+        self._generator.manual_seed(self.seed)
+        if not _is_main_thread():
+            yield
+            return
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.seed)
+            yield
+
+    @property
+    def _sources(self) -> dict[str, Module | torch.Generator]:
+        """All that draws random numbers in a training."""
+        return {"trainer": self._generator, "model": self.model, "loss": self.loss}
 
     def _call(self, moment: str) -> None:
         """Tells every callback that a moment has come; Ctrl-C raised there is a wish like any other."""
@@ -369,12 +436,19 @@ class Trainer:
         lr = self.optimizer.param_groups[0]["lr"]
         if batch is not None and not all_finite(batch):
             advice = "The batch itself holds NaN or infinity: look at the data."
+        elif batch is not None and not self._count(batch):
+            advice = f"{self._says_ignored()} Leave such batches out, or accumulate them with others."
         else:
             advice = f"Try a smaller learning rate (such as {lr / 10:.2g}), clip_norm=1.0 or a warm-up."
         if self._saved_at is not None:
             advice += f" The checkpoint of step {self._saved_at[0]} is untouched: {self.checkpoint_path}"
         where = f"step {self.step + 1}, epoch {self.epoch + 1}"
         raise FloatingPointError(f"{where}: {what} is {value} at learning rate {lr:.3g}. {advice}")
+
+    def _says_ignored(self) -> str:
+        return (
+            f"Every target is ignored by {self.loss.label()}: it has no mean loss, and nothing to learn from."
+        )
 
     def _farewell(self) -> str:
         """Says why training ended early, and how to go on."""
@@ -402,22 +476,22 @@ class Trainer:
         Raises:
             ValueError, TypeError: as :meth:`fit` does.
         """
-        total = count = 0.0
+        losses, counts = [], []
         for metric in self.metrics.values():
             metric.reset()
         with self._in_evaluation():
-            for (batch,) in Batches(as_batches(data, batch_size)).groups(1):
+            for (batch,) in Batches(as_batches(data, batch_size), _is_main_thread()).groups(1):
                 *inputs, target = to_device(batch, self.device)
                 outputs = _as_tuple(self.model(*inputs))
-                loss = self.loss(*outputs, target).item()
-                weight = self._count(batch)
-                total += loss * weight if weight else 0.0  # the mean over nothing is no number
-                count += weight
+                losses.append(self.loss(*outputs, target))
+                counts.append(self._count(batch))
                 for metric in self.metrics.values():
                     metric.update(outputs[0], target)
             results = {name: _plain(metric.compute()) for name, metric in self.metrics.items()}
-        mean = total / count if count else math.nan
-        return {"loss": total if self._sums else mean, **results}
+        if not sum(counts):
+            raise ValueError(f"evaluate: {self._says_ignored()}")
+        total = sum(loss * count for loss, count in zip(_read(losses), counts, strict=True) if count)
+        return {"loss": total if self._sums else total / sum(counts), **results}
 
     def predict(self, *inputs: Tensor, batch_size: int | None = _EVALUATION_BATCH) -> Any:
         """Returns the model's output, in eval mode.
@@ -467,8 +541,8 @@ class Trainer:
     @contextmanager
     def _in_evaluation(self) -> Iterator[None]:
         """Switches to eval mode, without gradients; puts all back, and random numbers too, also on error."""
-        modules = {"model": self.model, "loss": self.loss}
-        with torch.no_grad(), kept_random_state(**modules), evaluating(*modules.values()):
+        kept = kept_random_state(world=_is_main_thread(), **self._sources)
+        with torch.no_grad(), kept, evaluating(self.model, self.loss):
             yield
 
     @property
@@ -504,19 +578,21 @@ class Trainer:
         """Goes to where :meth:`save` was called.
 
         Raises:
-            CheckpointError: if the file is missing or damaged, or belongs to another training.
+            CheckpointError: if the file is missing or damaged, or belongs to another training; nothing has
+                changed then.
         """
-        state = load_checkpoint(path)
-        try:
-            self.load_state_dict(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: does not fit this training: {error}") from error
+        self._load(load_checkpoint(path), path, self._data, self.validation)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns weights, optimizer, schedule, history, position, random numbers and callbacks' memory."""
+        """Returns weights, optimizer, schedule, history, position, random numbers and callbacks' memory.
+
+        And ``settings``: what all this depends on.
+        """
         return {
             "step": self.step,
             "epoch": self.epoch,
+            "settings": self._all_settings(self._data, self.validation),
+            "products": self._products,
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -525,42 +601,144 @@ class Trainer:
             "data": None if self._data is None else self._data.state_dict(),
             "validation": self.validation.state_dict() if has_position(self.validation) else None,
             "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
-            "random": self._random or random_state(model=self.model, loss=self.loss),
+            "random": self._random or random_state(world=_is_main_thread(), **self._sources),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes everything back.
+        """Takes everything back, all or nothing.
 
         Raises:
             ValueError: if a part is missing, or does not fit its counterpart here.
         """
-        missing = [name for name in self.state_dict() if name not in state]
+        self._load_state(state, self._data, self.validation)
+
+    def _all_settings(self, data: Batches | None, validation: Any) -> dict[str, Any]:
+        """Returns all that the result depends on, but for how long to train."""
+        kinds = {str(p.dtype).removeprefix("torch."): None for p in self.model.parameters()}
+        return {
+            "settings": self.settings,
+            "model": module_settings(self.model),
+            "dtype": ", ".join(kinds),
+            "loss": module_settings(self.loss),
+            **self._rules,
+            "engine": self.engine,
+            "clip_norm": self.clip_norm,
+            "accumulate": self.accumulate,
+            "seed": self.seed,
+            "data": None if data is None else data.fingerprint,
+            "validation": None if validation is None else fingerprint_of(validation),
+        }
+
+    def _load(
+        self, state: Mapping[str, Any], path: str | Path | None, data: Batches | None, validation: Any
+    ) -> None:
+        """Takes a state over, all or nothing; what does not fit is said with the name of the file."""
+        try:
+            self._load_state(state, data, validation)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
+            raise CheckpointError(f"{path}: does not fit this training: {error}") from error
+
+    def _load_state(self, state: Mapping[str, Any], data: Batches | None, validation: Any) -> None:
+        """Takes a state over, all or nothing: all is compared first, and what was changed is put back."""
+        missing = [name for name in _STATE if name not in state]
         if missing:
             raise ValueError(f"the state lacks {', '.join(missing)}")
-        if (state["schedule"] is None) != (self.schedule is None):
-            raise ValueError("one of the two has a schedule, the other has none")
-        self.model.load_state_dict(state["model"])
-        self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.schedule is not None:
-            self.schedule.load_state_dict(state["schedule"])
-        self.history.load_state_dict(state["history"])
-        if self._data is not None and state["data"] is not None:
-            self._data.load_state_dict(state["data"])
-        if has_position(self.validation) and state["validation"] is not None:
-            self.validation.load_state_dict(state["validation"])
-        for callback, (name, memory) in zip(self.callbacks, state["callbacks"], strict=False):
-            if type(callback).__name__ == name:
+        there, here = dict(state["settings"]), self._all_settings(data, validation)
+        for name in ("data", "validation"):
+            if there[name] is None or here[name] is None:  # nothing is known of it
+                there[name] = here[name] = None
+        # What was named is shown alone: the rest follows from it.
+        named = {"settings": there.pop("settings")}, {"settings": here.pop("settings")}
+        if told := differences(*named) or differences(there, here):
+            raise ValueError(f"it was made with other settings:{told}")
+        if has_position(validation) == (state["validation"] is None):
+            raise ValueError("one of the two has validation data that know their position, the other has not")
+        memories = _memories(self.callbacks, state["callbacks"])
+        step, epoch, history = int(state["step"]), int(state["epoch"]), History()
+        history.load_state_dict(state["history"])
+        world = _is_main_thread()
+        with self._undone_on_error(data, validation, [callback for callback, _ in memories]):
+            if data is not None and state["data"] is not None:
+                data.load_state_dict(state["data"])
+            if state["validation"] is not None:
+                validation.load_state_dict(state["validation"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.schedule is not None:
+                self.schedule.load_state_dict(state["schedule"])
+            self.loss.load_state_dict(state["loss"])
+            self.model.load_state_dict(state["model"])
+            set_random_state(state["random"], world=world, **self._sources)
+            for callback, memory in memories:
                 callback.load_state_dict(memory)
-        self.step, self.epoch = state["step"], state["epoch"]
-        self._random = None
-        set_random_state(state["random"], model=self.model, loss=self.loss)
+            with use_table(state["products"]):  # that there is such a one
+                pass
+        self.history, self.step, self.epoch = history, step, epoch
+        self._products, self._random = state["products"], None
+
+    @contextmanager
+    def _undone_on_error(
+        self, data: Batches | None, validation: Any, callbacks: Sequence[Callback]
+    ) -> Iterator[None]:
+        """Puts all that a checkpoint changes back where it was, if the block ends with an error."""
+        places = [one for one in (data, validation) if has_position(one)]
+        owners: list[Any] = [*places, *([self.schedule] if self.schedule else []), *callbacks]
+        states = [copy.deepcopy(owner.state_dict()) for owner in owners]
+        groups, optimizer_state = [dict(g) for g in self.optimizer.param_groups], self.optimizer.state
+        weights = [
+            {name: tensor.clone() for name, tensor in module.state_dict().items()}
+            for module in (self.model, self.loss)
+        ]
+        random = random_state(world=_is_main_thread(), **self._sources)
+        try:
+            yield
+        except BaseException:
+            for owner, state in zip(owners, states, strict=True):
+                owner.load_state_dict(state)
+            self.optimizer.state = optimizer_state
+            for group, options in zip(self.optimizer.param_groups, groups, strict=True):
+                group.clear()
+                group.update(options)
+            for module, state in zip((self.model, self.loss), weights, strict=True):
+                module.load_state_dict(state)
+            set_random_state(random, world=_is_main_thread(), **self._sources)
+            raise
 
     def _save_if_wanted(self) -> None:
         """Writes the checkpoint in ``out``, unless there is no such folder or it is of this very step."""
         if self.out is not None and self._saved_at != (self.step, self.epoch):
             self.save(self.checkpoint_path)
             self._saved_at = (self.step, self.epoch)
+
+
+# What a checkpoint holds.
+_STATE = (
+    *("step", "epoch", "settings", "products", "model", "loss", "optimizer", "schedule"),
+    *("history", "data", "validation", "callbacks", "random"),
+)
+
+
+def _memories(callbacks: Sequence[Callback], saved: Sequence[Any]) -> list[tuple[Callback, Any]]:
+    """Finds for each callback what it is to remember: the first of a class has what the first of it gave."""
+    left = [(name, memory) for name, memory in saved]
+    found = []
+    for callback in callbacks:
+        place = next((i for i, (name, _) in enumerate(left) if name == type(callback).__name__), None)
+        if place is not None:
+            found.append((callback, left.pop(place)[1]))
+    return found
+
+
+def _is_main_thread() -> bool:
+    """Says whether the global random generators are this thread's to seed and to put back."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _read(values: Sequence[Tensor]) -> list[float]:
+    """Reads several numbers from the device, all at once."""
+    if not values:
+        return []
+    numbers: list[float] = torch.stack([value.detach().double() for value in values]).tolist()
+    return numbers
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
