@@ -281,3 +281,11 @@ def test_nothing_in_a_kernel_is_asked_for_by_a_formula():
             if isinstance(node, ast.ImportFrom)
         ]
         assert not any(".kernels" in name for name in imports), file
+
+
+def test_counts_of_nested_blocks_are_kept_apart():
+    with runs() as outer, engine("manual"):
+        with runs() as inner:
+            pass
+        norm(5)(draw(4, 5))
+    assert (dict(outer), dict(inner)) == ({"LayerNormKernel.forward": 1}, {})

@@ -162,7 +162,7 @@ class runs:
         return self.counts
 
     def __exit__(self, *_: object) -> None:
-        _counters.remove(self.counts)
+        _counters[:] = [counts for counts in _counters if counts is not self.counts]  # equal ones stay
 
 
 def branch(name: str) -> None:
