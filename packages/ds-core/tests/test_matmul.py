@@ -406,6 +406,7 @@ def test_one_lucky_product_makes_no_rule():
 def test_tune_writes_the_table_that_is_used_from_then_on(monkeypatch, capsys):
     monkeypatch.setattr(tune, "SIZES", [(8, 8, 8), (24, 16, 16)])
     monkeypatch.setattr(tune, "BATCHES", [(2, 8, 8, 8)])
+    monkeypatch.setattr(tune, "share_of_processor", lambda: 0.95)
     times = {(8, 8, 8): 2.0, (24, 16, 16): 0.5, (2, 8, 8, 8): 3.0}
     real = tune.measure
 
@@ -429,6 +430,20 @@ def test_tune_writes_the_table_that_is_used_from_then_on(monkeypatch, capsys):
     use_table("torch")
     use_table(here["name"])  # while it is this machine's
     assert table_in_force() == here
+
+
+@needs_onednn
+def test_tune_keeps_nothing_of_a_busy_machine(monkeypatch, capsys):
+    monkeypatch.setattr(tune, "SIZES", [(8, 8, 8)])
+    monkeypatch.setattr(tune, "BATCHES", [(2, 8, 8, 8)])
+    assert 0 < tune.share_of_processor(0.02) < 1.5
+    shares = iter([1.0, 0.3, 1.0, 0.3])
+    monkeypatch.setattr(tune, "share_of_processor", lambda: next(shares))
+    assert tune.main(["--seconds", "0"]) == 1
+    assert "Nothing kept: others use the processor, a large product got 30% of" in capsys.readouterr().err
+    assert not tuned_path().exists()
+    assert tune.main(["--seconds", "0", "--anyway"]) == 0
+    assert tuned_path().exists()
 
 
 def test_tune_can_write_elsewhere_and_refuses_nonsense(tmp_path, capsys):

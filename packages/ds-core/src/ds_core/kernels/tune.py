@@ -70,6 +70,8 @@ BATCHES = [
 ]
 # A rule is not worth other bits unless the products it sends to oneDNN take this much less, in the mean.
 GAIN = 0.95
+# On a quiet machine a large product gets all the time of its threads; on a busy one, times say nothing.
+QUIET = 0.8
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,16 @@ def rule_from(rows: Sequence[Measured]) -> Rule | None:
     return best if gains and statistics.mean(gains) <= math.log(GAIN) else None
 
 
+def share_of_processor(seconds: float = 0.5) -> float:
+    """Returns which part of its threads' time a large product really gets: 1 on a machine all its own."""
+    a, b = operands("nn", SIZES[-1])
+    mm(a, b)
+    start, used = time.perf_counter(), time.process_time()
+    while time.perf_counter() < start + seconds:
+        mm(a, b)
+    return (time.process_time() - used) / (time.perf_counter() - start) / torch.get_num_threads()
+
+
 def write(path: Path, rules: dict[str, Rule], rows: Sequence[Measured]) -> Table:
     """Writes a tuned table, all or nothing."""
     table = Table(tuned_name(rules), rules)
@@ -183,6 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="for this number of threads; else torch's")
     parser.add_argument("--seconds", type=float, default=0.3, help="for each product (default: %(default)s)")
+    parser.add_argument("--anyway", action="store_true", help="keep the table even if the machine is busy")
     parser.add_argument("--output", type=Path, metavar="PATH", help="another place for the table")
     options = parser.parse_args(arguments)
     if options.threads is not None:
@@ -193,10 +206,21 @@ def main(arguments: list[str] | None = None) -> int:
     if table_in_force()["name"] != "onednn":
         return 1  # the warning has said why
     console, progress = Console(), Console(stderr=True)
+    before = share_of_processor()
     live = track(
         list(_products()), "Measuring", console=progress, transient=True, disable=not progress.is_terminal
     )
     rows = [measure(form, size, options.seconds) for form, size in live]
+    share = min(before, share_of_processor())
+    if share < QUIET and not options.anyway:
+        progress.print(
+            f"[bold red]Nothing kept:[/] others use the processor, a large product got {share:.0%} of its "
+            "threads' time. Try again when it is quiet, or with --threads for fewer; --anyway keeps what was "
+            "measured.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 1
     rules = {form: rule for form in FORMS if (rule := rule_from([row for row in rows if row.form == form]))}
     path = options.output or tuned_path()
     written = write(path, rules, rows)
