@@ -8,6 +8,7 @@ from typing import Any
 
 import ds_core
 import torch
+from ds_core.kernels import dispatch
 from ds_core.layers.neuron import Neuron
 from ds_core.verify import Case
 from torch import Tensor, nn
@@ -57,6 +58,31 @@ def case(
         namesake=lambda: getattr(nn, name)(*args, **options),
         no_differences=no_differences,
     )
+
+
+frozen_batch_norm, frozen_batch_norm_backward = dispatch(ds_core.functional.frozen_batch_norm)
+
+
+class FixedStatistics(ds_core.Module):
+    """Batch norm by statistics that are given: what eval mode does, with a backward."""
+
+    def __init__(self) -> None:
+        self.weight, self.bias = (ds_core.Parameter(torch.tensor([1.5, -0.5, 2.0])) for _ in range(2))
+        self.register_buffer("mean", torch.tensor([0.5, 0.0, -1.0]))
+        self.register_buffer("var", torch.tensor([0.5, 2.0, 1.0]))
+
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = frozen_batch_norm(input, self.mean, self.var, self.weight, self.bias, 0.1)
+        self.save(saved)
+        return y
+
+    def backward(self, grad: Tensor) -> Any:
+        (saved,) = self.saved()
+        wanted = self.wants("input", "weight", "bias")
+        grad_x, grad_weight, grad_bias = frozen_batch_norm_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return grad_x
 
 
 # ---- affine maps -------------------------------------------------------------------------------------
@@ -229,3 +255,14 @@ CASES.append(
         reference=normalized_on_paper,
     )
 )
+
+CASES += [
+    Case(
+        name=f"FixedStatistics(), {len(shape)} dimensions",
+        make=FixedStatistics,
+        inputs=normal(shape),
+        no_namesake="torch.nn has it in eval mode only",
+        reference=lambda m, x: torch.batch_norm(x, m.weight, m.bias, m.mean, m.var, False, 0.0, 0.1, False),
+    )
+    for shape in ((4, 3), (2, 3, 5), (2, 3, 4, 2))
+]

@@ -24,20 +24,19 @@ from ds_core.functional.hardswish import hardswish, hardswish_backward
 from ds_core.functional.layer_norm import layer_norm, layer_norm_backward, layer_norm_second_backward
 from ds_core.functional.leaky_relu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from ds_core.functional.linear import linear, linear_backward
+from ds_core.functional.lion import lion
 from ds_core.functional.mish import mish, mish_backward
+from ds_core.functional.muon import muon
+from ds_core.functional.nadam import nadam
 from ds_core.functional.probabilities import log_softmax, log_softmax_backward, softmax, softmax_backward
 from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
 from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
+from ds_core.functional.rmsprop import rmsprop
+from ds_core.functional.sgd import sgd
 from ds_core.functional.sigmoid import sigmoid, sigmoid_backward
 from ds_core.functional.silu import silu, silu_backward
 from ds_core.functional.softplus import log_sigmoid, log_sigmoid_backward, softplus, softplus_backward
 from ds_core.functional.tanh import tanh, tanh_backward
-from ds_core.functional.lion import lion
-from ds_core.functional.muon import muon
-from ds_core.functional.nadam import nadam
-from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
-from ds_core.functional.rmsprop import rmsprop
-from ds_core.functional.sgd import sgd
 
 __all__ = [
     "adagrad",
@@ -71,12 +70,15 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "lion",
     "log_sigmoid",
     "log_sigmoid_backward",
     "log_softmax",
     "log_softmax_backward",
     "mish",
     "mish_backward",
+    "muon",
+    "nadam",
     "prelu",
     "prelu_backward",
     "relu",
@@ -85,6 +87,8 @@ __all__ = [
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rmsprop",
+    "sgd",
     "sigmoid",
     "sigmoid_backward",
     "silu",
@@ -95,11 +99,4 @@ __all__ = [
     "softplus_backward",
     "tanh",
     "tanh_backward",
-    "lion",
-    "muon",
-    "nadam",
-    "rms_norm",
-    "rms_norm_backward",
-    "rmsprop",
-    "sgd",
 ]

@@ -295,7 +295,8 @@ def unproven(package: str, cases: Iterable[AnyCase]) -> list[str]:
                     if trial.module.training:
                         trial.manual(kernels=fast)
                     else:
-                        trial.output()
+                        with engine("manual", kernels=fast):
+                            trial.output()
                 ran += counts
         elif isinstance(case, OptimizerCase):
             with kernels.runs() as counts:
