@@ -99,4 +99,9 @@ __all__ = [
     "softplus_backward",
     "tanh",
     "tanh_backward",
+    "lion",
+    "muon",
+    "nadam",
+    "rmsprop",
+    "sgd",
 ]

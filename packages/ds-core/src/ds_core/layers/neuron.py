@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from ds_core.initializers import Init, initialize
 from ds_core.module import InputGrad, Module, Parameter
 
 
+@final
 class Neuron(Module):
     """Weighs its inputs, adds a bias and applies an activation: one number for each example.
 
@@ -23,6 +24,8 @@ class Neuron(Module):
     Args:
         in_features: size of the last dimension of the input.
         activation: f, a module that keeps the shape; None for y = s.
+        device: of the parameters.
+        dtype: of the parameters.
         init: how w starts: a name or function of :mod:`ds_core.initializers`; None for
             U(-1/sqrt(in_features), 1/sqrt(in_features)). b starts at 0.
         generator: source of the initial values; None for torch's global one.
@@ -44,19 +47,22 @@ class Neuron(Module):
         self,
         in_features: int,
         activation: Module | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         self.in_features = in_features
-        self.weight = Parameter(initialize(torch.empty(1, in_features), init, generator)[0])
-        self.bias = Parameter(torch.zeros(()))
+        start = torch.empty(1, in_features, device=device, dtype=dtype)
+        self.weight = Parameter(initialize(start, init, generator)[0])
+        self.bias = Parameter(torch.zeros((), device=device, dtype=dtype))
         self.activation = activation
 
-    def forward(self, x: Tensor) -> Tensor:
-        check_features(self, x, self.in_features, self.weight)
-        self.save(x)
-        s = (x * self.weight).sum(-1) + self.bias
+    def forward(self, input: Tensor) -> Tensor:
+        check_features(self, input, self.in_features, self.weight)
+        self.save(input)
+        s = (input * self.weight).sum(-1) + self.bias
         return s if self.activation is None else self.activation(s)
 
     def backward(self, grad: Tensor) -> InputGrad:
