@@ -455,8 +455,12 @@ def test_mixup_refuses():
     images, labels = torch.rand(4, 1, 2, 2), torch.tensor([0, 1, 2, 1])
     mix = MixUp(num_classes=3)
     for words, error, call in [
-        ("alpha above 0, got 0", ValueError, lambda: MixUp(alpha=0)),
-        ("at least 1 class", ValueError, lambda: MixUp(num_classes=0)),
+        ("alpha above 0 .* got inf", ValueError, lambda: MixUp(alpha=math.inf)),
+        ("alpha above 0 .* got nan", ValueError, lambda: MixUp(alpha=math.nan)),
+        (r"alpha above 0 .* got 1e\+300", ValueError, lambda: MixUp(alpha=1e300)),
+        (r"num_classes from 1 to 1e\+06, got 1.5", ValueError, lambda: MixUp(num_classes=1.5)),
+        ("alpha above 0 .* got 0", ValueError, lambda: MixUp(alpha=0)),
+        ("num_classes from 1 to .* got 0", ValueError, lambda: MixUp(num_classes=0)),
         (r"expected a batch \(N, C, H, W\)", ValueError, lambda: mix(images[0], labels)),
         ("expected images and their labels, got 1 tensors", TypeError, lambda: mix(images)),
         (
@@ -560,7 +564,7 @@ def test_a_loader_augments_and_a_trainer_takes_soft_labels():
     ("words", "call"),
     [
         (
-            r"RandomCrop: size: expected a number of pixels, or \(height, width\), got 0",
+            r"RandomCrop: size: expected a number of pixels from 1 to 65536, or \(height, width\), got 0",
             lambda: RandomCrop(0),
         ),
         (
@@ -599,9 +603,9 @@ def test_a_loader_augments_and_a_trainer_takes_soft_labels():
             lambda: RandomAffine(0, interpolation="cubic"),
         ),
         (r"expected center \(x, y\)", lambda: RandomAffine(0, center=(1, 2, 3))),
-        ("brightness: expected a number from 0 to inf", lambda: ColorJitter(brightness=-1)),
+        ("brightness: expected a number from 0 to 1000", lambda: ColorJitter(brightness=-1)),
         ("hue: expected a number from 0 to 0.5", lambda: ColorJitter(hue=0.7)),
-        (r"contrast: expected \(low, high\) within 0 to inf", lambda: ColorJitter(contrast=(-1, 1))),
+        (r"contrast: expected \(low, high\) within 0 to 1000", lambda: ColorJitter(contrast=(-1, 1))),
         ("expected 3 channels or 1", lambda: ColorJitter(0.5)(torch.zeros(4, 2, 2))),
         ("Cutout: size", lambda: Cutout(0)),
         (
@@ -636,3 +640,43 @@ def test_repr_shows_what_was_asked_for():
         "Compose([RandomCrop((28, 28), padding=(2, 2, 2, 2)), RandomHorizontalFlip(p=0.5), "
         "Normalize(mean=[0.5], std=[0.25])])"
     )
+
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("words", "make"),
+    [
+        ("CenterCrop: size: expected a number of pixels from 1 to 65536", lambda bad: CenterCrop(bad)),
+        ("RandomCrop: size: expected a number of pixels", lambda bad: RandomCrop((4, bad))),
+        ("RandomCrop: expected padding of one, two or four numbers", lambda bad: RandomCrop(4, padding=bad)),
+        ("Cutout: size: expected a number of pixels", lambda bad: Cutout(bad)),
+        ("Resize: size: expected a number of pixels", lambda bad: Resize(bad)),
+        ("Normalize: expected a mean and a std", lambda bad: Normalize([bad], [1.0])),
+        ("Normalize: expected a mean and a std", lambda bad: Normalize([0.5], [bad])),
+        ("RandomAffine: degrees: expected", lambda bad: RandomAffine(bad)),
+        ("RandomAffine: expected translate of two shares", lambda bad: RandomAffine(1, (0.1, bad))),
+        ("RandomAffine: scale: expected", lambda bad: RandomAffine(1, scale=(0.5, bad))),
+        (
+            "RandomAffine: .*shear.* expected|RandomAffine: expected shear",
+            lambda bad: RandomAffine(1, shear=bad),
+        ),
+        ("RandomAffine: expected center", lambda bad: RandomAffine(1, center=(1, bad))),
+        ("ColorJitter: brightness: expected", lambda bad: ColorJitter(bad)),
+        ("ColorJitter: hue: expected", lambda bad: ColorJitter(hue=(0, bad))),
+        ("RandomErasing: expected a probability", lambda bad: RandomErasing(bad)),
+        ("RandomErasing: scale: expected", lambda bad: RandomErasing(scale=(0.1, bad))),
+        ("RandomErasing: ratio: expected", lambda bad: RandomErasing(ratio=(0.1, bad))),
+        ("MixUp: expected alpha", lambda bad: MixUp(alpha=bad)),
+        ("expected one number or one for each of the 1 channels", lambda bad: Cutout(1, fill=bad)),
+        ("expected one number or one for each of the 1 channels", lambda bad: RandomErasing(1, value=[bad])),
+    ],
+)
+@pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e39, None, (), True, torch.tensor([NAN])], ids=repr)
+def test_numbers_that_are_none_are_refused_by_name(words, make, bad):
+    optional = ("padding", "shear")  # which may be left out
+    if (bad is None and any(word in words for word in optional)) or (bad is True and "degrees" in words):
+        return
+    with pytest.raises(ValueError, match=words):
+        make(bad)(pictures(2, 1, 8, 8), generator=seeded())

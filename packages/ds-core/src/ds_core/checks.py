@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import torch
 from torch import Tensor
@@ -14,6 +15,26 @@ if TYPE_CHECKING:
 def shape(x: Tensor) -> str:
     """Writes a shape the way error messages show it: ``(32, 28, 28)``."""
     return str(tuple(x.shape))
+
+
+def check_fields(config: Any) -> None:
+    """Checks that every field of a dataclass holds what its annotation says, and no NaN or infinity.
+
+    Raises:
+        TypeError: names the field.
+        ValueError: names the field, if it is NaN or infinite.
+    """
+    name = type(config).__name__
+    for field, kind in get_type_hints(type(config)).items():
+        value = getattr(config, field)
+        kinds = get_args(kind) or (kind,)
+        if isinstance(value, bool) != (bool in kinds) or not isinstance(
+            value, tuple((int, float) if k is float else k for k in kinds)
+        ):
+            expected = " or ".join(getattr(k, "__name__", str(k)) for k in kinds).replace("NoneType", "None")
+            raise TypeError(f"{name}: expected {field} to be {expected}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: expected {field} to be finite, got {value}")
 
 
 def check_features(module: Module, x: Tensor, features: int, like: Tensor) -> None:

@@ -56,7 +56,14 @@ def eye_(tensor: Tensor, generator: torch.Generator | None = None) -> Tensor:
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Fills with U(a, b)."""
+    """Fills with U(a, b).
+
+    Raises:
+        ValueError: if the bounds are not finite or not in order.
+    """
+    _check_finite("uniform", a=a, b=b)
+    if a > b:
+        raise ValueError(f"uniform: expected bounds a <= b, got {a} and {b}")
     return tensor.uniform_(a, b, generator=generator)
 
 
@@ -64,7 +71,14 @@ def uniform_(
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Fills with N(mean, std^2)."""
+    """Fills with N(mean, std^2).
+
+    Raises:
+        ValueError: if a number is not finite, or the standard deviation is below 0.
+    """
+    _check_finite("normal", mean=mean, std=std)
+    if std < 0:
+        raise ValueError(f"normal: expected std of at least 0, got {std}")
     return tensor.normal_(mean, std, generator=generator)
 
 
@@ -80,7 +94,8 @@ def trunc_normal_(
     """Fills with N(mean, std^2) restricted to [a, b]: numbers outside are drawn again.
 
     Where less than 0.3 of the bell lies between the bounds that would take long; then numbers uniform in
-    [a, b] are kept with a probability in proportion to the bell's height.
+    [a, b], or in the part of it where the bell has not yet fallen by e^-40, are kept with a probability in
+    proportion to its height.
 
     Args:
         tensor: filled in place.
@@ -91,21 +106,33 @@ def trunc_normal_(
         generator: source of the random numbers; None for torch's global one.
 
     Raises:
-        ValueError: if the bounds are not in order.
+        ValueError: if the bounds are not in order, the mean is not finite, or the standard deviation is not
+            above 0 or is too small to measure by it how far away the bounds are.
     """
+    _check_finite("trunc_normal", mean=mean, std=std)
     if not a < b:
         raise ValueError(f"trunc_normal: expected bounds a < b, got {a} and {b}")
-    inside = (math.erf((b - mean) / std / math.sqrt(2)) - math.erf((a - mean) / std / math.sqrt(2))) / 2
-    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2  # log of the largest height within the bounds
+    if std <= 0:
+        raise ValueError(f"trunc_normal: expected std above 0, got {std}")
+    low, high = (a - mean) / std, (b - mean) / std  # in standard deviations
+    top = max(low, min(0.0, high))  # where the bell is highest within the bounds
+    if not math.isfinite(top):
+        raise ValueError(f"trunc_normal: expected std of the size of the bounds {a} and {b}, got {std}")
+    if tensor.is_meta:
+        return tensor
+    inside = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
+    reach = 80 / (math.sqrt(top**2 + 80) + abs(top))  # there (top + reach)^2 / 2 = top^2 / 2 + 40
+    first, last = max(low - top, -reach), min(high - top, reach)
     pending = torch.ones_like(tensor, dtype=torch.bool)
     while pending.any():
         if inside > 0.3:
             drawn = torch.empty_like(tensor).normal_(mean, std, generator=generator)
             accepted = (drawn >= a) & (drawn <= b)
         else:
-            drawn = torch.empty_like(tensor).uniform_(a, b, generator=generator)
-            height = ((drawn - mean) / std) ** 2 * -0.5 - peak
-            accepted = torch.empty_like(tensor).uniform_(generator=generator).log() <= height
+            away = torch.empty_like(tensor).uniform_(first, last, generator=generator)  # from the top
+            fallen = away * (top + away / 2)  # of the logarithm of the height
+            accepted = torch.empty_like(tensor).uniform_(generator=generator).log() <= -fallen
+            drawn = (mean + std * (top + away)).clamp(a, b)
         tensor.copy_(torch.where(pending & accepted, drawn, tensor))
         pending &= ~accepted
     return tensor
@@ -149,12 +176,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         param: the negative slope of leaky_relu; None for 0.01.
 
     Raises:
-        ValueError: if the nonlinearity is not one of these.
+        ValueError: if the nonlinearity is not one of these, or the slope is not finite.
 
     Source: He et al., Delving Deep into Rectifiers (2015), equation 15, for the ReLU family. tanh's 5/3 and
     SELU's 3/4 are the empirical values that torch.nn.init uses.
     """
     slope = 0.01 if param is None else param
+    _check_finite("calculate_gain", param=slope)
     gains = {
         "linear": 1.0,
         "sigmoid": 1.0,
@@ -193,6 +221,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: torch.Generato
     Source: Glorot, Bengio, Understanding the difficulty of training deep feedforward neural networks (2010),
     equation 16.
     """
+    _check_gain(gain)
     std = gain * math.sqrt(2.0 / max(1, sum(fans(tensor))))
     return _uniform_of_std(tensor, std, generator)
 
@@ -202,6 +231,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: torch.Generator
 
     Source: as for :func:`xavier_uniform_`, equation 12.
     """
+    _check_gain(gain)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(1, sum(fans(tensor)))), generator)
 
 
@@ -295,7 +325,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: torch.Generator | 
     neural networks (2013).
     """
     fans(tensor)  # at least two dimensions
-    if tensor.numel() == 0:
+    _check_finite("orthogonal", gain=gain)
+    if tensor.numel() == 0 or tensor.is_meta:
         return tensor
     drawn = torch.empty_like(tensor).flatten(1).normal_(generator=generator)  # (out, in ...)
     tall = drawn if drawn.shape[0] >= drawn.shape[1] else drawn.T
@@ -354,6 +385,17 @@ def initialize(tensor: Tensor, init: Init | None, generator: torch.Generator | N
             raise ValueError(f"init: expected one of {', '.join(INITIALIZERS)}, got {init!r}")
         init = INITIALIZERS[init]
     return init(tensor, generator=generator)
+
+
+def _check_finite(name: str, **numbers: float) -> None:
+    for argument, number in numbers.items():
+        if not math.isfinite(number):
+            raise ValueError(f"{name}: expected a finite {argument}, got {number}")
+
+
+def _check_gain(gain: float) -> None:
+    if not 0 <= gain < math.inf:
+        raise ValueError(f"xavier: expected a finite gain of at least 0, got {gain}")
 
 
 def _check_matrix(name: str, tensor: Tensor) -> None:

@@ -26,7 +26,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
-_CALLS_A_TENSOR = 50  # more than any layer needs to make one
+_CALLS_A_TENSOR = 30  # twice what a layer needs to make one
 _MOST_BUFFERS = 2 * 10**9
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -238,7 +238,7 @@ def without_memory(make: Callable[[], Module], tensors: int) -> Module:
     """
     with (
         torch.device("meta"),
-        _Limit(_CALLS_A_TENSOR * (tensors + 100), f"the weights are {tensors} tensors"),
+        _Limit(_CALLS_A_TENSOR * (tensors + 30), f"the weights are {tensors} tensors"),
     ):
         skeleton = make()
     buffers = sum(buffer.nbytes for buffer in skeleton.buffers())

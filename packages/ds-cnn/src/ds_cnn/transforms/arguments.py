@@ -7,11 +7,14 @@ same seed changes images alike on every device.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Fill = float | Sequence[float]
+_MOST = 1e30
+_MOST_PIXELS = 65_536  # on a side
 
 
 def uniform(
@@ -33,24 +36,37 @@ def per_channel(fill: Fill, images: Tensor, who: str) -> Tensor:
     """Returns a fill, one number or one for each channel, as ``(C or 1, 1, 1)``.
 
     Raises:
-        ValueError: if there are other than one or C numbers.
+        ValueError: if there are other than one or C finite numbers.
     """
-    numbers = [fill] if isinstance(fill, (int, float)) else list(fill)
-    if len(numbers) not in (1, images.shape[1]):
+    given = [fill] if is_number(fill) else numbers(fill)
+    if given is None or len(given) not in (1, images.shape[1]):
         raise ValueError(
-            f"{who}: expected one number or one for each of the {images.shape[1]} channels, got {numbers}"
+            f"{who}: expected one number or one for each of the {images.shape[1]} channels, got {fill!r}"
         )
-    return torch.tensor(numbers, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+    return torch.tensor(given, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+
+
+def is_number(value: Any) -> bool:
+    """Says whether a value is a finite number, and small enough for float32."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MOST
+
+
+def numbers(value: Any) -> list[float] | None:
+    """Returns a sequence, or a tensor in one dimension, as a list of numbers; None if it is none of them."""
+    given = value.tolist() if isinstance(value, Tensor) else value
+    if not isinstance(given, Sequence) or not all(map(is_number, given)):
+        return None
+    return list(given)
 
 
 def probability(p: float, who: str) -> float:
-    """Holds p to be a probability.
+    """Checks that p is a probability.
 
     Raises:
         ValueError: if it is not from 0 to 1.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"{who}: expected a probability p from 0 to 1, got {p}")
+    if not is_number(p) or not 0 <= p <= 1:
+        raise ValueError(f"{who}: expected a probability p from 0 to 1, got {p!r}")
     return p
 
 
@@ -58,12 +74,18 @@ def pair(value: int | Sequence[int], what: str) -> tuple[int, int]:
     """Returns a size (height, width), from one number for both or from two.
 
     Raises:
-        ValueError: if it is neither, or not at least 1.
+        ValueError: if it is neither, or not from 1 to 65,536.
     """
-    numbers = (value, value) if isinstance(value, int) else tuple(value)
-    if len(numbers) != 2 or not all(isinstance(n, int) and n >= 1 for n in numbers):
-        raise ValueError(f"{what}: expected a number of pixels, or (height, width), got {value!r}")
-    return numbers[0], numbers[1]
+    sides = [value, value] if isinstance(value, int) else numbers(value)
+    if sides is None or len(sides) != 2 or not all(_is_size(side) for side in sides):
+        raise ValueError(
+            f"{what}: expected a number of pixels from 1 to {_MOST_PIXELS}, or (height, width), got {value!r}"
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def _is_size(side: float) -> bool:
+    return isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= _MOST_PIXELS
 
 
 def span(value: Sequence[float], what: str, least: float, most: float) -> tuple[float, float]:
@@ -72,7 +94,7 @@ def span(value: Sequence[float], what: str, least: float, most: float) -> tuple[
     Raises:
         ValueError: if it is not two numbers in order, between ``least`` and ``most``.
     """
-    numbers = tuple(value)
-    if len(numbers) != 2 or not least <= numbers[0] <= numbers[1] <= most:
+    ends = numbers(value)
+    if ends is None or len(ends) != 2 or not least <= ends[0] <= ends[1] <= most:
         raise ValueError(f"{what}: expected (low, high) within {least:g} to {most:g}, got {value!r}")
-    return float(numbers[0]), float(numbers[1])
+    return float(ends[0]), float(ends[1])

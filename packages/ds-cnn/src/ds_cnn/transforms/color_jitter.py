@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 from ds_core.checks import shape
 from torch import Tensor
 
-from ds_cnn.transforms.arguments import span, uniform
+from ds_cnn.transforms.arguments import is_number, span, uniform
 from ds_cnn.transforms.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 from ds_cnn.transforms.transform import Transform
 
+_MOST = 1000.0  # times as bright, say: nothing but black, white and pure colours is left
 _ADJUST: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "brightness": adjust_brightness,
     "contrast": adjust_contrast,
@@ -80,9 +80,9 @@ def _neutral(name: str) -> tuple[float, float]:
 
 def _range(value: float | Sequence[float], name: str, middle: float) -> tuple[float, float]:
     """Returns a range; one number means so much to either side of the middle."""
-    least, most = (0.0, math.inf) if middle else (-0.5, 0.5)
+    least, most = (0.0, _MOST) if middle else (-0.5, 0.5)
     if isinstance(value, (int, float)):
-        if value < 0 or value > most:
+        if not is_number(value) or not 0 <= value <= most:
             raise ValueError(
                 f"ColorJitter: {name}: expected a number from 0 to {most:g}, or (low, high), got {value}"
             )

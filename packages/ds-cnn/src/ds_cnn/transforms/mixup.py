@@ -9,7 +9,10 @@ from ds_core.checks import shape
 from ds_core.data import one_hot
 from torch import Tensor
 
+from ds_cnn.transforms.arguments import is_number
 from ds_cnn.transforms.transform import Transform
+
+_MOST = 1e6  # where every share is a half within a thousandth
 
 
 class MixUp(Transform):
@@ -29,7 +32,7 @@ class MixUp(Transform):
         images ``(N, C', H, W)``, labels ``(N,)`` int64 or ``(N, C)`` -> images the same, labels ``(N, C)``.
 
     Raises:
-        ValueError: if alpha is not above 0, there is no batch, or labels do not fit.
+        ValueError: if alpha is not above 0 or is above a million, there is no batch, or labels do not fit.
         TypeError: if labels are missing, or are class indices while nobody said how many classes there are.
 
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization (2017), section 2.
@@ -39,10 +42,10 @@ class MixUp(Transform):
     """
 
     def __init__(self, *, alpha: float = 1.0, num_classes: int | None = None) -> None:
-        if alpha <= 0:
-            raise ValueError(f"MixUp: expected alpha above 0, got {alpha}")
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(f"MixUp: expected at least 1 class, got num_classes={num_classes}")
+        if not is_number(alpha) or not 0 < alpha <= _MOST:
+            raise ValueError(f"MixUp: expected alpha above 0 and up to {_MOST:g}, got {alpha!r}")
+        if num_classes is not None and (not isinstance(num_classes, int) or not 1 <= num_classes <= _MOST):
+            raise ValueError(f"MixUp: expected num_classes from 1 to {_MOST:g}, got {num_classes!r}")
         self.alpha = alpha
         self.num_classes = num_classes
 

@@ -8,6 +8,7 @@ import torch
 from ds_core.checks import shape
 from torch import Tensor
 
+from ds_cnn.transforms.arguments import numbers
 from ds_cnn.transforms.transform import Transform
 
 
@@ -28,8 +29,13 @@ class Normalize(Transform):
     """
 
     def __init__(self, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> None:
-        self.mean = [float(number) for number in mean]
-        self.std = [float(number) for number in std]
+        given = numbers(mean), numbers(std)
+        if given[0] is None or given[1] is None:
+            raise ValueError(
+                "Normalize: expected a mean and a std for each channel, finite numbers, got "
+                f"{mean!r} and {std!r}"
+            )
+        self.mean, self.std = given
         if len(self.mean) != len(self.std) or not self.mean:
             raise ValueError(
                 f"Normalize: expected a mean and a std for each channel, got {len(self.mean)} and "

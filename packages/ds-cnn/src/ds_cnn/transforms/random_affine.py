@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ds_cnn.transforms.arguments import Fill, per_channel, span, uniform
+from ds_cnn.transforms.arguments import Fill, is_number, numbers, per_channel, span, uniform
 from ds_cnn.transforms.sample import at_points
 from ds_cnn.transforms.transform import Transform
 
@@ -54,11 +54,14 @@ class RandomAffine(Transform):
         center: Sequence[float] | None = None,
     ) -> None:
         self.degrees = _around(degrees, "RandomAffine: degrees", 360)
-        self.translate = tuple(float(share) for share in translate or (0, 0))
-        if len(self.translate) != 2 or not all(0 <= share <= 1 for share in self.translate):
+        shares = [0.0, 0.0] if translate is None else numbers(translate)
+        if shares is None or len(shares) != 2 or not all(0 <= share <= 1 for share in shares):
             raise ValueError(f"RandomAffine: expected translate of two shares from 0 to 1, got {translate!r}")
-        self.scale = span((1, 1) if scale is None else scale, "RandomAffine: scale", 1e-6, math.inf)
-        shears = [shear or 0] if shear is None or isinstance(shear, (int, float)) else list(shear)
+        self.translate = tuple(shares)
+        self.scale = span((1, 1) if scale is None else scale, "RandomAffine: scale", 1e-6, 1e6)
+        shears: Any = [shear or 0] if shear is None or isinstance(shear, (int, float)) else numbers(shear)
+        if not shears:
+            raise ValueError(f"RandomAffine: expected shear of one, two or four numbers, got {shear!r}")
         self.shear_x = _around(shears[0] if len(shears) == 1 else shears[:2], "RandomAffine: shear", 89)
         self.shear_y = _around(shears[2:] if len(shears) > 2 else 0, "RandomAffine: shear", 89)
         if interpolation not in ("nearest", "bilinear"):
@@ -67,7 +70,7 @@ class RandomAffine(Transform):
             )
         self.interpolation = interpolation
         self.fill = fill
-        if center is not None and len(center) != 2:
+        if center is not None and len(numbers(center) or ()) != 2:
             raise ValueError(f"RandomAffine: expected center (x, y), got {center!r}")
         self.center = center
 
@@ -157,7 +160,7 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 def _around(value: float | Sequence[float], what: str, most: float) -> tuple[float, float]:
     """Returns a range; one number d means (-d, d)."""
     if isinstance(value, (int, float)):
-        if value < 0:
+        if not is_number(value) or value < 0:
             raise ValueError(f"{what}: expected a number from 0 on, or (low, high), got {value}")
         value = (-value, value)
     return span(value, what, -most, most)

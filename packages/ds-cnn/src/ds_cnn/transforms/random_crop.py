@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from ds_core.checks import shape
 from torch import Tensor
 
-from ds_cnn.transforms.arguments import Fill, pair, per_channel, whole
+from ds_cnn.transforms.arguments import Fill, numbers, pair, per_channel, whole
 from ds_cnn.transforms.crop import MODES, crop
 from ds_cnn.transforms.transform import Transform
 
@@ -85,10 +85,12 @@ class RandomCrop(Transform):
 
 def _four(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
     """Returns padding as (left, top, right, bottom)."""
-    numbers = [padding or 0] if padding is None or isinstance(padding, int) else list(padding)
-    if len(numbers) not in (1, 2, 4) or not all(isinstance(n, int) and n >= 0 for n in numbers):
+    sides: list[Any] = (
+        [padding or 0] if padding is None or isinstance(padding, int) else numbers(padding) or []
+    )
+    if len(sides) not in (1, 2, 4) or not all(type(n) is int and 0 <= n <= 65_536 for n in sides):
         raise ValueError(
             f"RandomCrop: expected padding of one, two or four numbers of pixels, got {padding!r}"
         )
-    left, top, right, bottom = (numbers * (4 // len(numbers)))[:4]
+    left, top, right, bottom = (sides * (4 // len(sides)))[:4]
     return left, top, right, bottom

@@ -47,7 +47,7 @@ class RandomErasing(Transform):
     ) -> None:
         self.p = probability(p, "RandomErasing")
         self.scale = span(scale, "RandomErasing: scale", 0, 1)
-        self.ratio = span(ratio, "RandomErasing: ratio", 1e-6, math.inf)
+        self.ratio = span(ratio, "RandomErasing: ratio", 1e-6, 1e6)
         if isinstance(value, str) and value != "random":
             raise ValueError(f"RandomErasing: expected value of numbers, or 'random', got {value!r}")
         self.value = value

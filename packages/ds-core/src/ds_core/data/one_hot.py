@@ -19,7 +19,7 @@ def one_hot(labels: Tensor, classes: int | None = None, dtype: torch.dtype = tor
 
     Raises:
         TypeError: if labels are not integers.
-        ValueError: if a label is outside the classes, or there is none to count them by.
+        ValueError: if a label is outside the classes, or there is none to count them by, or no class.
     """
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"one_hot: expected integer class indices, got {labels.dtype}")
@@ -27,6 +27,8 @@ def one_hot(labels: Tensor, classes: int | None = None, dtype: torch.dtype = tor
         if not labels.numel():
             raise ValueError("one_hot: expected at least one label, or the number of classes")
         classes = int(labels.max()) + 1
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"one_hot: expected a whole number of classes of at least 1, got {classes!r}")
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         outside = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"one_hot: expected class indices 0 to {classes - 1}, got {int(outside)}")

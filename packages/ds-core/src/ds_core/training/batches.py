@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import count, cycle, islice, repeat
+from operator import length_hint
 from typing import Any
 
 import torch
@@ -141,6 +142,24 @@ def fingerprint_of(data: Any) -> str | None:
         made: str | None = data.fingerprint()
         return made
     return fingerprint(_tensors(data)) if isinstance(data, (list, tuple)) else None
+
+
+def check_ends(data: Any, epochs: int, advice: str) -> None:
+    """Checks that data come to an end, as often as they are walked through, as far as that can be seen.
+
+    Raises:
+        ValueError: if they are endless, as :class:`ds_core.text.RandomWindows` says of itself, or can be
+            walked through only once.
+    """
+    name = type(data).__name__
+    repeats = isinstance(data, repeat) and length_hint(data, 0) == 0
+    if getattr(data, "endless", False) or isinstance(data, (count, cycle)) or repeats:
+        raise ValueError(f"data: expected batches that come to an end, got an endless {name}; {advice}")
+    if epochs > 1 and isinstance(data, Iterator):
+        raise ValueError(
+            f"data: expected what can be walked {epochs} times, got {name}, which can be walked only once; "
+            "give a list or a loader"
+        )
 
 
 def has_position(data: Any) -> bool:

@@ -31,6 +31,7 @@ from ds_core.training.batches import (
     Batches,
     all_finite,
     as_batches,
+    check_ends,
     count_items,
     fingerprint_of,
     has_position,
@@ -217,6 +218,10 @@ class Trainer:
             _expect(value is None or value >= 1, name, "at least 1, or None", value)
         batches = Batches(as_batches(data, batch_size, shuffle, self.seed), _is_main_thread())
         held_out = None if validation is None else as_batches((validation,), _EVALUATION_BATCH)
+        if epochs is not None:
+            check_ends(batches.data, epochs, "give steps= instead of epochs=")
+        if held_out is not None:
+            check_ends(held_out, 1, "give some of them as validation=, in a list")
         if held_out is None and isinstance(self.schedule, ReduceLROnPlateau):
             raise ValueError("fit: ReduceLROnPlateau goes by the validation loss; give validation=...")
         path = self.checkpoint_path if resume is True else Path(resume) if resume else None
@@ -476,11 +481,13 @@ class Trainer:
         Raises:
             ValueError, TypeError: as :meth:`fit` does.
         """
+        batches = Batches(as_batches(data, batch_size), _is_main_thread())
+        check_ends(batches.data, 1, "give some of them, in a list")
         losses, counts = [], []
         for metric in self.metrics.values():
             metric.reset()
         with self._in_evaluation():
-            for (batch,) in Batches(as_batches(data, batch_size), _is_main_thread()).groups(1):
+            for (batch,) in batches.groups(1):
                 *inputs, target = to_device(batch, self.device)
                 outputs = _as_tuple(self.model(*inputs))
                 losses.append(self.loss(*outputs, target))

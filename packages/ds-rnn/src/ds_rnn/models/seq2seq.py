@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from ds_core.checks import shape
+from ds_core.checks import check_fields, shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.module import evaluating
 from ds_core.pretrained import Format
 from ds_core.text import Decoded
-from ds_core.text.translation.sequence_to_sequence import SequenceToSequence
+from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, check_special_ids
 from torch import Tensor
 
 from ds_rnn.layers.recurrent import AnyState
@@ -56,6 +56,7 @@ class Seq2SeqConfig:
     eos_id: int = 3
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in (
             "source_vocab_size",
             "target_vocab_size",
@@ -65,6 +66,7 @@ class Seq2SeqConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"Seq2SeqConfig: expected {name} of at least 1, got {getattr(self, name)}")
+        check_special_ids(self)
         layer_of("Seq2SeqConfig", self.cell)
         if self.attention not in ("additive", "general", None):
             raise ValueError(

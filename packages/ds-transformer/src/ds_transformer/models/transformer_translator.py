@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 from ds_core import Dense, Embedding
-from ds_core.checks import shape
+from ds_core.checks import check_fields, shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.initializers import normal_
 from ds_core.module import evaluating
 from ds_core.pretrained import Format
 from ds_core.text import Decoded
-from ds_core.text.translation.sequence_to_sequence import SequenceToSequence
+from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, check_special_ids
 from torch import Tensor
 
 from ds_transformer.cache import GrowingCache
@@ -77,6 +77,7 @@ class TransformerTranslatorConfig:
     eos_id: int = 3
 
     def __post_init__(self) -> None:
+        check_fields(self)
         name = type(self).__name__
         for option in (
             "source_vocab_size",
@@ -90,6 +91,7 @@ class TransformerTranslatorConfig:
         ):
             if getattr(self, option) < 1:
                 raise ValueError(f"{name}: expected {option} of at least 1, got {getattr(self, option)}")
+        check_special_ids(self)
         if self.d_model % 2 or self.d_model % self.nhead:
             raise ValueError(
                 f"{name}: expected an even d_model that nhead divides, got d_model={self.d_model}, "

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import torch
 from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, ModuleList
-from ds_core.checks import shape
+from ds_core.checks import check_fields, shape
 from ds_core.functional.activations import GELUForm
 from ds_core.initializers import normal_
 from ds_core.module import evaluating
@@ -64,9 +64,13 @@ class MiniGPTConfig:
     tie_word_embeddings: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
-            if getattr(self, name) < 1:
+        check_fields(self)
+        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"MiniGPTConfig: expected {name} of at least 1, got {getattr(self, name)}")
+        for name in ("layer_norm_epsilon", "initializer_range"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"MiniGPTConfig: expected {name} of at least 0, got {getattr(self, name)}")
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"MiniGPTConfig: expected n_head to divide n_embd, "

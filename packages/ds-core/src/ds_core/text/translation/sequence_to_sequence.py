@@ -64,3 +64,21 @@ class SequenceToSequence(Pretrained):
     @classmethod
     def from_config(cls, fields: dict[str, Any]) -> Self:
         return cls(cls.config_class(**fields))
+
+
+def check_special_ids(config: Any) -> None:
+    """Checks that the vocabularies hold the tokens that pad, begin and end.
+
+    Raises:
+        ValueError: names the configuration and the token.
+    """
+    sizes = {
+        "pad_id": min(config.source_vocab_size, config.target_vocab_size),
+        "bos_id": config.target_vocab_size,
+        "eos_id": config.target_vocab_size,
+    }
+    for name, size in sizes.items():
+        if not 0 <= getattr(config, name) < size:
+            raise ValueError(
+                f"{type(config).__name__}: expected {name} from 0 to {size - 1}, got {getattr(config, name)}"
+            )
