@@ -269,6 +269,7 @@ def test_weights_come_back_from_a_folder(tmp_path):
     ],
 )
 def test_a_foreign_configuration_is_named(tmp_path, content, message):
+    small().save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match=rf"(?s)config\.json: .*{message}"):
         Seq2Seq.from_pretrained(tmp_path)

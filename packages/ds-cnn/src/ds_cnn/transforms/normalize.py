@@ -29,13 +29,13 @@ class Normalize(Transform):
     """
 
     def __init__(self, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> None:
-        given = numbers(mean), numbers(std)
-        if given[0] is None or given[1] is None:
+        means, stds = numbers(mean), numbers(std)
+        if means is None or stds is None:
             raise ValueError(
                 "Normalize: expected a mean and a std for each channel, finite numbers, got "
                 f"{mean!r} and {std!r}"
             )
-        self.mean, self.std = given
+        self.mean, self.std = means, stds
         if len(self.mean) != len(self.std) or not self.mean:
             raise ValueError(
                 f"Normalize: expected a mean and a std for each channel, got {len(self.mean)} and "
