@@ -6,7 +6,7 @@ torch. The last column says which algorithm ``auto`` chose, and how the others t
 
 import torch
 from ds_cnn import AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d
-from ds_cnn.functional.convolution import choose
+from ds_cnn.kernels.convolution import select
 from ds_core import Module, engine
 from ds_core.verify.benchmark import Comparison, compare, report
 from torch import nn
@@ -53,13 +53,13 @@ def convolutions() -> list[Comparison]:
     ):
         x = torch.randn(16 if size > 100 else 64, arguments[0], size, size)
         theirs = nn.Conv2d(*arguments, **options, bias=False)
-        others = []
+        others, auto = [], select(Conv2d(*arguments, **options, bias=False).geometry, arguments[0])
         for algorithm in ("im2col", "shifted", "winograd"):
             try:
                 ours = Conv2d(*arguments, **options, bias=False, algorithm=algorithm)
             except ValueError:
                 continue
-            if ours.algorithm == choose(ours.geometry, *arguments[:2]):
+            if algorithm == auto:
                 row, chosen = measure(name, ours, theirs, x), algorithm
             elif not (ours.groups > 4 and algorithm == "im2col"):
                 others.append(f"{algorithm} {measure(name, ours, theirs, x, 0.5).time_ratio:.2f}")

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from ds_cnn import Conv1d, Conv2d, ConvTranspose2d
-from ds_cnn.functional.convolution import Geometry, choose, convolve
-from ds_cnn.functional.convolution import convolution as driver
+from ds_cnn.functional import convolution_loop
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution import driver, select
 from ds_core import engine
+from ds_core.kernels import runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -152,18 +154,19 @@ def test_frozen_weights_and_unwanted_input_gradients_are_not_computed():
 
 
 def test_auto_picks_by_shape():
-    assert choose(Geometry((3, 3)), 64, 64) == "winograd"
-    assert choose(Geometry((3, 3), stride=(2, 2)), 64, 64) == "im2col"
-    assert choose(Geometry((1, 1)), 64, 64) == "shifted"
-    assert choose(Geometry((1, 1), stride=(2, 2)), 64, 64) == "im2col"
-    assert choose(Geometry((3, 3), groups=64), 64, 64) == "shifted"
+    assert select(Geometry((3, 3)), 64) == "winograd"
+    assert select(Geometry((3, 3), stride=(2, 2)), 64) == "im2col"
+    assert select(Geometry((1, 1)), 64) == "shifted"
+    assert select(Geometry((1, 1), stride=(2, 2)), 64) == "im2col"
+    assert select(Geometry((3, 3), groups=64), 64) == "shifted"
 
 
 def test_the_teaching_version_counts_a_window_by_hand():
     x = torch.arange(16.0).view(1, 1, 4, 4)
     weight = torch.tensor([[1.0, 0.0], [0.0, -1.0]]).view(1, 1, 2, 2)
     # Each pixel minus its lower right neighbour: 5 less, everywhere.
-    assert convolve(x, weight, Geometry((2, 2)), "loop").flatten().tolist() == [-5.0] * 9
+    y, _ = convolution_loop(x, weight, None, Geometry((2, 2)))
+    assert y.flatten().tolist() == [-5.0] * 9
 
 
 @pytest.mark.parametrize("module", [Conv2d, ConvTranspose2d])
@@ -186,6 +189,61 @@ def test_wrong_arguments(module):
         ValueError, match="kernel_size 3, stride 1, dilation 1 and groups 1 with algorithm='winograd'"
     ):
         module(2, 2, 3, stride=2, algorithm="winograd")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [(Conv2d, {}), (Conv2d, {"algorithm": "im2col"}), (Conv2d, {"stride": 2}), (ConvTranspose2d, {})],
+)
+def test_half_precision_is_as_exact_as_torch(dtype, module, options):
+    ours, exact = (module(16, 16, 3, padding=1, **options, dtype=t) for t in (dtype, torch.float64))
+    theirs = getattr(nn, module.__name__)(16, 16, 3, padding=1, stride=options.get("stride", 1), dtype=dtype)
+    theirs.load_state_dict(ours.state_dict())
+    exact.load_state_dict({n: p.double() for n, p in ours.state_dict().items()})
+    x = torch.randn(2, 16, 20, 20, generator=torch.Generator().manual_seed(0)).to(dtype)
+    leaf = x.clone().requires_grad_()
+    y = theirs(leaf)
+    y.backward(torch.ones_like(y))
+    results = []
+    for layer, images in ((ours, x), (exact, x.double())):
+        with engine("manual"):
+            out = layer(images)
+            grad_x = layer.backward(torch.ones_like(out))
+        results.append((out, grad_x, layer.weight.grad, layer.bias.grad))
+    expected = (y.detach(), leaf.grad, theirs.weight.grad, theirs.bias.grad)
+    for found, right, other in zip(*results, expected, strict=True):
+        assert found.dtype == dtype
+        error, allowed = ((t.double() - right).norm() for t in (found, other))
+        assert error <= 1.5 * allowed + torch.finfo(dtype).eps * right.norm()
+
+
+@pytest.mark.parametrize("options", [{}, {"groups": 2}, {"bias": False}])
+@pytest.mark.parametrize(("module", "kernel"), [(Conv1d, 3), (Conv2d, (3, 2)), (ConvTranspose2d, 3)])
+def test_parameters_start_as_in_torch(module, kernel, options):
+    torch.manual_seed(0)
+    ours = module(4, 6, kernel, **options)
+    torch.manual_seed(0)
+    theirs = getattr(nn, module.__name__)(4, 6, kernel, **options)
+    for mine, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(mine, wanted)
+
+
+def test_names_and_types_are_those_of_torch():
+    for module in (Conv1d, Conv2d, ConvTranspose2d):
+        layer = module(2, 3, 3, device="cpu", dtype=torch.float64)
+        x = torch.randn(1, 2, *[5] * (layer.weight.dim() - 2), dtype=torch.float64)
+        assert layer(input=x).dtype == torch.float64
+
+
+def test_a_layer_whose_formula_runs_gives_the_same():
+    torch.manual_seed(0)
+    layer, x = Conv2d(3, 4, 3, padding=1), torch.randn(2, 3, 5, 5)
+    with engine("manual"), runs() as ran:
+        y = layer(x)
+    with engine("manual", kernels=False):
+        torch.testing.assert_close(layer(x), y)
+    assert ran["ConvolutionKernel.forward"] == ran["ConvolutionKernel: winograd"] == 1
 
 
 def test_wrong_arguments_of_one_kind():

@@ -1,5 +1,6 @@
 """Pooling: loops and vectorised against torch.nn over all options, and what happens to bad input."""
 
+import ds_cnn
 import pytest
 import torch
 from ds_cnn import (
@@ -112,6 +113,59 @@ def test_a_number_that_is_none_comes_through():
     ours, theirs = MaxPool2d(2, return_indices=True)(x), nn.MaxPool2d(2, return_indices=True)(x)
     torch.testing.assert_close(ours[0], theirs[0], equal_nan=True)
     assert torch.equal(ours[1], theirs[1])
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_window_of_minus_infinity_keeps_its_gradient(kernels):
+    x = torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    x[0, 0, :3, :3] = x[0, 1, 4:, 2:] = -torch.inf
+    ours, theirs = MaxPool2d(3, 2, 1, return_indices=True), nn.MaxPool2d(3, 2, 1, return_indices=True)
+    leaf = x.clone().requires_grad_()
+    expected, places = theirs(leaf)
+    expected.backward(torch.ones_like(expected))
+    with engine("manual", kernels=kernels):
+        y, where = ours(x)
+        grad_x = ours.backward(torch.ones_like(y))
+    assert torch.equal(y, expected)
+    assert torch.equal(where, places)
+    assert torch.equal(grad_x, leaf.grad)
+    mine = x.clone().requires_grad_()
+    ours(mine)[0].sum().backward()
+    assert torch.equal(mine.grad, leaf.grad)
+
+
+@pytest.mark.parametrize("size", [(None, 7), (5, None), (None, None), None])
+@pytest.mark.parametrize("algorithm", ["loop", "vectorised"])
+def test_none_keeps_the_size_of_the_input(size, algorithm):
+    x = torch.randn(1, 2, 10, 9)
+    for ours, theirs in (
+        (AdaptiveAvgPool2d, nn.AdaptiveAvgPool2d),
+        (AdaptiveMaxPool2d, nn.AdaptiveMaxPool2d),
+    ):
+        agree(ours(size, algorithm=algorithm), theirs(size if size is not None else (None, None)), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("MaxPool2d", (3, 2, 1)), ("AvgPool2d", (5, 3, 2)), ("AdaptiveAvgPool2d", (3,)), ("LPPool2d", (2, 4))],
+)
+def test_half_precision_is_as_exact_as_torch(dtype, module, arguments):
+    ours, theirs = getattr(ds_cnn, module)(*arguments), getattr(nn, module)(*arguments)
+    x = (torch.randn(2, 3, 20, 20, generator=torch.Generator().manual_seed(0)).abs() * 40).to(dtype)
+    leaf, wide = x.clone().requires_grad_(), x.double().requires_grad_()
+    results = []
+    for batch in (leaf, wide):
+        y = theirs(batch)
+        y.backward(torch.ones_like(y))
+        results.append((y.detach(), batch.grad))
+    with engine("manual"):
+        y = ours(input=x)
+        results.append((y, ours.backward(torch.ones_like(y))))
+    for other, right, found in zip(*results, strict=True):
+        assert found.dtype == dtype
+        error, allowed = ((t.double() - right).norm() for t in (found, other))
+        assert error <= 1.5 * allowed + torch.finfo(dtype).eps * right.norm()
 
 
 def test_the_gradient_of_a_silent_window_is_zero():

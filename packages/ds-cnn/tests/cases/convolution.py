@@ -19,6 +19,17 @@ def conv2d(name, shape, *arguments, algorithms=("loop", "im2col", "shifted", "au
     ]
 
 
+def in_blocks(algorithm, channels, size, kernel):
+    """Two images, each of which alone fills a block."""
+    return Case(
+        name=f"Conv2d, a block for each image, {algorithm}",
+        make=lambda: Conv2d(channels, 1, kernel, algorithm=algorithm),
+        inputs=lambda g: (torch.randn(2, channels, size, size, generator=g),),
+        namesake=lambda: nn.Conv2d(channels, 1, kernel),
+        no_differences="smaller cases have them",
+    )
+
+
 def transposed(name, shape, *arguments, algorithm="auto", **options):
     return Case(
         name=f"ConvTranspose2d, {name}",
@@ -74,6 +85,9 @@ CASES = [
         padding_mode="circular",
         algorithms=("auto",),
     ),
+    in_blocks("im2col", 96, 20, 5),
+    in_blocks("shifted", 512, 35, 2),
+    in_blocks("winograd", 64, 70, 3),
     conv1d("stride and dilation", (2, 3, 11), 3, 4, 3, stride=2, padding=1, dilation=2),
     conv1d("groups, loop", (2, 4, 7), 4, 4, 2, groups=2, algorithm="loop"),
     conv1d("unbatched, same, shifted", (3, 7), 3, 4, 4, padding="same", algorithm="shifted"),

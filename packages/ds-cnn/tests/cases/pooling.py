@@ -33,6 +33,13 @@ def both(ours, theirs, shape, *arguments, positive=False, **options):
     ]
 
 
+def with_infinite_pixels(g):
+    """Images with windows of nothing but minus infinity, at the edge, where the padding is as small."""
+    x = torch.randn(1, 2, 6, 6, generator=g)
+    x[0, 0, :3, :3] = -torch.inf
+    return (x,)
+
+
 class Global(nn.Sequential):
     def __init__(self, pool):
         super().__init__(pool(1), nn.Flatten())
@@ -44,6 +51,19 @@ CASES = [
     *both(MaxPool2d, nn.MaxPool2d, (1, 2, 8, 7), 3, stride=2, padding=1, dilation=2, ceil_mode=True),
     *both(MaxPool2d, nn.MaxPool2d, (0, 2, 4, 4), 2),
     *both(MaxPool2d, nn.MaxPool2d, (2, 5, 5), 3, stride=1),
+    *both(MaxPool2d, nn.MaxPool2d, (1, 2, 17, 18), 16),
+    *both(AdaptiveMaxPool2d, nn.AdaptiveMaxPool2d, (1, 2, 4, 3), (None, 2)),
+    *both(AdaptiveAvgPool2d, nn.AdaptiveAvgPool2d, (2, 4, 3), (2, None)),
+    *[
+        Case(
+            name=f"MaxPool2d of infinite pixels, {algorithm}",
+            make=lambda algorithm=algorithm: MaxPool2d(3, 2, 1, algorithm=algorithm),
+            inputs=with_infinite_pixels,
+            namesake=lambda: nn.MaxPool2d(3, 2, 1),
+            no_differences="a step from minus infinity leads nowhere",
+        )
+        for algorithm in ("loop", "vectorised")
+    ],
     *both(AvgPool2d, nn.AvgPool2d, (2, 3, 6, 4), 2),
     *both(AvgPool2d, nn.AvgPool2d, (2, 2, 7, 6), 3, stride=2, padding=1, ceil_mode=True),
     *both(AvgPool2d, nn.AvgPool2d, (2, 2, 7, 6), 3, stride=2, padding=1, count_include_pad=False),

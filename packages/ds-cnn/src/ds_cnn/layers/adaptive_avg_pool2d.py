@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import final
 
 import torch
+from ds_core import InputGrad
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.pooling import loop
-from ds_cnn.functional.pooling.avg_pool import adaptive_avg_pool, adaptive_avg_pool_backward
-from ds_cnn.functional.pooling.regions import Bins
+from ds_cnn import functional
+from ds_cnn.functional.regions import Bins
 from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_bins
 
+avg_pool, avg_pool_backward = dispatch(functional.avg_pool, half=torch.float32)
+avg_pool_loop, avg_pool_loop_backward = dispatch(functional.avg_pool_loop, half=torch.float32)
 
+
+@final
 class AdaptiveAvgPool2d(Pooling):
     """Divides an image into a given number of regions and takes the mean of each.
 
@@ -21,7 +26,7 @@ class AdaptiveAvgPool2d(Pooling):
     takes the means over rows, and B over columns:   y = A x B^T,   dL/dx = A^T dL/dy B
 
     Args:
-        output_size: H' and W', or one number for both.
+        output_size: H' and W', or one number for both; None for as many as the image has.
         algorithm: "vectorised", or "loop", the definition, region by region.
 
     Shape:
@@ -36,18 +41,23 @@ class AdaptiveAvgPool2d(Pooling):
 
     regions: Bins
 
-    def __init__(self, output_size: int | Sequence[int], *, algorithm: str = "vectorised") -> None:
+    def __init__(
+        self, output_size: int | Sequence[int | None] | None, *, algorithm: str = "vectorised"
+    ) -> None:
         self.regions = make_bins(type(self).__name__, output_size)
         self.algorithm = check_pooling_algorithm(type(self).__name__, algorithm)
 
-    def kind(self) -> loop.Kind:
-        return loop.Average()
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        pool = avg_pool_loop if self.algorithm == "loop" else avg_pool
+        y, saved = pool(input, self.regions)
+        self.save(saved)
+        return y
 
-    def pool(self, x: Tensor) -> tuple[Tensor, Any]:
-        return adaptive_avg_pool(x, self.regions), None
-
-    def pool_backward(self, grad: Tensor, kept: Any, images_shape: torch.Size) -> Tensor:
-        return adaptive_avg_pool_backward(grad, self.regions, images_shape)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        pool_backward = avg_pool_loop_backward if self.algorithm == "loop" else avg_pool_backward
+        return pool_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return f"output_size={self.regions.counts}"

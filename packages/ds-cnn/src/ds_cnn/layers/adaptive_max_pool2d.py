@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
-import torch
 from ds_core import InputGrad
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.pooling import loop
-from ds_cnn.functional.pooling.max_pool import adaptive_max_pool, adaptive_max_pool_backward
-from ds_cnn.functional.pooling.regions import Bins
+from ds_cnn import functional
+from ds_cnn.functional.regions import Bins
 from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_bins
 
+max_pool, max_pool_backward = dispatch(functional.max_pool)
+max_pool_loop, max_pool_loop_backward = dispatch(functional.max_pool_loop)
 
+
+@final
 class AdaptiveMaxPool2d(Pooling):
     """Divides an image into a given number of regions and takes the largest pixel of each.
 
@@ -22,7 +25,7 @@ class AdaptiveMaxPool2d(Pooling):
     y = max of the region,   dL/dx[the largest pixel, the first of equals] += dL/dy
 
     Args:
-        output_size: H' and W', or one number for both.
+        output_size: H' and W', or one number for both; None for as many as the image has.
         return_indices: whether forward also returns where in its channel each maximum is, as row times W plus
             column; backward then takes no gradient for that.
         algorithm: "vectorised", or "loop", the definition, region by region, without ``return_indices``.
@@ -42,7 +45,7 @@ class AdaptiveMaxPool2d(Pooling):
 
     def __init__(
         self,
-        output_size: int | Sequence[int],
+        output_size: int | Sequence[int | None] | None,
         return_indices: bool = False,
         *,
         algorithm: str = "vectorised",
@@ -54,25 +57,19 @@ class AdaptiveMaxPool2d(Pooling):
         if return_indices and algorithm == "loop":
             raise ValueError(f"{name}: expected algorithm='vectorised' with return_indices, got 'loop'")
 
-    def forward(self, x: Tensor) -> Any:
-        if not self.return_indices:
-            return super().forward(x)
-        images = self.images(x)
-        y, where = adaptive_max_pool(images, self.regions)
-        self.save(where, images.shape, x.shape)
-        return y.reshape(*x.shape[:-2], *y.shape[2:]), where.reshape(*x.shape[:-2], *y.shape[2:])
+    def forward(self, input: Tensor) -> Any:
+        self.check(input)
+        if self.algorithm == "loop":
+            y, saved = max_pool_loop(input, self.regions)
+        else:
+            y, saved = max_pool(input, self.regions, self.return_indices)
+        self.save(saved)
+        return y
 
-    def backward(self, grad: Any, grad_indices: None = None) -> InputGrad:
-        return super().backward(grad)
-
-    def kind(self) -> loop.Kind:
-        return loop.Maximum()
-
-    def pool(self, x: Tensor) -> tuple[Tensor, Any]:
-        return adaptive_max_pool(x, self.regions)
-
-    def pool_backward(self, grad: Tensor, kept: Any, images_shape: torch.Size) -> Tensor:
-        return adaptive_max_pool_backward(grad, kept, images_shape)
+    def backward(self, grad: Tensor, grad_indices: None = None) -> InputGrad:
+        (saved,) = self.saved()
+        pool_backward = max_pool_loop_backward if self.algorithm == "loop" else max_pool_backward
+        return pool_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return f"output_size={self.regions.counts}"

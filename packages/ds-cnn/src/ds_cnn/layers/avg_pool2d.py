@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import final
 
 import torch
+from ds_core import InputGrad
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.pooling import loop
-from ds_cnn.functional.pooling.avg_pool import counts, sum_pool, sum_pool_backward
-from ds_cnn.functional.pooling.regions import Windows
+from ds_cnn import functional
+from ds_cnn.functional.regions import Windows
 from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
 
+avg_pool, avg_pool_backward = dispatch(functional.avg_pool, half=torch.float32)
+avg_pool_loop, avg_pool_loop_backward = dispatch(functional.avg_pool_loop, half=torch.float32)
 
+
+@final
 class AvgPool2d(Pooling):
     """Takes the mean of every window.
 
@@ -61,19 +66,17 @@ class AvgPool2d(Pooling):
         self.divisor_override = divisor_override
         self.algorithm = check_pooling_algorithm(name, algorithm)
 
-    def kind(self) -> loop.Kind:
-        return loop.Average(self.count_include_pad, self.divisor_override)
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        pool = avg_pool_loop if self.algorithm == "loop" else avg_pool
+        y, saved = pool(input, self.regions, self.count_include_pad, self.divisor_override)
+        self.save(saved)
+        return y
 
-    def _divisor(self, size: tuple[int, int], like: Tensor) -> Tensor | int:
-        return self.divisor_override or counts(self.regions, size, self.count_include_pad, like)
-
-    def pool(self, x: Tensor) -> tuple[Tensor, Any]:
-        divisor = self._divisor((x.shape[2], x.shape[3]), x)
-        return sum_pool(x, self.regions).div_(divisor), None
-
-    def pool_backward(self, grad: Tensor, kept: Any, images_shape: torch.Size) -> Tensor:
-        divisor = self._divisor((images_shape[2], images_shape[3]), grad)
-        return sum_pool_backward(grad / divisor, self.regions, images_shape)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        pool_backward = avg_pool_loop_backward if self.algorithm == "loop" else avg_pool_backward
+        return pool_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         w = self.regions

@@ -12,12 +12,12 @@ from ds_core.kernels import dispatch
 from ds_core.layers.batch_norm import BatchNorm
 from torch import Tensor
 
-from ds_cnn.functional import batch_norm_loop as loop
+from ds_cnn import functional
 from ds_cnn.layers.pooling import check_pooling_algorithm
 
 batch_norm, batch_norm_backward = dispatch(core.batch_norm, half=torch.float32)
 frozen_batch_norm, frozen_batch_norm_backward = dispatch(core.frozen_batch_norm, half=torch.float32)
-batch_norm_loop, batch_norm_loop_backward = dispatch(loop.batch_norm_loop, half=torch.float32)
+batch_norm_loop, batch_norm_loop_backward = dispatch(functional.batch_norm_loop, half=torch.float32)
 
 
 @final

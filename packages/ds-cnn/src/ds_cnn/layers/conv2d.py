@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
+from ds_core import InputGrad
+from ds_core.kernels import dispatch
+from torch import Tensor
+
+from ds_cnn import functional
 from ds_cnn.layers.convolution import Convolution
 
+convolution, convolution_backward = dispatch(functional.convolution, half=torch.float32)
+loop, loop_backward = dispatch(functional.convolution_loop, half=torch.float32)
+pad, pad_backward = dispatch(functional.pad)
 
+
+@final
 class Conv2d(Convolution):
     """Slides kernels over images; every output is the product of a kernel with the pixels it lies on.
 
@@ -29,6 +42,8 @@ class Conv2d(Convolution):
             "replicate" (the edge pixel) or "circular" (the other side of the image).
         algorithm: "loop" (the definition, slow), "im2col", "shifted", "winograd" (3x3 kernels, stride 1) or
             "auto", which picks by shape. All compute the same.
+        device: of the parameters.
+        dtype: of the parameters.
         init: how W starts: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
         generator: source of the initial values; None for torch's global one.
 
@@ -45,3 +60,22 @@ class Conv2d(Convolution):
     """
 
     layout = ("C", "H", "W")
+
+    def forward(self, input: Tensor) -> Tensor:
+        images, edges = self.images(input), None  # (N, C, H, W)
+        if self.padding_mode != "zeros":
+            images, edges = pad(images, self.edges, self.padding_mode)
+        convolve = loop if self.algorithm == "loop" else convolution
+        y, saved = convolve(images, self.weight, self.bias, self.geometry)
+        self.save(saved, edges, input.shape)
+        return y.reshape(*input.shape[:-3], *y.shape[1:])
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        saved, edges, shape = self.saved()
+        wanted, grad = self.wants("input", "weight", "bias"), grad.reshape(-1, *grad.shape[-3:])
+        convolve_backward = loop_backward if self.algorithm == "loop" else convolution_backward
+        grad_x, grad_weight, grad_bias = convolve_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        grad_x = grad_x if edges is None or grad_x is None else pad_backward(grad_x, edges)
+        return grad_x if grad_x is None else grad_x.reshape(shape)

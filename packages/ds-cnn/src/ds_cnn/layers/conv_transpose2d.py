@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import final
 
 import torch
-from ds_core import InputGrad, Module, Parameter
+from ds_core import InputGrad, Module
 from ds_core.checks import shape
-from ds_core.initializers import Init, fans, initialize, torch_linear_bias_
+from ds_core.initializers import Init
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.convolution import (
-    Geometry,
+from ds_cnn import functional
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.layers.convolution import (
+    as_image,
     check_algorithm,
-    convolve,
-    convolve_backward_input,
-    convolve_backward_weight,
+    check_channels,
+    images_of,
+    make_parameters,
+    sizes,
 )
-from ds_cnn.layers.convolution import as_image, check_channels, images_of, sizes
+
+conv_transpose, conv_transpose_backward = dispatch(functional.conv_transpose, half=torch.float32)
+loop, loop_backward = dispatch(functional.conv_transpose_loop, half=torch.float32)
 
 
+@final
 class ConvTranspose2d(Module):
     """Stamps kernels onto an image, each pixel of the input saying how strongly; stamps that overlap add up.
 
@@ -44,6 +52,8 @@ class ConvTranspose2d(Module):
         bias: whether b is learned; if not, it is 0.
         dilation: distance between the pixels of a stamp.
         padding_mode: "zeros", the only one.
+        device: of the parameters.
+        dtype: of the parameters.
         algorithm: as for Conv2d.
         init: how W starts: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
         generator: source of the initial values; None for torch's global one.
@@ -77,6 +87,8 @@ class ConvTranspose2d(Module):
         bias: bool = True,
         dilation: int | Sequence[int] = 1,
         padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         algorithm: str = "auto",
         init: Init | None = None,
@@ -106,31 +118,32 @@ class ConvTranspose2d(Module):
             tuple((pixels, pixels) for pixels in self.padding),  # type: ignore[arg-type]
             as_image(self.dilation, 1),
             groups,
+            algorithm,
         )
-        self.algorithm = check_algorithm(name, algorithm, self.geometry)
-        self.weight = Parameter(torch.empty(in_channels, out_channels // groups, *self.kernel_size))
-        initialize(self.weight, init, generator)
-        self.register_parameter("bias", Parameter(torch.zeros(out_channels)) if bias else None)
-        if self.bias is not None and init is None:
-            torch_linear_bias_(self.bias, fans(self.weight)[0], generator)
+        check_algorithm(name, self.geometry)
+        self.algorithm = algorithm
+        sizes_of_weight = in_channels, out_channels // groups, *self.kernel_size
+        self.weight, bias_or_none = make_parameters(
+            sizes_of_weight, out_channels if bias else None, device, dtype, init, generator
+        )
+        self.register_parameter("bias", bias_or_none)
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        images = images_of(self, x, ("C", "H", "W"), self.in_channels)
-        size, geometry = self._output(x, output_size)
-        self.save(images, geometry, x.shape)
-        y = convolve_backward_input(images, self.weight, geometry, size, self.algorithm)
-        if self.bias is not None:
-            y = y + self.bias.view(-1, 1, 1)
-        return y.reshape(*x.shape[:-3], *y.shape[1:])
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        images = images_of(self, input, ("C", "H", "W"), self.in_channels)
+        size, geometry = self._output(input, output_size)
+        stamp = loop if self.algorithm == "loop" else conv_transpose
+        y, saved = stamp(images, self.weight, self.bias, geometry, size)
+        self.save(saved, input.shape)
+        return y.reshape(*input.shape[:-3], *y.shape[1:])
 
     def backward(self, grad: Tensor) -> InputGrad:
-        images, geometry, x_shape = self.saved()
-        grad = grad.reshape(len(images), *grad.shape[-3:])
-        self.add_grad("weight", lambda: convolve_backward_weight(images, grad, geometry, self.algorithm))
-        self.add_grad("bias", lambda: grad.sum((0, 2, 3)))
-        if not self.input_grad:
-            return None
-        return convolve(grad, self.weight, geometry, self.algorithm).reshape(x_shape)
+        saved, shape = self.saved()
+        wanted, grad = self.wants("input", "weight", "bias"), grad.reshape(-1, *grad.shape[-3:])
+        stamp_backward = loop_backward if self.algorithm == "loop" else conv_transpose_backward
+        grad_x, grad_weight, grad_bias = stamp_backward(grad, saved, wanted=wanted)
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
+        return grad_x if grad_x is None else grad_x.reshape(shape)
 
     def _output(self, x: Tensor, wanted: Sequence[int] | None) -> tuple[tuple[int, int], Geometry]:
         """Returns H' and W', and the convolution that leads from there exactly back to the size of x."""

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from ds_core import InputGrad, Module, Parameter
+from ds_core import Module, Parameter
 from ds_core.checks import check_dtype, shape
 from ds_core.initializers import Init, fans, initialize, torch_linear_bias_
 from torch import Tensor
 
-from ds_cnn.functional.convolution import (
-    Geometry,
-    check_algorithm,
-    convolve,
-    convolve_backward_input,
-    convolve_backward_weight,
-)
-from ds_cnn.functional.padding import MODES, pad, pad_backward
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution import ALGORITHMS
+
+MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class Convolution(Module):
-    """Base of the convolutions, whose arguments and formulas :class:`~ds_cnn.layers.conv2d.Conv2d` explains.
+    """Base of Conv1d and Conv2d: their arguments, which :class:`~ds_cnn.layers.conv2d.Conv2d` explains.
 
-    A subclass only says in ``layout`` what it takes: sequences ``("C", "L")`` or images ``("C", "H", "W")``.
+    A subclass says in ``layout`` what it takes: sequences ``("C", "L")`` or images ``("C", "H", "W")``.
     """
 
     layout: tuple[str, ...]
@@ -41,6 +37,8 @@ class Convolution(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         algorithm: str = "auto",
         init: Init | None = None,
@@ -59,50 +57,38 @@ class Convolution(Module):
         self.dilation = sizes(name, "dilation", dilation, dims)
         self.groups = groups
         self.padding_mode = padding_mode
-        self.margins = self._margins()
+        margins, none = self._margins(), ((0, 0), (0, 0))
+        self.edges = (*margins[1], *margins[0])  # of padding that is not zeros: (left, right, top, bottom)
         self.geometry = Geometry(
             as_image(self.kernel_size, 1),
             as_image(self.stride, 1),
-            self.margins if padding_mode == "zeros" else ((0, 0), (0, 0)),
+            margins if padding_mode == "zeros" else none,
             as_image(self.dilation, 1),
             groups,
+            algorithm,
         )
-        self.algorithm = check_algorithm(name, algorithm, self.geometry)
-        self.weight = Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size))
-        initialize(self.weight, init, generator)
-        self.register_parameter("bias", Parameter(torch.zeros(out_channels)) if bias else None)
-        if self.bias is not None and init is None:
-            torch_linear_bias_(self.bias, fans(self.weight)[0], generator)
+        check_algorithm(name, self.geometry)
+        self.algorithm = algorithm
+        sizes_of_weight = out_channels, in_channels // groups, *self.kernel_size
+        self.weight, bias_or_none = make_parameters(
+            sizes_of_weight, out_channels if bias else None, device, dtype, init, generator
+        )
+        self.register_parameter("bias", bias_or_none)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def images(self, x: Tensor) -> Tensor:
+        """Checks the input and views it, batched or not, sequence or image, as ``(N, C, H, W)``.
+
+        Raises:
+            ValueError: if it has other dimensions or channels, or fewer pixels than the kernel or the padding
+                needs.
+            TypeError: if it has another dtype than the weight.
+        """
         images = images_of(self, x, self.layout, self.in_channels)
+        size: Sequence[int] = images.shape[2:]
         if self.padding_mode != "zeros":
-            images = pad(images, (*self.margins[1], *self.margins[0]), self.padding_mode, name=self.label())
-        check_fit(self, x, images, self.geometry)
-        self.save(images, x.shape)
-        y = convolve(images, self._kernels(), self.geometry, self.algorithm, self.bias)
-        return y.reshape(*x.shape[: -len(self.layout)], self.out_channels, *y.shape[5 - len(self.layout) :])
-
-    def backward(self, grad: Tensor) -> InputGrad:
-        images, x_shape = self.saved()
-        size = self.geometry.output_size(images.shape[2:])
-        grad = grad.reshape(len(images), self.out_channels, *size)
-        self.add_grad("weight", lambda: self._weight_grad(grad, images))
-        self.add_grad("bias", lambda: grad.sum((0, 2, 3)))
-        if not self.input_grad:
-            return None
-        grad_x = convolve_backward_input(
-            grad, self._kernels(), self.geometry, images.shape[2:], self.algorithm
-        )
-        if self.padding_mode != "zeros":
-            grad_x = pad_backward(grad_x, (*self.margins[1], *self.margins[0]), self.padding_mode)
-        return grad_x.reshape(x_shape)
-
-    def _kernels(self) -> Tensor:
-        return self.weight.view(*self.weight.shape[:2], *self.geometry.kernel)
-
-    def _weight_grad(self, grad: Tensor, images: Tensor) -> Tensor:
-        return convolve_backward_weight(grad, images, self.geometry, self.algorithm).view_as(self.weight)
+            size = check_padding(self, images, self.edges, self.padding_mode)
+        check_fit(self, x, size, self.geometry)
+        return images
 
     def _margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Returns how many pixels are added: ((top, bottom), (left, right))."""
@@ -135,7 +121,7 @@ class Convolution(Module):
 
 
 def check_channels(name: str, in_channels: int, out_channels: int, groups: int) -> None:
-    """Holds the channels to numbers that the groups divide.
+    """Checks that the groups divide the channels.
 
     Raises:
         ValueError: if they are not positive, or not divisible.
@@ -165,6 +151,42 @@ def sizes(name: str, argument: str, value: int | Sequence[int], dims: int, least
     return numbers
 
 
+def check_algorithm(name: str, geometry: Geometry) -> None:
+    """Checks that there is such an algorithm and that it can do such convolutions.
+
+    Raises:
+        ValueError: if not; begins with ``name``, that of the layer.
+    """
+    algorithm, known = geometry.algorithm, ("loop", *ALGORITHMS, "auto")
+    if algorithm not in known:
+        raise ValueError(f"{name}: expected algorithm to be one of {', '.join(known)}, got {algorithm!r}")
+    if algorithm in ALGORITHMS and not ALGORITHMS[algorithm].supports(geometry):
+        raise ValueError(
+            f"{name}: expected kernel_size 3, stride 1, dilation 1 and groups 1 with algorithm="
+            f"{algorithm!r}, got {geometry.kernel}, {geometry.stride}, {geometry.dilation} and "
+            f"{geometry.groups}"
+        )
+
+
+def make_parameters(
+    shape: tuple[int, ...],
+    biases: int | None,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    init: Init | None,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Returns the weight and, if any are wanted, the biases: as in torch.nn, or by ``init`` and 0."""
+    weight = Parameter(torch.empty(shape, device=device, dtype=dtype))
+    initialize(weight, init, generator)
+    if biases is None:
+        return weight, None
+    bias = Parameter(torch.zeros(biases, device=device, dtype=dtype))
+    if init is None:
+        torch_linear_bias_(bias, fans(weight)[0], generator)
+    return weight, bias
+
+
 def as_image(numbers: Sequence[int], single_row: int) -> tuple[int, int]:
     """Returns (vertical, horizontal); a sequence is an image of one row, which takes ``single_row``."""
     return (single_row, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
@@ -188,16 +210,42 @@ def images_of(module: Module, x: Tensor, layout: tuple[str, ...], channels: int)
     return x.reshape(batch, channels, *as_image(x.shape[1 - dims :], 1))
 
 
-def check_fit(module: Module, x: Tensor, images: Tensor, geometry: Geometry) -> None:
-    """Holds the kernel to the size of the padded images.
+def check_fit(module: Module, x: Tensor, size: Sequence[int], geometry: Geometry) -> None:
+    """Checks that the kernel fits on the padded images.
 
     Raises:
         ValueError: if the kernel does not fit even once.
     """
-    if min(geometry.output_size(images.shape[2:])) < 1:
-        spans = tuple(d * (k - 1) + 1 for d, k in zip(geometry.dilation, geometry.kernel, strict=True))
+    if min(geometry.output_size(size)) < 1:
+        spans = geometry.span
         raise ValueError(
             f"{module.label()}: expected padded input of at least {spans[0]} x {spans[1]} pixels, the span "
             f"of the kernel, got input of shape {shape(x)}, "
-            f"{' x '.join(str(pixels) for pixels in geometry.padded_size(images.shape[2:]))} with padding"
+            f"{' x '.join(str(pixels) for pixels in geometry.padded_size(size))} with padding"
         )
+
+
+def check_padding(
+    module: Module, x: Tensor, padding: tuple[int, int, int, int], mode: str
+) -> tuple[int, int]:
+    """Returns height and width of images once they are padded.
+
+    Raises:
+        ValueError: if nothing would be left, or there are too few pixels to mirror or to repeat.
+    """
+    (left, right, top, bottom), (height, width) = padding, x.shape[-2:]
+    padded = top + height + bottom, left + width + right
+    if min(padded) < 1:
+        raise ValueError(
+            f"{module.label()}: expected images from which padding {padding} leaves something, got {shape(x)}"
+        )
+    if mode == "zeros":
+        return padded
+    for pixels, before, after in ((height, top, bottom), (width, left, right)):
+        most = {"reflect": pixels - 1, "circular": pixels, "replicate": max(before, after)}[mode]
+        if min(before, after) < 0 or max(before, after) > most or pixels < 1:
+            raise ValueError(
+                f"{module.label()}: expected from 0 to {max(0, most)} pixels of padding for a dimension of "
+                f"{pixels} with padding_mode={mode!r}, got {before} and {after}"
+            )
+    return padded

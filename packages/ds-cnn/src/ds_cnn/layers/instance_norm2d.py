@@ -13,9 +13,9 @@ from ds_core.kernels import dispatch
 from ds_core.layers.batch_norm import BatchNorm
 from torch import Tensor
 
-from ds_cnn.functional import instance_norm as book
+from ds_cnn import functional
 
-instance_norm, instance_norm_backward = dispatch(book.instance_norm, half=torch.float32)
+instance_norm, instance_norm_backward = dispatch(functional.instance_norm, half=torch.float32)
 frozen_batch_norm, _ = dispatch(core.frozen_batch_norm, half=torch.float32)
 
 

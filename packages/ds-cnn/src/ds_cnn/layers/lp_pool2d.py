@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import final
 
 import torch
+from ds_core import InputGrad
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.pooling import loop
-from ds_cnn.functional.pooling.avg_pool import counts, sum_pool, sum_pool_backward
-from ds_cnn.functional.pooling.regions import Windows
+from ds_cnn import functional
+from ds_cnn.functional.regions import Windows
 from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
 
+lp_pool, lp_pool_backward = dispatch(functional.lp_pool, half=torch.float32)
+lp_pool_loop, lp_pool_loop_backward = dispatch(functional.lp_pool_loop, half=torch.float32)
 
+
+@final
 class LPPool2d(Pooling):
     """Takes the p-norm of every window: the sum for p = 1; the larger p, the nearer to the maximum.
 
@@ -58,23 +63,17 @@ class LPPool2d(Pooling):
         self.regions = make_windows(name, kernel_size, stride, ceil_mode=ceil_mode)
         self.algorithm = check_pooling_algorithm(name, algorithm)
 
-    def kind(self) -> loop.Kind:
-        return loop.Norm(self.norm_type, self.regions.kernel[0] * self.regions.kernel[1])
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        pool = lp_pool_loop if self.algorithm == "loop" else lp_pool
+        y, saved = pool(input, self.regions, self.norm_type)
+        self.save(saved)
+        return y
 
-    def _scale(self, size: tuple[int, int], like: Tensor) -> Tensor:
-        whole = self.regions.kernel[0] * self.regions.kernel[1]
-        return whole / counts(self.regions, size, True, like)
-
-    def pool(self, x: Tensor) -> tuple[Tensor, Any]:
-        powers = sum_pool(x**self.norm_type, self.regions) * self._scale((x.shape[2], x.shape[3]), x)
-        y = powers ** (1 / self.norm_type)
-        return y, (x, y)
-
-    def pool_backward(self, grad: Tensor, kept: Any, images_shape: torch.Size) -> Tensor:
-        x, y = kept
-        share = grad * self._scale((images_shape[2], images_shape[3]), grad) * y ** (1 - self.norm_type)
-        share = share.masked_fill(y == 0, 0.0)
-        return sum_pool_backward(share, self.regions, images_shape) * x ** (self.norm_type - 1)
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        pool_backward = lp_pool_loop_backward if self.algorithm == "loop" else lp_pool_backward
+        return pool_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         w = self.regions

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
-import torch
 from ds_core import InputGrad
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.pooling import loop
-from ds_cnn.functional.pooling.max_pool import max_pool, max_pool_backward, positions_of
-from ds_cnn.functional.pooling.regions import Windows
+from ds_cnn import functional
+from ds_cnn.functional.regions import Windows
 from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
 
+max_pool, max_pool_backward = dispatch(functional.max_pool)
+max_pool_loop, max_pool_loop_backward = dispatch(functional.max_pool_loop)
 
+
+@final
 class MaxPool2d(Pooling):
     """Takes the largest pixel of every window.
 
@@ -63,26 +66,19 @@ class MaxPool2d(Pooling):
         if return_indices and algorithm == "loop":
             raise ValueError(f"{name}: expected algorithm='vectorised' with return_indices, got 'loop'")
 
-    def forward(self, x: Tensor) -> Any:
-        if not self.return_indices:
-            return super().forward(x)
-        images = self.images(x)
-        y, winner = max_pool(images, self.regions)
-        self.save(winner, images.shape, x.shape)
-        where = positions_of(winner, self.regions, images.shape)
-        return y.reshape(*x.shape[:-2], *y.shape[2:]), where.reshape(*x.shape[:-2], *y.shape[2:])
+    def forward(self, input: Tensor) -> Any:
+        self.check(input)
+        if self.algorithm == "loop":
+            y, saved = max_pool_loop(input, self.regions)
+        else:
+            y, saved = max_pool(input, self.regions, self.return_indices)
+        self.save(saved)
+        return y
 
-    def backward(self, grad: Any, grad_indices: None = None) -> InputGrad:
-        return super().backward(grad)
-
-    def kind(self) -> loop.Kind:
-        return loop.Maximum()
-
-    def pool(self, x: Tensor) -> tuple[Tensor, Any]:
-        return max_pool(x, self.regions)
-
-    def pool_backward(self, grad: Tensor, kept: Any, images_shape: torch.Size) -> Tensor:
-        return max_pool_backward(grad, kept, self.regions, images_shape)
+    def backward(self, grad: Tensor, grad_indices: None = None) -> InputGrad:
+        (saved,) = self.saved()
+        pool_backward = max_pool_loop_backward if self.algorithm == "loop" else max_pool_backward
+        return pool_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         w = self.regions

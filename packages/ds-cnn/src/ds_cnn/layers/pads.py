@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import final
 
 from ds_core import InputGrad, Module
 from ds_core.checks import check_floating, shape
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.padding import pad, pad_backward
+from ds_cnn import functional
+from ds_cnn.layers.convolution import check_padding
+
+pad, pad_backward = dispatch(functional.pad)
 
 
 class Pad2d(Module):
@@ -28,7 +33,7 @@ class Pad2d(Module):
     """
 
     mode: str
-    value: float = 0.0
+    value: float | None = None  # of the new pixels, where the subclass asks for one
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         four = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
@@ -39,27 +44,20 @@ class Pad2d(Module):
             )
         self.padding = (four[0], four[1], four[2], four[3])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def check(self, x: Tensor) -> None:
+        """Checks that x is a batch of images, or one, of floating point, and large enough for the padding."""
         if x.dim() not in (3, 4):
             raise ValueError(
                 f"{self.label()}: expected input of shape (N, C, H, W) or (C, H, W), got {shape(x)}"
             )
         check_floating(self, x)
-        self.save()
-        y = pad(x if x.dim() == 4 else x.unsqueeze(0), self.padding, self.mode, self.value, self.label())
-        return y if x.dim() == 4 else y.squeeze(0)
-
-    def backward(self, grad: Tensor) -> InputGrad:
-        self.saved()
-        if not self.input_grad:
-            return None
-        grad_x = pad_backward(grad if grad.dim() == 4 else grad.unsqueeze(0), self.padding, self.mode)
-        return grad_x if grad.dim() == 4 else grad_x.squeeze(0)
+        check_padding(self, x, self.padding, self.mode)
 
     def extra_repr(self) -> str:
-        return f"{self.padding}"
+        return f"{self.padding}" + ("" if self.value is None else f", value={self.value}")
 
 
+@final
 class ZeroPad2d(Pad2d):
     """Adds pixels of 0 around images; negative numbers cut pixels off.
 
@@ -70,7 +68,18 @@ class ZeroPad2d(Pad2d):
 
     mode = "zeros"
 
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        y, saved = pad(input, self.padding, self.mode)
+        self.save(saved)
+        return y
 
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad, saved) if self.input_grad else None
+
+
+@final
 class ConstantPad2d(Pad2d):
     """Adds pixels of one value around images; negative numbers cut pixels off.
 
@@ -83,14 +92,24 @@ class ConstantPad2d(Pad2d):
 
     mode = "zeros"
 
+    value: float
+
     def __init__(self, padding: int | Sequence[int], value: float) -> None:
         super().__init__(padding)
         self.value = value
 
-    def extra_repr(self) -> str:
-        return f"{self.padding}, value={self.value}"
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        y, saved = pad(input, self.padding, self.mode, self.value)
+        self.save(saved)
+        return y
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad, saved) if self.input_grad else None
 
 
+@final
 class ReflectionPad2d(Pad2d):
     """Adds mirror images, with the edge pixel as the mirror: c b | a b c | b a.
 
@@ -101,7 +120,18 @@ class ReflectionPad2d(Pad2d):
 
     mode = "reflect"
 
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        y, saved = pad(input, self.padding, self.mode)
+        self.save(saved)
+        return y
 
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad, saved) if self.input_grad else None
+
+
+@final
 class ReplicationPad2d(Pad2d):
     """Repeats the edge pixels: a a | a b c | c c.
 
@@ -112,7 +142,18 @@ class ReplicationPad2d(Pad2d):
 
     mode = "replicate"
 
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        y, saved = pad(input, self.padding, self.mode)
+        self.save(saved)
+        return y
 
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad, saved) if self.input_grad else None
+
+
+@final
 class CircularPad2d(Pad2d):
     """Continues with the other side, as on a torus: b c | a b c | a b.
 
@@ -122,3 +163,13 @@ class CircularPad2d(Pad2d):
     """
 
     mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.check(input)
+        y, saved = pad(input, self.padding, self.mode)
+        self.save(saved)
+        return y
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad, saved) if self.input_grad else None

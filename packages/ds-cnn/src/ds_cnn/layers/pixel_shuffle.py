@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from ds_core import InputGrad, Module
 from ds_core.checks import shape
+from ds_core.kernels import dispatch
 from torch import Tensor
 
+from ds_cnn import functional
 
-def shuffle(x: Tensor, factor: int) -> Tensor:
-    """Turns every factor^2 channels into one with factor^2 as many pixels: ``(..., C r^2, H, W)``.
-
-    y[c, i r + u, j r + v] = x[c r^2 + u r + v, i, j]
-    """
-    channels, height, width = x.shape[-3] // factor**2, x.shape[-2], x.shape[-1]
-    parts = x.reshape(*x.shape[:-3], channels, factor, factor, height, width)
-    interleaved = parts.movedim((-4, -3), (-3, -1))  # (..., C, H, r, W, r)
-    return interleaved.reshape(*x.shape[:-3], channels, height * factor, width * factor)
+pixel_shuffle, pixel_shuffle_backward = dispatch(functional.pixel_shuffle)
+pixel_unshuffle, pixel_unshuffle_backward = dispatch(functional.pixel_unshuffle)
 
 
-def unshuffle(x: Tensor, factor: int) -> Tensor:
-    """Undoes :func:`shuffle`: ``(..., C, H r, W r)`` -> ``(..., C r^2, H, W)``."""
-    channels, height, width = x.shape[-3], x.shape[-2] // factor, x.shape[-1] // factor
-    parts = x.reshape(*x.shape[:-3], channels, height, factor, width, factor)
-    apart = parts.movedim((-3, -1), (-4, -3))  # (..., C, r, r, H, W)
-    return apart.reshape(*x.shape[:-3], channels * factor**2, height, width)
-
-
+@final
 class PixelShuffle(Module):
     """Turns every r^2 channels into one with r times as many rows and columns.
 
@@ -49,24 +39,26 @@ class PixelShuffle(Module):
             raise ValueError(f"PixelShuffle: expected upscale_factor of at least 1, got {upscale_factor}")
         self.upscale_factor = upscale_factor
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         squared = self.upscale_factor**2
-        if x.dim() < 3 or x.shape[-3] % squared:
+        if input.dim() < 3 or input.shape[-3] % squared:
             raise ValueError(
                 f"{self.label()}: expected input of shape (..., C, H, W) with C divisible by {squared}, got "
-                f"{shape(x)}"
+                f"{shape(input)}"
             )
-        self.save()
-        return shuffle(x, self.upscale_factor)
+        y, saved = pixel_shuffle(input, self.upscale_factor)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        self.saved()
-        return unshuffle(grad, self.upscale_factor) if self.input_grad else None
+        (saved,) = self.saved()
+        return pixel_shuffle_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return f"{self.upscale_factor}"
 
 
+@final
 class PixelUnshuffle(Module):
     """Turns every r x r pixels of a channel into r^2 channels with one pixel.
 
@@ -91,19 +83,20 @@ class PixelUnshuffle(Module):
             )
         self.downscale_factor = downscale_factor
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         factor = self.downscale_factor
-        if x.dim() < 3 or x.shape[-2] % factor or x.shape[-1] % factor:
+        if input.dim() < 3 or input.shape[-2] % factor or input.shape[-1] % factor:
             raise ValueError(
                 f"{self.label()}: expected input of shape (..., C, H, W) with H and W divisible by {factor}, "
-                f"got {shape(x)}"
+                f"got {shape(input)}"
             )
-        self.save()
-        return unshuffle(x, factor)
+        y, saved = pixel_unshuffle(input, self.downscale_factor)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        self.saved()
-        return shuffle(grad, self.downscale_factor) if self.input_grad else None
+        (saved,) = self.saved()
+        return pixel_unshuffle_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
         return f"{self.downscale_factor}"

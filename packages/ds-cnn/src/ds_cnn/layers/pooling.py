@@ -1,62 +1,27 @@
-"""What all pooling layers share: checks of what comes in, and the choice between loops and vectors."""
+"""What all pooling layers share: what their arguments mean, and checks of what comes in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
-from ds_core import InputGrad, Module
+from ds_core import Module
 from ds_core.checks import check_floating, shape
 from torch import Tensor
 
-from ds_cnn.functional.pooling import loop
-from ds_cnn.functional.pooling.regions import Bins, Windows
+from ds_cnn.functional.regions import Bins, Windows
 from ds_cnn.layers.convolution import sizes
 
 ALGORITHMS = ("vectorised", "loop")
 
 
 class Pooling(Module):
-    """Base of the pooling layers: a subclass says how a region is summed up, by loops and at once."""
+    """Base of the pooling layers: a subclass says which regions are summed up, and how."""
 
     regions: Windows | Bins
     algorithm: str
 
-    def kind(self) -> loop.Kind:
-        """Returns what the loops need to know: the value of a region and its gradient."""
-        raise NotImplementedError
-
-    def pool(self, x: Tensor) -> tuple[Tensor, Any]:
-        """Returns the pooled images ``(N, C, H', W')`` and what :meth:`pool_backward` will need."""
-        raise NotImplementedError
-
-    def pool_backward(self, grad: Tensor, kept: Any, images_shape: torch.Size) -> Tensor:
-        """Returns dL/dx, of the images' shape ``(N, C, H, W)``."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        images = self.images(x)
-        if self.algorithm == "loop":
-            y, kept = loop.pool(images, self.regions, self.kind()), images
-        else:
-            y, kept = self.pool(images)
-        self.save(kept, images.shape, x.shape)
-        return y.reshape(*x.shape[:-2], *y.shape[2:])
-
-    def backward(self, grad: Tensor) -> InputGrad:
-        kept, images_shape, x_shape = self.saved()
-        if not self.input_grad:
-            return None
-        grad = grad.reshape(*images_shape[:2], *grad.shape[-2:])
-        if self.algorithm == "loop":
-            grad_x = loop.pool_backward(grad, kept, self.regions, self.kind())
-        else:
-            grad_x = self.pool_backward(grad, kept, images_shape)
-        return grad_x.reshape(x_shape)
-
-    def images(self, x: Tensor) -> Tensor:
-        """Views the input, batched or not, as ``(N, C, H, W)``, and checks it.
+    def check(self, x: Tensor) -> None:
+        """Checks that x is a batch of images, or one, of floating point, and large enough for a region.
 
         Raises:
             ValueError: if it has other dimensions, or no window fits.
@@ -73,7 +38,6 @@ class Pooling(Module):
                 f"{self.label()}: expected images at least as large, padded, as a window, got input of shape "
                 f"{shape(x)}"
             )
-        return x if x.dim() == 4 else x.unsqueeze(0)
 
 
 def make_windows(
@@ -98,13 +62,19 @@ def make_windows(
     return Windows(kernel, steps, pads, _two(sizes(name, "dilation", dilation, 2)), ceil_mode)
 
 
-def make_bins(name: str, output_size: int | Sequence[int]) -> Bins:
-    """Returns the bins that a layer's argument describes.
+def make_bins(name: str, output_size: int | Sequence[int | None] | None) -> Bins:
+    """Returns the bins that a layer's argument describes; None for as many as there are pixels.
 
     Raises:
         ValueError: if it is out of range.
     """
-    return Bins(_two(sizes(name, "output_size", output_size, 2)))
+    both = (output_size,) * 2 if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    if len(both) != 2 or any(count is not None and count < 1 for count in both):
+        raise ValueError(
+            f"{name}: expected output_size to be a number or 2 of them, at least 1, got {output_size}; "
+            "None stands for the input's size"
+        )
+    return Bins((both[0], both[1]))
 
 
 def check_pooling_algorithm(name: str, algorithm: str) -> str:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import final
 
+import torch
 from ds_core import InputGrad, Module
 from ds_core.checks import check_floating, shape
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional.resampling import MODES, interpolate, interpolate_backward
+from ds_cnn import functional
 from ds_cnn.layers.convolution import sizes
 
+MODES = ("nearest", "bilinear")
 
+upsample, upsample_backward = dispatch(functional.upsample, half=torch.float32)
+
+
+@final
 class Upsample(Module):
     """Makes images larger (or smaller) by taking each new pixel from the old ones around it.
 
@@ -59,31 +67,29 @@ class Upsample(Module):
         self.mode = mode
         self.align_corners = align_corners
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
+        size, scale = self._target(input)
+        y, saved = upsample(input, size, self.mode, bool(self.align_corners), scale)
+        self.save(saved)
+        return y
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return upsample_backward(grad, saved) if self.input_grad else None
+
+    def _target(self, x: Tensor) -> tuple[tuple[int, int], tuple[float | None, float | None]]:
+        """Checks the input, and returns its new height and width and the factors they came from."""
         if x.dim() != 4 or min(x.shape[2:]) < 1:
             raise ValueError(f"{self.label()}: expected input of shape (N, C, H, W), got {shape(x)}")
         check_floating(self, x)
-        if self.size is not None:
-            new, scale = (self.size[0], self.size[1]), (None, None)
-        else:
-            assert self.scale_factor is not None
-            new, scale = self._scaled(x.shape[2:]), self.scale_factor  # type: ignore[assignment]
-        if min(new) < 1:
+        if self.scale_factor is None:
+            assert self.size is not None
+            return (self.size[0], self.size[1]), (None, None)
+        down, right = self.scale_factor
+        height, width = math.floor(x.shape[2] * down), math.floor(x.shape[3] * right)
+        if min(height, width) < 1:
             raise ValueError(f"{self.label()}: expected images of which pixels remain, got {shape(x)}")
-        options = self.mode, bool(self.align_corners), (scale[0], scale[1])
-        self.save((x.shape[2], x.shape[3]), options)
-        return interpolate(x, new, *options)
-
-    def backward(self, grad: Tensor) -> InputGrad:
-        old, options = self.saved()
-        return interpolate_backward(grad, old, *options) if self.input_grad else None
-
-    def _scaled(self, old: Sequence[int]) -> tuple[int, int]:
-        assert self.scale_factor is not None
-        height, width = (
-            math.floor(pixels * factor) for pixels, factor in zip(old, self.scale_factor, strict=True)
-        )
-        return height, width
+        return (height, width), (down, right)
 
     def extra_repr(self) -> str:
         to = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"

@@ -14,8 +14,8 @@ from __future__ import annotations
 _GROUPS: dict[str, str] = {
     "arithmetic": "abs add div mul neg pow reciprocal remainder rsub sign sub",
     "arithmetic in one step: a + s b c, a + s b / c, a + w (b - a)": "addcmul addcdiv lerp",
-    "comparison": "eq equal ge gt le lt",
-    "logic of true and false": "bitwise_not bitwise_or",
+    "comparison": "eq equal ge gt le lt ne",
+    "logic of true and false": "bitwise_and bitwise_not bitwise_or",
     "choice between numbers": "clamp masked_fill maximum minimum where",
     "exponential, logarithm and their kin": "cos erf exp exp2 expm1 log log1p log2 rsqrt sin sqrt tanh",
     "sum and mean": "cumsum mean sum",
@@ -23,9 +23,9 @@ _GROUPS: dict[str, str] = {
     "matrix product": "addmm baddbmm bmm mm mkldnn._linear_pointwise",
     "other view of the same numbers": (
         "_unsafe_view alias as_strided detach expand permute select slice split split_with_sizes squeeze "
-        "transpose unbind unsqueeze view"
+        "transpose unbind unfold unsqueeze view"
     ),
-    "copy, layout and type": "_to_copy cat clone copy flip stack triu",
+    "copy, layout and type": "_to_copy cat clone constant_pad_nd copy flip stack triu",
     "new tensor": (
         "arange empty empty_like fill full full_like lift_fresh new_empty new_full new_ones new_zeros ones "
         "ones_like scalar_tensor zeros zeros_like"

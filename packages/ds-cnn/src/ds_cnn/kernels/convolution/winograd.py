@@ -6,10 +6,12 @@ import math
 from functools import cache
 
 import torch
+from ds_core.kernels import matmul
 from torch import Tensor
 
-from ds_cnn.functional.convolution.geometry import Geometry, canvas
-from ds_cnn.functional.convolution.method import Method
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution.algorithm import Algorithm
+from ds_cnn.kernels.images import canvas
 
 KERNEL = 3
 TILE = 4  # outputs along each side of a tile: 16 of them by 36 multiplications instead of 144
@@ -21,7 +23,7 @@ PATCH = TILE + KERNEL - 1  # inputs along each side that a tile sees
 POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
 
 
-class Winograd(Method):
+class Winograd(Algorithm):
     """Computes 4x4 outputs at a time by multiplying in a basis in which convolution is a product of numbers.
 
     In one dimension, two polynomials are multiplied by multiplying their values at enough points. A tile of
@@ -43,43 +45,48 @@ class Winograd(Method):
         plain = geometry.stride == (1, 1) and geometry.dilation == (1, 1) and geometry.groups == 1
         return plain and geometry.kernel == (KERNEL, KERNEL)
 
-    def numbers_per_image(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
+    def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
         height, width = _tiles(geometry.output_size(size))
         return PATCH * PATCH * height * width * channels
 
-    def kernel(self, weight: Tensor, geometry: Geometry) -> Tensor:
+    def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
-        return (basis("G", weight) @ kernels.T).view(PATCH * PATCH, *weight.shape[:2]).mT  # (36, C, O)
+        changed = matmul.mm(basis("G", weight), kernels.T)
+        return changed.view(PATCH * PATCH, *weight.shape[:2]).mT  # (36, C, O)
 
-    def forward(self, x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
-        size = geometry.output_size(x.shape[1:3])
-        patches = _patches(x, geometry.offset, _tiles(size))  # (36, tiles, C)
-        return _from_tiles(patches @ kernel, len(x), size)
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
+        size, (top, left) = geometry.output_size(x.shape[1:3]), _corner(geometry)
+        patches = _patches(x, (top, left), _tiles(size))  # (36, tiles, C)
+        return _from_tiles(matmul.bmm(patches, packed), len(x), size)
 
-    def input_kernel(self, weight: Tensor, geometry: Geometry) -> Tensor:
+    def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
         turned = basis("G", weight).flip(1)  # sees the nine numbers of a kernel from the last to the first
-        return (turned @ kernels.T).view(PATCH * PATCH, *weight.shape[:2])  # (36, O, C)
+        return matmul.mm(turned, kernels.T).view(PATCH * PATCH, *weight.shape[:2])  # (36, O, C)
 
     def backward_input(
-        self, grad: Tensor, kernel: Tensor, geometry: Geometry, size: tuple[int, int]
+        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
     ) -> Tensor:
-        top, left = geometry.offset
-        offset = KERNEL - 1 - top, KERNEL - 1 - left
-        patches = _patches(grad, offset, _tiles(size))  # (36, tiles, O)
-        return _from_tiles(patches @ kernel, len(grad), size)
+        top, left = _corner(geometry)
+        patches = _patches(grad, (KERNEL - 1 - top, KERNEL - 1 - left), _tiles(size))  # (36, tiles, O)
+        return _from_tiles(matmul.bmm(patches, packed), len(grad), size)
 
-    def backward_kernel(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         height, width = _tiles(grad.shape[1:3])
-        patches = _patches(x, geometry.offset, (height, width))  # (36, tiles, C)
+        patches = _patches(x, _corner(geometry), (height, width))  # (36, tiles, C)
         placed = canvas(grad, (0, 0), (height * TILE, width * TILE))
         tiles = placed.view(len(grad), height, TILE, width, TILE, -1).permute(2, 4, 0, 1, 3, 5)
-        spread = basis("A", grad) @ tiles.reshape(TILE * TILE, -1)
-        return spread.view(PATCH * PATCH, -1, grad.shape[-1]).mT @ patches  # (36, O, C)
+        spread = matmul.mm(basis("A", grad), tiles.reshape(TILE * TILE, -1))
+        return matmul.bmm(spread.view(PATCH * PATCH, -1, grad.shape[-1]).mT, patches)  # (36, O, C)
 
-    def kernel_backward(self, kernel_grad: Tensor, geometry: Geometry) -> Tensor:
-        weight_grad = kernel_grad.flatten(1).T @ basis("G", kernel_grad)  # (O * C, 9)
-        return weight_grad.view(*kernel_grad.shape[1:], KERNEL, KERNEL)
+    def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
+        grad_weight = matmul.mm(grad_packed.flatten(1).T, basis("G", grad_packed))  # (O * C, 9)
+        return grad_weight.view(*grad_packed.shape[1:], KERNEL, KERNEL)
+
+
+def _corner(geometry: Geometry) -> tuple[int, int]:
+    """Returns where the image begins in the padded one: (top, left)."""
+    return geometry.padding[0][0], geometry.padding[1][0]
 
 
 def _patches(x: Tensor, offset: tuple[int, int], tiles: tuple[int, int]) -> Tensor:
@@ -97,7 +104,7 @@ def _patches(x: Tensor, offset: tuple[int, int], tiles: tuple[int, int]) -> Tens
         (row, column, image, TILE * row, TILE * column, channel),
         placed.storage_offset(),
     )
-    changed = basis("B^T", x) @ patches.reshape(PATCH * PATCH, -1)
+    changed = matmul.mm(basis("B^T", x), patches.reshape(PATCH * PATCH, -1))
     return changed.view(PATCH * PATCH, -1, x.shape[3])
 
 
@@ -108,7 +115,7 @@ def _from_tiles(products: Tensor, n: int, size: tuple[int, int]) -> Tensor:
         products ``(36, n * tiles, O)`` -> ``(n, *size, O)``.
     """
     height, width = _tiles(size)
-    tiles = basis("A", products).T @ products.flatten(1)
+    tiles = matmul.mm(basis("A", products).T, products.flatten(1))
     images = tiles.view(TILE, TILE, n, height, width, -1).permute(2, 3, 0, 4, 1, 5)
     return images.reshape(n, height * TILE, width * TILE, -1)[:, : size[0], : size[1]]
 

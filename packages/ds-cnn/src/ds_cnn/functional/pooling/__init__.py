@@ -1,1 +1,0 @@
-"""Pooling: every window of an image summed up in one number. ``loop`` is the definition; read it first."""

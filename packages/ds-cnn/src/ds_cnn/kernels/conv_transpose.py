@@ -1,0 +1,41 @@
+"""Transposed convolution on a processor: the gradients of a convolution, by its algorithms."""
+
+from __future__ import annotations
+
+from ds_core.kernels import kernel
+from torch import Tensor
+
+from ds_cnn.functional.conv_transpose import Saved, conv_transpose
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution.driver import (
+    convolve,
+    convolve_backward_input,
+    convolve_backward_weight,
+)
+from ds_cnn.kernels.convolution.selection import ALGORITHMS, select
+
+
+@kernel(conv_transpose)
+class ConvTransposeKernel:
+    """Its forward is a convolution's backward to the images, and the other way round."""
+
+    @staticmethod
+    def forward(
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, size: tuple[int, int]
+    ) -> tuple[Tensor, Saved]:
+        algorithm = ALGORITHMS[select(geometry, weight.shape[1] * geometry.groups)]
+        y = convolve_backward_input(x, weight, geometry, size, algorithm)
+        y = y if bias is None else y.add_(bias.view(-1, 1, 1))
+        return y, Saved(x, weight, bias, geometry)
+
+    @staticmethod
+    def backward(
+        grad: Tensor, saved: Saved, *, wanted: tuple[bool, ...] | None = None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight, bias, geometry = saved
+        algorithm = ALGORITHMS[select(geometry, weight.shape[1] * geometry.groups)]
+        want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
+        grad_weight = convolve_backward_weight(x, grad, geometry, algorithm) if want_weight else None
+        grad_bias = grad.sum((0, 2, 3)) if want_bias else None
+        grad_x = convolve(grad, weight, None, geometry, algorithm) if want_x else None
+        return grad_x, grad_weight, grad_bias

@@ -1,0 +1,56 @@
+"""Convolution on a processor, by the algorithm that is fastest for its shape.
+
+``im2col`` lays every window into the row of a matrix and multiplies once. ``shifted`` shifts the image
+instead, and lays out nothing. ``winograd`` multiplies less. ``selection`` picks one, and ``driver`` runs it,
+a block of images at a time.
+"""
+
+from __future__ import annotations
+
+from ds_core.kernels import branch, kernel
+from torch import Tensor
+
+from ds_cnn.functional.convolution import Saved, convolution
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution.driver import (
+    blocks,
+    convolve,
+    convolve_backward_input,
+    convolve_backward_weight,
+)
+from ds_cnn.kernels.convolution.selection import ALGORITHMS, select
+
+__all__ = ["ALGORITHMS", "ConvolutionKernel", "select"]
+
+
+@kernel(convolution, branches=(*ALGORITHMS, "depthwise", "one block", "several blocks"))
+class ConvolutionKernel:
+    """Takes and gives images in channels-last memory, so that none of them is copied on its way."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> tuple[Tensor, Saved]:
+        name = select(geometry, x.shape[1])
+        _note(name, x, weight, geometry)
+        return convolve(x, weight, bias, geometry, ALGORITHMS[name]), Saved(x, weight, bias, geometry)
+
+    @staticmethod
+    def backward(
+        grad: Tensor, saved: Saved, *, wanted: tuple[bool, ...] | None = None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight, bias, geometry = saved
+        algorithm = ALGORITHMS[select(geometry, x.shape[1])]
+        want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
+        size = x.shape[2], x.shape[3]
+        grad_weight = convolve_backward_weight(grad, x, geometry, algorithm) if want_weight else None
+        grad_bias = grad.sum((0, 2, 3)) if want_bias else None
+        grad_x = convolve_backward_input(grad, weight, geometry, size, algorithm) if want_x else None
+        return grad_x, grad_weight, grad_bias
+
+
+def _note(name: str, x: Tensor, weight: Tensor, geometry: Geometry) -> None:
+    """Says which branches a convolution takes."""
+    branch(f"ConvolutionKernel: {name}")
+    if name == "shifted" and x.shape[1] == len(weight) == geometry.groups:
+        branch("ConvolutionKernel: depthwise")
+    several = len(blocks(ALGORITHMS[name], geometry, x.shape, weight.numel())) > 1
+    branch(f"ConvolutionKernel: {'several blocks' if several else 'one block'}")

@@ -1,0 +1,62 @@
+"""What an algorithm for convolution has to say, so that one driver can run them all."""
+
+from __future__ import annotations
+
+import math
+
+from ds_core.kernels import matmul
+from torch import Tensor
+
+from ds_cnn.functional.geometry import Geometry
+
+
+class Algorithm:
+    """One fast way to convolve, on images with pixels last: ``(n, H, W, C)``, a block of a batch at a time.
+
+    Last, because then the channels of a pixel lie side by side, a row of a matrix: rows times weights is all
+    that a convolution is. The weights are packed first, into the layout or basis in which they are needed.
+    """
+
+    def supports(self, geometry: Geometry) -> bool:
+        """Says whether this algorithm can do convolutions of this geometry."""
+        return True
+
+    def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
+        """Returns how many numbers the algorithm lays out for one image; 0 if it works in place."""
+        raise NotImplementedError
+
+    def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
+        """Returns the weights ``(O, C / groups, *kernel)`` as :meth:`forward` needs them."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
+        """Returns ``(n, H', W', O)``."""
+        raise NotImplementedError
+
+    def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
+        """Returns the weights as :meth:`backward_input` needs them."""
+        return self.pack(weight, geometry)
+
+    def backward_input(
+        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
+    ) -> Tensor:
+        """Returns dL/dx ``(n, *size, C)`` from dL/dy ``(n, H', W', O)``."""
+        raise NotImplementedError
+
+    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+        """Returns the block's share of the gradient of the weights, packed."""
+        raise NotImplementedError
+
+    def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
+        """Returns the gradient of the weights ``(O, C / groups, *kernel)`` from the packed one."""
+        raise NotImplementedError
+
+
+def grouped(x: Tensor, groups: int) -> Tensor:
+    """Views ``(n, H, W, C)`` as ``(g, positions, C / g)``."""
+    return x.reshape(math.prod(x.shape[:3]), groups, -1).transpose(0, 1)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Multiplies the groups' matrices, each with its own: ``(g, n, k)``, ``(g, k, m)`` -> ``(g, n, m)``."""
+    return matmul.mm(a[0], b[0]).unsqueeze(0) if len(a) == 1 else matmul.bmm(a, b)

@@ -1,0 +1,85 @@
+"""Convolution by im2col: lay what each position sees into the row of a matrix, then multiply once."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from ds_cnn.functional.geometry import Geometry, see
+from ds_cnn.kernels.convolution.algorithm import Algorithm, grouped, product
+from ds_cnn.kernels.images import canvas, channels_first, shift
+
+
+class Im2col(Algorithm):
+    """One row per position, one column per (u, v, c) of the kernel: a convolution is then one matrix product.
+
+    columns = what every position sees,   y = columns weight
+
+    dL/dweight = columns^T dL/dy,   dL/dcolumns = dL/dy weight^T, which every pixel then collects from all
+    the rows into which it was copied.
+
+    With g groups there are g such products side by side.
+
+    Source: Chellapilla, Puri, Simard, High Performance Convolutional Neural Networks for Document Processing
+    (2006), section 2.
+    """
+
+    def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
+        if geometry.kernel == (1, 1) and geometry.stride == (1, 1):
+            return 0
+        return math.prod(geometry.output_size(size)) * math.prod(geometry.kernel) * channels
+
+    def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
+        per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
+        return per_group.permute(0, 3, 4, 2, 1).flatten(1, 3)  # (g, kernel * C / g, O / g)
+
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
+        columns = _columns(x, geometry)  # (g, positions, kernel * C / g)
+        y = _side_by_side(product(columns, packed))  # (positions, O)
+        return y.view(len(x), *geometry.output_size(x.shape[1:3]), -1)
+
+    def backward_input(
+        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
+    ) -> Tensor:
+        by_group = product(grouped(grad, geometry.groups), packed.mT)
+        columns = _side_by_side(by_group, math.prod(geometry.kernel))
+        return _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, size)
+
+    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+        return product(_columns(x, geometry).mT, grouped(grad, geometry.groups))
+
+    def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
+        per_group = grad_packed.unflatten(1, (*geometry.kernel, -1))  # (g, *kernel, C / g, O / g)
+        return per_group.permute(0, 4, 3, 1, 2).flatten(0, 1)
+
+
+def _columns(x: Tensor, geometry: Geometry) -> Tensor:
+    """Lays out what every position sees, as (g, positions, kernel * C / g)."""
+    (top, _), (left, _) = geometry.padding
+    padded = canvas(x, (top, left), geometry.padded_size(x.shape[1:3]))
+    seen = see(channels_first(padded), geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
+    seen = seen.unflatten(-1, (geometry.groups, -1)).movedim(-2, 0)
+    return seen.reshape(geometry.groups, math.prod(seen.shape[1:4]), math.prod(seen.shape[4:]))
+
+
+def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
+    """Adds up what every pixel got back from all the windows it was in: the transpose of laying them out.
+
+    Shape:
+        columns ``(n, H', W', *kernel, C)`` -> ``(n, *size, C)``.
+    """
+    n, height, width, kernel_height, kernel_width, channels = columns.shape
+    padded = columns.new_zeros(n, *geometry.padded_size(size), channels)
+    for u in range(kernel_height):
+        for v in range(kernel_width):
+            seen = shift(padded, u, v, (height, width), geometry.stride, geometry.dilation)
+            seen += columns[:, :, :, u, v]
+    (top, _), (left, _) = geometry.padding
+    return canvas(padded, (-top, -left), size)
+
+
+def _side_by_side(by_group: Tensor, pixels: int = 1) -> Tensor:
+    """Puts the groups of (g, positions, pixels * C / g) back into one row: (positions, pixels * C)."""
+    by_pixel = by_group.unflatten(2, (pixels, -1))  # (g, positions, pixels, C / g)
+    return by_pixel.permute(1, 2, 0, 3).flatten(1)

@@ -1,0 +1,86 @@
+"""Convolution by shifts: one matrix product for each pixel of the kernel, all added up."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution.algorithm import Algorithm, grouped, product
+from ds_cnn.kernels.images import canvas, shift
+
+
+class Shifted(Algorithm):
+    """Adds up, over the pixels (u, v) of the kernel, the shifted images times the weights at (u, v).
+
+    y = sum over u, v of  shift(x, u, v) weight[u, v]
+
+    dL/dweight[u, v] = shift(x, u, v)^T dL/dy,   dL/dx = sum over u, v of  shift back(dL/dy weight[u, v]^T)
+
+    In a depthwise convolution a channel sees nothing but itself, so each product is one of numbers.
+    """
+
+    def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
+        return math.prod(geometry.padded_size(size)) * channels
+
+    def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
+        per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
+        return per_group.permute(3, 4, 0, 2, 1).contiguous()  # (*kernel, g, C / g, O / g)
+
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
+        size = geometry.output_size(x.shape[1:3])
+        padded = _padded(x, geometry)
+        y = x.new_zeros(len(x), *size, geometry.groups * packed.shape[-1])
+        for u, v in _pixels(geometry):
+            seen = shift(padded, u, v, size, geometry.stride, geometry.dilation)
+            _add_product(y, seen, packed[u, v])
+        return y
+
+    def backward_input(
+        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
+    ) -> Tensor:
+        channels = geometry.groups * packed.shape[-2]
+        padded = grad.new_zeros(len(grad), *geometry.padded_size(size), channels)
+        for u, v in _pixels(geometry):
+            seen = shift(padded, u, v, grad.shape[1:3], geometry.stride, geometry.dilation)
+            _add_product(seen, grad, packed[u, v].mT)
+        (top, _), (left, _) = geometry.padding
+        return canvas(padded, (-top, -left), size)
+
+    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+        padded = _padded(x, geometry)
+        given = grouped(grad, geometry.groups)  # (g, positions, O / g)
+        products = []
+        for u, v in _pixels(geometry):
+            seen = shift(padded, u, v, grad.shape[1:3], geometry.stride, geometry.dilation)
+            if x.shape[-1] == grad.shape[-1] == geometry.groups:
+                products.append((seen * grad).sum((0, 1, 2)).view(-1, 1, 1))
+            else:
+                products.append(product(grouped(seen, geometry.groups).mT, given))
+        return torch.stack(products).unflatten(0, geometry.kernel)
+
+    def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
+        return grad_packed.permute(2, 4, 3, 0, 1).flatten(0, 1)
+
+
+def _pixels(geometry: Geometry) -> list[tuple[int, int]]:
+    """Returns the pixels (u, v) of the kernel."""
+    return [(u, v) for u in range(geometry.kernel[0]) for v in range(geometry.kernel[1])]
+
+
+def _padded(x: Tensor, geometry: Geometry) -> Tensor:
+    """Places images with pixels last on their padding."""
+    (top, _), (left, _) = geometry.padding
+    return canvas(x, (top, left), geometry.padded_size(x.shape[1:3]))
+
+
+def _add_product(total: Tensor, x: Tensor, weight: Tensor) -> None:
+    """Adds to ``total`` the pixels of x times the weights (g, C / g, O / g) of their group."""
+    groups, channels, kernels = weight.shape
+    if channels == kernels == 1:
+        total.addcmul_(x, weight.view(groups))
+    else:
+        by_group = product(grouped(x, groups), weight)  # (g, positions, O / g)
+        total += by_group.transpose(0, 1).reshape(total.shape)

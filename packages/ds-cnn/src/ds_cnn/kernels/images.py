@@ -1,0 +1,57 @@
+"""Images with pixels last: other views of them, and a canvas to place them on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def pixels_last(x: Tensor) -> Tensor:
+    """Views ``(N, C, H, W)`` as ``(N, H, W, C)``."""
+    return x.permute(0, 2, 3, 1)
+
+
+def channels_first(x: Tensor) -> Tensor:
+    """Views ``(N, H, W, C)`` as ``(N, C, H, W)``: in torch's words, channels-last memory."""
+    return x.permute(0, 3, 1, 2)
+
+
+def canvas(image: Tensor, offset: tuple[int, int], size: tuple[int, int], value: float = 0.0) -> Tensor:
+    """Places images on zeros, or another number; what would hang over an edge is cut off.
+
+    Args:
+        image: pixels last, ``(n, H, W, C)``, any strides.
+        offset: row and column of the image's first pixel on the canvas; may be negative.
+        size: height and width of the canvas.
+        value: of its empty pixels.
+
+    Returns:
+        ``(n, *size, C)``; a view of the images if they cover the canvas.
+    """
+    n, height, width, channels = image.shape
+    (top, left), (bottom, right) = offset, (offset[0] + height, offset[1] + width)
+    seen = image[:, max(0, -top) : max(0, size[0] - top), max(0, -left) : max(0, size[1] - left)]
+    if seen.shape[1:3] == size:
+        return seen
+    placed = image.new_full((n, *size, channels), value)
+    placed[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = seen
+    return placed
+
+
+def shift(
+    x: Tensor,
+    u: int,
+    v: int,
+    size: Sequence[int],
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+) -> Tensor:
+    """Views the one pixel (u, v) of every window.
+
+    Shape:
+        x ``(n, H, W, C)`` -> ``(n, *size, C)``, with as many windows as ``size`` says.
+    """
+    top, left = u * dilation[0], v * dilation[1]
+    bottom, right = top + (size[0] - 1) * stride[0] + 1, left + (size[1] - 1) * stride[1] + 1
+    return x[:, top : max(top, bottom) : stride[0], left : max(left, right) : stride[1]]

@@ -1,0 +1,103 @@
+"""Max pooling on a processor: all windows at once, one of their pixels after the other; bins one by one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from ds_core.kernels import branch, kernel
+from torch import Tensor
+
+from ds_cnn.functional.max_pool import max_pool
+from ds_cnn.functional.regions import Bins, Windows
+from ds_cnn.kernels.images import canvas, channels_first, pixels_last
+from ds_cnn.kernels.windows import batched, padded_images, padded_size, unpadded, window_pixels
+
+TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # numbers are compared, not computed
+
+
+@kernel(max_pool, dtypes=TYPES, branches=("up to 255 pixels", "more", "infinite", "bins"))
+class MaxPoolKernel:
+    """Keeps of each window the number of the pixel that won, and lets the gradient go there alone.
+
+    The pixels are numbered from the last, 1, to the first, so that the first of equals has the largest
+    number.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, regions: Windows | Bins, return_indices: bool = False) -> tuple[Any, Any]:
+        images = batched(x)
+        if isinstance(regions, Bins):
+            branch("MaxPoolKernel: bins")
+            y, where = _bins(images, regions)
+            winner = where
+        else:
+            y, winner = _windows(images, regions)
+            where = _places(winner, regions, images.shape) if return_indices else winner
+        y, where = (result.reshape(*x.shape[:-2], *y.shape[2:]) for result in (y, where))
+        return ((y, where) if return_indices else y), (winner, regions, x.shape, images.shape)
+
+    @staticmethod
+    def backward(grad: Tensor, saved: Any) -> Tensor:
+        winner, regions, size, shape = saved
+        if isinstance(regions, Bins):
+            flat = grad.new_zeros(*shape[:2], shape[2] * shape[3])
+            return flat.scatter_add_(2, winner.flatten(2), grad.reshape(winner.shape).flatten(2)).view(size)
+        grads, winners = pixels_last(grad.reshape(winner.shape)), pixels_last(winner)
+        padded = grad.new_zeros(shape[0], *padded_size(regions, shape), shape[1])
+        for pixel, seen in window_pixels(padded, regions, (grads.shape[1], grads.shape[2])):
+            seen.addcmul_(grads, (winners == pixel).to(grad.dtype))
+        return channels_first(unpadded(padded, regions, shape)).reshape(size)
+
+
+def _windows(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
+    """Returns the largest pixel of every window, and its number."""
+    padded, size = padded_images(x, windows, -math.inf), windows.output_size((x.shape[2], x.shape[3]))
+    y = padded.new_full((len(x), *size, x.shape[1]), -math.inf)
+    for _, seen in window_pixels(padded, windows, size):
+        torch.maximum(y, seen, out=y)
+    few = windows.kernel[0] * windows.kernel[1] < 256
+    branch(f"MaxPoolKernel: {'up to 255 pixels' if few else 'more'}")
+    winner = torch.zeros_like(y, dtype=torch.uint8 if few else torch.int64)
+    inside = _inside(x, windows, size) if not math.isfinite(float(y.sum())) else None
+    for pixel, seen in window_pixels(padded, windows, size):
+        equal = seen == y
+        if inside is not None:  # a NaN equals nothing; the padding is as small as an infinite pixel
+            equal |= seen != seen
+            equal &= inside[pixel]
+        torch.maximum(winner, equal.to(winner.dtype).mul_(pixel), out=winner)
+    return channels_first(y), channels_first(winner)
+
+
+def _inside(x: Tensor, windows: Windows, size: tuple[int, int]) -> dict[int, Tensor]:
+    """Returns, by the number of each pixel of a window, for which windows it lies in the image."""
+    branch("MaxPoolKernel: infinite")
+    image = x.new_ones(1, x.shape[2], x.shape[3], 1, dtype=torch.bool)
+    padded = canvas(image, windows.padding, padded_size(windows, x.shape), False)
+    return dict(window_pixels(padded, windows, size))
+
+
+def _places(winner: Tensor, windows: Windows, shape: torch.Size) -> Tensor:
+    """Returns where in its channel each winner is: row times W plus column, as torch.nn counts."""
+    kernel_height, kernel_width = windows.kernel
+    pixel = kernel_height * kernel_width - winner.to(torch.int64)  # counted from the first, 0
+    rows = torch.arange(winner.shape[2], device=winner.device)[:, None] * windows.stride[0]
+    columns = torch.arange(winner.shape[3], device=winner.device) * windows.stride[1]
+    row = rows - windows.padding[0] + pixel.div(kernel_width, rounding_mode="floor") * windows.dilation[0]
+    column = columns - windows.padding[1] + pixel.remainder(kernel_width) * windows.dilation[1]
+    return row * shape[3] + column
+
+
+def _bins(x: Tensor, bins: Bins) -> tuple[Tensor, Tensor]:
+    """Returns the largest pixel of every bin, and where in its channel it is."""
+    height, width = x.shape[2:]
+    positions = torch.arange(height * width, device=x.device).view(height, width)
+    found = []
+    for rows, _ in bins.spans(0, height):
+        for columns, _ in bins.spans(1, width):
+            winner = x[:, :, rows, columns].flatten(2).argmax(2)  # (N, C), within the bin
+            inside = positions[rows, columns].flatten()
+            found.append(inside.index_select(0, winner.flatten()).view(winner.shape))
+    where = torch.stack(found, 2).view(*x.shape[:2], *bins.output_size((height, width)))
+    return x.flatten(2).gather(2, where.flatten(2)).view(where.shape), where
