@@ -36,7 +36,15 @@ def taped(loss, inputs, grads, upstream=None):
     return value.detach(), *(leaf.grad for leaf in leaves)
 
 
-def assert_like_namesake(text, inputs, grads=1, upstream=None, runs=(manual, taped), limit=None):
+def formula_only(loss, inputs, grads, upstream=None):
+    with engine("manual", kernels=False):
+        return manual(loss, inputs, grads, upstream)
+
+
+RUNS = (manual, formula_only, taped)
+
+
+def assert_like_namesake(text, inputs, grads=1, upstream=None, runs=RUNS, limit=None):
     limit = limit or LIMITS[inputs[0].dtype]
     expected = taped(build(nn, text), inputs, grads, upstream)
     for run in runs:
@@ -68,15 +76,13 @@ def test_large_scores(dtype):
     assert_like_namesake("CosineEmbeddingLoss()", (rows, rows.flip(1), torch.tensor([1, -1, 1])), 2)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("dtype", LIMITS)
-def test_certain_probabilities(dtype):
-    p, truth = torch.tensor([[0, 1, 0, 1], [1, 0, 0, 1]], dtype=dtype)
-    # At 0 and 1 the logarithm is cut off at -100, where the tape finds slope 0 and torch.nn 1e12 (its 1e-12
-    # is a float32 also in float64).
-    assert_like_namesake("BCELoss()", (p, truth), runs=[manual], limit=1e-8)
-    value, grad = taped(ds.BCELoss(), (p, truth), 1)
-    assert value == 50
-    assert grad.isfinite().all()
+def test_certain_probabilities(dtype, reduction):
+    p, truth = torch.tensor([[0, 1, 0, 1, 0, 1, 0.5], [1, 0, 0, 1, 0.5, 0.5, 1]], dtype=dtype).chunk(2)
+    # torch.nn's 1e-12, the least x (1 - x), is a float32 also in float64.
+    text = f"BCELoss(reduction={reduction!r})"
+    assert_like_namesake(text, (p, truth), limit=1e-7)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -120,6 +126,113 @@ def test_classes_ruled_out_where_there_is_no_target():
             assert_like_namesake(text, (x, target))
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", ["", "label_smoothing=0.1, ", "weight=torch.tensor([1.0, 0.5, 2.0]), "])
+def test_an_ignored_position_may_hold_any_scores(options, reduction):
+    x = torch.tensor([[1.0, 2.0, 3.0], [-INF, -INF, -INF], [0.5, 0.0, -1.0]])
+    loss = build(ds, f"CrossEntropyLoss({options}reduction={reduction!r})")
+    upstream = torch.tensor([1.0, 2.0, 3.0]) if reduction == "none" else None
+    for run in RUNS:
+        value, grad = run(loss, (x, torch.tensor([2, -100, 0])), 1, upstream)
+        others = None if upstream is None else upstream[::2]
+        expected, rows = taped(loss, (x[::2], torch.tensor([2, 0])), 1, others)
+        torch.testing.assert_close(value[::2] if reduction == "none" else value, expected)
+        assert (value[1] == 0) if reduction == "none" else value.isfinite()
+        assert grad[1].tolist() == [0, 0, 0]
+        torch.testing.assert_close(grad[::2], rows)
+
+
+def test_a_class_of_probability_0_may_be_ruled_out():
+    x, q = torch.tensor([[-INF, 1.0, 2.0]]), torch.tensor([[0.0, 0.25, 0.75]])
+    for run in RUNS:
+        result = run(ds.CrossEntropyLoss(), (x, q), 1)
+        known = run(ds.CrossEntropyLoss(), (x[:, 1:], q[:, 1:]), 1)
+        torch.testing.assert_close((result[0], result[1][:, 1:]), known)
+        assert result[1][0, 0] == 0
+
+
+# ---- half precision --------------------------------------------------------------------------------------
+
+HALVES = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("name", ["MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "BCEWithLogitsLoss"])
+def test_the_mean_of_many_does_not_overflow(name, dtype):
+    x, target = torch.ones(100_000, dtype=dtype), torch.zeros(100_000, dtype=dtype)
+    expected = taped(build(nn, f"{name}()"), (x.float(), target.float()), 1)
+    for run in RUNS:
+        value, grad = run(build(ds, f"{name}()"), (x, target), 1)
+        assert (value.dtype, grad.dtype) == (dtype, dtype)
+        torch.testing.assert_close((value, grad), tuple(t.to(dtype) for t in expected))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("CrossEntropyLoss()", "CrossEntropyLoss(label_smoothing=0.1)", "NLLLoss()"),
+        *("BCELoss()", "BCEWithLogitsLoss()", "KLDivLoss()", "CosineEmbeddingLoss()", "TripletMarginLoss()"),
+        *("MarginRankingLoss(0.5)", "HuberLoss()", "MSELoss()", "L1Loss()"),
+    ],
+)
+def test_half_precision_is_that_of_float32_rounded(text, dtype):
+    g = torch.Generator().manual_seed(0)
+    x, y, z = (torch.randn(64, 20, generator=g).mul(4).to(dtype) for _ in range(3))
+    classes, signs = torch.randint(20, (64,), generator=g), torch.randn(64, generator=g).sign()
+    inputs, grads = {
+        "C": ((x, classes), 1) if "Cross" in text else ((x, y, signs.to(dtype)), 2),
+        "N": ((x, classes), 1),
+        "B": ((x, y.sigmoid()) if "Logits" in text else (x.sigmoid().clamp(0.01, 0.99), y.sigmoid()), 1),
+        "K": ((x.log_softmax(1), y.softmax(1)), 1),
+        "T": ((x, y, z), 3),
+        "M": ((x, y, z.sign()), 2) if "Margin" in text else ((x, y), 1),
+    }.get(text[0], ((x, y), 1))
+    wide = tuple(t.float() if t.is_floating_point() else t for t in inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.nn's advice about batchmean
+        expected = taped(build(nn, text), wide, grads)
+    for run in RUNS:
+        result = run(build(ds, text), inputs, grads)
+        eps = torch.finfo(dtype).eps
+        for mine, theirs in zip(result, expected, strict=True):
+            torch.testing.assert_close(
+                mine.float(), theirs, rtol=2 * eps, atol=eps * theirs.abs().max().item()
+            )
+
+
+# ---- in a compiled step ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "grads"),
+    [
+        ("CrossEntropyLoss()", (torch.randn(4, 3, generator=G), torch.tensor([0, 2, 1, -100])), 1),
+        (
+            "CrossEntropyLoss(label_smoothing=0.1)",
+            (torch.randn(4, 3, generator=G), torch.tensor([0, 2, 1, 1])),
+            1,
+        ),
+        ("NLLLoss()", (torch.randn(4, 3, generator=G), torch.tensor([0, 2, 1, -100])), 1),
+        ("BCELoss()", (torch.rand(4, generator=G), torch.rand(4, generator=G)), 1),
+        ("CosineEmbeddingLoss()", (*torch.randn(2, 4, 2, generator=G), torch.tensor([1, -1, -1, 1])), 2),
+    ],
+)
+def test_a_compiled_step_has_no_break(text, inputs, grads):
+    loss = build(ds, text)
+    inputs = tuple(x.double() if x.is_floating_point() else x for x in inputs)
+
+    def step(*inputs):
+        with torch.no_grad():
+            return loss(*inputs), loss.backward()
+
+    torch._dynamo.reset()
+    value, grad = torch.compile(step, backend="aot_eager", fullgraph=True)(*inputs)
+    expected = manual(loss, inputs, grads)
+    result = (value, *(grad if grads > 1 else (grad,)))
+    torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-10)
+
+
 # ---- options ---------------------------------------------------------------------------------------------
 
 
@@ -153,7 +266,7 @@ def test_cross_entropy_with_any_options(
     options = {"weight": weight, "ignore_index": ignore_index, "reduction": reduction}
     options["label_smoothing"] = smoothing
     expected = taped(nn.CrossEntropyLoss(**options), (x, target), 1)
-    for run in (manual, taped):
+    for run in RUNS:
         result = run(ds.CrossEntropyLoss(**options), (x, target), 1)
         torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12, equal_nan=True)
 
@@ -274,6 +387,17 @@ def test_two_forwards_before_their_backwards():
         loss(*second)
         grads = loss.backward(), loss.backward()
     torch.testing.assert_close(grads, (manual(loss, second, 1)[1], manual(loss, first, 1)[1]))
+
+
+def test_losses_say_what_probabilities_their_outputs_stand_for():
+    x = torch.randn(2, 3, 4, generator=G)
+    torch.testing.assert_close(ds.CrossEntropyLoss().probabilities(x), x.softmax(1))
+    torch.testing.assert_close(ds.CrossEntropyLoss(dim=-1).probabilities(x), x.softmax(-1))
+    torch.testing.assert_close(ds.NLLLoss().probabilities(x.log_softmax(1)), x.softmax(1))
+    for loss in [ds.BCEWithLogitsLoss(), ds.FocalLoss()]:
+        torch.testing.assert_close(loss.probabilities(x), x.sigmoid())
+    assert torch.equal(ds.BCELoss().probabilities(x.sigmoid()), x.sigmoid())
+    assert not hasattr(ds.MSELoss(), "probabilities")
 
 
 # ---- errors ----------------------------------------------------------------------------------------------

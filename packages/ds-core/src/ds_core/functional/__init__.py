@@ -13,21 +13,32 @@ from ds_core.functional.batch_norm import (
     frozen_batch_norm,
     frozen_batch_norm_backward,
 )
+from ds_core.functional.bce import bce, bce_backward
+from ds_core.functional.bce_with_logits import bce_with_logits, bce_with_logits_backward
 from ds_core.functional.bilinear import bilinear, bilinear_backward
-from ds_core.functional.distance import cosine, cosine_backward, distance, distance_backward
+from ds_core.functional.cosine_embedding import cosine_embedding, cosine_embedding_backward
+from ds_core.functional.cross_entropy import cross_entropy, cross_entropy_backward
+from ds_core.functional.dice import dice, dice_backward
 from ds_core.functional.elu import elu, elu_backward
 from ds_core.functional.embedding import embedding, embedding_backward
+from ds_core.functional.focal import focal, focal_backward
 from ds_core.functional.gelu import gelu, gelu_backward
 from ds_core.functional.glu import glu, glu_backward
 from ds_core.functional.group_norm import group_norm, group_norm_backward
 from ds_core.functional.hardswish import hardswish, hardswish_backward
+from ds_core.functional.huber import huber, huber_backward, smooth_l1, smooth_l1_backward
+from ds_core.functional.kl_div import kl_div, kl_div_backward
+from ds_core.functional.l1 import l1, l1_backward
 from ds_core.functional.layer_norm import layer_norm, layer_norm_backward, layer_norm_second_backward
 from ds_core.functional.leaky_relu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from ds_core.functional.linear import linear, linear_backward
 from ds_core.functional.lion import lion
+from ds_core.functional.margin_ranking import margin_ranking, margin_ranking_backward
 from ds_core.functional.mish import mish, mish_backward
+from ds_core.functional.mse import mse, mse_backward
 from ds_core.functional.muon import muon
 from ds_core.functional.nadam import nadam
+from ds_core.functional.nll import nll, nll_backward
 from ds_core.functional.probabilities import log_softmax, log_softmax_backward, softmax, softmax_backward
 from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
 from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
@@ -37,22 +48,31 @@ from ds_core.functional.sigmoid import sigmoid, sigmoid_backward
 from ds_core.functional.silu import silu, silu_backward
 from ds_core.functional.softplus import log_sigmoid, log_sigmoid_backward, softplus, softplus_backward
 from ds_core.functional.tanh import tanh, tanh_backward
+from ds_core.functional.triplet_margin import triplet_margin, triplet_margin_backward
 
 __all__ = [
     "adagrad",
     "adam",
     "batch_norm",
     "batch_norm_backward",
+    "bce",
+    "bce_backward",
+    "bce_with_logits",
+    "bce_with_logits_backward",
     "bilinear",
     "bilinear_backward",
-    "cosine",
-    "cosine_backward",
-    "distance",
-    "distance_backward",
+    "cosine_embedding",
+    "cosine_embedding_backward",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "dice",
+    "dice_backward",
     "elu",
     "elu_backward",
     "embedding",
     "embedding_backward",
+    "focal",
+    "focal_backward",
     "frozen_batch_norm",
     "frozen_batch_norm_backward",
     "gelu",
@@ -63,6 +83,12 @@ __all__ = [
     "group_norm_backward",
     "hardswish",
     "hardswish_backward",
+    "huber",
+    "huber_backward",
+    "kl_div",
+    "kl_div_backward",
+    "l1",
+    "l1_backward",
     "layer_norm",
     "layer_norm_backward",
     "layer_norm_second_backward",
@@ -75,10 +101,16 @@ __all__ = [
     "log_sigmoid_backward",
     "log_softmax",
     "log_softmax_backward",
+    "margin_ranking",
+    "margin_ranking_backward",
     "mish",
     "mish_backward",
+    "mse",
+    "mse_backward",
     "muon",
     "nadam",
+    "nll",
+    "nll_backward",
     "prelu",
     "prelu_backward",
     "relu",
@@ -93,15 +125,14 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "smooth_l1",
+    "smooth_l1_backward",
     "softmax",
     "softmax_backward",
     "softplus",
     "softplus_backward",
     "tanh",
     "tanh_backward",
-    "lion",
-    "muon",
-    "nadam",
-    "rmsprop",
-    "sgd",
+    "triplet_margin",
+    "triplet_margin_backward",
 ]

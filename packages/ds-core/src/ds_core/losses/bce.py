@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+bce, bce_backward = dispatch(functional.bce, half=torch.float32)
 
 
+@final
 class BCELoss(PointwiseLoss):
     """Takes the probability of a yes and what was right: 1, 0, or a probability.
 
@@ -36,28 +44,32 @@ class BCELoss(PointwiseLoss):
         super().__init__(reduction)
         self.register_buffer("weight", weight)
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        low, high = (float(end) for end in input.detach().aminmax()) if input.numel() else (0.0, 1.0)
-        if not (low >= 0 and high <= 1):  # so written, NaN is refused too
-            raise ValueError(
-                f"{self.label()}: expected probabilities from 0 to 1, got numbers from {low:g} to {high:g}; "
-                "for scores there is BCEWithLogitsLoss"
-            )
-        values = (target - 1) * _log(1 - input) - target * _log(input)
-        return values if self.weight is None else values * self.weight
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        target = self.checked(input, target)
+        self.check_probabilities(input)
+        loss, saved = bce(input, target, self.weight, self.reduction)
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        slope = (input - target).div_(((1 - input) * input).clamp_(min=1e-12))
-        return slope if self.weight is None else slope.mul_(self.weight)
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return bce_backward(grad, saved)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Returns the outputs, which are probabilities."""
         return outputs
 
+    def check_probabilities(self, input: Tensor) -> None:
+        """Checks that all numbers are from 0 to 1; skipped while ``torch.compile`` traces, which cannot look.
 
-def _log(x: Tensor) -> Tensor:
-    """Returns log x, but at least -100."""
-    if not torch.is_grad_enabled():
-        return x.log().clamp_(min=-100)
-    zero = x == 0  # kept from the tape, which would multiply an infinite slope by 0
-    return x.masked_fill(zero, 1).log().clamp(min=-100).masked_fill(zero, -100)
+        Raises:
+            ValueError: if one is not.
+        """
+        if input.numel() == 0 or torch.compiler.is_compiling():
+            return
+        low, high = torch.stack(input.detach().aminmax()).tolist()
+        if not (low >= 0 and high <= 1):  # so written, NaN is refused too
+            raise ValueError(
+                f"{self.label()}: expected probabilities from 0 to 1, got numbers from {low:g} to {high:g}; "
+                "for scores there is BCEWithLogitsLoss"
+            )

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ds_core.functional.activations import sigmoid, softplus
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+bce_with_logits, bce_with_logits_backward = dispatch(functional.bce_with_logits, half=torch.float32)
+sigmoid, _ = dispatch(functional.sigmoid, half=torch.float32)
 
 
+@final
 class BCEWithLogitsLoss(PointwiseLoss):
     """Takes a score (logit) and what was right: 1, 0, or a probability.
 
@@ -46,21 +54,18 @@ class BCEWithLogitsLoss(PointwiseLoss):
         self.register_buffer("weight", weight)
         self.register_buffer("pos_weight", pos_weight)
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        if self.pos_weight is None:
-            values = softplus(input) - target * input
-        else:  # softplus(x) = softplus(-x) + x
-            values = (1 - target) * input + (1 + (self.pos_weight - 1) * target) * softplus(-input)
-        return values if self.weight is None else values * self.weight
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss, saved = bce_with_logits(
+            input, self.checked(input, target), self.weight, self.pos_weight, self.reduction
+        )
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        if self.pos_weight is None:
-            slope = sigmoid(input).sub_(target)
-        else:
-            slope = (1 - target).sub_((1 + (self.pos_weight - 1) * target) * sigmoid(input, -1))
-        return slope if self.weight is None else slope.mul_(self.weight)
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return bce_with_logits_backward(grad, saved)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Returns the probabilities that scores stand for: their sigmoid."""
-        with torch.no_grad():
-            return sigmoid(outputs)
+        p: Tensor = sigmoid(outputs)[0]
+        return p

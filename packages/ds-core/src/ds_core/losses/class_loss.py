@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from ds_core.checks import check_floating, shape
 from ds_core.losses.loss import Loss, Reduction
-
-
-@dataclass(frozen=True)
-class Picked:
-    """Class indices, checked and weighed."""
-
-    index: Tensor  # shaped like the scores, but of size 1 in the class dimension
-    ignored: Tensor | None  # shaped like the target: where it says "no target"; None if nowhere
-    weight: Tensor  # shaped like the target: the weight of its class, or 0
-    count: float  # the sum of weight, by which the mean divides
-
-    def take(self, scores: Tensor, dim: int) -> Tensor:
-        """Returns the score of the right class, shaped like the target; 0 where there is none."""
-        taken = scores.gather(dim, self.index).squeeze(dim)
-        return taken if self.ignored is None else taken.masked_fill(self.ignored, 0)
 
 
 class ClassLoss(Loss):
@@ -75,8 +58,10 @@ class ClassLoss(Loss):
             )
         return dim
 
-    def pick(self, scores: Tensor, target: Tensor, dim: int) -> Picked:
-        """Checks class indices against the scores and weighs them.
+    def checked_index(self, scores: Tensor, target: Tensor, dim: int) -> Tensor:
+        """Checks class indices against the scores, and returns them as int64.
+
+        Whether each is a class is looked up once, and not while ``torch.compile`` traces, which cannot look.
 
         Raises:
             TypeError: if the target does not hold integers.
@@ -88,34 +73,45 @@ class ClassLoss(Loss):
                 f"{self.label()}: expected class indices of an integer type, got {target.dtype} of shape "
                 f"{shape(target)}; convert with target.long()"
             )
-        expected = scores.shape[:dim] + scores.shape[dim + 1 :]
+        expected, classes = scores.shape[:dim] + scores.shape[dim + 1 :], scores.shape[dim]
         if target.shape != expected:
             raise ValueError(
                 f"{self.label()}: expected class indices of shape {tuple(expected)} for scores of shape "
                 f"{shape(scores)} with the classes in dimension {dim}, got {shape(target)}"
             )
-        index, ignored = target.to(torch.int64), None
-        low, high = _ends(index)
-        if low <= self.ignore_index <= high:
-            ignored = index == self.ignore_index
-            index = index.masked_fill(ignored, 0)
-            low, high = _ends(index)
-        if low < 0 or high >= scores.shape[dim]:
-            raise IndexError(
-                f"{self.label()}: expected class indices from 0 to {scores.shape[dim] - 1}, or "
-                f"ignore_index={self.ignore_index} for no target; got {low if low < 0 else high}"
+        index = target.to(torch.int64)
+        if index.numel() and not torch.compiler.is_compiling():
+            ends = torch.stack(torch.where(index == self.ignore_index, 0, index).aminmax())
+            low, high = ends.tolist()  # the one number read from the device
+            if low < 0 or high >= classes:
+                raise IndexError(
+                    f"{self.label()}: expected class indices from 0 to {classes - 1}, or "
+                    f"ignore_index={self.ignore_index} for no target; got {low if low < 0 else high}"
+                )
+        return index
+
+    def checked_probabilities(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Checks that probabilities as a target have the scores' shape, and returns them in their type.
+
+        Raises:
+            ValueError: if they have not, or ``ignore_index`` is a class, which has no meaning for them.
+        """
+        if target.shape != scores.shape:
+            raise ValueError(
+                f"{self.label()}: expected probabilities of the scores' shape {shape(scores)}, "
+                f"got {shape(target)}"
             )
-        if self.weight is None:
-            weight = scores.new_ones(()).expand(expected)
-        else:
-            weight = self.weight.index_select(0, index.reshape(-1)).view(expected)
-        if ignored is not None:
-            weight = weight.masked_fill(ignored, 0)
-        count = index.numel() if self.weight is None and ignored is None else float(weight.sum())
-        return Picked(index.unsqueeze(dim), ignored, weight, count)
+        if self.ignore_index >= 0:
+            raise ValueError(f"{self.label()}: ignore_index has no meaning for probabilities as targets")
+        return target.to(scores.dtype)
 
     def count(self, target: Tensor) -> float:
-        """Returns what the mean divides by: how much the positions of a checked target count together."""
+        """Returns what the mean divides by: how much the positions of a checked target count together.
+
+        Class indices count by the weights of their classes; with probabilities, every position counts alike.
+        """
+        if target.is_floating_point():
+            return target.numel() / max(target.shape[0 if target.dim() == 1 else self.dim], 1)
         counted = target[target != self.ignore_index]
         return counted.numel() if self.weight is None else float(self.weight[counted].sum())
 
@@ -125,11 +121,3 @@ class ClassLoss(Loss):
         parts += [super().extra_repr()] if self.reduction != "mean" else []
         parts += [] if self.dim == 1 else [f"dim={self.dim}"]
         return ", ".join(parts)
-
-
-def _ends(index: Tensor) -> tuple[int, int]:
-    """Returns the smallest and the largest index, 0 and 0 if there is none."""
-    if index.numel() == 0:
-        return 0, 0
-    low, high = index.aminmax()
-    return int(low), int(high)

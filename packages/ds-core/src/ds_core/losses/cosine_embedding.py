@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
 from ds_core import functional
 from ds_core.checks import shape
 from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
-from ds_core.losses.margin_loss import MarginLoss, hinge_backward
+from ds_core.losses.margin_loss import MarginLoss
+from ds_core.module import InputGrad
 
-cosine, cosine_backward = dispatch(functional.cosine)
+cosine_embedding, cosine_embedding_backward = dispatch(functional.cosine_embedding, half=torch.float32)
 
 
+@final
 class CosineEmbeddingLoss(MarginLoss):
     """Asks that two vectors point the same way (target 1), or not (target -1).
 
@@ -45,16 +50,12 @@ class CosineEmbeddingLoss(MarginLoss):
                 f"{self.label()}: expected vectors (N, D) and a target (N,), or (D,) and (), "
                 f"got {shape(input1)} and {shape(target)}"
             )
-        same, other = (target == 1).to(input1.dtype), (target == -1).to(input1.dtype)
-        if int((same + other).sum()) != target.numel():
+        if not torch.compiler.is_compiling() and int((target.abs() != 1).sum()):
             raise ValueError(f"{self.label()}: expected targets of 1 or -1, got {target.unique().tolist()}")
-        c, saved = cosine(input1, input2)
-        gap = c - self.margin
-        self.save(saved, gap, same, other)
-        return self.reduce(same * (1 - c) + other * gap.clamp(min=0), gap.numel())
+        loss, saved = cosine_embedding(input1, input2, target, self.margin, self.reduction)
+        self.save(saved)
+        return loss
 
-    def backward(self, grad: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        saved, gap, same, other = self.saved()
-        slope = other * hinge_backward(gap) - same
-        grads: tuple[Tensor, Tensor] = cosine_backward(slope * self.reduce_backward(grad, gap.numel()), saved)
-        return grads
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return cosine_embedding_backward(grad, saved)

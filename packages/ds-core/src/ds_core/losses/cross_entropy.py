@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
-from ds_core.functional.elementary import exp, reuse
-from ds_core.functional.softmax import softmax
-from ds_core.losses.class_loss import ClassLoss, Picked
+from ds_core import functional
+from ds_core.kernels import dispatch
+from ds_core.losses.class_loss import ClassLoss
 from ds_core.losses.loss import Reduction
+from ds_core.module import InputGrad
+
+cross_entropy, cross_entropy_backward = dispatch(functional.cross_entropy, half=torch.float32)
+softmax, _ = dispatch(functional.softmax, half=torch.float32)
 
 
+@final
 class CrossEntropyLoss(ClassLoss):
     """Takes scores (logits) over classes, and the right class or a probability for each.
 
@@ -59,75 +65,23 @@ class CrossEntropyLoss(ClassLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         dim = self.class_dim(input)
-        picked, t_y, spread, count = self._parts(input, target, dim)
-        z = input - input.detach().amax(dim, keepdim=True)  # l of x and of x - max is the same
-        total: Tensor | float = 0.0  # T, without the class dimension
-        score: Tensor | float = 0.0  # sum_c t_c z_c
-        if picked is not None:
-            total, score = t_y, t_y * picked.take(z, dim)
-        if spread is not None:
-            total = total + spread.expand_as(z).sum(dim)
-            score = score + (spread * z).sum(dim)
-        e = exp(z, out=reuse(z))
-        normaliser = e.sum(dim)  # p = e / normaliser
-        self.save(e, normaliser, total, picked, t_y, spread, count, dim)
-        return self.reduce(total * normaliser.log() - score, count)
+        if target.is_floating_point():
+            target = self.checked_probabilities(input, target)
+        else:
+            target = self.checked_index(input, target, dim)
+        options = (self.weight, self.ignore_index, self.label_smoothing, self.reduction, dim)
+        loss, saved = cross_entropy(input, target, *options)
+        self.save(saved)
+        return loss
 
-    def backward(self, grad: Tensor | float = 1.0) -> Tensor:
-        e, normaliser, total, picked, t_y, spread, count, dim = self.saved()
-        grad = self.reduce_backward(grad, count)  # one for all positions, or one for each
-        grad_x = e.mul_((total * grad / normaliser).unsqueeze(dim))  # T p
-        if picked is not None:
-            grad_x.scatter_add_(dim, picked.index, (t_y * -grad).unsqueeze(dim))
-        if spread is not None:
-            if isinstance(grad, Tensor) and grad.dim() > 0:
-                grad = grad.unsqueeze(dim)
-            grad_x.sub_(spread * grad)
-        return grad_x
-
-    def _parts(
-        self, scores: Tensor, target: Tensor, dim: int
-    ) -> tuple[Picked | None, Tensor | float, Tensor | None, float]:
-        """Returns the target t in two parts, either of which may be None, and what the mean divides by.
-
-        One part is t_y for the class index y alone, so that no tensor of zeros with a one is ever built. The
-        other is spread over all classes, and broadcasts with the scores.
-        """
-        weight: Tensor | float = 1.0
-        if self.weight is not None:
-            weight = self.weight.view(-1, *[1] * (scores.dim() - 1 - dim))  # (C, 1, ...)
-        smoothing = self.label_smoothing / scores.shape[dim]
-        if not target.is_floating_point():
-            picked = self.pick(scores, target, dim)
-            spread = (
-                torch.ones_like(picked.index, dtype=scores.dtype) * (weight * smoothing)
-                if smoothing
-                else None
-            )
-            if spread is not None and picked.ignored is not None:
-                spread = spread.masked_fill(picked.ignored.unsqueeze(dim), 0)
-            t_y = picked.weight * (1 - self.label_smoothing) if smoothing else picked.weight
-            return picked, t_y, spread, picked.count
-        if target.shape != scores.shape:
-            raise ValueError(
-                f"{self.label()}: expected probabilities of the scores' shape {shape(scores)}, "
-                f"got {shape(target)}"
-            )
-        if self.ignore_index >= 0:
-            raise ValueError(f"{self.label()}: ignore_index has no meaning for probabilities as targets")
-        spread = (target * (1 - self.label_smoothing) + smoothing) * weight
-        return None, 0.0, spread, scores.numel() / max(scores.shape[dim], 1)
-
-    def count(self, target: Tensor) -> float:
-        if not target.is_floating_point():
-            return super().count(target)
-        dim = 0 if target.dim() == 1 else self.dim  # probabilities: every position counts alike
-        return target.numel() / max(target.shape[dim], 1)
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return cross_entropy_backward(grad, saved)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Returns the probabilities that scores stand for: their softmax over the classes."""
-        with torch.no_grad():
-            return softmax(outputs, self.class_dim(outputs))
+        p: Tensor = softmax(outputs, self.class_dim(outputs))[0]
+        return p
 
     def extra_repr(self) -> str:
         smoothing = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""

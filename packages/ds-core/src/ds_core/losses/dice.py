@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import shape
-from ds_core.functional.activations import sigmoid, sigmoid_backward
-from ds_core.losses.loss import Loss, Reduction
-from ds_core.losses.pointwise_loss import check_target
+from ds_core.kernels import dispatch
+from ds_core.losses.loss import Reduction
+from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+dice, dice_backward = dispatch(functional.dice, half=torch.float32)
 
 
-class DiceLoss(Loss):
+@final
+class DiceLoss(PointwiseLoss):
     """Compares the overlap of two masks with their sizes, so that small masks count as much as large ones.
 
     With p = 1 / (1 + exp(-x)), sums over all dimensions but the first, n = 2 sum p t + s and
@@ -38,21 +46,16 @@ class DiceLoss(Loss):
         self.smooth = smooth
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        target = check_target(self, input, target)
+        target = self.checked(input, target)
         if input.dim() < 2:
             raise ValueError(f"{self.label()}: expected masks of shape (N, ...), got {shape(input)}")
-        p = sigmoid(input).flatten(1)  # (N, pixels)
-        t = target.flatten(1)
-        n = 2 * (p * t).sum(1) + self.smooth  # (N,)
-        d = p.sum(1) + t.sum(1) + self.smooth
-        self.save(p, t, n, d, input.shape)
-        return self.reduce(1 - n / d, len(n))
+        loss, saved = dice(input, target, self.smooth, self.reduction)
+        self.save(saved)
+        return loss
 
-    def backward(self, grad: Tensor | float = 1.0) -> Tensor:
-        p, t, n, d, input_shape = self.saved()
-        scale = self.reduce_backward(grad, len(n)) / d  # (N,)
-        grad_p = (n / d * scale).unsqueeze(1) - (2 * scale).unsqueeze(1) * t
-        return sigmoid_backward(grad_p, p).view(input_shape)
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return dice_backward(grad, saved)
 
     def extra_repr(self) -> str:
         smooth = "" if self.smooth == 1 else f"smooth={self.smooth}"

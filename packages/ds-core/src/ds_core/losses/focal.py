@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ds_core.functional.activations import sigmoid, softplus
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+focal, focal_backward = dispatch(functional.focal, half=torch.float32)
+sigmoid, _ = dispatch(functional.sigmoid, half=torch.float32)
 
 
+@final
 class FocalLoss(PointwiseLoss):
     """Weighs the binary cross-entropy of a score by how wrong the score still is.
 
@@ -40,31 +48,19 @@ class FocalLoss(PointwiseLoss):
             raise ValueError(f"FocalLoss: expected gamma to be 0 or more, got {gamma}")
         self.alpha, self.gamma = alpha, gamma
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        wrong = self._wrong(sigmoid(input), target)
-        return self._alpha(target) * wrong**self.gamma * (softplus(input) - target * input)
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss, saved = focal(input, self.checked(input, target), self.alpha, self.gamma, self.reduction)
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        p = sigmoid(input)
-        wrong = self._wrong(p, target)
-        cross_entropy = softplus(input) - target * input
-        through_entropy = wrong**self.gamma * (p - target)
-        through_weight = (
-            self.gamma * wrong ** (self.gamma - 1) * cross_entropy * p * (1 - p) * (1 - 2 * target)
-        )
-        return (through_entropy + through_weight).mul_(self._alpha(target))
-
-    def _wrong(self, p: Tensor, target: Tensor) -> Tensor:
-        """Returns q, kept above 0, where a power below 1 would have an infinite slope."""
-        return (p + target - 2 * p * target).clamp(min=torch.finfo(p.dtype).tiny)
-
-    def _alpha(self, target: Tensor) -> Tensor | float:
-        return 1.0 if self.alpha is None else (1 - self.alpha) + (2 * self.alpha - 1) * target
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return focal_backward(grad, saved)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Returns the probabilities that scores stand for: their sigmoid."""
-        with torch.no_grad():
-            return sigmoid(outputs)
+        p: Tensor = sigmoid(outputs)[0]
+        return p
 
     def extra_repr(self) -> str:
         parts = [f"alpha={self.alpha}", f"gamma={self.gamma}", super().extra_repr()]

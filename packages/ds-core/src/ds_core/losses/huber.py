@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ds_core.functional.elementary import reuse
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+huber, huber_backward = dispatch(functional.huber, half=torch.float32)
+smooth_l1, smooth_l1_backward = dispatch(functional.smooth_l1, half=torch.float32)
 
 
+@final
 class HuberLoss(PointwiseLoss):
     """Squares small errors and takes large ones as they are, so that outliers pull no harder than others.
 
@@ -36,16 +44,20 @@ class HuberLoss(PointwiseLoss):
             raise ValueError(f"HuberLoss: expected a positive delta, got {delta}")
         self.delta = delta
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        return bend(input - target, self.delta)
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss, saved = huber(input, self.checked(input, target), self.delta, self.reduction)
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        return (input - target).clamp_(-self.delta, self.delta)
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return huber_backward(grad, saved)
 
     def extra_repr(self) -> str:
         return ", ".join(part for part in (super().extra_repr(), f"delta={self.delta}") if part)
 
 
+@final
 class SmoothL1Loss(PointwiseLoss):
     """Is the Huber loss over beta: the distance to the target, with its kink rounded off.
 
@@ -72,21 +84,14 @@ class SmoothL1Loss(PointwiseLoss):
             raise ValueError(f"SmoothL1Loss: expected beta to be 0 or more, got {beta}")
         self.beta = beta
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        difference = input - target
-        return bend(difference, self.beta) / self.beta if self.beta else difference.abs()
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss, saved = smooth_l1(input, self.checked(input, target), self.beta, self.reduction)
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        difference = input - target
-        return difference.div_(self.beta).clamp_(-1, 1) if self.beta else difference.sign_()
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return smooth_l1_backward(grad, saved)
 
     def extra_repr(self) -> str:
         return ", ".join(part for part in (super().extra_repr(), f"beta={self.beta}") if part)
-
-
-def bend(difference: Tensor, bound: float) -> Tensor:
-    """Returns m (a - m / 2), with a = |difference| and m = min(a, bound)."""
-    a = torch.abs(difference, out=reuse(difference))
-    m = a.clamp(max=bound)
-    a = torch.add(a, m, alpha=-0.5, out=reuse(a))
-    return torch.mul(a, m, out=reuse(a))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
-from ds_core.functional.elementary import exp
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+kl_div, kl_div_backward = dispatch(functional.kl_div, half=torch.float32)
 
 
+@final
 class KLDivLoss(PointwiseLoss):
     """Takes log probabilities and the distribution they should have been.
 
@@ -30,7 +35,7 @@ class KLDivLoss(PointwiseLoss):
     Source: Kullback and Leibler, On Information and Sufficiency (1951).
     """
 
-    reductions = ("mean", "batchmean", "sum", "none")
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "batchmean", "sum", "none")
 
     def __init__(
         self,
@@ -40,17 +45,14 @@ class KLDivLoss(PointwiseLoss):
         super().__init__(reduction)
         self.log_target = log_target
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        if self.log_target:
-            return exp(target) * (target - input)
-        log_target = target.clamp(min=torch.finfo(target.dtype).tiny).log()
-        return target * (log_target - input)
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss, saved = kl_div(input, self.checked(input, target), self.log_target, self.reduction)
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        return exp(target).neg_() if self.log_target else -target
-
-    def count(self, input: Tensor) -> int:
-        return input.shape[0] if self.reduction == "batchmean" and input.dim() else input.numel()
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return kl_div_backward(grad, saved)
 
     def extra_repr(self) -> str:
         log_target = "log_target=True" if self.log_target else ""

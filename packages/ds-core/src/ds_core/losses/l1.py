@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ds_core.functional.elementary import reuse
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+l1, l1_backward = dispatch(functional.l1, half=torch.float32)
 
 
+@final
 class L1Loss(PointwiseLoss):
     """Takes the distance between prediction and target.
 
@@ -27,9 +34,11 @@ class L1Loss(PointwiseLoss):
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 1.5.5.
     """
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        difference = input - target
-        return torch.abs(difference, out=reuse(difference))
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss, saved = l1(input, self.checked(input, target), self.reduction)
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        return (input - target).sign_()
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return l1_backward(grad, saved)

@@ -21,7 +21,7 @@ class MarginLoss(Loss):
         self.margin = margin
 
     def check_alike(self, *inputs: Tensor) -> None:
-        """Holds the inputs to one shape and one floating point type.
+        """Checks that the inputs are of one shape and one floating point type.
 
         Raises:
             ValueError: if their shapes differ.
@@ -37,8 +37,3 @@ class MarginLoss(Loss):
 
     def extra_repr(self) -> str:
         return ", ".join(part for part in (f"margin={self.margin}", super().extra_repr()) if part)
-
-
-def hinge_backward(gap: Tensor) -> Tensor:
-    """Returns the slope of max(0, gap): 1 from 0 on (as torch.nn has it), else 0."""
-    return (gap >= 0).to(gap.dtype)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
+import torch
 from torch import Tensor
 
+from ds_core import functional
 from ds_core.checks import shape
+from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
-from ds_core.losses.margin_loss import MarginLoss, hinge_backward
+from ds_core.losses.margin_loss import MarginLoss
+from ds_core.module import InputGrad
+
+margin_ranking, margin_ranking_backward = dispatch(functional.margin_ranking, half=torch.float32)
 
 
+@final
 class MarginRankingLoss(MarginLoss):
     """Asks that the right one of two scores is the larger by a margin.
 
@@ -39,11 +48,10 @@ class MarginRankingLoss(MarginLoss):
                 f"{self.label()}: expected a target of the inputs' shape {shape(input1)}, got {shape(target)}"
             )
         target = target.to(input1.dtype)
-        gap = self.margin - target * (input1 - input2)
-        self.save(gap, target)
-        return self.reduce(gap.clamp(min=0), gap.numel())
+        loss, saved = margin_ranking(input1, input2, target, self.margin, self.reduction)
+        self.save(saved)
+        return loss
 
-    def backward(self, grad: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        gap, target = self.saved()
-        grad_2 = hinge_backward(gap) * target * self.reduce_backward(grad, gap.numel())
-        return -grad_2, grad_2
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return margin_ranking_backward(grad, saved)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ds_core.functional.elementary import reuse
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.module import InputGrad
+
+mse, mse_backward = dispatch(functional.mse, half=torch.float32)
 
 
+@final
 class MSELoss(PointwiseLoss):
     """Squares the difference between prediction and target.
 
@@ -27,9 +34,11 @@ class MSELoss(PointwiseLoss):
     Source: Legendre, Nouvelles méthodes pour la détermination des orbites des comètes (1805).
     """
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        difference = input - target
-        return torch.mul(difference, difference, out=reuse(difference))
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        loss, saved = mse(input, self.checked(input, target), self.reduction)
+        self.save(saved)
+        return loss
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        return (input - target).mul_(2)
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return mse_backward(grad, saved)

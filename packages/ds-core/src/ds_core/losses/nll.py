@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
+from ds_core import functional
+from ds_core.kernels import dispatch
 from ds_core.losses.class_loss import ClassLoss
+from ds_core.module import InputGrad
+
+nll, nll_backward = dispatch(functional.nll, half=torch.float32)
 
 
+@final
 class NLLLoss(ClassLoss):
     """Takes log probabilities over classes, as from LogSoftmax, and the index of the right class.
 
@@ -32,15 +40,14 @@ class NLLLoss(ClassLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         dim = self.class_dim(input)
-        picked = self.pick(input, target, dim)
-        self.save(picked, input.shape, dim)
-        return self.reduce(-picked.weight * picked.take(input, dim), picked.count)
+        index = self.checked_index(input, target, dim)
+        loss, saved = nll(input, index, self.weight, self.ignore_index, self.reduction, dim)
+        self.save(saved)
+        return loss
 
-    def backward(self, grad: Tensor | float = 1.0) -> Tensor:
-        picked, input_shape, dim = self.saved()
-        grad_x = torch.zeros(input_shape, dtype=picked.weight.dtype, device=picked.weight.device)
-        grad_values = picked.weight * self.reduce_backward(grad, picked.count)
-        return grad_x.scatter_(dim, picked.index, -grad_values.unsqueeze(dim))
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return nll_backward(grad, saved)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Returns the probabilities of which the outputs are the logarithms."""

@@ -11,61 +11,36 @@ from ds_core.losses.loss import Loss
 class PointwiseLoss(Loss):
     """Base of the losses l(x, t) of a prediction and a target of the same shape, element by element.
 
-    dL/dx = dl/dx g / N   (N: number of elements for "mean", 1 otherwise)
-
-    A subclass gives two formulas: ``values``, l, and ``slope``, dl/dx. The target is data: it gets no
-    gradient.
+    The target is data: it gets no gradient.
 
     Args:
         reduction: "mean", "sum" or "none".
 
     Shape:
         prediction and target: the same, any -> scalar (or that shape for "none").
-
-    Raises:
-        ValueError: if the shapes differ: broadcasting here is nearly always a mistake.
-        TypeError: if the prediction is not floating point, or the target is of another floating point type.
-            Integers and booleans are fine as a target, and taken as numbers.
     """
 
-    def values(self, input: Tensor, target: Tensor) -> Tensor:
-        """Returns l, element by element."""
-        raise NotImplementedError
+    def checked(self, input: Tensor, target: Tensor) -> Tensor:
+        """Checks the prediction and the target, and returns the target in the prediction's type.
 
-    def slope(self, input: Tensor, target: Tensor) -> Tensor:
-        """Returns dl/dx, element by element, as a new tensor."""
-        raise NotImplementedError
+        Raises:
+            ValueError: if the shapes differ: broadcasting here is nearly always a mistake.
+            TypeError: if the prediction is not floating point, or the target is of another floating point
+                type. Integers and booleans are fine as a target, and taken as numbers.
+        """
+        check_floating(self, input)
+        if input.shape != target.shape:
+            raise ValueError(
+                f"{self.label()}: expected prediction and target of one shape, "
+                f"got {shape(input)} and {shape(target)}"
+            )
+        if target.is_floating_point() and target.dtype != input.dtype:
+            raise TypeError(
+                f"{self.label()}: expected a target of the prediction's type {input.dtype}, "
+                f"got {target.dtype}; convert with target.to({input.dtype})"
+            )
+        return target.to(input.dtype)
 
-    def count(self, input: Tensor) -> int:
-        """Returns what the mean divides by."""
-        return input.numel()
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        target = check_target(self, input, target)
-        self.save(input, target)
-        return self.reduce(self.values(input, target), self.count(input))
-
-    def backward(self, grad: Tensor | float = 1.0) -> Tensor:
-        input, target = self.saved()
-        return self.slope(input, target).mul_(self.reduce_backward(grad, self.count(input)))
-
-
-def check_target(loss: Loss, input: Tensor, target: Tensor) -> Tensor:
-    """Holds the target to the prediction's shape and returns it in the prediction's type.
-
-    Raises:
-        ValueError: if the shapes differ: broadcasting here is nearly always a mistake.
-        TypeError: if the prediction is not floating point, or the target is of another floating point type.
-    """
-    check_floating(loss, input)
-    if input.shape != target.shape:
-        raise ValueError(
-            f"{loss.label()}: expected prediction and target of one shape, "
-            f"got {shape(input)} and {shape(target)}"
-        )
-    if target.is_floating_point() and target.dtype != input.dtype:
-        raise TypeError(
-            f"{loss.label()}: expected a target of the prediction's type {input.dtype}, "
-            f"got {target.dtype}; convert with target.to({input.dtype})"
-        )
-    return target.to(input.dtype)
+    def count(self, target: Tensor) -> int:
+        """Returns what the mean divides by: the number of values, or of examples for "batchmean"."""
+        return target.shape[0] if self.reduction == "batchmean" and target.dim() else target.numel()

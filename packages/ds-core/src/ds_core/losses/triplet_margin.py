@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor
 
@@ -9,11 +11,13 @@ from ds_core import functional
 from ds_core.checks import shape
 from ds_core.kernels import dispatch
 from ds_core.losses.loss import Reduction
-from ds_core.losses.margin_loss import MarginLoss, hinge_backward
+from ds_core.losses.margin_loss import MarginLoss
+from ds_core.module import InputGrad
 
-distance, distance_backward = dispatch(functional.distance)
+triplet_margin, triplet_margin_backward = dispatch(functional.triplet_margin, half=torch.float32)
 
 
+@final
 class TripletMarginLoss(MarginLoss):
     """Asks that an anchor is nearer to a positive example than to a negative one, by a margin.
 
@@ -63,27 +67,14 @@ class TripletMarginLoss(MarginLoss):
             raise ValueError(
                 f"{self.label()}: expected vectors (..., D), got inputs of shape {shape(anchor)}"
             )
-        near, saved_near = distance(anchor, positive, self.p, self.eps)  # (...)
-        far, saved_far = distance(anchor, negative, self.p, self.eps)
-        other, saved_other = None, None
-        gap = near - far + self.margin
-        if self.swap:
-            other, saved_other = distance(positive, negative, self.p, self.eps)
-            gap = near - torch.minimum(far, other) + self.margin
-        self.save(gap, far, other, saved_near, saved_far, saved_other)
-        return self.reduce(gap.clamp(min=0), gap.numel())
+        options = (self.margin, self.p, self.eps, self.swap, self.reduction)
+        loss, saved = triplet_margin(anchor, positive, negative, *options)
+        self.save(saved)
+        return loss
 
-    def backward(self, grad: Tensor | float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-        gap, far, other, saved_near, saved_far, saved_other = self.saved()
-        grad = hinge_backward(gap) * self.reduce_backward(grad, gap.numel())  # (...)
-        grad_a, grad_p = distance_backward(grad, saved_near)
-        if not self.swap:
-            grad_a_far, grad_n = distance_backward(-grad, saved_far)
-            return grad_a + grad_a_far, grad_p, grad_n
-        far_is_less = ((other - far).sign() + 1) / 2  # 1, or 1/2 where both are equal, or 0
-        grad_a_far, grad_n_far = distance_backward(-grad * far_is_less, saved_far)
-        grad_p_other, grad_n_other = distance_backward(-grad * (1 - far_is_less), saved_other)
-        return grad_a + grad_a_far, grad_p + grad_p_other, grad_n_far + grad_n_other
+    def backward(self, grad: Tensor | float = 1.0) -> InputGrad:
+        (saved,) = self.saved()
+        return triplet_margin_backward(grad, saved)
 
     def extra_repr(self) -> str:
         parts = [super().extra_repr(), f"p={self.p}", f"eps={self.eps}", "swap=True" if self.swap else ""]
