@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,18 @@ STANDS_ON = {
     "ds-rnn": CORE | {"ds-rnn", "matplotlib", "sacrebleu", "tokenizers", "typer"},
     "ds-transformer": CORE | {"ds-transformer", "matplotlib", "sacrebleu", "tokenizers", "typer"},
     "ds-zoo": CORE | {"ds-transformer", "ds-zoo", "matplotlib", "sacrebleu", "tokenizers", "typer"},
+}
+
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+# Which of a package's own tests run where it is installed alone: some of its referees, errors, files and
+# pictures, in seconds. The rest runs there with `-m slow`, and in the package's workflow.
+FEW = {
+    "ds-core": "test_cli or test_pretrained or test_summary or test_pairs or test_containers or test_average",
+    "ds-cnn": "test_norms or test_image_files or test_pictures or test_package",
+    "ds-rnn": "test_errors or test_package or test_visualize",
+    "ds-transformer": "test_masks or test_visualize or test_cache",
+    "ds-zoo": "test_gpt or mistakes or test_generate",
 }
 
 # Imports every module of a package from where it is installed, so that none needs an extra to be imported.
@@ -78,7 +91,16 @@ def test_installs_alone(package: str, wheels: Path, python: Path, tmp_path: Path
     run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
 
     install(python, wheels, f"{package}[test]")
-    run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"packages/{package}/tests", cwd=ROOT)
+    said = run(python, *PYTEST, "-k", FEW[package], f"packages/{package}/tests", cwd=ROOT)
+    assert int(re.search(r"(\d+) passed", said)[1]) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", STANDS_ON)
+def test_all_tests_pass_where_it_is_installed(package: str, wheels: Path, python: Path) -> None:
+    install(python, wheels, f"{package}[test]")
+    run(python, *PYTEST, f"packages/{package}/tests", cwd=ROOT)
+    run(python, *PYTEST, "-k", f"{package} or there_are", "tests/test_examples.py", cwd=ROOT)
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
