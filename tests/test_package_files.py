@@ -23,7 +23,7 @@ def floors(package: str) -> set[str]:
     return {package}.union(*(floors(below) for below in ours(package)))
 
 
-def test_the_house_has_these_packages() -> None:
+def test_there_are_these_packages() -> None:
     assert sorted(path.name for path in (ROOT / "packages").iterdir()) == sorted(PACKAGES)
 
 
