@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from ds_cnn import BasicBlock, FrozenBatchNorm2d, LeNet5, ResNet, SmallVGG, resnet18, resnet50
+from ds_cnn.models.resnet_hugging_face import DEFAULTS
 from ds_core import SGD, CrossEntropyLoss, engine
 from sklearn.datasets import load_digits
 from transformers import ResNetConfig, ResNetForImageClassification
@@ -70,6 +71,24 @@ def test_a_hugging_face_folder_is_read_and_written(tmp_path, layer_type):
     ours.save_pretrained(tmp_path / "ours")
     again = ResNetForImageClassification.from_pretrained(tmp_path / "ours").eval()
     torch.testing.assert_close(again(x).logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sharded_and_half_precision_folders_go_both_ways(tmp_path, dtype):
+    model = ResNet(BasicBlock, (1, 1, 1, 1), 3, **SMALL).to(dtype)
+    model.save_pretrained(tmp_path / "ours", max_file_bytes=2000)
+    assert len(list((tmp_path / "ours").glob("*.safetensors"))) > 2
+    theirs = ResNetForImageClassification.from_pretrained(tmp_path / "ours", dtype=dtype)
+    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="2KB")
+    assert (tmp_path / "theirs" / "model.safetensors.index.json").exists()
+    again = ResNet.from_pretrained(tmp_path / "theirs")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor.to(again.state_dict()[name].dtype)), name
+
+
+def test_what_a_file_leaves_out_has_their_default():
+    theirs = ResNetConfig().to_dict()
+    assert {name: theirs[name] for name in DEFAULTS} == DEFAULTS
 
 
 @pytest.mark.slow

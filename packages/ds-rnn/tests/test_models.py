@@ -258,6 +258,17 @@ def test_weights_come_back_from_a_folder(tmp_path):
         Seq2Seq.from_pretrained(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_several_files_and_half_precision(tmp_path, dtype):
+    model = small(cell="lstm", attention="general").to(dtype)
+    model.save_pretrained(tmp_path, max_file_bytes=1000)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    again = Seq2Seq.from_pretrained(tmp_path)
+    assert all(tensor.dtype == torch.float32 for tensor in again.parameters())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor.float()), name
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -291,6 +291,17 @@ def test_it_comes_back_as_it_was_saved(tmp_path, share):
         torch.testing.assert_close(again(*data), model(*data), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_several_files_and_half_precision(tmp_path, dtype):
+    model = small(sources=10, share_embeddings=True).to(dtype)
+    model.save_pretrained(tmp_path, max_file_bytes=1000)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    again = TransformerTranslator.from_pretrained(tmp_path)
+    assert all(tensor.dtype == torch.float32 for tensor in again.parameters())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor.float()), name
+
+
 def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected a folder written by save_pretrained"):
         TransformerTranslator.from_pretrained(tmp_path)

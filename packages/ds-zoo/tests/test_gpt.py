@@ -7,7 +7,7 @@ import torch
 from ds_core import CrossEntropyLoss, engine
 from ds_core.module import replaced
 from ds_zoo import MiniGPT, MiniGPTConfig
-from ds_zoo.gpt.pretrained import to_hugging_face
+from ds_zoo.gpt.pretrained import DEFAULTS, to_hugging_face
 
 SMALL = MiniGPTConfig(vocab_size=11, n_positions=8, n_embd=12, n_layer=2, n_head=3)
 
@@ -60,6 +60,31 @@ def test_pretrained_folder_round_trip(tmp_path, model):
     assert again.config == model.config
     assert again.head.weight is again.wte.weight
     assert torch.equal(again(ids), model(ids))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sharded_and_half_precision_folders_go_both_ways(tmp_path, model, dtype):
+    transformers = pytest.importorskip("transformers")
+    model.to(dtype).save_pretrained(tmp_path / "ours", max_file_bytes=4000)
+    assert len(list((tmp_path / "ours").glob("*.safetensors"))) > 2
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "ours", dtype=dtype)
+    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="4KB")
+    assert (tmp_path / "theirs" / "model.safetensors.index.json").exists()
+    again = MiniGPT.from_pretrained(tmp_path / "theirs")
+    expected = {name: tensor.float() for name, tensor in model.state_dict().items()}
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
+
+
+def test_what_a_file_leaves_out_has_their_default(tmp_path, model):
+    transformers = pytest.importorskip("transformers")
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    kept = ("model_type", "vocab_size", "n_embd", "n_layer", "n_head", "n_positions")
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k in kept}))
+    theirs = transformers.GPT2Config.from_pretrained(tmp_path).to_dict()
+    ours = MiniGPT.from_pretrained(tmp_path).to_config()
+    assert {name: theirs[name] for name in ours} == ours
+    assert {name: transformers.GPT2Config().to_dict()[name] for name in DEFAULTS} == DEFAULTS
 
 
 @pytest.mark.parametrize("sampling", [{"temperature": 0}, {"top_k": 3}, {"top_p": 0.8, "temperature": 1.3}])
