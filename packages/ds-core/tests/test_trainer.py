@@ -275,6 +275,23 @@ def noisy_mlp(seed):
     return Sequential(Dense(5, 7, generator=g), ReLU(), Dropout(0.5), block, own, Dense(7, 1, generator=g))
 
 
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_a_compiled_model_trains_with_the_global_generator(engine):
+    """The lent generator would break the graph."""
+    x, y = data()
+
+    def run(world):
+        torch.manual_seed(world)
+        torch._dynamo.reset()
+        model = mlp(dropout=0.5)
+        compiled = torch.compile(model.forward, backend="eager", fullgraph=True)
+        object.__setattr__(model, "forward", compiled)
+        train(x, y, model=model, steps=3, engine=engine)
+        return bits(model)
+
+    assert same(run(1), run(2))
+
+
 @pytest.mark.parametrize("threads", [2, 4])
 def test_trainings_side_by_side_give_the_bits_of_one_after_the_other(threads, tmp_path):
     """With dropout, validation, checkpoints, resumes and either engine."""

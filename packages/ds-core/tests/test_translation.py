@@ -1,6 +1,7 @@
 """What stands around a translating model: texts in and out, files, scores, training."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ds_core.text.translation import (
     sacre_bleu,
     train_translator,
 )
+from ds_core.training import CheckpointError
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier"}
 TEXTS = [f"{a} {b} {c}" for a in WORDS for b in WORDS for c in WORDS]
@@ -85,6 +87,31 @@ def test_training_fills_the_folder_and_learns(trained):
 def test_a_used_folder_is_not_overwritten_by_accident(trained):
     with pytest.raises(FileExistsError, match="holds a run already; continue it with --resume"):
         train_translator(PAIRS, WordByWord, trained.out, recipe=RECIPE, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"recipe": replace(RECIPE, lr=RECIPE.lr * 2)}, "lr: "),
+        ({"recipe": replace(RECIPE, epochs=RECIPE.epochs + 1)}, "epochs: "),
+        ({"pairs": Pairs(PAIRS.source, [text.upper() for text in PAIRS.target])}, r"tokenizers\[1\]: "),
+        ({"pairs": Pairs(PAIRS.source[::-1], PAIRS.target[::-1])}, r"tokenizers\[0\]: "),
+    ],
+)
+def test_a_run_is_not_continued_with_anything_else(trained, changed, named):
+    before = {path.name: path.read_bytes() for path in trained.out.iterdir()}
+    options = {"pairs": PAIRS, "recipe": RECIPE} | changed
+    with pytest.raises(CheckpointError, match=f"(?s)other settings:.*{named}"):
+        train_translator(
+            options["pairs"], WordByWord, trained.out, recipe=options["recipe"], resume=True, progress=False
+        )
+    assert {path.name: path.read_bytes() for path in trained.out.iterdir()} == before
+
+
+def test_a_refused_resume_makes_no_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="no such file"):
+        train_translator(PAIRS, WordByWord, tmp_path / "new", recipe=RECIPE, resume=True, progress=False)
+    assert not (tmp_path / "new").exists()
 
 
 def test_too_little_to_learn_from_is_said(tmp_path):

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 from ds_core import Callback
+from ds_core.training import RunFolder
 from ds_zoo import MiniGPT
 from ds_zoo.cli import app
 from ds_zoo.cli.demo import python_documentation
@@ -86,12 +88,136 @@ def test_a_run_is_continued_but_never_overwritten_by_accident(trained, tmp_path)
     assert (tmp_path / "half" / "model.safetensors").read_bytes() == before
 
 
+def everything(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else None
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"lr": 0.02}, ["lr: 0.01 in the checkpoint, 0.02 here"]),
+        ({"heads": 4}, ["n_head: 2 in the checkpoint, 4 here"]),
+        ({"steps": 90, "seed": 1}, ["steps: 60 in the checkpoint, 90 here", "seed: 0 in the"]),
+        ({"tokenizer": "byte"}, ["tokenizer.kind: 'char'", "vocab_size: 28 in the checkpoint, 256 here"]),
+        ({"data": TEXT.upper()}, ["tokenizer.vocabulary: ", "text: "]),
+        ({"data": TEXT.replace("fox", "dog")}, ["text: "]),
+    ],
+)
+def test_a_run_is_not_continued_with_anything_else(trained, tmp_path, changed, named):
+    """What differs is named, also where all sizes agree; and nothing is written."""
+    out, _ = trained
+    before = everything(out)
+    data = tmp_path / "text.txt"
+    data.write_text(changed.pop("data", TEXT))
+    options = {"steps": 60, **TINY, **changed}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    result = run("train", "gpt", "--data", data, "--out", out, *words, "--resume")
+    assert result.exit_code == 2
+    assert "does not fit this training: it was made with other settings" in result.output
+    assert all(name in result.output for name in named)
+    assert everything(out) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--overwrite", "--warmup", 99],
+        ["--overwrite", "--heads", 3],
+        ["--overwrite", "--context", 10_000],
+        ["--overwrite", "--lr", -1],
+        ["--overwrite", "--resume"],
+        [],
+    ],
+)
+def test_a_refused_command_leaves_the_run_as_it_was(trained, tmp_path, wrong):
+    out, _ = trained
+    before = everything(out)
+    (tmp_path / "other.txt").write_text("ONCE UPON A TIME, 12345 SHEEP? " * 80)
+    options = [word for name, value in TINY.items() for word in (f"--{name}", value)]
+    command = ["train", "gpt", "--data", tmp_path / "other.txt", "--out", out, "--steps", 60, *options]
+    assert run(*command, *wrong).exit_code == 2
+    assert everything(out) == before
+
+
+def test_a_refused_command_makes_no_folder(trained, tmp_path):
+    data = trained[0].parent / "text.txt"
+    for wrong in (["--resume"], ["--warmup", 99_999], ["--lr", -1]):
+        assert run("train", "gpt", "--data", data, "--out", tmp_path / "new", *wrong).exit_code == 2
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_run_begun_anew_and_killed_is_not_the_old_one(trained, tmp_path):
+    """From its first step on the folder is the new run's, and holds no finished training."""
+    shutil.copytree(trained[0], tmp_path / "run")
+    recipe = GPTRecipe(steps=60, batch_size=4, lr=0.01, validate_every=1000)
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 16, "tie_word_embeddings": False}
+
+    def train(**options):
+        return train_gpt(TEXT.upper(), tmp_path / "run", recipe=recipe, progress=False, **sizes, **options)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train(overwrite=True, callbacks=[_StopAt(3, error=True)])
+    assert sorted(everything(tmp_path / "run")) == ["checkpoint.safetensors", "log.csv"]
+    assert "holds no finished training" in run("generate", tmp_path / "run").output
+    resumed = train(resume=True)
+    shutil.rmtree(tmp_path / "run")
+    straight = train()
+    assert resumed.history.to_dict() == straight.history.to_dict()
+    assert resumed.tokenizer.vocabulary == straight.tokenizer.vocabulary
+
+
+def test_nobody_begins_anew_where_another_process_trains(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    before = everything(tmp_path / "run")
+    recipe = GPTRecipe(steps=60, batch_size=4, lr=0.01, validate_every=10)
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 16, "tie_word_embeddings": False}
+    results = {"resume": False, "overwrite": True, "results": ()}
+    with RunFolder(tmp_path / "run", **results) as other:
+        other.on_step_end(None)
+        with pytest.raises(BlockingIOError, match="run: another process trains there at this moment"):
+            train_gpt(TEXT, tmp_path / "run", recipe=recipe, progress=False, overwrite=True, **sizes)
+        assert everything(tmp_path / "run") == before
+        train_gpt(TEXT, tmp_path / "run", recipe=recipe, progress=False, resume=True, **sizes)
+    train_gpt(TEXT, tmp_path / "run", recipe=recipe, progress=False, overwrite=True, **sizes)
+
+
+def test_a_folder_with_a_model_of_somebody_else_is_not_filled(trained, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "model.safetensors").write_bytes(b"theirs")
+    data = trained[0].parent / "text.txt"
+    result = run("train", "gpt", "--data", data, "--out", tmp_path / "theirs")
+    assert result.exit_code == 2
+    assert "holds a run already" in result.output
+
+
+@pytest.mark.parametrize("name", ["run [gpt]", "[/b]", "[red]"])
+def test_a_folder_is_shown_by_its_name(trained, tmp_path, name):
+    options = [word for option, value in TINY.items() for word in (f"--{option}", value)]
+    command = [
+        "train",
+        "gpt",
+        "--data",
+        trained[0].parent / "text.txt",
+        "--out",
+        tmp_path / name,
+        "--steps",
+        2,
+    ]
+    result = run(*command, *options)
+    assert result.exit_code == 0, result.output
+    assert f"In {tmp_path / name}:" in result.output
+    assert (tmp_path / name / "model.safetensors").exists()
+
+
 class _StopAt(Callback):
-    def __init__(self, step):
+    def __init__(self, step, error=False):
         self.step = step
+        self.error = error
 
     def on_step_end(self, trainer):
         if trainer.step == self.step:
+            if self.error:
+                raise RuntimeError("killed")
             trainer.stop("interrupted")
 
 

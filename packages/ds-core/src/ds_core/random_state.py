@@ -77,6 +77,14 @@ def kept_random_state(*, world: bool = True, **sources: Source) -> Iterator[None
         set_random_state(state, world=world, **sources)
 
 
+def generator_now(generator: torch.Generator | None) -> torch.Generator | None:
+    """Returns what to draw with: the generator, but None, torch's global one, in a step that is compiled.
+
+    There a generator would break the graph.
+    """
+    return None if torch.compiler.is_compiling() else generator
+
+
 @contextmanager
 def lent_generator(generator: torch.Generator, *modules: Module) -> Iterator[None]:
     """Lets modules that would draw from torch's global generator draw from another one in the block.

@@ -6,6 +6,7 @@ import torch
 from ds_core import Dropout
 from ds_core.checks import check_floating, shape
 from ds_core.functional.dropout import dropout_backward
+from ds_core.random_state import generator_now
 from torch import Tensor
 
 
@@ -19,7 +20,8 @@ class Dropout2d(Dropout):
     Args:
         p: the probability of dropping a channel.
         inplace: the result also replaces the input, unless our stack records.
-        generator: source of the random numbers; None for torch's global one.
+        generator: source of the random numbers; None for torch's global one, which is also used in a step
+            that is compiled.
 
     Shape:
         x ``(N, C, H, W)`` or ``(C, H, W)`` -> the same.
@@ -41,7 +43,8 @@ class Dropout2d(Dropout):
             self.save(None)
             return x
         # Drawn in float32 whatever x is: one seed drops the same channels at every precision.
-        drawn = torch.rand((*x.shape[:-2], 1, 1), generator=self.generator, device=x.device)
+        generator = generator_now(self.generator)
+        drawn = torch.rand((*x.shape[:-2], 1, 1), generator=generator, device=x.device)
         kept = drawn >= self.p
         self.save(kept)
         y = dropout_backward(x, kept, self.p)

@@ -8,6 +8,7 @@ from torch import Tensor
 from ds_core.checks import check_floating
 from ds_core.functional.dropout import dropout, dropout_backward
 from ds_core.module import InputGrad, Module
+from ds_core.random_state import generator_now
 
 
 class Dropout(Module):
@@ -19,7 +20,8 @@ class Dropout(Module):
         p: the probability of dropping a number.
         inplace: the result also replaces the input, unless our stack records: another layer's backward may
             still need the input.
-        generator: source of the random numbers; None for torch's global one.
+        generator: source of the random numbers; None for torch's global one, which is also used in a step
+            that is compiled.
 
     Shape:
         any -> the same.
@@ -45,7 +47,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             self.save(None)
             return x
-        y, kept = dropout(x, self.p, self.generator)
+        y, kept = dropout(x, self.p, generator_now(self.generator))
         self.save(kept)
         return x.copy_(y) if self.inplace and not self.recording else y
 

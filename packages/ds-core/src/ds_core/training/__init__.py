@@ -9,6 +9,7 @@ from ds_core.training.checkpoint import (
 )
 from ds_core.training.files import CheckpointError, load_tensors, save_tensors
 from ds_core.training.history import History
+from ds_core.training.run_folder import RunFolder
 from ds_core.training.trainer import Trainer
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointError",
     "EarlyStopping",
     "History",
+    "RunFolder",
     "Trainer",
     "load_checkpoint",
     "load_tensors",

@@ -12,6 +12,7 @@ from ds_core.checks import check_fields, shape
 from ds_core.functional.softmax import log_softmax
 from ds_core.module import evaluating
 from ds_core.pretrained import Format
+from ds_core.random_state import generator_now
 from ds_core.text import Decoded
 from ds_core.text.translation.sequence_to_sequence import SequenceToSequence, check_special_ids
 from torch import Tensor
@@ -153,7 +154,7 @@ class Seq2Seq(SequenceToSequence):
         Which tokens stand there is chosen first; then all of them go through the decoder at once, as ever. No
         gradient passes through a choice, so nothing is lost by that.
         """
-        drawn = torch.rand(target.shape, generator=self.generator, device=target.device)
+        drawn = torch.rand(target.shape, generator=generator_now(self.generator), device=target.device)
         own = (drawn < self.scheduled_sampling) & (target != self.config.pad_id)
         mixed = target.clone()
         with evaluating(self.decoder):

@@ -82,7 +82,9 @@ def blockwise_attention(
     mask = Mask(attn_mask, (*query.shape[:-1], key.shape[-2]), is_causal, past)
     query, key, value = matrices(query, key, value)  # (N, T, D), (N, S, D), (N, S, E)
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    seed = int(torch.rand((), generator=generator, dtype=torch.float64) * 2**53) if dropout_p > 0 else 0
+    device = None if generator is None else generator.device
+    drawn = torch.rand((), generator=generator, device=device, dtype=torch.float64) if dropout_p > 0 else 0
+    seed = int(drawn * 2**53)
     drops = torch.Generator(query.device).manual_seed(seed)
     taped = torch.is_grad_enabled()
     scratch = Scratch(query, key)

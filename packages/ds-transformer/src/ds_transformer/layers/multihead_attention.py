@@ -10,6 +10,7 @@ from ds_core import Dense, InputGrad, Module, Parameter
 from ds_core.checks import check_dtype, shape
 from ds_core.functional.linear import as_rows
 from ds_core.initializers import Init, initialize, xavier_normal_, xavier_uniform_, zeros_
+from ds_core.random_state import generator_now
 from torch import Tensor
 
 from ds_transformer.cache import KeyValueCache
@@ -73,7 +74,8 @@ class MultiheadAttention(Module):
         blockwise: whether the scores are computed block by block and never held all at once; None to choose
             by their number. Where the weights are wanted, they are held.
         init: how the projections' weights start; None for torch.nn's default.
-        generator: source of the initial values and of dropout; None for torch's global one.
+        generator: source of the initial values and of dropout; None for torch's global one, from which
+            dropout also draws in a step that is compiled.
 
     Shape:
         query ``(B, T, C)`` or ``(T, C)``, or ``(T, B, C)`` unless ``batch_first``; key ``(B, S, kdim)`` and
@@ -193,7 +195,11 @@ class MultiheadAttention(Module):
         mask = self._mask(key_padding_mask, attn_mask, is_causal, q, k, past)
         k, v = self._with_extra_keys(k, v)
         arguments = (q, k, v, mask, self.dropout if self.training else 0.0, is_causal and k.shape[2] == keys)
-        options: dict[str, Any] = {"enable_gqa": True, "past": past, "generator": self.generator}
+        options: dict[str, Any] = {
+            "enable_gqa": True,
+            "past": past,
+            "generator": generator_now(self.generator),
+        }
         attention: SavedAttention | SavedBlockwise
         weights = None
         if need_weights or not self._in_blocks(q, k):

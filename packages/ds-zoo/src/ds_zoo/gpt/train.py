@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,13 +22,14 @@ from ds_core.text import (
     split_text,
     uniform_loss,
 )
-from ds_core.training import CSVLog
-from ds_core.training.trainer import CHECKPOINT_FILE
+from ds_core.training import CSVLog, RunFolder
 from torch import Tensor
 
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 
 TOKENIZER_FILE = "vocabulary.json"
+# What a run leaves behind, besides its checkpoint and its log.
+RESULTS = (TOKENIZER_FILE, "config.json", "model*.safetensors*", "best.safetensors", "loss.png")
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,15 @@ def train_gpt(
     """Trains a MiniGPT to continue a text and fills a run folder.
 
     The folder holds ``config.json`` and ``model.safetensors`` (readable by ``transformers``), the tokenizer's
-    ``vocabulary.json``, ``log.csv``, ``loss.png`` and, to resume from, ``checkpoint.safetensors``.
+    ``vocabulary.json``, ``log.csv``, ``loss.png`` and, to resume from, ``checkpoint.safetensors``. It is
+    written from the first step on, see :class:`ds_core.training.RunFolder`; what is refused changes nothing.
 
     Args:
         text: what to learn from; its last tenth is kept for validation.
         out: the run folder, made if needed.
         tokenizer: "char" or "byte".
         recipe: how to train.
-        resume: continue an interrupted run in ``out``.
+        resume: continue an interrupted run in ``out``: same text, same options.
         overwrite: start anew in ``out`` even if it holds a run.
         progress: whether to show it.
         callbacks: called besides, see :class:`ds_core.Callback`.
@@ -148,15 +151,13 @@ def train_gpt(
 
     Raises:
         FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
+        CheckpointError: if there is nothing to resume, it is damaged, or of another text or other options;
+            names them.
         ValueError: if the text is too short for the context, or an option is out of range.
     """
     recipe = recipe or GPTRecipe()
     out = Path(out)
-    if (out / CHECKPOINT_FILE).exists() and not (resume or overwrite):
-        raise FileExistsError(
-            f"{out}: holds a run already; continue it with --resume, start anew with --overwrite, "
-            "or give another folder"
-        )
+    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)
     tokens = make_tokenizer(tokenizer, text)
     config = MiniGPTConfig(vocab_size=tokens.vocab_size, **model)  # type: ignore[arg-type]
     train, validation = split_text(tokens.encode(text), config.n_positions)
@@ -168,8 +169,6 @@ def train_gpt(
     warmup = recipe.steps // 20 if recipe.warmup_steps is None else recipe.warmup_steps
     gpt = MiniGPT(config, generator=torch.Generator().manual_seed(recipe.seed))
     optimizer = AdamW(decay_groups(gpt, recipe.weight_decay), lr=recipe.lr, betas=recipe.betas)
-    out.mkdir(parents=True, exist_ok=True)
-    tokens.save(out / TOKENIZER_FILE)
     trainer = Trainer(
         gpt,
         CrossEntropyLoss(dim=-1),
@@ -177,20 +176,29 @@ def train_gpt(
         WarmupCosine(optimizer, warmup, recipe.steps, recipe.min_lr),
         engine=recipe.engine,
         clip_norm=recipe.clip_norm,
-        callbacks=[CSVLog(out / "log.csv"), *callbacks],
+        callbacks=[folder, CSVLog(out / "log.csv"), *callbacks],
         out=out,
         progress=progress,
         seed=recipe.seed,
+        settings={
+            "tokenizer": {"kind": tokens.kind, "vocabulary": getattr(tokens, "vocabulary", None)},
+            "text": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            **asdict(config),
+            **asdict(recipe),
+        },
     )
-    history = trainer.fit(
-        RandomWindows(train, config.n_positions, recipe.batch_size, recipe.seed),
-        validation=sequential_windows(validation, config.n_positions, 64),
-        steps=recipe.steps,
-        validate_every=recipe.validate_every,
-        resume=resume,
-    )
-    gpt.save_pretrained(out)
-    history.plot(out / "loss.png", baselines=baselines)
+    with folder:
+        history = trainer.fit(
+            RandomWindows(train, config.n_positions, recipe.batch_size, recipe.seed),
+            validation=sequential_windows(validation, config.n_positions, 64),
+            steps=recipe.steps,
+            validate_every=recipe.validate_every,
+            resume=resume,
+        )
+        if len(history):  # not where it was interrupted before the first step
+            tokens.save(out / TOKENIZER_FILE)
+            gpt.save_pretrained(out)
+            history.plot(out / "loss.png", baselines=baselines)
     return GPTRun(gpt, tokens, history, baselines, out)
 
 

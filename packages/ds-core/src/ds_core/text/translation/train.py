@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +21,14 @@ from ds_core.text import (
     WordTokenizer,
 )
 from ds_core.text.translation.average_weights import AverageWeights
-from ds_core.text.translation.translator import Translator
-from ds_core.training import Callback, CSVLog, History, Trainer
-from ds_core.training.trainer import CHECKPOINT_FILE
+from ds_core.text.translation.translator import SOURCE_FILE, TARGET_FILE, Translator
+from ds_core.training import Callback, CSVLog, History, RunFolder, Trainer
+
+# What a run leaves behind, besides its checkpoint and its log.
+RESULTS = (
+    *(SOURCE_FILE, TARGET_FILE, "config.json", "model*.safetensors*"),
+    *("best.safetensors", "loss.png"),
+)
 
 TokenizerName = Literal["word", "character", "subword"]
 
@@ -114,7 +120,8 @@ def train_translator(
     """Trains a model to translate, and fills a run folder.
 
     The folder holds ``config.json``, ``model.safetensors``, the tokenizers, ``log.csv``, ``loss.png`` and, to
-    resume from, ``checkpoint.safetensors``.
+    resume from, ``checkpoint.safetensors``. It is written from the first step on, see
+    :class:`ds_core.training.RunFolder`; what is refused changes nothing.
 
     Args:
         pairs: what to learn from.
@@ -126,7 +133,7 @@ def train_translator(
         recipe: how to train.
         schedule: makes the schedule from the optimizer; None for a warm-up and then half a cosine down to a
             hundredth.
-        resume: continue an interrupted run in ``out``.
+        resume: continue an interrupted run in ``out``: same pairs, same options.
         overwrite: start anew in ``out`` even if it holds a run.
         progress: whether to show it.
         callbacks: called besides, see :class:`ds_core.Callback`.
@@ -134,17 +141,13 @@ def train_translator(
     Raises:
         FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
         NotADirectoryError: if ``out`` is a file.
+        CheckpointError: if there is nothing to resume, it is damaged, or of other pairs or other options;
+            names them.
         ValueError: if there are too few pairs, or an option is out of range.
     """
     recipe = recipe or TranslatorRecipe()
     out = Path(out)
-    if (out / CHECKPOINT_FILE).exists() and not (resume or overwrite):
-        raise FileExistsError(
-            f"{out}: holds a run already; continue it with --resume, start anew with --overwrite, "
-            "or give another folder"
-        )
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out}: is a file; expected a folder for the results, or a new name")
+    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)
     if validation is None:
         if len(pairs) < 2:
             raise ValueError(
@@ -171,7 +174,6 @@ def train_translator(
         scheduler: Scheduler = WarmupCosine(optimizer, warmup, steps, recipe.lr / 100)
     else:
         scheduler = schedule(optimizer)
-    out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
         model,
         CrossEntropyLoss(ignore_index=tokenizers[1].pad_id, label_smoothing=recipe.label_smoothing, dim=-1),
@@ -179,18 +181,25 @@ def train_translator(
         scheduler,
         engine=recipe.engine,
         clip_norm=recipe.clip_norm,
-        callbacks=[CSVLog(out / "log.csv"), AverageWeights(recipe.average_epochs), *callbacks],
+        callbacks=[folder, CSVLog(out / "log.csv"), AverageWeights(recipe.average_epochs), *callbacks],
         out=out,
         progress=progress,
         seed=recipe.seed,
+        settings={
+            "tokenizers": [json.dumps([tokenizer.kind, tokenizer._content()]) for tokenizer in tokenizers],
+            **(asdict(model.config) if is_dataclass(getattr(model, "config", None)) else {}),
+            **asdict(recipe),
+        },
     )
-    history = trainer.fit(
-        batches,
-        validation=list(held_out),
-        epochs=recipe.epochs,
-        resume=resume,
-    )
-    translator = Translator(model.eval(), *tokenizers)
-    translator.save(out)
-    history.plot(out / "loss.png")
+    with folder:
+        history = trainer.fit(
+            batches,
+            validation=list(held_out),
+            epochs=recipe.epochs,
+            resume=resume,
+        )
+        translator = Translator(model.eval(), *tokenizers)
+        if len(history):  # not where it was interrupted before the first step
+            translator.save(out)
+            history.plot(out / "loss.png")
     return TranslatorRun(translator, history, out)

@@ -1,0 +1,114 @@
+"""The folder of a run: of one training, never of two in turn without being told, never of two mixed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ds_core.training.callbacks import Callback
+from ds_core.training.trainer import CHECKPOINT_FILE
+
+if TYPE_CHECKING:
+    from ds_core.training.trainer import Trainer
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, nobody is asked whether he uses a folder
+    fcntl = None  # type: ignore[assignment]
+
+
+class RunFolder(Callback):
+    """Keeps a folder for one run: refuses, before anything is written, what would harm another.
+
+    Give it to the trainer as its first callback, inside ``with RunFolder(...) as folder:``. With the first
+    step of a new training the results of an earlier one are removed, just before its checkpoint is replaced:
+    from then on the folder holds the new run alone. Until then nothing is changed, so a training that is
+    refused, or fails at once, harms nothing.
+
+    Several processes may go on with one run at the same time, since they compute the same; but while one of
+    them trains, no other may begin anew in the folder.
+
+    Args:
+        folder: where the run is, or will be.
+        resume: whether to go on with the run there.
+        overwrite: whether to begin anew although there is one.
+        results: names of what a training leaves there at its end, as patterns: ``"*.safetensors"``.
+
+    Raises:
+        FileExistsError: if there is a run and neither ``resume`` nor ``overwrite`` is given.
+        NotADirectoryError: if the folder is a file.
+        ValueError: if both ``resume`` and ``overwrite`` are given.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool, overwrite: bool, results: Iterable[str]) -> None:
+        if resume and overwrite:
+            raise ValueError(f"{folder}: expected either --resume or --overwrite, got both")
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(
+                f"{folder}: is a file; expected a folder for the results, or a new name for one"
+            )
+        self.folder = folder
+        self.resume = resume
+        self.results = tuple(results)
+        self._lock: int | None = None
+        there = any(any(folder.glob(pattern)) for pattern in (CHECKPOINT_FILE, *self.results))
+        if there and not (resume or overwrite):
+            raise FileExistsError(
+                f"{folder}: holds a run already; continue it with --resume, start anew with --overwrite, "
+                "or give another folder"
+            )
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        self._take_over()
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Makes the folder this run's, with the first step."""
+        if self._lock is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.folder, alone=not self.resume)
+        if not self.resume:
+            for path in [path for pattern in self.results for path in self.folder.glob(pattern)]:
+                path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Lets others begin in the folder; so does the end of the process, whatever ends it."""
+        if self._lock is not None and self._lock >= 0:
+            os.close(self._lock)
+        self._lock = None
+
+
+def _locked(folder: Path, alone: bool) -> int:
+    """Opens a folder as one of those who train there; -1 where that cannot be told.
+
+    Args:
+        folder: the folder.
+        alone: whether there may be nobody else at this moment.
+
+    Raises:
+        BlockingIOError: if there is somebody else.
+    """
+    if fcntl is None:
+        return -1
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if alone:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise BlockingIOError(
+            f"{folder}: another process trains there at this moment; wait for its end, or give another folder"
+        ) from error
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return -1
+    return descriptor
