@@ -24,3 +24,12 @@ def test_a_warning_is_a_note_every_time(capsys):
 def test_what_is_no_mistake_of_the_user_stays_a_traceback():
     with pytest.raises(RuntimeError), clear_errors():
         raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("name", ["run [/b]", "[red]x", "a:smile:b", "C:\\[x]", "[link=x]y[/link]"])
+def test_a_name_is_shown_as_it_is(capsys, name):
+    with clear_errors():
+        warnings.warn(f"note {name}", stacklevel=1)
+    with pytest.raises(SystemExit), clear_errors():
+        raise ValueError(f"{name}: no such file")
+    assert capsys.readouterr().err == f"Note: note {name}\nError: {name}: no such file\n"

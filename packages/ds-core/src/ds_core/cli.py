@@ -66,7 +66,7 @@ def clear_errors() -> Iterator[None]:
     Raises:
         SystemExit: in place of an error that the user can mend.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
 
     def show(message: Warning | str, *where: Any, **more: Any) -> None:
         console.print(f"[bold yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
@@ -174,7 +174,7 @@ def train_and_test(
             resume=resume,
             overwrite=overwrite,
         )
-        console = Console()
+        console = Console(emoji=False)
         if run.history.stopped is not None:
             console.print("To go on, give the same command with --resume.")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -107,11 +108,29 @@ def _is_deep(format: str, layout: Any) -> bool:
     return format in ("PNG", "TIFF") and ";16" in str(layout)
 
 
+def _orientation(image: Any) -> int:
+    """Returns how the camera was held, from 1 to 8; 0 if the picture does not say.
+
+    Pillow takes EXIF data that it cannot read for none.
+    """
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    if exif.strip(b"\0"):
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+        start = struct.unpack(f"{order}I", exif[4:8])[0] if order and len(exif) >= 8 else len(exif)
+        tags = struct.unpack(f"{order}H", exif[start : start + 2])[0] if start + 2 <= len(exif) else None
+        if tags is None or start + 2 + 12 * tags > len(exif):
+            raise ValueError("its EXIF data are damaged, so nobody knows how the camera was held")
+    turn = image.getexif().get(_ORIENTATION, 0)
+    if not isinstance(turn, int) or not 0 <= turn <= 8:
+        raise ValueError(f"its EXIF data are damaged: expected an orientation from 1 to 8, got {turn!r}")
+    return turn
+
+
 def _pixels(pillow: Any, image: Any, mode: str | None, size: int | tuple[int, int] | None) -> Tensor:
     """Decodes an opened picture."""
-    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
-    if turn is not None:
-        image = image.transpose(pillow.Transpose[turn])
+    turn = _orientation(image)
+    if turn in _UPRIGHT:
+        image = image.transpose(pillow.Transpose[_UPRIGHT[turn]])
     mode = mode or ("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         # Under what is transparent a file may hold any colour: nobody is meant to see it.

@@ -205,7 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
     use_table("onednn")
     if table_in_force()["name"] != "onednn":
         return 1  # the warning has said why
-    console, progress = Console(), Console(stderr=True)
+    console, progress = Console(emoji=False), Console(stderr=True)
     before = share_of_processor()
     live = track(
         list(_products()), "Measuring", console=progress, transient=True, disable=not progress.is_terminal
@@ -242,7 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
         rule = rules.get(form)
         says = f"oneDNN from {rule.flops:.2g} operations and sides of {rule.side}" if rule else "torch"
         console.print(f"{form:8} {says}", highlight=False)
-    console.print(f"Kept as {written.name} in {path}", highlight=False, soft_wrap=True)
+    console.print(f"Kept as {written.name} in {path}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

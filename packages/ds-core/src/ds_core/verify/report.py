@@ -28,7 +28,7 @@ class Printed:
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else 110
         page = io.StringIO()
-        Console(file=page, force_terminal=terminal, width=width).print(self)
+        Console(file=page, force_terminal=terminal, width=width, emoji=False).print(self)
         return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
     __repr__ = __str__

@@ -179,7 +179,7 @@ def in_bytes(count: float) -> str:
 def as_text(content: Any, width: int | None = None) -> str:
     """Renders something rich shows as plain text, as wide as the terminal but at least 100 columns."""
     width = width or max(100, shutil.get_terminal_size((120, 24)).columns)
-    console = Console(file=StringIO(), width=width, force_terminal=False, force_jupyter=False)
+    console = Console(file=StringIO(), width=width, force_terminal=False, force_jupyter=False, emoji=False)
     console.print(content)
     assert isinstance(console.file, StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())

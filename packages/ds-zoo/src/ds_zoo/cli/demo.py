@@ -35,7 +35,7 @@ def run_demo(
         seed: of everything random.
         progress: whether to show the progress of training.
     """
-    console = Console()
+    console = Console(emoji=False)
     text = python_documentation()
     console.print(
         f"Learning to write English, character by character, from Python's own documentation "

@@ -104,7 +104,7 @@ def train(
             attn_pdrop=dropout,
             tie_word_embeddings=tie,
         )
-        console = Console()
+        console = Console(emoji=False)
         show_result(console, run)
         if run.history.stopped is not None:
             console.print("To go on, give the same command with --resume.")

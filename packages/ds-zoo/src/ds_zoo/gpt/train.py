@@ -75,7 +75,7 @@ class GPTRun:
 
 
 def read_text(path: str | Path) -> str:
-    """Reads a UTF-8 text file.
+    """Reads a UTF-8 text file, with or without a byte order mark, which is no part of the text.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -87,7 +87,7 @@ def read_text(path: str | Path) -> str:
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; give one plain text file")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from error
     if not text:
