@@ -28,6 +28,7 @@ from ds_core.text import (
     SentenceTokenizer,
     SubwordTokenizer,
     WordTokenizer,
+    load_pairs,
     load_tokenizer,
 )
 from PIL import Image
@@ -490,3 +491,48 @@ def test_configurations_cut_off(folder, number):
     whole = path.read_bytes()
     path.write_bytes(whole[: number * (len(whole) - 2) // 12])
     refused(lambda _: Small.from_pretrained(folder), path)
+
+
+# ---- data sets of the package `datasets` ---------------------------------------------------------------
+
+WORDS = ["alpha", "beta", "gamma", "delta"]
+OFFSETS = struct.pack("<5i", 0, 5, 9, 14, 19)  # where each of them begins, as Arrow keeps it
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict({"a": [1, 2, 3, 4], "s": WORDS}).save_to_disk(tmp_path / "set")
+    assert len(load(f"hf:{tmp_path}/set", text="index")) == 4
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"alpha", b"alp\xffa"),
+        (b"delta", b"\x80elta"),
+        (OFFSETS, struct.pack("<5i", 0, 5, 2**30, 14, 19)),
+        (OFFSETS, struct.pack("<5i", 0, 5, -9, 14, 19)),
+        (OFFSETS, struct.pack("<5i", -(2**31), 5, 9, 14, 19)),
+        (OFFSETS, struct.pack("<5i", 0, 5, 9, 14, 2**31 - 1)),
+    ],
+    ids=str,
+)
+def test_damaged_columns(dataset, old, new):
+    (path,) = dataset.glob("*.arrow")
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    refused(lambda path: load(f"hf:{path}", text="index"), dataset)
+    refused(lambda path: load_pairs(f"hf:{path}", "s", "s"), dataset)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("file", ["*.arrow", "state.json", "dataset_info.json"])
+def test_data_sets_cut_off(dataset, file, share):
+    (path,) = dataset.glob(file)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    refused(lambda path: load(f"hf:{path}", text="index"), dataset)

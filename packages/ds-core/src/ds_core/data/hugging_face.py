@@ -84,7 +84,7 @@ def load_hugging_face(
         )
     used = [*features, *targets]
     image = next((column for column in arrays if isinstance(kinds[column], library.Image)), None)
-    read = {column: list(data.select_columns([column])[:][column]) for column in used if column != image}
+    read = {column: read_column(data, column, source) for column in used if column != image}
     unreadable: list[int] = []
     if image is not None:
         read[image], unreadable = _read_images(data, image, mode, size, bad, source)
@@ -131,7 +131,26 @@ def open_hugging_face(
             f"{what} needs the package datasets from version {_FIRST_WITHOUT_SCRIPTS} on, got "
             f"{library.__version__}: older ones run a data set's own script; pip install -U 'ds-core[data]'"
         )
-    return _choose(_open(library, name, config), split, source), source
+    data = _choose(_open(library, name, config), split, source)
+    try:
+        data.data.validate(
+            full=True
+        )  # its files lie in memory as they are, and are believed by what reads them
+    except Exception as error:
+        raise ValueError(f"{source}: damaged: {error}") from error
+    return data, source
+
+
+def read_column(data: Any, column: str, source: str) -> list[Any]:
+    """Returns a column of a dataset of the package `datasets`.
+
+    Raises:
+        ValueError: names dataset and column, if it cannot be read.
+    """
+    try:
+        return list(data.select_columns([column])[:][column])
+    except Exception as error:  # of its many formats, and of features that need another package
+        raise ValueError(f"{source}: column {column!r} cannot be read ({error})") from error
 
 
 def _open(library: Any, name: str, config: str | None) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from ds_core.data.csv import read_csv
-from ds_core.data.hugging_face import open_hugging_face
+from ds_core.data.hugging_face import open_hugging_face, read_column
 from ds_core.data.split import train_test_split
 from ds_core.data.table import Table, check_names, is_gap
 
@@ -171,7 +171,7 @@ def _hugging_face_table(name: str, split: str | None, config: str | None) -> Tab
     data, source = open_hugging_face(name, split, config, "load_pairs('hf:...')")
     columns: dict[str, list[Any]] = {}
     for column in data.column_names:
-        values = list(data[:][column])
+        values = read_column(data, column, source)
         first = next((value for value in values if value is not None), None)
         if isinstance(first, Mapping):
             for key in first:
