@@ -3,7 +3,7 @@
 import math
 
 import torch
-from ds_core.functional.softmax import softmax, softmax_backward
+from ds_core.functional import softmax, softmax_backward
 from torch import Tensor
 
 QUERIES, KEYS = 1024, 64
@@ -20,9 +20,9 @@ def measure(width: int, scale: float) -> tuple[float, float, float, float]:
     scores = scale * (key @ query.unsqueeze(-1)).squeeze(
         -1
     )  # (QUERIES, KEYS): each query has keys of its own
-    p = softmax(scores)
+    p, saved = softmax(scores)
     entropy = -(p * p.clamp(min=1e-300).log()).sum(-1).mean()
-    norms = softmax_backward(grad, p).norm(dim=-1)  # of dA, for dP from the normal distribution
+    norms = softmax_backward(grad, saved).norm(dim=-1)  # of dA, for dP from the normal distribution
     return float(scores.std()), float(entropy), float(norms.mean()), float(norms.median())
 
 

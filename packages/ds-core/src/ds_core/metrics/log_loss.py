@@ -8,7 +8,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from ds_core.functional.softmax import log_softmax
+from ds_core.functional import log_softmax
 from ds_core.metrics.metric import ClassMetric, ClassOptions
 
 # How far from 1 the sum of given probabilities may be, in units of the type's rounding error.
@@ -26,7 +26,7 @@ def log_probabilities(metric: ClassMetric, scores: Tensor, logits: bool) -> Tens
     """
     scores = scores if scores.dtype == torch.float64 else scores.float()
     if logits:
-        logs = log_softmax(scores, 1)
+        logs, _ = log_softmax(scores, 1)
         if logs.isnan().any():
             raise ValueError(f"{metric.label()}: expected finite logits, got an infinite one")
         return logs

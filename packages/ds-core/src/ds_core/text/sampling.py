@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ds_core.checks import shape
-from ds_core.functional.softmax import softmax
+from ds_core.functional import softmax
 
 
 def sample(
@@ -57,7 +57,7 @@ def sample(
         logits, highest = logits.float(), highest.float()
     # Taking the highest off first leaves it at 0 even if the others become -inf: temperatures may be tiny.
     scaled = ((logits - highest) / temperature).masked_fill(logits == highest, 0)
-    probabilities, tokens = softmax(scaled).sort(dim=-1, descending=True)  # likeliest first
+    probabilities, tokens = softmax(scaled)[0].sort(dim=-1, descending=True)  # likeliest first
     if top_k is not None:
         probabilities[:, top_k:] = 0
     cumulative = probabilities.cumsum(-1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from ds_core.checks import check_fields, shape
-from ds_core.functional.softmax import log_softmax
+from ds_core.functional import log_softmax
 from ds_core.module import evaluating
 from ds_core.pretrained import Format
 from ds_core.random_state import generator_now
@@ -193,7 +193,7 @@ class Seq2Seq(SequenceToSequence):
 
             def step(tokens: Tensor, carried: DecoderState) -> tuple[Tensor, DecoderState]:
                 logits, carried = self.decoder.step(tokens, carried)
-                return log_softmax(logits), carried
+                return log_softmax(logits)[0], carried
 
             return self.search(step, start, source, max_length, beam_size, length_penalty)
 

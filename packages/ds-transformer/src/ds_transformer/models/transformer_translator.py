@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from ds_core import Dense, Embedding
 from ds_core.checks import check_fields, shape
-from ds_core.functional.softmax import log_softmax
+from ds_core.functional import log_softmax
 from ds_core.initializers import normal_
 from ds_core.module import evaluating
 from ds_core.pretrained import Format
@@ -278,13 +278,13 @@ class TransformerTranslator(SequenceToSequence):
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             memory, hidden, caches = state
             logits = self.decode(tokens[:, None], memory, hidden, caches)  # (rows, 1, V)
-            return log_softmax(logits[:, -1]), state
+            return log_softmax(logits[:, -1])[0], state
 
         def step_anew(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             memory, hidden, before = state
             written = tokens[:, None] if before is None else torch.cat([before, tokens[:, None]], 1)
             logits = self.decode(written, memory, hidden)  # (rows, T, V)
-            return log_softmax(logits[:, -1]), (memory, hidden, written)
+            return log_softmax(logits[:, -1])[0], (memory, hidden, written)
 
         with evaluating(self):
             caches = [DecoderCache(GrowingCache(), GrowingCache()) for _ in self.transformer.decoder.layers]

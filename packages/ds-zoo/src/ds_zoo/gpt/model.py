@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, ModuleList
 from ds_core.checks import check_fields, shape
-from ds_core.functional.activations import GELUForm
+from ds_core.functional.gelu import GELUForm
 from ds_core.initializers import normal_
 from ds_core.module import evaluating
 from ds_core.pretrained import Pretrained
