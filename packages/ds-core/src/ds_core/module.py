@@ -51,17 +51,29 @@ class Incompatible(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Entry(NamedTuple):
-    """What one forward pushed onto its module's stack."""
+class Entry:
+    """What one forward pushed onto its module's stack.
 
-    values: tuple[Any, ...]
-    versions: tuple[int, ...] | None  # of every tensor in values: each change in place counts one up
-    output: Any = None  # the shapes of what forward gave, once it is known
-    through_second: Tensor | None = None  # what second_backward adds to the gradient of the input
+    Attributes:
+        values: what it saved.
+        versions: of every tensor among them, how often it had been changed in place; None: not counted.
+        output: the shapes of what forward gave, once they are known.
+        through_second: what ``second_backward`` adds to the gradient of the input.
+    """
+
+    __slots__ = ("output", "through_second", "values", "versions")
+
+    def __init__(self, values: tuple[Any, ...], versions: list[int] | None) -> None:
+        self.values = values
+        self.versions = versions
+        self.output: list[Any] | None = None
+        self.through_second: Tensor | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
         """Copies the values; the copies' changes in place have not been counted."""
-        return self._replace(values=copy.deepcopy(self.values, memo), versions=None)
+        other = Entry(copy.deepcopy(self.values, memo), None)
+        other.output = self.output
+        return other
 
 
 class Module:
@@ -153,7 +165,7 @@ class Module:
         height = len(self._stack)
         output = self.forward(*args, **kwargs)
         if len(self._stack) > height:
-            self._stack[-1] = self._stack[-1]._replace(output=_shapes(output))
+            self._stack[-1].output = _shapes(output)
         return output
 
     @property
@@ -225,7 +237,7 @@ class Module:
             grad_x: what that backward adds to the gradient of the input it returns.
         """
         self.save(*values)
-        self._stack[-1] = self._stack[-1]._replace(through_second=grad_x)
+        self._stack[-1].through_second = grad_x
 
     def wants(self, *names: str) -> tuple[bool, ...]:
         """Says of each gradient whether anybody wants it: ``"input"``, or a parameter's name."""
@@ -612,7 +624,7 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
         entry = self._stack[-1]
         if entry.output is not None:
             _check_grads(self, entry.output, grads)
-            self._stack[-1] = entry = entry._replace(output=None)  # once: a base class's backward may follow
+            entry.output = None  # once: a base class's backward may follow
         if type(self).second_backward is not Module.second_backward and note_second(self):
             self._second.append((grads[0], entry.values))
         grad_x = backward(self, *grads, **named)
@@ -635,27 +647,27 @@ def _check_grads(module: Module, shapes: Any, grads: tuple[Any, ...]) -> None:
 
 def _shapes(output: Any) -> list[Any]:
     """Lists the shape of each output, nested as the outputs are; None for what is no tensor."""
-    parts = output if isinstance(output, (tuple, list)) else (output,)
-    return [
-        part.shape if isinstance(part, Tensor) else _shapes(part) if isinstance(part, (tuple, list)) else None
-        for part in parts
-    ]
+    if isinstance(output, Tensor):
+        return [output.shape]
+    if not isinstance(output, (tuple, list)):
+        return [None]
+    return [_shapes(part) if isinstance(part, (tuple, list)) else _shapes(part)[0] for part in output]
 
 
-def _versions(values: Any) -> tuple[int, ...] | None:
+def _versions(values: tuple[Any, ...]) -> list[int] | None:
     """Lists how often each tensor in nested tuples was changed in place; None where nobody counts."""
     if torch.compiler.is_compiling():  # reading the count would break the graph
         return None
-    return tuple([0 if t.is_inference() else t._version for t in _tensors(values)])
+    return [0 if t.is_inference() else t._version for t in _tensors(values, [])]
 
 
-def _tensors(values: Any) -> list[Tensor]:
-    found = []
+def _tensors(values: Any, found: list[Tensor]) -> list[Tensor]:
+    """Adds the tensors in nested tuples and lists to those found."""
     for value in values:
         if isinstance(value, Tensor):
             found.append(value)
         elif isinstance(value, (tuple, list)):
-            found += _tensors(value)
+            _tensors(value, found)
     return found
 
 
@@ -682,7 +694,7 @@ def _lost_in(value: Any) -> str:
 
 def _changed(entry: Entry) -> str:
     """Names the tensors that were changed in place."""
-    pairs = zip(_tensors(entry.values), entry.versions or (), strict=False)
+    pairs = zip(_tensors(entry.values, []), entry.versions or (), strict=False)
     return ", ".join(f"one of shape {tuple(t.shape)}" for t, version in pairs if t._version != version)
 
 
