@@ -11,6 +11,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -51,6 +52,7 @@ class Incompatible(NamedTuple):
     unexpected_keys: list[str]
 
 
+@dataclass(slots=True, eq=False)
 class Entry:
     """What one forward pushed onto its module's stack.
 
@@ -61,19 +63,14 @@ class Entry:
         through_second: what ``second_backward`` adds to the gradient of the input.
     """
 
-    __slots__ = ("output", "through_second", "values", "versions")
-
-    def __init__(self, values: tuple[Any, ...], versions: list[int] | None) -> None:
-        self.values = values
-        self.versions = versions
-        self.output: list[Any] | None = None
-        self.through_second: Tensor | None = None
+    values: tuple[Any, ...]
+    versions: list[int] | None
+    output: list[Any] | None = None
+    through_second: Tensor | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
         """Copies the values; the copies' changes in place have not been counted."""
-        other = Entry(copy.deepcopy(self.values, memo), None)
-        other.output = self.output
-        return other
+        return Entry(copy.deepcopy(self.values, memo), None, self.output)
 
 
 class Module:
