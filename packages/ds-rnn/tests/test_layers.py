@@ -170,7 +170,7 @@ def test_dropout_lies_between_layers_and_only_in_training():
     grads = []
     for name in ("manual", "autograd"):
         net.zero_grad()
-        net.between.generator.manual_seed(3)
+        net.generator.manual_seed(3)
         with engine(name):
             output, _ = net(x)
             if name == "manual":
@@ -196,7 +196,7 @@ def test_with_dropout_the_numbers_are_torchs_behind_the_same_mask(kind):
         )
     x = torch.randn(5, 2, 3, generator=generator(1), dtype=torch.float64)
     g = torch.randn(5, 2, 8, generator=generator(2), dtype=torch.float64)
-    ours.between.generator.manual_seed(3)
+    ours.generator.manual_seed(3)
     with engine("manual"):
         output, _ = ours(x)
         grad_x = ours.backward(g)

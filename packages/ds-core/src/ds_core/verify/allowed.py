@@ -22,7 +22,7 @@ _GROUPS: dict[str, str] = {
     "extremum, and where it is": "amax aminmax argmax",
     "matrix product": "addmm baddbmm bmm mm mkldnn._linear_pointwise",
     "other view of the same numbers": (
-        "_unsafe_view alias as_strided detach expand permute select slice split split_with_sizes squeeze "
+        "_unsafe_view alias as_strided detach expand permute select slice split split_with_sizes squeeze t "
         "transpose unbind unfold unsqueeze view"
     ),
     "copy, layout and type": "_to_copy cat clone constant_pad_nd copy flip stack triu",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from ds_core import Dense, InputGrad, Parameter
 from ds_core.initializers import Init, initialize
+from ds_core.kernels import dispatch
 from torch import Tensor
 
+from ds_rnn import functional
 from ds_rnn.attention.attention import Attention
-from ds_rnn.functional.attention import (
-    additive_scores,
-    additive_scores_backward,
-    additive_scores_backward_v,
-)
+
+additive_scores, additive_scores_backward = dispatch(functional.additive_scores, half=torch.float32)
+attend, attend_backward = dispatch(functional.attend, half=torch.float32)
 
 
+@final
 class AdditiveAttention(Attention):
     """Attends by the score of a network with one hidden layer; see :class:`Attention`.
 
@@ -30,6 +33,8 @@ class AdditiveAttention(Attention):
         key_dim: width of a key.
         attention_dim: A, the width of the hidden layer; None for that of a query.
         bias: whether b is added.
+        device: of the parameters.
+        dtype: of the parameters.
         init: how W, U and v start; None for torch.nn.Linear's default.
         generator: source of the initial values; None for torch's global one.
 
@@ -49,28 +54,59 @@ class AdditiveAttention(Attention):
         key_dim: int,
         attention_dim: int | None = None,
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         width = query_dim if attention_dim is None else attention_dim
         self.query_dim, self.key_dim, self.attention_dim = query_dim, key_dim, width
-        self.query_proj = Dense(query_dim, width, bias=False, init=init, generator=generator)
-        self.key_proj = Dense(key_dim, width, bias, init=init, generator=generator)
-        v = torch.empty(1, width)  # a row of a matrix, for the initialisation's sake
+        self.query_proj = Dense(query_dim, width, False, device, dtype, init=init, generator=generator)
+        self.key_proj = Dense(key_dim, width, bias, device, dtype, init=init, generator=generator)
+        v = torch.empty(
+            1, width, device=device, dtype=dtype
+        )  # a row of a matrix, for the initialisation's sake
         initialize(v, init, generator)
         self.v = Parameter(v.view(-1))
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        scores, features = additive_scores(self.query_proj(query), keys, self.v)
-        self.save(features)
-        return scores
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        self.check(query, key, value, key_padding_mask)
+        one = query.dim() == 2
+        keys = self.key_proj(key)
+        context, weights = self.look(query[:, None] if one else query, keys, value, key_padding_mask)
+        return (context.squeeze(1), weights.squeeze(1)) if one else (context, weights)
 
-    def score_backward(self, grad: Tensor) -> tuple[InputGrad, Tensor]:
-        (features,) = self.saved()
-        self.add_grad("v", lambda: additive_scores_backward_v(grad, features))
-        grad_query, grad_keys = additive_scores_backward(grad, features, self.v)
-        return self.query_proj.backward(grad_query), grad_keys
+    def backward(self, grad_context: Tensor, grad_weights: Tensor | None = None) -> InputGrad:
+        one = grad_context.dim() == 2
+        if one:
+            grad_context = grad_context[:, None]
+            grad_weights = None if grad_weights is None else grad_weights[:, None]
+        grad_query, grad_keys, grad_value = self.look_backward(grad_context, grad_weights)
+        grad_key = self.key_proj.backward(grad_keys)
+        if not self.input_grad:
+            return None
+        return (grad_query.squeeze(1) if one else grad_query), grad_key, grad_value
+
+    def look(
+        self, query: Tensor, keys: Tensor, value: Tensor, hidden: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        scores, scored = additive_scores(self.query_proj(query), keys, self.v)
+        (context, weights), attended = attend(scores, value, hidden)
+        self.save(scored, attended)
+        return context, weights
+
+    def look_backward(
+        self, grad_context: Tensor, grad_weights: Tensor | None = None
+    ) -> tuple[InputGrad, Tensor, Tensor]:
+        scored, attended = self.saved()
+        grad_scores, grad_value = attend_backward((grad_context, grad_weights), attended)
+        wanted = (True, True, *self.wants("v"))
+        grad_query, grad_keys, grad_v = additive_scores_backward(grad_scores, scored, wanted=wanted)
+        self.add_grad("v", grad_v)
+        return self.query_proj.backward(grad_query), grad_keys, grad_value
 
     def extra_repr(self) -> str:
         return super().extra_repr() + (

@@ -1,4 +1,4 @@
-"""Attention: what additive and multiplicative attention share."""
+"""Attention: the checks that additive and multiplicative attention share."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from ds_core import Dense, Identity, InputGrad, Module
 from ds_core.checks import check_dtype, shape
 from torch import Tensor
 
-from ds_rnn.functional.attention import attend, attend_backward
-
 
 class Attention(Module):
     """Lets each query take a mean of the values, weighted by how well it matches their keys.
 
     s_ij = score(q_i, k_j),   a_i = softmax_j(s_ij),   c_i = sum_j a_ij v_j
 
-    Base of the two kinds: a subclass says what the score is. A key is projected by ``key_proj`` first, the
-    same for every query. A decoder that attends once for each word does that once for each sentence: see
-    :meth:`look`.
+    Base of the two kinds, which differ in the score. A key is projected by ``key_proj`` first, the same for
+    every query. A decoder that attends once for each word does that once for each sentence: see :meth:`look`.
 
     Shape:
         query ``(B, T, query_dim)``, or ``(B, query_dim)`` for one step; key ``(B, S, key_dim)``; value
@@ -35,34 +32,6 @@ class Attention(Module):
     key_dim: int
     key_proj: Dense | Identity
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Returns the scores ``(B, T, S)`` of queries ``(B, T, query_dim)`` and projected keys."""
-        raise NotImplementedError(f"{type(self).__name__} has no score")
-
-    def score_backward(self, grad: Tensor) -> tuple[InputGrad, Tensor]:
-        """Returns the gradients of queries and projected keys."""
-        raise NotImplementedError(f"{type(self).__name__} has no score_backward")
-
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        self._check(query, key, value, key_padding_mask)
-        context, weights = self.look(
-            query if query.dim() == 3 else query[:, None], self.key_proj(key), value, key_padding_mask
-        )
-        return (context, weights) if query.dim() == 3 else (context.squeeze(1), weights.squeeze(1))
-
-    def backward(self, grad_context: Tensor, grad_weights: Tensor | None = None) -> InputGrad:
-        one_step = grad_context.dim() == 2
-        if one_step:
-            grad_context = grad_context[:, None]
-            grad_weights = None if grad_weights is None else grad_weights[:, None]
-        grad_query, grad_keys, grad_value = self.look_backward(grad_context, grad_weights)
-        grad_key = self.key_proj.backward(grad_keys)
-        if not self.input_grad:
-            return None
-        return (grad_query.squeeze(1) if one_step else grad_query), grad_key, grad_value
-
     def look(
         self, query: Tensor, keys: Tensor, value: Tensor, hidden: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -77,26 +46,22 @@ class Attention(Module):
         Returns:
             The contexts ``(B, T, D)`` and the weights ``(B, T, S)``.
         """
-        context, weights = attend(self.score(query, keys), value, hidden)
-        self.save(weights, value)
-        return context, weights
+        raise NotImplementedError(f"{type(self).__name__} has no look")
 
     def look_backward(
         self, grad_context: Tensor, grad_weights: Tensor | None = None
     ) -> tuple[InputGrad, Tensor, Tensor]:
         """Returns the gradients of query, projected keys and value: the mirror of :meth:`look`."""
-        weights, value = self.saved()
-        grad_scores, grad_value = attend_backward(grad_context, weights, value, grad_weights)
-        grad_query, grad_keys = self.score_backward(grad_scores)
-        return grad_query, grad_keys, grad_value
+        raise NotImplementedError(f"{type(self).__name__} has no look_backward")
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to the projections."""
+        """Says it of the projections, too."""
         for module in self.modules():
             module.input_grad = requires_input_grad
         return self
 
-    def _check(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
+    def check(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
+        """Checks what forward is given."""
         fits = (
             query.dim() in (2, 3)
             and query.shape[-1] == self.query_dim

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, final
 
 import torch
-from ds_core import Dense, Identity
+from ds_core import Dense, Identity, InputGrad
 from ds_core.initializers import Init
+from ds_core.kernels import dispatch
 from torch import Tensor
 
+from ds_rnn import functional
 from ds_rnn.attention.attention import Attention
-from ds_rnn.functional.attention import dot_scores, dot_scores_backward
+
+dot_scores, dot_scores_backward = dispatch(functional.dot_scores)
+attend, attend_backward = dispatch(functional.attend, half=torch.float32)
 
 Score = Literal["dot", "general"]
 
 
+@final
 class MultiplicativeAttention(Attention):
     """Attends by the score of a scalar product; see :class:`Attention`.
 
@@ -26,6 +31,8 @@ class MultiplicativeAttention(Attention):
         query_dim: width of a query.
         key_dim: width of a key; None for that of a query.
         kind: "general", with a learned W between the two, or "dot", without, where the widths must be equal.
+        device: of the parameters.
+        dtype: of the parameters.
         init: how W starts; None for torch.nn.Linear's default.
         generator: source of the initial values; None for torch's global one.
 
@@ -44,6 +51,8 @@ class MultiplicativeAttention(Attention):
         query_dim: int,
         key_dim: int | None = None,
         kind: Score = "general",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
@@ -60,16 +69,44 @@ class MultiplicativeAttention(Attention):
         self.key_proj = (
             Identity()
             if kind == "dot"
-            else Dense(key_dim, query_dim, bias=False, init=init, generator=generator)
+            else Dense(key_dim, query_dim, False, device, dtype, init=init, generator=generator)
         )
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        self.save(query, keys)
-        return dot_scores(query, keys)
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        self.check(query, key, value, key_padding_mask)
+        one = query.dim() == 2
+        keys = self.key_proj(key)
+        context, weights = self.look(query[:, None] if one else query, keys, value, key_padding_mask)
+        return (context.squeeze(1), weights.squeeze(1)) if one else (context, weights)
 
-    def score_backward(self, grad: Tensor) -> tuple[Tensor, Tensor]:
-        query, keys = self.saved()
-        return dot_scores_backward(grad, query, keys)
+    def backward(self, grad_context: Tensor, grad_weights: Tensor | None = None) -> InputGrad:
+        one = grad_context.dim() == 2
+        if one:
+            grad_context = grad_context[:, None]
+            grad_weights = None if grad_weights is None else grad_weights[:, None]
+        grad_query, grad_keys, grad_value = self.look_backward(grad_context, grad_weights)
+        grad_key = self.key_proj.backward(grad_keys)
+        if not self.input_grad:
+            return None
+        return (grad_query.squeeze(1) if one else grad_query), grad_key, grad_value
+
+    def look(
+        self, query: Tensor, keys: Tensor, value: Tensor, hidden: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        scores, scored = dot_scores(query, keys)
+        (context, weights), attended = attend(scores, value, hidden)
+        self.save(scored, attended)
+        return context, weights
+
+    def look_backward(
+        self, grad_context: Tensor, grad_weights: Tensor | None = None
+    ) -> tuple[InputGrad, Tensor, Tensor]:
+        scored, attended = self.saved()
+        grad_scores, grad_value = attend_backward((grad_context, grad_weights), attended)
+        grad_query, grad_keys = dot_scores_backward(grad_scores, scored)
+        return grad_query, grad_keys, grad_value
 
     def extra_repr(self) -> str:
         return super().extra_repr() + (", kind='dot'" if self.kind == "dot" else "")

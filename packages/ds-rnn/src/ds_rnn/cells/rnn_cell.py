@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
+from ds_core import InputGrad
 from ds_core.initializers import Init
+from ds_core.kernels import dispatch
+from torch import Tensor
 
+from ds_rnn import functional
 from ds_rnn.cells.recurrent_cell import RecurrentCell
-from ds_rnn.functional.rnn import recurrence_of
-from ds_rnn.layers.rnn import Nonlinearity
+from ds_rnn.functional.rnn import Nonlinearity
+from ds_rnn.layers.checks import check_nonlinearity
+
+rnn_step, rnn_step_backward = dispatch(functional.rnn_step, half=torch.float32)
 
 
+@final
 class RNNCell(RecurrentCell):
     """Takes one step of a plain recurrent network.
 
@@ -21,19 +30,23 @@ class RNNCell(RecurrentCell):
         hidden_size: H, the width of the state.
         bias: whether b_ih and b_hh are added.
         nonlinearity: "tanh" or "relu".
+        device: of the parameters.
+        dtype: of the parameters.
         init: how weights start; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)) for biases, too.
         generator: source of the initial values; None for torch's global one.
 
     Shape:
-        x ``(N, F)``, state h ``(N, H)``, zeros if not given -> h'; or both without N. ``backward`` returns
-        the gradient of x, or of x and h if a state was given.
+        input ``(N, F)``, hx h ``(N, H)``, zeros if not given -> h'; or both without N. ``backward`` returns
+        the gradient of input, or of input and hx if that was given.
 
     Raises:
         ValueError: if a shape does not fit, or the nonlinearity is another word.
-        TypeError: if x or the state has another dtype than the weights, or the state is of another kind.
+        TypeError: if input or hx has another dtype than the weights, or hx is of another kind.
 
     Source: Elman, Finding Structure in Time (1990).
     """
+
+    gates, states = 1, 1
 
     def __init__(
         self,
@@ -41,14 +54,26 @@ class RNNCell(RecurrentCell):
         hidden_size: int,
         bias: bool = True,
         nonlinearity: Nonlinearity = "tanh",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.nonlinearity = nonlinearity
-        self.recurrence = recurrence_of(type(self).__name__, nonlinearity)
-        super().__init__(input_size, hidden_size, bias, init=init, generator=generator)
+        check_nonlinearity(type(self).__name__, nonlinearity)
+        self.nonlinearity: Nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size, bias, device, dtype, init=init, generator=generator)
 
-    def extra_repr(self) -> str:
-        relu = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity!r}"
-        return super().extra_repr() + relu
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        x, state = self.checked(input, hx)  # (N, F), (N, H)
+        state, saved = rnn_step(x, state, self.weights(), self.nonlinearity)
+        self.save(saved, len(x), input.dim() == 2, hx is not None)
+        return self.as_given(state, input.dim() == 2)
+
+    def backward(self, grad_h: Tensor) -> InputGrad:
+        saved, size, batched, given = self.saved()
+        grads = self.gradients((grad_h,), size)
+        grad_x, grad_state, grad_weights = rnn_step_backward(grads, saved, wanted=self.wanted(given))
+        self.add_grads(grad_weights)
+        grad_x = grad_x if grad_x is None or batched else grad_x[0]
+        return (grad_x, self.as_given(grad_state, batched)) if given else grad_x

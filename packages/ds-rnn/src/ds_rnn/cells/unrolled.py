@@ -54,7 +54,7 @@ class Unrolled(Module):
     def backward(self, grad: Tensor, grad_state: Any = None) -> InputGrad:
         steps, given = self.saved()
         if grad_state is None:
-            zeros = tuple(torch.zeros_like(grad[0]) for _ in range(self.cell.recurrence.states))
+            zeros = tuple(torch.zeros_like(grad[0]) for _ in range(self.cell.states))
             grad_state = zeros if len(zeros) > 1 else zeros[0]
         grads = []
         for t in reversed(range(steps)):
@@ -67,7 +67,7 @@ class Unrolled(Module):
         return (grad_x, grad_state) if given else grad_x
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Unrolled:
-        """Passes the wish on to the cell."""
+        """Says it of the cell, too."""
         self.input_grad = requires_input_grad
         self.cell.requires_input_grad_(requires_input_grad)
         return self

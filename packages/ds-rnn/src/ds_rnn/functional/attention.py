@@ -5,16 +5,21 @@ B sequences; T queries each, the decoder's states; S keys and values each, the e
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from ds_core.functional.elementary import reuse
-from ds_core.functional.softmax import softmax, softmax_backward
 from torch import Tensor
 
 
-def additive_scores(query: Tensor, keys: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Says how well each query matches each key, by a small network.
+class SavedAdditive(NamedTuple):
+    """What the backward of additive scores needs."""
 
-    s_ij = v . tanh(q_i + k_j)
+    features: Tensor  # (B, T, S, A), tanh(q + k)
+    v: Tensor  # (A,)
+
+
+def additive_scores(query: Tensor, keys: Tensor, v: Tensor) -> tuple[Tensor, SavedAdditive]:
+    """Says how well each query matches each key, by a small network: s_ij = v . tanh(q_i + k_j).
 
     Args:
         query: ``(B, T, A)``.
@@ -22,42 +27,25 @@ def additive_scores(query: Tensor, keys: Tensor, v: Tensor) -> tuple[Tensor, Ten
         v: ``(A,)``.
 
     Returns:
-        The scores ``(B, T, S)``, and f = tanh(q + k), ``(B, T, S, A)``, for the backward.
+        ``(B, T, S)``.
 
     Source: Bahdanau et al., Neural Machine Translation by Jointly Learning to Align and Translate (2015),
     section A.1.2.
     """
-    sums = query[:, :, None] + keys[:, None]  # (B, T, S, A)
-    features = torch.tanh(sums, out=reuse(sums))
-    scores = features.view(-1, len(v)) @ v[:, None]
-    return scores.view(features.shape[:-1]), features
+    f = torch.tanh(query[:, :, None] + keys[:, None])  # (B, T, S, A)
+    return (f * v).sum(-1), SavedAdditive(f, v)
 
 
-def additive_scores_backward(grad: Tensor, features: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the gradients of query and keys; that of v is :func:`additive_scores_backward_v`.
-
-    With d_ij = g_ij v (1 - f_ij^2):   dL/dq_i = sum_j d_ij,   dL/dk_j = sum_i d_ij
-
-    Args:
-        grad: g = dL/ds, ``(B, T, S)``.
-        features: f, from the forward.
-        v: ``(A,)``.
-    """
-    squares = features * features
-    slopes = torch.addcmul(v, squares, v, value=-1, out=squares)  # v (1 - f^2)
-    slopes *= grad[..., None]
-    return slopes.sum(2), slopes.sum(1)
+def additive_scores_backward(grad: Tensor, saved: SavedAdditive) -> tuple[Tensor, Tensor, Tensor]:
+    """With d_ij = g_ij v (1 - f_ij^2):   dL/dq_i = sum_j d_ij,   dL/dk_j = sum_i d_ij,   dL/dv = sum g f."""
+    f, v = saved
+    grad_v = (grad[..., None] * f).sum((0, 1, 2))  # s = f . v
+    d = grad[..., None] * v * (1 - f**2)  # f = tanh(q + k)
+    return d.sum(2), d.sum(1), grad_v
 
 
-def additive_scores_backward_v(grad: Tensor, features: Tensor) -> Tensor:
-    """Returns dL/dv = sum_ij g_ij f_ij, ``(A,)``."""
-    return (grad.reshape(1, -1) @ features.view(-1, features.shape[-1])).view(-1)
-
-
-def dot_scores(query: Tensor, keys: Tensor) -> Tensor:
-    """Says how well each query matches each key, by their scalar product.
-
-    s_ij = q_i . k_j
+def dot_scores(query: Tensor, keys: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Says how well each query matches each key, by their scalar product: s_ij = q_i . k_j.
 
     Args:
         query: ``(B, T, D)``.
@@ -69,15 +57,18 @@ def dot_scores(query: Tensor, keys: Tensor) -> Tensor:
     Source: Luong et al., Effective Approaches to Attention-based Neural Machine Translation (2015), section
     3.1.
     """
-    return query @ keys.transpose(1, 2)
+    return query @ keys.transpose(1, 2), (query, keys)
 
 
-def dot_scores_backward(grad: Tensor, query: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the gradients of query and keys: dL/dQ = G K, dL/dK = G^T Q."""
-    return grad @ keys, grad.transpose(1, 2) @ query
+def dot_scores_backward(grad: Tensor, saved: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """dL/dQ = G K,   dL/dK = G^T Q."""
+    query, keys = saved
+    return grad @ keys, grad.transpose(1, 2) @ query  # S = Q K^T
 
 
-def attend(scores: Tensor, value: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def attend(
+    scores: Tensor, value: Tensor, hidden: Tensor | None = None
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Turns scores into weights, and takes the weighted mean of the values.
 
     a_i = softmax_j(s_ij),   c_i = sum_j a_ij v_j
@@ -88,34 +79,35 @@ def attend(scores: Tensor, value: Tensor, hidden: Tensor | None = None) -> tuple
         hidden: ``(B, S)``, True where a key is only padding: its weight is 0. Where all are, so is c.
 
     Returns:
-        The contexts c ``(B, T, D)``, and the weights a ``(B, T, S)``, which the backward needs, too.
+        The contexts c ``(B, T, D)`` and the weights a ``(B, T, S)``.
     """
-    if hidden is None:
-        weights = softmax(scores)
-    else:
-        # Not -inf: where everything is hidden, that would give infinity less infinity.
-        hidden = hidden[:, None]
-        seen = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
-        weights = softmax(seen, out=reuse(seen)).masked_fill(hidden, 0)
-    return weights @ value, weights
+    s = scores if hidden is None else scores.masked_fill(hidden[:, None], -torch.inf)
+    a = _softmax(s)
+    return (a @ value, a), (a, value)
 
 
 def attend_backward(
-    grad: Tensor, weights: Tensor, value: Tensor, grad_weights: Tensor | None = None
+    grad: tuple[Tensor, Tensor | None], saved: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Returns the gradients of scores and values.
+    """Returns the gradients of scores and values from (dL/dc, dL/da); dL/da may be None.
 
-    dL/da = G V^T,   dL/ds_ij = a_ij (da_ij - sum_k da_ik a_ik),   dL/dV = a^T G
+    With G = dL/dc:   dL/dV = a^T G,   da = dL/da + G V^T,   dL/ds_ij = a_ij (da_ij - sum_k da_ik a_ik)
 
     What is hidden has weight 0, and so gets no gradient.
-
-    Args:
-        grad: G = dL/dc, ``(B, T, D)``.
-        weights: a, from the forward.
-        value: ``(B, S, D)``.
-        grad_weights: what else depends on the weights, ``(B, T, S)``; None for nothing.
     """
-    total = grad @ value.transpose(1, 2)  # (B, T, S)
-    if grad_weights is not None:
-        total += grad_weights
-    return softmax_backward(total, weights), weights.transpose(1, 2) @ grad
+    a, value = saved
+    grad_context, grad_weights = grad
+    grad_value = a.transpose(1, 2) @ grad_context  # c = a V
+    grad_a = grad_context @ value.transpose(1, 2)  # c = a V
+    grad_a = grad_a if grad_weights is None else grad_a + grad_weights
+    return a * (grad_a - (grad_a * a).sum(-1, keepdim=True)), grad_value  # a = softmax(s)
+
+
+def _softmax(s: Tensor) -> Tensor:
+    """Returns exp(s_j) / sum_k exp(s_k); zeros where all s are -inf."""
+    if s.numel() == 0:
+        return s
+    highest = s.detach().amax(-1, keepdim=True)  # the quotient is the same whatever is subtracted
+    highest = highest.clamp(min=torch.finfo(s.dtype).min)  # -inf less -inf is not a number
+    e = torch.exp(s - highest)
+    return e / e.sum(-1, keepdim=True).clamp(min=1)  # a sum is 0, or the highest s alone adds 1

@@ -1,110 +1,83 @@
-"""One step of the LSTM: the forward with its backward below it."""
+"""LSTM: one step, and whole sequences of them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
-from ds_core.functional.activations import sigmoid, tanh
-from ds_core.functional.elementary import reuse
 from torch import Tensor
 
-from ds_rnn.functional.recurrence import LoopWeights, Recurrence, State
+from ds_rnn.functional.recurrence import (
+    AllWeights,
+    Masks,
+    Read,
+    Saved,
+    State,
+    Weights,
+    affine,
+    recurrence,
+    recurrence_backward,
+    sigmoid,
+)
 
 
-class SavedLSTM(NamedTuple):
-    """What the backward of a step needs from its forward."""
+class SavedStep(NamedTuple):
+    """What the backward of a step needs."""
 
-    gates: tuple[Tensor, ...]  # i, f, g, o after their activations, (B, H) each
+    x: Tensor  # (B, F)
+    state: State  # (h, c)
+    gates: tuple[Tensor, ...]  # i, f, g, o, (B, H) each
     tanh_c: Tensor  # (B, H)
-    c_before: Tensor  # (B, H)
-    h_before: Tensor  # (B, H), or (B, P) with a projection
+    weights: Weights
 
 
-def lstm_step(
-    gates: Tensor, state: State, weights: LoopWeights, out: Tensor | None = None
-) -> tuple[State, SavedLSTM]:
-    """Takes one step of the recurrence.
+def lstm_step(x: Tensor, state: State, weights: Weights) -> tuple[State, SavedStep]:
+    """Takes one step.
 
-    i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of a + W_hh h
-    c' = f c + i g,   h' = W_hr (o tanh(c')), or without W_hr if there is no projection
+    i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W_ih x + b_ih + W_hh h + b_hh
+    c' = f c + i g,   m = o tanh(c'),   h' = W_hr m, or m without a projection
 
-    Args:
-        gates: a, what the input says, biases included, ``(B, 4 H)``; written over.
-        state: (h, c), ``(B, H)`` each; h is ``(B, P)`` with a projection.
-        weights: W_hh ``(4 H, H)`` or ``(4 H, P)``, W_hr ``(P, H)`` or None.
-        out: takes h', if given.
+    Shape:
+        x ``(B, F)``, h ``(B, P)``, c ``(B, H)``, P = H without a projection.
 
-    Returns:
-        The new state, and what the backward needs.
-
-    Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997), with the forget gate of Gers et al.
-    (2000); for the projection Sak et al., Long Short-Term Memory Based Recurrent Neural Network
-    Architectures (2014).
+    Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997); Gers et al., Learning to Forget (2000);
+    for the projection Sak et al., Long Short-Term Memory Based Recurrent Neural Network Architectures (2014).
     """
-    h_before, c_before = state
-    sums = torch.addmm(gates, h_before, weights.hh.T, out=reuse(gates))  # (B, 4H)
-    i, f, g, o = activated(sums)
-    c = torch.addcmul(f * c_before, i, g)
-    tanh_c = tanh(c)
-    if weights.hr is None:
-        h = torch.mul(o, tanh_c, out=out)
-    else:
-        h = torch.matmul(o * tanh_c, weights.hr.T, out=out)
-    return (h, c), SavedLSTM((i, f, g, o), tanh_c, c_before, h_before)
+    h, c = state
+    a = affine(x, weights.ih, weights.bias_ih) + affine(h, weights.hh, weights.bias_hh)  # (B, 4 H)
+    i, f, g, o = a.chunk(4, dim=1)
+    i, f, g, o = sigmoid(i), sigmoid(f), torch.tanh(g), sigmoid(o)
+    c_after = f * c + i * g
+    tanh_c = torch.tanh(c_after)
+    m = o * tanh_c
+    h_after = m if weights.hr is None else m @ weights.hr.T
+    return (h_after, c_after), SavedStep(x, state, (i, f, g, o), tanh_c, weights)
 
 
-def activated(sums: Tensor) -> tuple[Tensor, ...]:
-    """Returns the gates i, f, g, o, ``(B, H)`` each, after their activations, from their sums ``(B, 4 H)``.
-
-    As tanh(x) = 2 sigmoid(2x) - 1, one sigmoid of all sums, that of g doubled, serves all four.
-    """
-    i, f, g, o = sums.chunk(4, dim=1)
-    if torch.is_grad_enabled():
-        sums = torch.cat([i, f, 2 * g, o], dim=1)
-    else:
-        g *= 2
-    i, f, g, o = sigmoid(sums, out=reuse(sums)).chunk(4, dim=1)
-    g = torch.mul(g, 2, out=reuse(g))
-    return i, f, torch.sub(g, 1, out=reuse(g)), o
-
-
-def lstm_step_backward(
-    grad: State, saved: SavedLSTM, weights: LoopWeights, grad_gates: Tensor, grad_recurrent: Tensor
-) -> State:
-    """Takes the step back.
-
-    With m = o tanh(c'), dL/dm = dL/dh' (times W_hr with a projection), and the whole gradient of the memory
-    dc = dL/dc' + dL/dm o (1 - tanh(c')^2):
-    dL/do = dL/dm tanh(c'),   dL/df = dc c,   dL/di = dc g,   dL/dg = dc i,   dL/dc = dc f
-    dL/da is each of the first four times s (1 - s) for a sigmoid s, or 1 - g^2 for the tanh
-    dL/dh = dL/da W_hh
-
-    Args:
-        grad: (dL/dh', dL/dc').
-        saved: from the forward.
-        weights: as in the forward.
-        grad_gates: takes dL/da, ``(B, 4 H)``.
-        grad_recurrent: the same tensor.
-
-    Returns:
-        (dL/dh, dL/dc), the gradients of the state before.
-    """
+def lstm_step_backward(grad: State, saved: SavedStep) -> tuple[Tensor, State, Weights]:
+    """Takes the step back, from (dL/dh', dL/dc') to the gradients of x, (h, c) and the weights."""
+    x, (h, c), (i, f, g, o), tanh_c, weights = saved
     grad_h, grad_c = grad
-    i, f, g, o = saved.gates
-    grad_i, grad_f, grad_g, grad_o = grad_gates.chunk(4, dim=1)
-    grad_m = grad_h if weights.hr is None else grad_h @ weights.hr
-    dm_o = grad_m * o
-    # Each slope is written as a difference: u (1 - s) = u - u s.
-    dm_o_tanh = dm_o * saved.tanh_c
-    dc = (grad_c + dm_o).addcmul_(dm_o_tanh, saved.tanh_c, value=-1)
-    torch.addcmul(dm_o_tanh, dm_o_tanh, o, value=-1, out=grad_o)
-    dc_f, dc_i = dc * f, dc * i
-    dc_f_c, dc_i_g = dc_f * saved.c_before, dc_i * g
-    torch.addcmul(dc_f_c, dc_f_c, f, value=-1, out=grad_f)
-    torch.addcmul(dc_i_g, dc_i_g, i, value=-1, out=grad_i)
-    torch.addcmul(dc_i, dc_i_g, g, value=-1, out=grad_g)
-    return grad_gates @ weights.hh, dc_f
+    grad_hr = None if weights.hr is None else grad_h.T @ (o * tanh_c)  # h' = W_hr m
+    grad_m = grad_h if weights.hr is None else grad_h @ weights.hr  # h' = W_hr m
+    grad_o = grad_m * tanh_c  # m = o tanh(c')
+    grad_c = grad_c + grad_m * o * (1 - tanh_c**2)  # m = o tanh(c')
+    grad_f, grad_i, grad_g = grad_c * c, grad_c * g, grad_c * i  # c' = f c + i g
+    grad_a = torch.cat(  # i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of a
+        [grad_i * i * (1 - i), grad_f * f * (1 - f), grad_g * (1 - g**2), grad_o * o * (1 - o)], dim=1
+    )
+    grad_bias = None if weights.bias_ih is None else grad_a.sum(0)  # a = W_ih x + b_ih + W_hh h + b_hh
+    grad_weights = Weights(grad_a.T @ x, grad_a.T @ h, grad_bias, grad_bias, grad_hr)  # the same line
+    return grad_a @ weights.ih, (grad_a @ weights.hh, grad_c * f), grad_weights
 
 
-LSTM = Recurrence(4, 2, lstm_step, lstm_step_backward)
+def lstm(
+    x: Tensor, state: State, weights: AllWeights, lengths: Tensor | None = None, masks: Masks = ()
+) -> tuple[Read, Saved]:
+    """Takes :func:`lstm_step` along sequences; see :func:`ds_rnn.functional.recurrence.recurrence`."""
+    return recurrence(lstm_step, x, state, weights, lengths, masks)
+
+
+def lstm_backward(grads: Read, saved: Saved) -> tuple[Tensor, State, AllWeights]:
+    """Backpropagation through time; see :func:`ds_rnn.functional.recurrence.recurrence_backward`."""
+    return recurrence_backward(lstm_step_backward, grads, saved)

@@ -1,198 +1,146 @@
-"""A recurrence run over a whole sequence, and backpropagation through time below it.
-
-What the input says to the gates needs no state: one matrix product gives it for all steps at once, before the
-loop. In the loop remains one product with the state, and the gates' few elementwise steps. Backwards it is
-the same: the loop finds the gradients of the gates, and then one product gives the weights' gradients over
-all steps.
-
-Sequences lie *packed*, as in torch's PackedSequence: a batch sorted by length, the longest first; then all
-rows of step 0, all of step 1, and so on, ``(rows, ...)``. ``sizes`` says how many each step has: a sequence
-that has ended has no row any more, so no work is done on padding.
-"""
+"""A step, of an LSTM, say, taken along whole sequences, and backpropagation through time below it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-# (h,), or (h, c) of an LSTM; (B, H) each.
-State = tuple[Tensor, ...]
+State = tuple[Tensor, ...]  # (h,), or (h, c) of an LSTM; (B, P) and (B, H)
 
 
-class LoopWeights(NamedTuple):
-    """The weights inside the loop."""
+class Weights(NamedTuple):
+    """Of one layer in one direction, or their gradients."""
 
-    hh: Tensor  # (gates H, H)
-    bias_hh: Tensor | None = None  # (gates H,), if it is added inside the loop
-    hr: Tensor | None = None  # (P, H), the LSTM's projection
+    ih: Tensor  # (gates H, F)
+    hh: Tensor  # (gates H, P)
+    bias_ih: Tensor | None = None  # (gates H,)
+    bias_hh: Tensor | None = None
+    hr: Tensor | None = None  # (P, H), an LSTM's projection; without it P = H
 
 
-@dataclass(frozen=True)
-class Recurrence:
-    """One kind of recurrence.
-
-    Attributes:
-        gates: how many numbers of a step's gates belong to each number of the state.
-        states: how many tensors are carried from step to step.
-        step: ``step(gates, state, weights, out)`` -> the new state, and what the backward needs.
-        step_backward: ``step_backward(grad, saved, weights, grad_gates, grad_recurrent)`` -> the gradient of
-            the state before; writes the gradients of the two contributions to the gates.
-        apart: whether what the input and what the state say to the gates is more than added up, so that the
-            two have gradients of their own and the recurrent bias belongs into the loop.
-    """
-
-    gates: int
-    states: int
-    step: Callable[..., tuple[State, Any]]
-    step_backward: Callable[..., State]
-    apart: bool = False
+AllWeights = Sequence[Sequence[Weights]]  # of each layer and direction
+Masks = Sequence[Tensor]  # (T, B, directions P) each
+Read = tuple[Tensor, State]  # h after each step (T, B, ...), and the last state; or their gradients
+Step = Callable[..., tuple[State, Any]]  # (x, state, weights) -> state, saved
+StepBackward = Callable[..., tuple[Tensor, State, Weights]]  # (grad_state, saved) -> grads
 
 
 class Saved(NamedTuple):
-    """What backpropagation through time needs from the forward."""
+    """What backpropagation through time needs."""
 
-    steps: list[Any]  # of each step, in the order in which they were taken
-    weights: LoopWeights
-    sizes: Sequence[int]
-    reverse: bool
-
-
-class Gradients(NamedTuple):
-    """What backpropagation through time gives."""
-
-    gates: Tensor  # (rows, gates H), of what the input says
-    recurrent: Tensor  # (rows, gates H), of what the state says; the same tensor unless the two are apart
-    outputs: Tensor  # (rows, P), of h after each step, by all ways
-    state: State  # of the initial state
+    steps: list[list[list[Any]]]  # what each step saved, of each layer and direction, in the order of time
+    there: Tensor | None  # (T, B, 1), whether a sequence has that step; None if all have all
+    masks: Masks
 
 
-def recur(
-    recurrence: Recurrence,
-    gates: Tensor,
-    state: State,
-    weights: LoopWeights,
-    sizes: Sequence[int],
-    reverse: bool = False,
-    keep: bool = True,
-) -> tuple[Tensor, State, Saved]:
-    """Runs a recurrence over packed sequences.
-
-    h_t, c_t = step(a_t, h_(t-1), c_(t-1)),   t = 1 ... T;   from T to 1 in reverse
+def recurrence(
+    step: Step, x: Tensor, state: State, weights: AllWeights, lengths: Tensor | None, masks: Masks
+) -> tuple[Read, Saved]:
+    """Reads sequences, layer on layer; two directions of a layer put their outputs side by side.
 
     Args:
-        recurrence: which one.
-        gates: a, what the inputs say to the gates, ``(rows, gates H)``; written over, unless torch's tape
-            records.
-        state: before the first step, ``(B, H)`` each.
-        weights: inside the loop.
-        sizes: how many sequences each step has, never rising.
-        reverse: whether time runs backwards, from the end of each sequence.
-        keep: whether the backward will be wanted.
+        step: the first function of a step's pair.
+        x: ``(T, B, F)``.
+        state: before the first step, ``(layers directions, B, P)`` and, of an LSTM, ``(..., H)``.
+        weights: of each layer and direction.
+        lengths: ``(B,)``: what comes later in a sequence is padding, its output 0; None if all have T.
+        masks: dropout of each layer's output but the last's, 0 or 1 / (1 - p), ``(T, B, directions P)``.
 
     Returns:
-        h after each step ``(rows, P)``, the state after the last step of each sequence, and what the backward
-        needs.
+        h after each step of the last layer ``(T, B, directions P)``, and the last states, shaped like state.
     """
-    taped = torch.is_grad_enabled()
-    outputs = gates.new_empty(len(gates), state[0].shape[1])
-    written, steps = [], []
-    carry = Carry(state)
-    for rows in spans(sizes, reverse):
-        before = carry.take(rows.stop - rows.start)
-        after, saved = recurrence.step(gates[rows], before, weights, None if taped else outputs[rows])
-        carry.give(after)
-        if taped:
-            written.append(after[0])
-        elif keep:
-            steps.append(saved)
-    if taped:
-        outputs = torch.cat(written[::-1] if reverse else written)
-    return outputs, carry.all(), Saved(steps, weights, sizes, reverse)
+    there = None
+    if lengths is not None:
+        there = torch.arange(len(x), device=x.device)[:, None, None] < lengths[:, None]  # (T, B, 1)
+        x = torch.where(there, x, 0)  # whatever stands in the padding
+    starts, ends, steps = list(zip(*state, strict=True)), [], []
+    for layer, directions in enumerate(weights):
+        reads = [
+            _read(step, x, starts[layer * len(directions) + d], w, there, reverse=d == 1)
+            for d, w in enumerate(directions)
+        ]
+        x = torch.cat([output for output, _, _ in reads], dim=2)  # (T, B, directions P)
+        x = x * masks[layer] if layer < len(masks) else x
+        ends += [end for _, end, _ in reads]
+        steps.append([taken for _, _, taken in reads])
+    return (x, tuple(map(torch.stack, zip(*ends, strict=True)))), Saved(steps, there, masks)
 
 
-def recur_backward(
-    recurrence: Recurrence, grad_outputs: Tensor, grad_state: State, saved: Saved
-) -> Gradients:
-    """Backpropagation through time: the steps of :func:`recur` taken back, the last one first.
-
-    dL/dh_t = (dL/dh_t directly) + (dL/dh_t through step t + 1)
-
-    Args:
-        recurrence: as in the forward.
-        grad_outputs: of h after each step, ``(rows, P)``.
-        grad_state: of the last states, ``(B, H)`` each.
-        saved: from the forward.
+def recurrence_backward(
+    step_backward: StepBackward, grads: Read, saved: Saved
+) -> tuple[Tensor, State, AllWeights]:
+    """Returns the gradients of x, the first states and the weights.
 
     Source: Werbos, Backpropagation Through Time: What It Does and How to Do It (1990).
     """
-    grad_gates = grad_outputs.new_empty(len(grad_outputs), len(saved.weights.hh))
-    grad_recurrent = torch.empty_like(grad_gates) if recurrence.apart else grad_gates
-    grad_h = torch.empty_like(grad_outputs)
-    carry = Carry(grad_state)
-    for rows, step in zip(spans(saved.sizes, not saved.reverse), reversed(saved.steps), strict=True):
-        through_h, *others = carry.take(rows.stop - rows.start)
-        total = torch.add(grad_outputs[rows], through_h, out=grad_h[rows])
-        carry.give(
-            recurrence.step_backward(
-                (total, *others), step, saved.weights, grad_gates[rows], grad_recurrent[rows]
-            )
-        )
-    return Gradients(grad_gates, grad_recurrent, grad_h, carry.all())
+    steps, there, masks = saved
+    grad, grad_state = grads
+    ends = list(zip(*grad_state, strict=True))
+    reads: list[list[Any]] = [[] for _ in steps]
+    for layer, taken in reversed(list(enumerate(steps))):
+        grad = grad * masks[layer] if layer < len(masks) else grad  # x = x masks
+        parts = grad.chunk(len(taken), dim=2)  # x = cat(outputs)
+        reads[layer] = [
+            _read_backward(step_backward, (parts[d], ends[layer * len(taken) + d]), taken[d], there, d == 1)
+            for d in range(len(taken))
+        ]
+        grad = torch.stack([grad_x for grad_x, _, _ in reads[layer]]).sum(0)  # both directions read x
+    starts = [start for each in reads for _, start, _ in each]
+    return grad, tuple(map(torch.stack, zip(*starts, strict=True))), [[w for *_, w in each] for each in reads]
 
 
-def states_before(saved: Saved) -> Tensor:
-    """Returns h before each step, ``(rows, P)``."""
-    return torch.cat([step.h_before for step in (reversed(saved.steps) if saved.reverse else saved.steps)])
+def _read(
+    step: Step, x: Tensor, state: State, weights: Weights, there: Tensor | None, reverse: bool
+) -> tuple[Tensor, State, list[Any]]:
+    """h_t, c_t = step(x_t, h_(t-1), c_(t-1)),   t = 1 ... T;   from T to 1 in reverse."""
+    outputs, steps = [], []
+    for t in reversed(range(len(x))) if reverse else range(len(x)):
+        after, saved = step(x[t], state, weights)
+        state = _where(there, t, after, state)  # a sequence that is not there keeps its state
+        outputs.append(state[0])
+        steps.append(saved)
+    output = torch.stack(outputs[::-1] if reverse else outputs)
+    output = output if there is None else torch.where(there, output, 0)
+    return output, state, steps[::-1] if reverse else steps
 
 
-def spans(sizes: Sequence[int], reverse: bool) -> Iterator[slice]:
-    """Yields which packed rows belong to each step, in the order of time or against it."""
-    end = 0
-    steps = [slice(end, end := end + size) for size in sizes]
-    return reversed(steps) if reverse else iter(steps)
+def _read_backward(
+    step_backward: StepBackward, grads: Read, steps: list[Any], there: Tensor | None, reverse: bool
+) -> tuple[Tensor, State, Weights]:
+    """dL/dh_t = (dL/dh_t of the output) + (dL/dh_t through the step after it),   dL/dW = sum over t."""
+    grad, grad_state = grads
+    grad = grad if there is None else torch.where(there, grad, 0)  # output = where(there, output, 0)
+    zeros = tuple(map(torch.zeros_like, grad_state))
+    grad_xs: list[Tensor] = []
+    total: Any = None
+    for t in range(len(grad)) if reverse else reversed(range(len(grad))):
+        grad_state = (grad[t] + grad_state[0], *grad_state[1:])  # outputs.append(state[0])
+        grad_after = _where(there, t, grad_state, zeros)  # state = where(there, after, state)
+        grad_x, grad_before, grad_weights = step_backward(grad_after, steps[t])
+        grad_state = _where(there, t, grad_before, grad_state)
+        grad_xs.append(grad_x)
+        total = grad_weights if total is None else _sum(total, grad_weights)
+    return torch.stack(grad_xs if reverse else grad_xs[::-1]), grad_state, total
 
 
-class Carry:
-    """The state on its way through the steps, while sequences leave and join.
+def _where(there: Tensor | None, t: int, yes: State, no: State) -> State:
+    if there is None:
+        return yes
+    return tuple(torch.where(there[t], a, b) for a, b in zip(yes, no, strict=True))
 
-    Walking forward in time, sequences end, the last rows of the batch first: what they leave behind is put
-    aside. Walking backward in time, they join in, with what was waiting for them. A gradient walks the other
-    way, so what was left by the one joins the other.
 
-    Args:
-        waiting: what each sequence begins with, ``(B, ...)`` each.
-    """
+def _sum(a: Weights, b: Weights) -> Weights:
+    return Weights._make(None if x is None or y is None else x + y for x, y in zip(a, b, strict=True))
 
-    def __init__(self, waiting: State) -> None:
-        self.waiting = waiting
-        self.now = tuple(tensor[:0] for tensor in waiting)
-        self.left: list[State] = []
-        self.begun = False
 
-    def take(self, size: int) -> State:
-        """Returns the state of the first ``size`` sequences."""
-        have = len(self.now[0])
-        if not self.begun:
-            self.begun = True
-            self.now = tuple(tensor[:size] for tensor in self.waiting)
-        elif size < have:
-            self.left.append(tuple(tensor[size:] for tensor in self.now))
-            self.now = tuple(tensor[:size] for tensor in self.now)
-        elif size > have:
-            joined = zip(self.now, self.waiting, strict=True)
-            self.now = tuple(torch.cat([tensor, new[have:size]]) for tensor, new in joined)
-        return self.now
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Returns x W^T + b."""
+    return x @ weight.T if bias is None else x @ weight.T + bias
 
-    def give(self, state: State) -> None:
-        """Takes the state back, one step on."""
-        self.now = state
 
-    def all(self) -> State:
-        """Returns what each sequence ended with."""
-        if not self.left:
-            return self.now
-        return tuple(torch.cat(parts) for parts in zip(self.now, *reversed(self.left), strict=True))
+def sigmoid(x: Tensor) -> Tensor:
+    """Returns 1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2, in which nothing overflows."""
+    return (1 + torch.tanh(x / 2)) / 2

@@ -1,100 +1,79 @@
-"""One step of the plain recurrent network: the forward with its backward below it."""
+"""The plain recurrent network: one step, and whole sequences of them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
-from ds_core.functional.activations import relu, relu_backward, tanh, tanh_backward
-from ds_core.functional.elementary import reuse
 from torch import Tensor
 
-from ds_rnn.functional.recurrence import LoopWeights, Recurrence, State
+from ds_rnn.functional.recurrence import (
+    AllWeights,
+    Masks,
+    Read,
+    Saved,
+    State,
+    Weights,
+    affine,
+    recurrence,
+    recurrence_backward,
+)
+
+Nonlinearity = Literal["tanh", "relu"]
 
 
-class SavedRNN(NamedTuple):
-    """What the backward of a step needs from its forward."""
+class SavedStep(NamedTuple):
+    """What the backward of a step needs."""
 
-    h: Tensor  # (B, H), the new state
-    h_before: Tensor  # (B, H)
+    x: Tensor  # (B, F)
+    h: Tensor  # (B, H)
+    h_after: Tensor  # (B, H)
+    weights: Weights
+    nonlinearity: Nonlinearity
 
 
-def rnn_tanh_step(
-    gates: Tensor, state: State, weights: LoopWeights, out: Tensor | None = None
-) -> tuple[State, SavedRNN]:
-    """Takes one step of the recurrence with tanh.
+def rnn_step(
+    x: Tensor, state: State, weights: Weights, nonlinearity: Nonlinearity = "tanh"
+) -> tuple[State, SavedStep]:
+    """Takes one step: h' = tanh(a) or max(a, 0),   a = W_ih x + b_ih + W_hh h + b_hh.
 
-    h' = tanh(a + W_hh h)
-
-    Args:
-        gates: a, what the input says, biases included, ``(B, H)``; written over.
-        state: (h,), ``(B, H)``.
-        weights: W_hh ``(H, H)``.
-        out: takes h', if given.
-
-    Returns:
-        The new state, and what the backward needs.
+    Shape:
+        x ``(B, F)``, h ``(B, H)``.
 
     Source: Elman, Finding Structure in Time (1990).
     """
-    (h_before,) = state
-    sums = torch.addmm(gates, h_before, weights.hh.T, out=reuse(gates))
-    h = tanh(sums, out=out)
-    return (h,), SavedRNN(h, h_before)
+    (h,) = state
+    a = affine(x, weights.ih, weights.bias_ih) + affine(h, weights.hh, weights.bias_hh)  # (B, H)
+    h_after = torch.tanh(a) if nonlinearity == "tanh" else torch.where(a <= 0, 0, a)
+    return (h_after,), SavedStep(x, h, h_after, weights, nonlinearity)
 
 
-def rnn_relu_step(
-    gates: Tensor, state: State, weights: LoopWeights, out: Tensor | None = None
-) -> tuple[State, SavedRNN]:
-    """Takes one step of the recurrence with relu: h' = max(a + W_hh h, 0); see :func:`rnn_tanh_step`."""
-    (h_before,) = state
-    h = relu(torch.addmm(gates, h_before, weights.hh.T, out=reuse(gates)))
-    if out is not None:
-        h = out.copy_(h)
-    return (h,), SavedRNN(h, h_before)
+def rnn_step_backward(grad: State, saved: SavedStep) -> tuple[Tensor, State, Weights]:
+    """Takes the step back: dL/da = dL/dh' (1 - h'^2), or dL/dh' where h' > 0."""
+    x, h, h_after, weights, nonlinearity = saved
+    (grad_h,) = grad
+    if nonlinearity == "tanh":
+        grad_a = grad_h * (1 - h_after**2)  # h' = tanh(a)
+    else:
+        grad_a = torch.where(h_after <= 0, 0, grad_h)  # h' = max(a, 0)
+    grad_bias = None if weights.bias_ih is None else grad_a.sum(0)  # a = W_ih x + b_ih + W_hh h + b_hh
+    grad_weights = Weights(grad_a.T @ x, grad_a.T @ h, grad_bias, grad_bias)  # the same line
+    return grad_a @ weights.ih, (grad_a @ weights.hh,), grad_weights
 
 
-def rnn_tanh_step_backward(
-    grad: State, saved: SavedRNN, weights: LoopWeights, grad_gates: Tensor, grad_recurrent: Tensor
-) -> State:
-    """Takes the step back.
-
-    dL/da = dL/dh' (1 - h'^2),   dL/dh = dL/da W_hh
-
-    Args:
-        grad: (dL/dh',), ``(B, H)``.
-        saved: from the forward.
-        weights: as in the forward.
-        grad_gates: takes dL/da, ``(B, H)``.
-        grad_recurrent: the same tensor.
-
-    Returns:
-        (dL/dh,), the gradient of the state before.
-    """
-    grad_gates.copy_(tanh_backward(grad[0], saved.h))
-    return (grad_gates @ weights.hh,)
+def rnn(
+    x: Tensor,
+    state: State,
+    weights: AllWeights,
+    lengths: Tensor | None = None,
+    masks: Masks = (),
+    nonlinearity: Nonlinearity = "tanh",
+) -> tuple[Read, Saved]:
+    """Takes :func:`rnn_step` along sequences; see :func:`ds_rnn.functional.recurrence.recurrence`."""
+    return recurrence(partial(rnn_step, nonlinearity=nonlinearity), x, state, weights, lengths, masks)
 
 
-def rnn_relu_step_backward(
-    grad: State, saved: SavedRNN, weights: LoopWeights, grad_gates: Tensor, grad_recurrent: Tensor
-) -> State:
-    """Takes the step back: dL/da = dL/dh' where h' > 0; see :func:`rnn_tanh_step_backward`."""
-    grad_gates.copy_(relu_backward(grad[0], saved.h))
-    return (grad_gates @ weights.hh,)
-
-
-RECURRENCES = {
-    "tanh": Recurrence(1, 1, rnn_tanh_step, rnn_tanh_step_backward),
-    "relu": Recurrence(1, 1, rnn_relu_step, rnn_relu_step_backward),
-}
-
-
-def recurrence_of(layer: str, nonlinearity: str) -> Recurrence:
-    """Returns the recurrence with a nonlinearity.
-
-    Raises:
-        ValueError: if it is neither "tanh" nor "relu"; names the layer.
-    """
-    if nonlinearity not in RECURRENCES:
-        raise ValueError(f"{layer}: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}")
-    return RECURRENCES[nonlinearity]
+def rnn_backward(grads: Read, saved: Saved) -> tuple[Tensor, State, AllWeights]:
+    """Backpropagation through time; see :func:`ds_rnn.functional.recurrence.recurrence_backward`."""
+    return recurrence_backward(rnn_step_backward, grads, saved)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def check_sizes(owner: str, **sizes: int) -> None:
-    """Holds sizes to be at least 1.
+    """Checks that sizes are at least 1.
 
     Raises:
         ValueError: names the owner and the size.
@@ -17,6 +17,16 @@ def check_sizes(owner: str, **sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{owner}: expected {name} of at least 1, got {size}")
+
+
+def check_nonlinearity(owner: str, nonlinearity: str) -> None:
+    """Checks a plain network's nonlinearity.
+
+    Raises:
+        ValueError: if it is neither "tanh" nor "relu"; names the owner.
+    """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"{owner}: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}")
 
 
 def state_parts(module: Module, state: Any, count: int, gaps: bool = False) -> list[Any]:

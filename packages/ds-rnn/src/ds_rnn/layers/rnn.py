@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import final
 
 import torch
+from ds_core import InputGrad
 from ds_core.initializers import Init
+from ds_core.kernels import dispatch
+from torch import Tensor
 
-from ds_rnn.functional.rnn import recurrence_of
-from ds_rnn.layers.recurrent import Recurrent
+from ds_rnn import functional
+from ds_rnn.functional.rnn import Nonlinearity
+from ds_rnn.layers.checks import check_nonlinearity
+from ds_rnn.layers.recurrent import AnyState, Recurrent
 
-Nonlinearity = Literal["tanh", "relu"]
+rnn, rnn_backward = dispatch(functional.rnn, half=torch.float32)
 
 
+@final
 class RNN(Recurrent):
     """Reads sequences step by step, and mixes each input into its state.
 
@@ -30,22 +36,26 @@ class RNN(Recurrent):
         batch_first: whether sequences are laid out as ``(N, L, F)``.
         dropout: the share of numbers dropped between two layers in training.
         bidirectional: whether a second network reads from the end, and the outputs are put side by side.
+        device: of the parameters.
+        dtype: of the parameters.
         init: how weights start; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)) for biases, too.
         generator: source of the initial values and of dropout; None for torch's global one.
 
     Shape:
-        x ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; state h ``(layers
+        input ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; hx h ``(layers
         directions, N, H)``, zeros if not given; lengths ``(N,)``, how many steps of each sequence are no
         padding -> output ``(L, N, directions H)``, zero beyond a sequence's end, and the last state.
-        ``backward`` returns the gradient of x, or of x and the state if one was given.
+        ``backward`` returns the gradient of input, or of input and hx if that was given.
 
     Raises:
         ValueError: if a shape does not fit, there is no step, a length is not between 1 and L, or the
             nonlinearity is another word.
-        TypeError: if x or the state has another dtype than the weights, or the state is of another kind.
+        TypeError: if input or hx has another dtype than the weights, or hx is of another kind.
 
     Source: Elman, Finding Structure in Time (1990); Werbos, Backpropagation Through Time (1990).
     """
+
+    gates, states = 1, 1
 
     def __init__(
         self,
@@ -57,24 +67,44 @@ class RNN(Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.nonlinearity = nonlinearity
-        self.recurrence = recurrence_of(type(self).__name__, nonlinearity)
+        check_nonlinearity(type(self).__name__, nonlinearity)
+        self.nonlinearity: Nonlinearity = nonlinearity
         super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
+            *(
+                input_size,
+                hidden_size,
+                num_layers,
+                bias,
+                batch_first,
+                dropout,
+                bidirectional,
+                0,
+                device,
+                dtype,
+            ),
             init=init,
             generator=generator,
         )
 
-    def extra_repr(self) -> str:
-        relu = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity!r}"
-        return super().extra_repr() + relu
+    def forward(
+        self, input: Tensor, hx: AnyState = None, lengths: Tensor | list[int] | None = None
+    ) -> tuple[Tensor, AnyState]:
+        x, state, lengths = self.checked(input, hx, lengths)  # (L, N, F)
+        masks, keep = self.masks(x), self.recording
+        (output, state), saved = rnn(x, state, self.weights(), lengths, masks, self.nonlinearity, keep=keep)
+        self.save(saved, output.shape, input.dim() == 3, hx is not None)
+        return self.as_given(output, state, input.dim() == 3)
+
+    def backward(self, grad: Tensor | None, grad_state: AnyState = None) -> InputGrad:
+        saved, size, batched, given = self.saved()
+        grads = self.gradients(grad, grad_state, size)
+        grad_x, grad_start, grad_weights = rnn_backward(grads, saved, wanted=self.wanted(given))
+        self.add_grads(grad_weights)
+        grad_x, grad_start = self.as_given(grad_x, grad_start, batched)
+        return (grad_x, grad_start) if given else grad_x

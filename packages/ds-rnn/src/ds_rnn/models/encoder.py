@@ -79,7 +79,7 @@ class RecurrentEncoder(Module):
         )
         self.bridges = ModuleList(
             Sequential(Dense(2 * hidden_size, hidden_size, generator=generator), Tanh())
-            for _ in range(self.rnn.recurrence.states)  # of h and c
+            for _ in range(self.rnn.states)  # of h and c
         )
 
     def forward(self, ids: Tensor, lengths: Tensor | list[int] | None = None) -> tuple[Tensor, AnyState]:

@@ -79,5 +79,5 @@ class SequenceClassifier(SequenceModel):
         directions = 2 if self.rnn.bidirectional else 1
         grad_h = grad.new_zeros(size)
         grad_h[-directions:] = torch.stack(grad.chunk(directions, dim=1))
-        grad_state = (grad_h, None) if self.rnn.recurrence.states == 2 else grad_h
+        grad_state = (grad_h, None) if self.rnn.states == 2 else grad_h
         return self.read_backward(None, grad_state)[0]

@@ -1,0 +1,280 @@
+"""A recurrence along whole sequences, fast.
+
+What the input says to the gates needs no state: one matrix product gives it for all steps at once, before the
+loop. In the loop remains one product with the state, and the gates' few elementwise steps. Backwards it is
+the same: the loop finds the gradients of the gates, and then one product gives the weights' gradients over
+all steps.
+
+Sequences lie *packed*, as in torch's PackedSequence: a batch sorted by length, the longest first; then all
+rows of step 0, all of step 1, and so on, ``(rows, ...)``. ``sizes`` says how many each step has: a sequence
+that has ended has no row any more, so no work is done on padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from ds_core.kernels import matmul
+from torch import Tensor
+
+from ds_rnn.functional.recurrence import AllWeights, Masks, Read, State, Weights
+from ds_rnn.kernels.packing import Packing, packing
+
+
+class Recurrence(NamedTuple):
+    """One kind of recurrence."""
+
+    # step(gates, state, weights, out) -> the new state, and what the backward needs. gates, what the input
+    # says, is written over; out takes h, if given.
+    step: Callable[..., tuple[State, Any]]
+    # step_backward(grad_state, saved, weights, grad_gates, grad_recurrent) -> the gradient of the state
+    # before. It writes the gradients of what the input and of what the state say into the last two.
+    step_backward: Callable[..., State]
+    # Whether what the input and what the state say is more than added up, so that the two have gradients of
+    # their own and the recurrent bias belongs into the loop.
+    two_gradients: bool = False
+
+
+class Run(NamedTuple):
+    """What the backward of one layer in one direction needs."""
+
+    x: Tensor  # (rows, F)
+    steps: list[Any]  # of each step, in the order in which they were taken
+    weights: Weights
+    mask: Tensor | None  # (rows, P), of the dropout before the layer
+
+
+class Saved(NamedTuple):
+    """What the backward needs."""
+
+    recurrence: Recurrence
+    runs: list[list[Run]]  # of each layer and direction
+    plan: Packing
+
+
+# ---- sequences -----------------------------------------------------------------------------------------
+
+
+def read(
+    recurrence: Recurrence,
+    x: Tensor,
+    state: State,
+    weights: AllWeights,
+    lengths: Tensor | None = None,
+    masks: Masks = (),
+    *,
+    keep: bool = True,
+) -> tuple[Read, Saved]:
+    """Does what :func:`ds_rnn.functional.recurrence.recurrence` does."""
+    plan = packing(x.shape[0], x.shape[1], lengths)
+    starts = list(zip(*(plan.sort(part).unbind(0) for part in state), strict=True))
+    rows, mask = plan.pack(x), None
+    ends: list[State] = []
+    runs = []
+    for layer, directions in enumerate(weights):
+        outputs, taken = [], []
+        for w, reverse in zip(directions, (False, True), strict=False):
+            output, end, steps = _read(recurrence, rows, starts[len(ends)], w, plan.sizes, reverse, keep)
+            outputs.append(output)
+            ends.append(end)
+            taken.append(Run(rows, steps, w, mask))
+        runs.append(taken)
+        rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+        if layer < len(masks):
+            mask = plan.pack(masks[layer])
+            rows = rows * mask
+    end = tuple(plan.unsort(torch.stack(part)) for part in zip(*ends, strict=True))
+    return (plan.unpack(rows), end), Saved(recurrence, runs, plan)
+
+
+def read_backward(
+    grads: Read, saved: Saved, wanted: tuple[Any, ...] | None
+) -> tuple[Tensor | None, State, list[list[Weights]]]:
+    """Does what :func:`ds_rnn.functional.recurrence.recurrence_backward` does.
+
+    Args:
+        grads: of the outputs and the last states.
+        saved: from :func:`read`.
+        wanted: whether somebody wants the gradient of x, those of the first states, and those of each layer's
+            and direction's weights; None for all.
+    """
+    recurrence, runs, plan = saved
+    want_x, _, want_weights = wanted or (True, True, None)
+    grad_rows = plan.pack(grads[0])
+    ends = list(zip(*(plan.sort(part).unbind(0) for part in grads[1]), strict=True))
+    starts: list[State] = []
+    grad_weights = []
+    for layer in reversed(range(len(runs))):
+        parts = grad_rows.chunk(len(runs[layer]), dim=1)
+        through, of_layer = None, []
+        for direction in reversed(range(len(parts))):
+            run = runs[layer][direction]
+            grad_gates, grad_recurrent, grad_h, start = _read_backward(
+                recurrence, parts[direction], ends.pop(), run, plan.sizes, direction == 1
+            )
+            starts.append(start)
+            steps = run.steps[::-1] if direction == 1 else run.steps  # in the order of the rows
+            want = want_weights and want_weights[layer][direction]
+            of_layer.append(_weights(grad_gates, grad_recurrent, grad_h, run, steps, want))
+            if layer or want_x:
+                if through is None:
+                    through = matmul.mm(grad_gates, run.weights.ih)
+                else:
+                    matmul.addmm(through, grad_gates, run.weights.ih, out=through)
+        grad_weights.append(of_layer[::-1])
+        if through is not None:
+            grad_rows = through if run.mask is None else through.mul_(run.mask)
+    grad_x = plan.unpack(grad_rows) if want_x else None
+    start = tuple(plan.unsort(torch.stack(part)) for part in zip(*reversed(starts), strict=True))
+    return grad_x, start, grad_weights[::-1]
+
+
+def _read(
+    recurrence: Recurrence,
+    rows: Tensor,
+    state: State,
+    weights: Weights,
+    sizes: Sequence[int],
+    reverse: bool,
+    keep: bool,
+) -> tuple[Tensor, State, list[Any]]:
+    """Runs one layer in one direction; returns h after each step, the last states, and each step's saved."""
+    gates = _gates(recurrence, rows, weights)
+    outputs = gates.new_empty(len(gates), state[0].shape[1])
+    steps = []
+    carry = Carry(state)
+    for span in spans(sizes, reverse):
+        before = carry.take(span.stop - span.start)
+        after, saved = recurrence.step(gates[span], before, weights, outputs[span])
+        carry.give(after)
+        if keep:
+            steps.append(saved)
+    return outputs, carry.all(), steps
+
+
+def _read_backward(
+    recurrence: Recurrence, grad: Tensor, grad_end: State, run: Run, sizes: Sequence[int], reverse: bool
+) -> tuple[Tensor, Tensor, Tensor, State]:
+    """Runs it back.
+
+    Returns:
+        The gradients of what the input says ``(rows, gates H)``, of what the state says (the same tensor
+        unless they have two), of h after each step ``(rows, P)``, and of the first states.
+    """
+    grad_gates = grad.new_empty(len(grad), len(run.weights.hh))
+    grad_recurrent = torch.empty_like(grad_gates) if recurrence.two_gradients else grad_gates
+    grad_h = grad.new_empty(grad.shape)
+    carry = Carry(grad_end)
+    for span, step in zip(spans(sizes, not reverse), reversed(run.steps), strict=True):
+        through_h, *others = carry.take(span.stop - span.start)
+        total = torch.add(grad[span], through_h, out=grad_h[span])
+        carry.give(
+            recurrence.step_backward(
+                (total, *others), step, run.weights, grad_gates[span], grad_recurrent[span]
+            )
+        )
+    return grad_gates, grad_recurrent, grad_h, carry.all()
+
+
+# ---- one step ------------------------------------------------------------------------------------------
+
+
+def one_step(
+    recurrence: Recurrence, x: Tensor, state: State, weights: Weights
+) -> tuple[State, tuple[Recurrence, Run]]:
+    """Does what a step's formula does."""
+    after, saved = recurrence.step(_gates(recurrence, x, weights), state, weights, None)
+    return after, (recurrence, Run(x, [saved], weights, None))
+
+
+def one_step_backward(
+    grad: State, saved: tuple[Recurrence, Run], wanted: tuple[Any, ...] | None
+) -> tuple[Tensor | None, State, Weights]:
+    """Does what the backward of a step's formula does."""
+    recurrence, run = saved
+    want_x, _, want_weights = wanted or (True, True, None)
+    grad_gates = grad[0].new_empty(len(run.x), len(run.weights.hh))
+    grad_recurrent = torch.empty_like(grad_gates) if recurrence.two_gradients else grad_gates
+    before = recurrence.step_backward(grad, run.steps[0], run.weights, grad_gates, grad_recurrent)
+    grad_weights = _weights(grad_gates, grad_recurrent, grad[0], run, run.steps, want_weights)
+    return matmul.mm(grad_gates, run.weights.ih) if want_x else None, before, grad_weights
+
+
+# ---- what both share -----------------------------------------------------------------------------------
+
+
+def _gates(recurrence: Recurrence, rows: Tensor, weights: Weights) -> Tensor:
+    """Returns what the input says to the gates, for all steps at once, ``(rows, gates H)``."""
+    if weights.bias_ih is None or weights.bias_hh is None or recurrence.two_gradients:
+        return matmul.linear(rows, weights.ih, weights.bias_ih)
+    return matmul.linear(rows, weights.ih, weights.bias_ih + weights.bias_hh)
+
+
+def _weights(
+    grad_gates: Tensor, grad_recurrent: Tensor, grad_h: Tensor, run: Run, steps: list[Any], want: Any
+) -> Weights:
+    """Returns the gradients of the weights; ``want`` says of each whether it is wanted, None for all."""
+    ih, hh, bias_ih, bias_hh, hr = want or (weight is not None for weight in run.weights)
+    one = grad_recurrent is grad_gates
+    grad_bias = grad_gates.sum(0) if bias_ih or (bias_hh and one) else None
+    grad_bias_hh = (grad_bias if one else grad_recurrent.sum(0)) if bias_hh else None
+    return Weights._make(
+        (
+            matmul.mm(grad_gates.T, run.x) if ih else None,
+            matmul.mm(grad_recurrent.T, torch.cat([step.h_before for step in steps])) if hh else None,
+            grad_bias if bias_ih else None,
+            grad_bias_hh,
+            matmul.mm(grad_h.T, torch.cat([step.gates[3] * step.tanh_c for step in steps])) if hr else None,
+        )
+    )
+
+
+def spans(sizes: Sequence[int], reverse: bool) -> Iterator[slice]:
+    """Yields which packed rows belong to each step, in the order of time or against it."""
+    end = 0
+    steps = [slice(end, end := end + size) for size in sizes]
+    return reversed(steps) if reverse else iter(steps)
+
+
+class Carry:
+    """The state on its way through the steps, while sequences leave and join.
+
+    Walking forward in time, sequences end, the last rows of the batch first: what they leave behind is put
+    aside. Walking backward in time, they join in, with what was waiting for them. A gradient walks the other
+    way, so what was left by the one joins the other.
+
+    Args:
+        waiting: what each sequence begins with, ``(B, ...)`` each.
+    """
+
+    def __init__(self, waiting: State) -> None:
+        self.waiting = waiting
+        self.now = tuple(tensor[:0] for tensor in waiting)
+        self.left: list[State] = []
+        self.begun = False
+
+    def take(self, size: int) -> State:
+        """Returns the state of the first ``size`` sequences."""
+        have = len(self.now[0])
+        if not self.begun:
+            self.begun = True
+            self.now = tuple(tensor[:size] for tensor in self.waiting)
+        elif size < have:
+            self.left.append(tuple(tensor[size:] for tensor in self.now))
+            self.now = tuple(tensor[:size] for tensor in self.now)
+        elif size > have:
+            joined = zip(self.now, self.waiting, strict=True)
+            self.now = tuple(torch.cat([tensor, new[have:size]]) for tensor, new in joined)
+        return self.now
+
+    def give(self, state: State) -> None:
+        """Takes the state back, one step on."""
+        self.now = state
+
+    def all(self) -> State:
+        """Returns what each sequence ended with."""
+        if not self.left:
+            return self.now
+        return tuple(torch.cat(parts) for parts in zip(self.now, *reversed(self.left), strict=True))
