@@ -1,21 +1,23 @@
 """Both forms of attention before torch's own, and before each other."""
 
 import itertools
+import math
+from functools import partial
 
 import pytest
 import torch
 from ds_core import engine
 from ds_core.verify.operations import recording
-from ds_transformer.functional import (
-    blockwise,
-    blockwise_attention,
-    blockwise_attention_backward,
-    scaled_dot_product_attention,
-    scaled_dot_product_attention_backward,
-)
+from ds_transformer import scaled_dot_product_attention, scaled_dot_product_attention_backward
+from ds_transformer.functional.dropout_factors import dropout_factors
+from ds_transformer.kernels import blockwise
+from ds_transformer.kernels.noise import Noise
+from ds_transformer.layers.checks import draw_noise
 
+blockwise_attention = partial(scaled_dot_product_attention, blockwise=True)
+blockwise_attention_backward = scaled_dot_product_attention_backward
 PAIRS = {
-    "plain": (scaled_dot_product_attention, scaled_dot_product_attention_backward),
+    "plain": (partial(scaled_dot_product_attention, blockwise=False), scaled_dot_product_attention_backward),
     "blockwise": (blockwise_attention, blockwise_attention_backward),
 }
 LIMITS = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -27,6 +29,10 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(blockwise, "QUERIES", 3)
     monkeypatch.setattr(blockwise, "KEYS", 4)
     monkeypatch.setattr(blockwise, "SCORES", 24)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 def draw(dtype, heads=3, key_heads=3, queries=7, keys=7, width=4, value_width=4, batch=(2,)):
@@ -164,7 +170,7 @@ def test_dropout_keeps_the_mean_and_its_gradient_is_that_of_what_was_kept(form):
     query, key, value = draw(torch.float64, queries=40, keys=50)
 
     def run(*inputs, p=0.3, seed=5):
-        return forward(*inputs, dropout_p=p, generator=torch.Generator().manual_seed(seed))
+        return forward(*inputs, dropout_p=p, generator=seeded(seed))
 
     leaves = [x.clone().requires_grad_() for x in (query, key, value)]
     grad = torch.randn(2, 3, 40, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -178,9 +184,30 @@ def test_dropout_keeps_the_mean_and_its_gradient_is_that_of_what_was_kept(form):
             torch.testing.assert_close(ours, leaf.grad)
         assert torch.equal(run(query, key, value)[0], out)
         assert not torch.equal(run(query, key, value, seed=6)[0], out)
-        mean = torch.stack([run(query, key, value, seed=seed)[0] for seed in range(300)]).mean(0)
+        plain = partial(PAIRS["plain"][0], query, key, value)  # which drops the same, and is quicker here
+        torch.testing.assert_close(plain(dropout_p=0.3, generator=seeded(5))[0], out)
+        mean = torch.stack([plain(dropout_p=0.3, generator=seeded(seed))[0] for seed in range(300)]).mean(0)
         torch.testing.assert_close(mean, run(query, key, value, p=0.0)[0], rtol=0, atol=0.12)
         assert run(query, key, value, p=1.0)[0].eq(0).all()
+
+
+def test_dropout_is_even_and_no_two_rows_or_columns_are_alike():
+    query = torch.empty(4, 256, 8)
+    for p in (0.1, 0.5, 0.9):
+        noise = draw_noise(query, 256, torch.Generator().manual_seed(0))
+        factors = dropout_factors(*noise, p, torch.empty(0, dtype=torch.float64))
+        assert set(factors.unique().tolist()) == {0.0, 1 / (1 - p)}
+        z = ((factors > 0).double() - (1 - p)) / math.sqrt(p * (1 - p))  # (4, 256, 256), mean 0, variance 1
+        assert abs(z.mean() * 512) < 4
+        for by in (z, z.mT):
+            assert abs((by.sum(-1) / 16).var() - 1) < 0.2
+            assert (by @ by.mT / 16).triu(1).abs().max() < 7
+        four = z[0, :128, :128] * z[0, 128:, :128] * z[0, :128, 128:] * z[0, 128:, 128:]
+        assert abs(four.mean() * 128) < 5  # nor do the corners of rectangles know of one another
+        ones = torch.ones(4, 256, 256, dtype=torch.float64)
+        assert torch.equal(Noise(*noise, p).drop(ones), factors)
+    assert dropout_factors(*noise, 1.0, query).eq(0).all()
+    assert dropout_factors(*noise, 0.0, query).eq(1).all()
 
 
 @pytest.mark.parametrize("form", PAIRS)

@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from ds_core import engine
 from ds_core.verify.benchmark import peak_memory
-from ds_transformer.functional import blockwise_attention, blockwise_attention_backward
+from ds_transformer import scaled_dot_product_attention, scaled_dot_product_attention_backward
 
 torch.manual_seed(0)
 query, key, value, grad = (torch.randn(8192, 64) for _ in range(4))
 
 def step():
     with engine("manual"):
-        out, saved = blockwise_attention(query, key, value, is_causal=CAUSAL)
-        return out, blockwise_attention_backward(grad, saved)
+        out, saved = scaled_dot_product_attention(query, key, value, is_causal=CAUSAL)
+        return out, scaled_dot_product_attention_backward(grad, saved)
 
 out, grads = step()
 status = Path("/proc/self/status")  # where there is one: the most memory this whole process has ever held

@@ -129,6 +129,32 @@ def sliding_window_mask(length: int, window: int, causal: bool = True, *, device
     return (back >= window).masked_fill(back < 0, True)
 
 
+def join_masks(*masks: Tensor | None) -> Tensor | None:
+    """Joins masks to one: what any of them hides is hidden, and numbers add up.
+
+    Args:
+        masks: boolean, True = hidden, or numbers added to scores, of shapes that broadcast; None for none.
+
+    Returns:
+        A boolean mask if all are; else numbers, -inf where a boolean one hides. None if there is no mask.
+    """
+    given = [mask for mask in masks if mask is not None]
+    added = next((mask.dtype for mask in given if mask.is_floating_point()), torch.bool)
+    joined: Tensor | None = None
+    for mask in given:
+        if mask.dtype != added:
+            mask = torch.zeros_like(mask, dtype=added).masked_fill(mask, -torch.inf)
+        joined = mask if joined is None else joined | mask if added == torch.bool else joined + mask
+    return joined
+
+
+def show_more(mask: Tensor | None, keys: int) -> Tensor | None:
+    """Adds keys at the end, ``(..., S)`` -> ``(..., S + keys)``, which a mask hides from nobody."""
+    return (
+        mask if mask is None or keys == 0 else torch.cat((mask, mask.new_zeros(*mask.shape[:-1], keys)), -1)
+    )
+
+
 def _after(queries: int, past: int, device: Device) -> Tensor:
     """Returns the position after each query, ``(T, 1)``: the first that a causal mask hides."""
     return torch.arange(past + 1, past + queries + 1, device=device).unsqueeze(1)
@@ -153,7 +179,7 @@ def _extremes(numbers: Tensor) -> tuple[int, int]:
 
 
 def _check(name: str, **numbers: int) -> None:
-    """Holds numbers to 0 or more."""
+    """Checks that numbers are at least 0."""
     if min(numbers.values()) < 0:
         got = ", ".join(f"{key}={value}" for key, value in numbers.items())
         raise ValueError(f"{name}: expected {' and '.join(numbers)} of at least 0, got {got}")

@@ -14,8 +14,8 @@ class TorchAttention(nn.MultiheadAttention):
         return super().forward(query, key, key if value is None else value, *arguments, **options)
 
 
-def case(name, inputs, *arguments, namesake=True, call=None, **options):
-    """A case of attention of width 12 in 3 heads; ``call`` are the arguments of forward after the inputs."""
+def case(name, inputs, *arguments, namesake=True, call=None, size=(12, 3), **options):
+    """A case of attention of some width and heads; ``call`` are the arguments of forward after the inputs."""
     call = call or {}
     ours = {k: options.pop(k) for k in ("blockwise", "num_kv_heads", "rotary", "score_bias") if k in options}
 
@@ -32,7 +32,7 @@ def case(name, inputs, *arguments, namesake=True, call=None, **options):
 
     def make():
         built = {k: v() if callable(v) else v for k, v in ours.items()}
-        return Ours(12, 3, *arguments, **options, **built)
+        return Ours(*size, *arguments, **options, **built)
 
     return Case(
         name=f"MultiheadAttention: {name}",
@@ -40,7 +40,7 @@ def case(name, inputs, *arguments, namesake=True, call=None, **options):
         inputs=inputs
         if callable(inputs)
         else lambda g: tuple(torch.randn(size, generator=g) for size in inputs),
-        namesake=(lambda: TorchAttention(12, 3, *arguments, **options)) if namesake is True else None,
+        namesake=(lambda: TorchAttention(*size, *arguments, **options)) if namesake is True else None,
         no_namesake="" if namesake is True else namesake,
         reference=reference if namesake is True else None,
     )
@@ -130,6 +130,21 @@ CASES = [
     ),
     case("blockwise", SELF, blockwise=True, call=QUIET),
     case("blockwise cross-attention", THREE, blockwise=True, call=QUIET),
+    case("as many scores as still stay together", [(255, 2), (257, 2)], size=(2, 1), call=QUIET),
+    case("as few scores as are cut into blocks", [(256, 2), (256, 2)], size=(2, 1), call=QUIET),
+    case("whole blocks", [(256, 1), (768, 1)], size=(1, 1), blockwise=True, call=QUIET),
+    case(
+        "blocks cut short in every direction", [(257, 5), (769, 5)], size=(5, 5), blockwise=True, call=QUIET
+    ),
+    case(
+        "whole blocks, causal, dropout",
+        [(256, 2), (768, 2)],
+        size=(2, 1),
+        blockwise=True,
+        dropout=0.3,
+        namesake=DROPOUT,
+        call={"is_causal": True, **QUIET},
+    ),
     case("dropout", SELF, namesake=DROPOUT, dropout=0.3),
     case("dropout, blockwise", SELF, namesake=DROPOUT, dropout=0.3, blockwise=True, call=QUIET),
     case(

@@ -27,7 +27,7 @@ import inspect
 import sys
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -185,8 +185,9 @@ def dispatch(
 ) -> tuple[Callable[..., Any], ...]:
     """Returns a formula's pair, each call of which runs by a kernel where there is one.
 
-    The forward also takes ``keep=``: False says that no backward will follow. The backward also takes
-    ``wanted=``: which of the gradients it returns somebody wants; the others are None.
+    The forward also takes ``keep=``: False says that no backward will follow; and ``hints=``: more keyword
+    arguments of a kernel's forward, which say how to go about it and of which the formula hears nothing. The
+    backward also takes ``wanted=``: which of the gradients it returns somebody wants; the others are None.
 
     Args:
         formula: the first function of a pair ``name``, ``name_backward`` in one module.
@@ -201,7 +202,9 @@ def dispatch(
     formula_backward = getattr(book, f"{name}_backward")
     kernels = kernels_of(formula)
 
-    def forward(*args: Any, keep: bool = True, **options: Any) -> tuple[Any, Saved]:
+    def forward(
+        *args: Any, keep: bool = True, hints: Mapping[str, Any] | None = None, **options: Any
+    ) -> tuple[Any, Saved]:
         narrow = None
         if half is not None and args[0].dtype in HALF:
             narrow = args[0].dtype
@@ -214,7 +217,7 @@ def dispatch(
         else:
             if chosen.forward_keeps:
                 options["keep"] = keep
-            result, values = chosen.forward(*args, **options)
+            result, values = chosen.forward(*args, **options, **(hints or {}))
             for counts in _counters:
                 counts[f"{chosen.name}.forward"] += 1
         return result if narrow is None else _cast(result, narrow), Saved(chosen, values, narrow)

@@ -15,7 +15,9 @@ _GROUPS: dict[str, str] = {
     "arithmetic": "abs add div mul neg pow reciprocal remainder rsub sign sub",
     "arithmetic in one step: a + s b c, a + s b / c, a + w (b - a)": "addcmul addcdiv lerp",
     "comparison": "eq equal ge gt le lt ne",
-    "logic of true and false": "bitwise_and bitwise_not bitwise_or",
+    "logic of true and false, or of bits": (
+        "bitwise_and bitwise_not bitwise_or bitwise_right_shift bitwise_xor"
+    ),
     "choice between numbers": "clamp masked_fill maximum minimum where",
     "exponential, logarithm and their kin": "cos erf exp exp2 expm1 log log1p log2 rsqrt sin sqrt tanh",
     "sum and mean": "cumsum mean sum",
@@ -32,7 +34,7 @@ _GROUPS: dict[str, str] = {
     ),
     "gather and scatter": "gather index index_add index_copy index_select scatter scatter_add",
     "order": "sort",
-    "random numbers": "normal rand uniform",
+    "random numbers": "normal rand randint uniform",
     "one number read by Python": "_local_scalar_dense",
 }
 

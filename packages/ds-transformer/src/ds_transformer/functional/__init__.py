@@ -1,16 +1,23 @@
-"""The mathematics of attention without state: pairs ``name(...)`` and ``name_backward(...)``."""
+"""The book: every formula as a plain pair of functions, forward and backward, one above the other.
 
-from ds_transformer.functional.attention import (
-    AttentionGradients,
-    scaled_dot_product_attention,
-    scaled_dot_product_attention_backward,
-)
-from ds_transformer.functional.blockwise import blockwise_attention, blockwise_attention_backward
+``name(...) -> (result, saved)`` and ``name_backward(grad, saved) -> grads``
+"""
+
+from ds_transformer.functional.attention import attention, attention_backward
+from ds_transformer.functional.extra_keys import extra_keys, extra_keys_backward
+from ds_transformer.functional.learned_positions import learned_positions, learned_positions_backward
+from ds_transformer.functional.projection import projection, projection_backward
+from ds_transformer.functional.rotary import rotate, rotate_backward
 
 __all__ = [
-    "AttentionGradients",
-    "blockwise_attention",
-    "blockwise_attention_backward",
-    "scaled_dot_product_attention",
-    "scaled_dot_product_attention_backward",
+    "attention",
+    "attention_backward",
+    "extra_keys",
+    "extra_keys_backward",
+    "learned_positions",
+    "learned_positions_backward",
+    "projection",
+    "projection_backward",
+    "rotate",
+    "rotate_backward",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from ds_core import Dropout, LayerNorm, Module
@@ -43,6 +43,8 @@ class TransformerDecoderLayer(TransformerLayer):
         batch_first: whether sequences are ``(B, T, C)`` and not ``(T, B, C)``.
         norm_first: whether each part normalises what it reads, and not the sum.
         bias: whether projections and norms have biases.
+        device: of the parameters.
+        dtype: of the parameters.
         attention_dropout: share of attention weights set to zero; None for ``dropout``.
         activation_dropout: dropout inside f; None for ``dropout``.
         rotary: of the attention to its own positions, see :class:`MultiheadAttention`.
@@ -74,6 +76,8 @@ class TransformerDecoderLayer(TransformerLayer):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         attention_dropout: float | None = None,
         activation_dropout: float | None = None,
@@ -84,6 +88,7 @@ class TransformerDecoderLayer(TransformerLayer):
         generator: torch.Generator | None = None,
     ) -> None:
         self.norm_first = norm_first
+        made: dict[str, Any] = {"device": device, "dtype": dtype}
 
         def attention(rotary: Module | None = None, score_bias: Module | None = None) -> MultiheadAttention:
             return MultiheadAttention(
@@ -97,13 +102,18 @@ class TransformerDecoderLayer(TransformerLayer):
                 blockwise=blockwise,
                 init=init,
                 generator=generator,
+                **made,
             )
 
         self.self_attn = attention(rotary, score_bias)
         self.multihead_attn = attention()
         inner_dropout = dropout if activation_dropout is None else activation_dropout
-        self.add_feed_forward(d_model, dim_feedforward, inner_dropout, activation, bias, init, generator)
-        self.norm1, self.norm2, self.norm3 = (LayerNorm(d_model, layer_norm_eps, bias=bias) for _ in range(3))
+        self.add_feed_forward(
+            d_model, dim_feedforward, inner_dropout, activation, bias, init, generator, **made
+        )
+        self.norm1, self.norm2, self.norm3 = (
+            LayerNorm(d_model, layer_norm_eps, bias=bias, **made) for _ in range(3)
+        )
         self.dropout1, self.dropout2, self.dropout3 = (
             Dropout(dropout, generator=generator) for _ in range(3)
         )

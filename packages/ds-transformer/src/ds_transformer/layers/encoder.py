@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from ds_core import Dropout, InputGrad, LayerNorm, Module
 from ds_core.initializers import Init
@@ -32,6 +34,8 @@ class TransformerEncoderLayer(TransformerLayer):
         batch_first: whether sequences are ``(B, T, C)`` and not ``(T, B, C)``.
         norm_first: whether each part normalises what it reads, and not the sum.
         bias: whether projections and norms have biases.
+        device: of the parameters.
+        dtype: of the parameters.
         attention_dropout: share of attention weights set to zero; None for ``dropout``.
         activation_dropout: dropout inside f; None for ``dropout``.
         num_kv_heads: see :class:`MultiheadAttention`.
@@ -64,6 +68,8 @@ class TransformerEncoderLayer(TransformerLayer):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         attention_dropout: float | None = None,
         activation_dropout: float | None = None,
@@ -75,6 +81,7 @@ class TransformerEncoderLayer(TransformerLayer):
         generator: torch.Generator | None = None,
     ) -> None:
         self.norm_first = norm_first
+        made: dict[str, Any] = {"device": device, "dtype": dtype}
         self.self_attn = MultiheadAttention(
             d_model,
             nhead,
@@ -87,11 +94,14 @@ class TransformerEncoderLayer(TransformerLayer):
             blockwise=blockwise,
             init=init,
             generator=generator,
+            **made,
         )
         inner_dropout = dropout if activation_dropout is None else activation_dropout
-        self.add_feed_forward(d_model, dim_feedforward, inner_dropout, activation, bias, init, generator)
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
+        self.add_feed_forward(
+            d_model, dim_feedforward, inner_dropout, activation, bias, init, generator, **made
+        )
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
         self.dropout1 = Dropout(dropout, generator=generator)
         self.dropout2 = Dropout(dropout, generator=generator)
 

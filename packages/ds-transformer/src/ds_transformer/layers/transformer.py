@@ -37,6 +37,8 @@ class Transformer(Module):
         batch_first: whether sequences are ``(B, T, C)`` and not ``(T, B, C)``.
         norm_first: whether each part normalises what it reads, and not the sum.
         bias: whether projections and norms have biases.
+        device: of the parameters.
+        dtype: of the parameters.
         attention_dropout: share of attention weights set to zero; None for ``dropout``.
         activation_dropout: dropout inside the network at each position; None for ``dropout``.
         blockwise: see :class:`MultiheadAttention`.
@@ -70,6 +72,8 @@ class Transformer(Module):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         attention_dropout: float | None = None,
         activation_dropout: float | None = None,
@@ -88,10 +92,12 @@ class Transformer(Module):
             batch_first,
             norm_first,
             bias,
+            device,
+            dtype,
         )
 
         def norm() -> LayerNorm:
-            return LayerNorm(d_model, layer_norm_eps, bias=bias)
+            return LayerNorm(d_model, layer_norm_eps, bias=bias, device=device, dtype=dtype)
 
         self.encoder: Any = custom_encoder or TransformerEncoder(
             TransformerEncoderLayer(

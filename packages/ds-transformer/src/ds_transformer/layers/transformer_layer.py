@@ -37,6 +37,8 @@ class TransformerLayer(Module):
         bias: bool,
         init: Init | None,
         generator: torch.Generator | None,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
     ) -> None:
         """Makes the small network.
 
@@ -48,9 +50,9 @@ class TransformerLayer(Module):
                 f"{type(self).__name__}: expected activation {' or '.join(map(repr, ACTIVATIONS))} or a "
                 f"Module, got {activation!r}"
             )
-        self.linear1 = Dense(d_model, dim_feedforward, bias, init=init, generator=generator)
+        self.linear1 = Dense(d_model, dim_feedforward, bias, device, dtype, init=init, generator=generator)
         self.dropout = Dropout(dropout, generator=generator)
-        self.linear2 = Dense(dim_feedforward, d_model, bias, init=init, generator=generator)
+        self.linear2 = Dense(dim_feedforward, d_model, bias, device, dtype, init=init, generator=generator)
         self.activation = ACTIVATIONS[activation]() if isinstance(activation, str) else activation.copy()
 
     def feed_forward(self, x: Tensor) -> Tensor:

@@ -227,7 +227,7 @@ class TransformerTranslator(SequenceToSequence):
     def _check(
         self, source: Tensor, source_lengths: Tensor | list[int], target: Tensor | None = None
     ) -> Tensor:
-        """Holds inputs to their shapes and the context; returns ``(B, S)``, True at padding of the source."""
+        """Checks shapes of inputs and the context; returns ``(B, S)``, True at padding of the source."""
         if source.dim() != 2 or (target is not None and (target.dim() != 2 or len(source) != len(target))):
             raise ValueError(
                 f"{self.label()}: expected source (B, S) and target (B, T) of as many rows, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from ds_core import Module
 from torch import Tensor
@@ -32,6 +34,7 @@ def alibi_slopes(num_heads: int) -> list[float]:
     return slopes + finer[: num_heads - power]
 
 
+@final
 class ALiBi(Module):
     """Makes scores that fall with the distance between query and key; there is nothing to learn.
 

@@ -46,7 +46,7 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
 
 
 def check_angles(name: str, width: int, base: float) -> None:
-    """Holds a width to positive even numbers and a base to numbers above 0.
+    """Checks that a width is even and above 0, and a base above 0.
 
     Raises:
         ValueError: if either is something else.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def check_sequence(module: Module, x: Tensor, width: int, past: int) -> None:
-    """Holds x to ``(..., T, width)`` and past to 0 or more.
+    """Checks that x is a sequence ``(..., T, width)`` and past at least 0.
 
     Raises:
         ValueError: if x has another shape, or past is negative.
@@ -24,7 +24,7 @@ def check_sequence(module: Module, x: Tensor, width: int, past: int) -> None:
 
 
 def check_counts(module: Module, queries: int, keys: int, past: int) -> None:
-    """Holds numbers of queries, keys and past keys to 0 or more.
+    """Checks that numbers of queries, keys and past keys are at least 0.
 
     Raises:
         ValueError: if one is negative.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from ds_core import Embedding, Module
@@ -56,6 +57,7 @@ def relative_position_bucket(
     return torch.where(distance <= 0, bucket, bucket + buckets) if bidirectional else bucket
 
 
+@final
 class RelativePositionBias(Module):
     """Looks up a trained score for every query and key by the bucket of their distance.
 
@@ -67,6 +69,8 @@ class RelativePositionBias(Module):
         max_distance: from here on, everything falls into the last bucket.
         bidirectional: whether keys ahead of the query have buckets of their own: True in an encoder, False
             in a decoder.
+        device: of W.
+        dtype: of W.
         init: how W starts: a name or function of :mod:`ds_core.initializers`; None for N(0, 1).
         generator: source of the initial values; None for torch's global one.
 
@@ -88,6 +92,8 @@ class RelativePositionBias(Module):
         num_buckets: int = 32,
         max_distance: int = 128,
         bidirectional: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         init: Init | None = None,
         generator: torch.Generator | None = None,
@@ -97,7 +103,9 @@ class RelativePositionBias(Module):
         self.num_heads, self.num_buckets = num_heads, num_buckets
         self.max_distance, self.bidirectional = max_distance, bidirectional
         relative_position_bucket(torch.zeros(1, dtype=torch.int64), bidirectional, num_buckets, max_distance)
-        self.relative_attention_bias = Embedding(num_buckets, num_heads, init=init, generator=generator)
+        self.relative_attention_bias = Embedding(
+            num_buckets, num_heads, device=device, dtype=dtype, init=init, generator=generator
+        )
         self._latest: tuple[tuple[object, ...], Tensor] | None = None
 
     def forward(self, queries: int, keys: int, past: int = 0) -> Tensor:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from ds_core import InputGrad, Module
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_transformer.functional.rotary import rotate, rotate_backward
+from ds_transformer import functional
 from ds_transformer.positions.angles import angles, at_least_float32, check_angles
 from ds_transformer.positions.checks import check_sequence
 from ds_transformer.positions.table import PositionTable
 
+rotate, rotate_backward = dispatch(functional.rotate)
 
+
+@final
 class RotaryPositions(Module):
     """Turns each pair of numbers at position p by p theta_i, theta_i = base^(-2i / D).
 
@@ -27,12 +33,12 @@ class RotaryPositions(Module):
             (i, i + D/2), as in Llama.
 
     Shape:
-        x ``(..., T, D)``, past: how many positions came before, as when decoding with a cache
+        input ``(..., T, D)``, past: how many positions came before, as when decoding with a cache
         -> ``(..., T, D)``.
 
     Raises:
-        ValueError: if D is odd, the last dimension of x is not D, or past is negative.
-        TypeError: if x is not floating point.
+        ValueError: if D is odd, the last dimension of the input is not D, or past is negative.
+        TypeError: if the input is not floating point.
 
     Source: Su et al., RoFormer: Enhanced Transformer with Rotary Position Embedding (2021), section 3.2.
     """
@@ -42,15 +48,16 @@ class RotaryPositions(Module):
         self.head_dim, self.base, self.interleaved = head_dim, base, interleaved
         self._table = PositionTable(self._build)
 
-    def forward(self, x: Tensor, past: int = 0) -> Tensor:
-        check_sequence(self, x, self.head_dim, past)
-        cos, sin = self._table.rows(past, x.shape[-2], x).unbind(1)  # (T, D/2) each
-        self.save(cos, sin)
-        return rotate(x, cos, sin, self.interleaved)
+    def forward(self, input: Tensor, past: int = 0) -> Tensor:
+        check_sequence(self, input, self.head_dim, past)
+        cos, sin = self._table.rows(past, input.shape[-2], input).unbind(1)  # (T, D/2) each
+        y, saved = rotate(input, cos, sin, self.interleaved)
+        self.save(saved)
+        return y
 
     def backward(self, grad: Tensor) -> InputGrad:
-        cos, sin = self.saved()
-        return rotate_backward(grad, cos, sin, self.interleaved) if self.input_grad else None
+        (saved,) = self.saved()
+        return rotate_backward(grad, saved) if self.input_grad else None
 
     def _build(self, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Returns cosines and sines, ``(length, 2, D/2)``."""

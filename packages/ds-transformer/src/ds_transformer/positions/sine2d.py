@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from ds_core import Module
@@ -12,6 +13,7 @@ from torch import Tensor
 from ds_transformer.positions.angles import at_least_float32, check_angles, sinusoids
 
 
+@final
 class Sine2DPositions(Module):
     """Describes each place of an image by sines and cosines of its height, then of its width.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from ds_core import Dropout, InputGrad, Module
 from torch import Tensor
@@ -46,6 +48,7 @@ def sinusoidal_table(
     return sinusoids(positions, width, base).to(dtype)
 
 
+@final
 class SinusoidalPositions(Module):
     """Adds to each embedding the row of :func:`sinusoidal_table` for its place; then dropout.
 
@@ -58,12 +61,12 @@ class SinusoidalPositions(Module):
         generator: source of dropout's random numbers; None for torch's global one.
 
     Shape:
-        x ``(..., T, C)``, past: how many positions came before, as when decoding with a cache
+        input ``(..., T, C)``, past: how many positions came before, as when decoding with a cache
         -> ``(..., T, C)``.
 
     Raises:
-        ValueError: if C is odd, the last dimension of x is not C, or past is negative.
-        TypeError: if x is not floating point.
+        ValueError: if C is odd, the last dimension of the input is not C, or past is negative.
+        TypeError: if the input is not floating point.
 
     Source: Vaswani et al., Attention Is All You Need (2017), sections 3.5 and 5.4.
     """
@@ -81,9 +84,9 @@ class SinusoidalPositions(Module):
         self.dropout = Dropout(dropout, generator=generator)
         self._table = PositionTable(self._build)
 
-    def forward(self, x: Tensor, past: int = 0) -> Tensor:
-        check_sequence(self, x, self.d_model, past)
-        return self.dropout(x + self._table.rows(past, x.shape[-2], x))
+    def forward(self, input: Tensor, past: int = 0) -> Tensor:
+        check_sequence(self, input, self.d_model, past)
+        return self.dropout(input + self._table.rows(past, input.shape[-2], input))
 
     def backward(self, grad: Tensor) -> InputGrad:
         grad = self.dropout.backward(grad)

@@ -15,17 +15,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from ds_core.functional.dropout import dropout, dropout_backward
-from ds_core.functional.elementary import LOG2_E
+from ds_core.kernels import matmul
+from ds_core.kernels.elementary import LOG2_E
 from torch import Tensor
 
-from ds_transformer.functional.attention import (
-    AttentionGradients,
-    add_mask,
-    causally_hidden,
-    check_attention,
-    scaled_product,
-)
+from ds_transformer.kernels.noise import Noise
 
 # Several heads in a block keep all cores busy with a product each; rows of 768 numbers, unlike rows of 1,024,
 # do not fall on the same lines of a processor's cache.
@@ -34,7 +28,7 @@ KEYS = 768  # in a block, at most
 SCORES = 4 * QUERIES * KEYS  # in a block, about: three mebibytes of float32
 
 
-class SavedBlockwise(NamedTuple):
+class SavedBlocks(NamedTuple):
     """What the backward needs from the forward; N counts batch times heads."""
 
     query: Tensor  # (N, T, D)
@@ -42,34 +36,27 @@ class SavedBlockwise(NamedTuple):
     value: Tensor  # (N, S, E)
     out: Tensor  # (N, T, E)
     log_sum: Tensor  # (N, T, 1), log2 of the sum of 2^score
+    noise: Noise | None
     mask: Mask
     scale: float
-    dropout_p: float
-    seed: int  # of dropout
     heads: tuple[int, ...]  # (..., H), the leading dimensions of the query
     key_heads: tuple[int, ...]  # (..., H_kv), those of key and value
 
 
-def blockwise_attention(
+def in_blocks(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-    *,
-    past: int = 0,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, SavedBlockwise]:
-    """Computes what :func:`scaled_dot_product_attention` does, whose arguments it takes, in little memory.
+    attn_mask: Tensor | None,
+    scale: float,
+    is_causal: bool,
+    past: int,
+    noise: Noise | None,
+) -> tuple[Tensor, SavedBlocks]:
+    """Computes what ``functional.attention`` does, whose arguments it takes, in little memory.
 
     For each block of keys, with m, z, y from -inf, 0, 0 on:   m' = max(m, max A),   P = exp(A - m'),
     z' = z exp(m - m') + sum P,   y' = y exp(m - m') + dropout(P) V;   at the end   out = y / z
-
-    Dropout draws other numbers than in the plain form. Under torch's tape memory is not spared: the tape
-    keeps every block.
 
     Returns:
         The output ``(..., H, T, E)`` and what the backward needs.
@@ -77,58 +64,48 @@ def blockwise_attention(
     Source: Milakov, Gimelshein, Online normalizer calculation for softmax (2018), algorithm 3; Rabe, Staats,
     Self-attention Does Not Need O(n^2) Memory (2021); Dao et al., FlashAttention (2022), algorithm 1.
     """
-    check_attention(query, key, value, attn_mask, enable_gqa)
     heads, key_heads = query.shape[:-2], key.shape[:-2]
     mask = Mask(attn_mask, (*query.shape[:-1], key.shape[-2]), is_causal, past)
     query, key, value = matrices(query, key, value)  # (N, T, D), (N, S, D), (N, S, E)
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    device = None if generator is None else generator.device
-    drawn = torch.rand((), generator=generator, device=device, dtype=torch.float64) if dropout_p > 0 else 0
-    seed = int(drawn * 2**53)
-    drops = torch.Generator(query.device).manual_seed(seed)
-    taped = torch.is_grad_enabled()
+    if noise is not None:
+        noise = noise._replace(rows=noise.rows.reshape(*query.shape[:2], 1))
     scratch = Scratch(query, key)
+    zero = query.new_zeros(())  # beta 0: it is not even read
     out = query.new_zeros(*query.shape[:2], value.shape[2])
     log_sum = query.new_zeros(*query.shape[:2], 1)
-    pieces: list[Tensor] = []  # of the output, for the tape, which does not allow it to be written into
 
     for n, t, key_blocks in blocks(query, key, mask):
         q = query[n, t]  # (n, t, D)
-        m = z = y = q.new_zeros(())
+        m = z = y = zero
         for i, s in enumerate(key_blocks):
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = scaled_product(q, k.mT, scale * LOG2_E, out=None if taped else scratch(0, q, k))
-            a = mask.hide(a, n, t, s)  # (n, t, s)
-            highest = a.detach().amax(-1, keepdim=True)
+            a = matmul.baddbmm(zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=scratch(0, q, k))
+            mask.hide_(a, n, t, s)  # (n, t, s)
+            highest = a.amax(-1, keepdim=True)
             # Where all is hidden so far, it is -inf: -inf less this is -inf, less itself it would be NaN.
-            highest = highest.clamp(min=torch.finfo(a.dtype).min)
+            highest.clamp_(min=torch.finfo(a.dtype).min)
             larger = highest if i == 0 else torch.maximum(m, highest)
-            p = torch.sub(a, larger, out=None if taped else a)
-            p = torch.exp2(p, out=None if taped else p)
+            p = a.sub_(larger).exp2_()
             total = p.sum(-1, keepdim=True)  # (n, t, 1)
-            if dropout_p > 0:
-                p, _ = dropout(p, dropout_p, drops)
+            if noise is not None:
+                noise.of(n, t, s).drop(p, out=p)
             if i == 0:
-                z, y = total, p @ v
+                z, y = total, matmul.bmm(p, v)
             else:
                 shrink = torch.exp2(m - larger)
-                z, y = z * shrink + total, torch.baddbmm(y * shrink, p, v)
+                z, y = z * shrink + total, matmul.baddbmm(y.mul_(shrink), p, v)
             m = larger
-        z = z.clamp(min=1)  # 0 where all is hidden; elsewhere the largest score alone adds 1
-        if taped:
-            pieces.append((y / z).expand(*q.shape[:2], value.shape[2]))
-        elif key.shape[1]:
+        if key.shape[1]:
+            z = z.clamp(min=1)  # 0 where all is hidden; elsewhere the largest score alone adds 1
             torch.div(y, z, out=out[n, t])
             torch.add(m, z.log2(), out=log_sum[n, t])
-    if taped:
-        out = put_together(pieces, out)
-    saved = SavedBlockwise(query, key, value, out, log_sum, mask, scale, dropout_p, seed, heads, key_heads)
+    saved = SavedBlocks(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads)
     return out.view(*heads, *out.shape[1:]), saved
 
 
-def blockwise_attention_backward(
-    grad: Tensor, saved: SavedBlockwise, *, want_mask: bool = False
-) -> AttentionGradients:
+def in_blocks_backward(
+    grad: Tensor, saved: SavedBlocks, want_mask: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Returns the gradients of query, key, value and, if wanted, of an additive mask.
 
     With P = exp(A - log sum), computed again, and W = dropout(P), for each block:
@@ -143,10 +120,9 @@ def blockwise_attention_backward(
 
     Source: Dao et al., FlashAttention (2022), algorithm 4.
     """
-    query, key, value, out, log_sum, mask, scale, dropout_p, seed, heads, key_heads = saved
+    query, key, value, out, log_sum, noise, mask, scale, heads, key_heads = saved
     grad = grad.reshape(len(query), *grad.shape[-2:])  # (N, T, E)
     along = (grad * out).sum(-1, keepdim=True)  # (N, T, 1), g . out
-    drops = torch.Generator(query.device).manual_seed(seed)
     scratch = Scratch(query, key)
     grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
     grad_mask = mask.zeros() if want_mask else None
@@ -156,23 +132,24 @@ def blockwise_attention_backward(
         for s in key_blocks:
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
             a = scratch(0, q, k)
-            torch.baddbmm(log_sum[n, t].expand_as(a), q, k.mT, beta=-1, alpha=scale * LOG2_E, out=a)
-            p = mask.hide(a, n, t, s).exp2_()  # (n, t, s)
+            matmul.baddbmm(log_sum[n, t].expand_as(a), q, k.mT, beta=-1, alpha=scale * LOG2_E, out=a)
+            p = mask.hide_(a, n, t, s).exp2_()  # (n, t, s)
             grad_p = scratch(1, q, k)
-            if dropout_p > 0:
-                w, kept = dropout(p, dropout_p, drops)
-                torch.sub(dropout_backward(g @ v.mT, kept, dropout_p), along[n, t], out=grad_p)
-            else:
+            if noise is None:
                 w = p
-                torch.baddbmm(along[n, t].expand_as(p), g, v.mT, beta=-1, out=grad_p)
+                matmul.baddbmm(along[n, t].expand_as(p), g, v.mT, beta=-1, out=grad_p)
+            else:
+                drops = noise.of(n, t, s)
+                w = drops.drop(p, out=scratch(2, q, k))
+                grad_p = drops.drop(matmul.bmm(g, v.mT, out=grad_p), out=grad_p).sub_(along[n, t])
             # Products first, sums after: into a part of a tensor, heads would be multiplied one by one.
-            grad_value[n, s].add_(w.mT @ g)
+            grad_value[n, s].add_(matmul.bmm(w.mT, g))
             grad_a = grad_p.mul_(p)
-            grad_query[n, t].add_(grad_a @ k, alpha=scale)
-            grad_key[n, s].add_(grad_a.mT @ q, alpha=scale)
+            grad_query[n, t].add_(matmul.bmm(grad_a, k), alpha=scale)
+            grad_key[n, s].add_(matmul.bmm(grad_a.mT, q), alpha=scale)
             if grad_mask is not None:
                 mask.add_grad(grad_mask, grad_a, n, t, s)
-    return AttentionGradients(
+    return (
         grad_query.view(*heads, *query.shape[1:]),
         gather_heads(grad_key, heads, key_heads),
         gather_heads(grad_value, heads, key_heads),
@@ -220,7 +197,7 @@ class Mask:
     """What is hidden, block by block.
 
     Args:
-        mask: boolean (True: may look) or additive, broadcasting to ``full``; None for none.
+        mask: boolean (True: hidden) or additive, broadcasting to ``full``; None for none.
         full: ``(..., H, T, S)``.
         is_causal: whether query t sees keys up to past + t only.
         past: how many keys come before the first query.
@@ -240,23 +217,26 @@ class Mask:
         """Says how many keys, from the first on, the last of some queries may see."""
         return min(keys, self.past + t.stop) if self.is_causal else keys
 
-    def hide(self, scores: Tensor, n: slice, t: slice, s: slice) -> Tensor:
-        """Returns the scores of a block ``(n, t, s)`` with the mask's part added, in units of log 2."""
+    def hide_(self, scores: Tensor, n: slice, t: slice, s: slice) -> Tensor:
+        """Adds the mask's part to the scores of a block ``(n, t, s)``, in units of log 2."""
         if self.mask is not None:
-            scores = add_mask(scores, self._part(self.mask, t, s)[self.place[n]], LOG2_E)
+            part = self._part(self.mask, t, s)[self.place[n]]
+            if part.dtype == torch.bool:
+                scores.masked_fill_(part, -torch.inf)
+            else:
+                scores.add_(part, alpha=LOG2_E)
         ahead = max(s.start, self.past + t.start + 1)  # the first key that some of the queries may not see
         if self.is_causal and ahead < s.stop:
-            past = self.past + t.start - ahead  # at least -1, counted from that key on
-            hidden = causally_hidden(t.stop - t.start, s.stop - ahead, past, scores.device)
-            seen, partly = scores.split([ahead - s.start, s.stop - ahead], dim=2)
-            if torch.is_grad_enabled():
-                return torch.cat([seen, partly.masked_fill(hidden, -torch.inf)], dim=2)
-            partly.masked_fill_(hidden, -torch.inf)
+            after = torch.arange(self.past + t.start + 1, self.past + t.stop + 1, device=scores.device)
+            hidden = torch.arange(ahead, s.stop, device=scores.device) >= after.unsqueeze(1)
+            scores[..., ahead - s.start :].masked_fill_(hidden, -torch.inf)
         return scores
 
     def zeros(self) -> Tensor | None:
         """Returns where :meth:`add_grad` adds up."""
-        return None if self.mask is None else torch.zeros_like(self.mask)
+        if self.mask is None or self.mask.dtype == torch.bool:
+            return None
+        return torch.zeros_like(self.mask)
 
     def add_grad(self, total: Tensor, grad: Tensor, n: slice, t: slice, s: slice) -> None:
         """Adds the gradient of a block's scores, ``(n, t, s)``, to that of the mask."""
@@ -283,15 +263,3 @@ class Scratch:
         if which not in self.memory or self.memory[which].numel() < math.prod(size):
             self.memory[which] = self.like.new_empty(math.prod(size))
         return self.memory[which][: math.prod(size)].view(size)
-
-
-def put_together(pieces: list[Tensor], out: Tensor) -> Tensor:
-    """Lays the outputs of blocks ``(n, t, E)``, in the order of :func:`blocks`, into one ``(N, T, E)``."""
-    rows: list[Tensor] = []
-    row: list[Tensor] = []
-    for piece in pieces:
-        row.append(piece)
-        if sum(part.shape[1] for part in row) == out.shape[1]:
-            rows.append(torch.cat(row, 1))
-            row = []
-    return torch.cat(rows) if rows else out
