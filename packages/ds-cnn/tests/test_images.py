@@ -12,6 +12,7 @@ from ds_cnn.transforms import (
     RandomVerticalFlip,
 )
 from ds_core.data import DataLoader
+from ds_core.verify.inputs import seeded
 
 ALL = [
     CenterCrop(4),
@@ -22,10 +23,6 @@ ALL = [
     RandomVerticalFlip(0.3),
     Compose(RandomHorizontalFlip(), RandomCrop(8, 2)),
 ]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture

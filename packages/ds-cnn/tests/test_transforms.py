@@ -35,16 +35,13 @@ from ds_cnn.transforms.random_affine import affine, inverse_matrix
 from ds_core import CrossEntropyLoss, Dense, Flatten, Sequential, Trainer
 from ds_core.data import DataLoader
 from ds_core.verify import ALLOWED, record_operations
+from ds_core.verify.inputs import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from torch.nn import functional as F
 
 varied = settings(deadline=None, max_examples=40)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def pictures(*shape, dtype=torch.float32, seed=0):

@@ -24,13 +24,10 @@ from ds_core.initializers import (
     xavier_normal_,
     xavier_uniform_,
 )
+from ds_core.verify.inputs import seeded
 from torch.nn import init as theirs
 
 SHAPES = [(7, 5), (5, 7), (1, 1), (4, 3, 2, 2), (64, 33)]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 NAMESAKES = [

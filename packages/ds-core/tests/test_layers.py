@@ -27,15 +27,12 @@ from ds_core.initializers import INITIALIZERS, he_normal_
 from ds_core.kernels import dispatch
 from ds_core.kernels.embedding import EmbeddingKernel
 from ds_core.layers.neuron import Neuron, Perceptron
+from ds_core.verify.inputs import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 NORMS = [LayerNorm(6), RMSNorm(6), GroupNorm(2, 6), BatchNorm1d(6)]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def says(text):

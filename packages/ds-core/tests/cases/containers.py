@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,13 +19,10 @@ from ds_core import (
     Sum,
 )
 from ds_core.verify import Case
+from ds_core.verify.inputs import normal
 from torch import Tensor, nn
 
 NONE = "torch.nn has no such container"
-
-
-def normal(*shape: int) -> Callable[[torch.Generator], tuple[Any, ...]]:
-    return lambda g: (torch.randn(shape, generator=g),)
 
 
 def affine(layer: Any, x: Tensor) -> Tensor:
@@ -86,25 +82,25 @@ CASES = [
     Case(
         name="Sequential()",
         make=lambda: Sequential(),
-        inputs=normal(3, 4),
+        inputs=normal((3, 4)),
         namesake=lambda: nn.Sequential(),
     ),
     Case(
         name="Sequential(Dense, ReLU, Dense)",
         make=lambda: Sequential(Dense(4, 5), ReLU(), Dense(5, 3)),
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         namesake=lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)),
     ),
     Case(
         name="Sequential, empty batch",
         make=lambda: Sequential(Dense(4, 5), ReLU(), Dense(5, 3)),
-        inputs=normal(0, 4),
+        inputs=normal((0, 4)),
         namesake=lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)),
     ),
     Case(
         name="Sequential in Sequential",
         make=lambda: Sequential(Sequential(Dense(4, 5), LayerNorm(5)), Sequential(ReLU(), Dense(5, 3))),
-        inputs=normal(2, 6, 4),
+        inputs=normal((2, 6, 4)),
         namesake=lambda: nn.Sequential(
             nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5)), nn.Sequential(nn.ReLU(), nn.Linear(5, 3))
         ),
@@ -112,74 +108,74 @@ CASES = [
     Case(
         name="Sequential, one layer three times",
         make=shared_dense,
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         namesake=TheirShared,
     ),
     Case(
         name="Sequential, tied weights",
         make=tied_weights,
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         namesake=their_tied_weights,
     ),
     Case(
         name="Sequential, first layer frozen",
         make=frozen_first,
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         namesake=lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)),
     ),
     Case(
         name="Residual(Dense)",
         make=lambda: Residual(Dense(4, 4)),
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         no_namesake=NONE,
         reference=lambda m, x: x + affine(m.module, x),
     ),
     Case(
         name="Residual in Residual",
         make=lambda: Residual(Sequential(Residual(Dense(4, 4)), ReLU(), Dropout(0.0), Dense(4, 4))),
-        inputs=normal(2, 3, 4),
+        inputs=normal((2, 3, 4)),
         no_namesake=NONE,
         reference=lambda m, x: x + affine(m.module[3], (x + affine(m.module[0].module, x)).clamp(min=0)),
     ),
     Case(
         name="Sum(Dense, ReLU)",
         make=lambda: Sum(Dense(4, 4), ReLU()),
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         no_namesake=NONE,
         reference=lambda m, x: affine(m[0], x) + x.clamp(min=0),
     ),
     Case(
         name="Sum(Dense)",
         make=lambda: Sum(Dense(4, 4)),
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         no_namesake=NONE,
         reference=lambda m, x: affine(m[0], x),
     ),
     Case(
         name="Sum, one layer in every branch",
         make=shared_branches,
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         no_namesake=NONE,
         reference=their_shared_branches,
     ),
     Case(
         name="Concatenate(Dense, ReLU, Dense)",
         make=lambda: Concatenate(Dense(4, 2), ReLU(), Dense(4, 1)),
-        inputs=normal(2, 3, 4),
+        inputs=normal((2, 3, 4)),
         no_namesake=NONE,
         reference=lambda m, x: torch.cat([affine(m[0], x), x.clamp(min=0), affine(m[2], x)], -1),
     ),
     Case(
         name="Concatenate(dim=0), empty batch",
         make=lambda: Concatenate(Dense(4, 3), Dense(4, 3), dim=0),
-        inputs=normal(0, 4),
+        inputs=normal((0, 4)),
         no_namesake=NONE,
         reference=lambda m, x: torch.cat([affine(m[0], x), affine(m[1], x)], 0),
     ),
     Case(
         name="Concatenate of Sum and Residual, dim=1",
         make=lambda: Concatenate(Sum(Dense(4, 4), Dense(4, 4)), Residual(Dense(4, 4)), dim=1),
-        inputs=normal(2, 3, 4),
+        inputs=normal((2, 3, 4)),
         no_namesake=NONE,
         reference=lambda m, x: torch.cat(
             [affine(m[0][0], x) + affine(m[0][1], x), x + affine(m[1].module, x)], 1
@@ -189,31 +185,31 @@ CASES = [
     Case(
         name="Recompute(Dense)",
         make=lambda: Recompute(Dense(4, 5)),
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         namesake=lambda: nn.Linear(4, 5),
     ),
     Case(
         name="Recompute(Sequential(Dense, BatchNorm1d, ReLU, Dense))",
         make=lambda: Recompute(Sequential(Dense(4, 5), BatchNorm1d(5), ReLU(), Dense(5, 3))),
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         namesake=lambda: nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)),
     ),
     Case(
         name="Recompute in Recompute, in and around Sequential, empty batch",
         make=lambda: Recompute(Sequential(Recompute(Dense(4, 5)), ReLU(), Recompute(Recompute(Dense(5, 3))))),
-        inputs=normal(0, 4),
+        inputs=normal((0, 4)),
         namesake=lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)),
     ),
     Case(
         name="Recompute, one layer three times",
         make=shared_recomputed,
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         namesake=TheirShared,
     ),
     Case(
         name="Recompute(Dropout(0.5))",
         make=lambda: Recompute(Sequential(Dense(4, 8), Dropout(0.5), Dense(8, 3))),
-        inputs=normal(6, 4),
+        inputs=normal((6, 4)),
         no_namesake="torch.nn.Dropout draws other numbers from the same seed",
     ),
 ]

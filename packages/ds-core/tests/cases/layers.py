@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import ds_core
@@ -11,14 +10,8 @@ import torch
 from ds_core.kernels import dispatch
 from ds_core.layers.neuron import Neuron
 from ds_core.verify import Case
+from ds_core.verify.inputs import Inputs, normal
 from torch import Tensor, nn
-
-Inputs = Callable[[torch.Generator], tuple[Any, ...]]
-
-
-def normal(*shapes: tuple[int, ...], scale: float = 1.0, shift: float = 0.0) -> Inputs:
-    """Draws inputs from N(shift, scale^2)."""
-    return lambda g: tuple(torch.randn(shape, generator=g) * scale + shift for shape in shapes)
 
 
 def swapped(*shape: int) -> Inputs:
