@@ -110,7 +110,7 @@ def test_bad_input(images):
         RandomCrop(9)(images)
     with pytest.raises(ValueError, match=r"a probability p from 0 to 1, got 1\.5"):
         RandomVerticalFlip(1.5)
-    with pytest.raises(ValueError, match=r"Cutout: size: expected a number of pixels, .* got 0"):
+    with pytest.raises(ValueError, match=r"Cutout: size: expected a number of pixels from 1 to 65536"):
         Cutout(0)
     with pytest.raises(ValueError, match="standard deviations above 0, got"):
         Normalize([0.5], [0.0])
