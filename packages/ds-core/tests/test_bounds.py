@@ -9,6 +9,19 @@ import pytest
 import torch
 from ds_core import MSELoss, Trainer
 from ds_core.checks import check_fields
+from ds_core.data import (
+    DataLoader,
+    StandardScaler,
+    load_csv,
+    load_image_folder,
+    make_housing,
+    make_moons,
+    make_spirals,
+    one_hot,
+    read_csv,
+    read_idx,
+    train_test_split,
+)
 from ds_core.initializers import (
     calculate_gain,
     he_normal_,
@@ -20,7 +33,22 @@ from ds_core.initializers import (
     xavier_uniform_,
 )
 from ds_core.layers import Dense
-from ds_core.text import RandomWindows, beam_search, greedy_search, sample
+from ds_core.text import (
+    PairBatches,
+    Pairs,
+    RandomWindows,
+    Vocabulary,
+    WordTokenizer,
+    beam_search,
+    bigram_loss,
+    greedy_search,
+    load_pairs,
+    sample,
+    sequential_windows,
+    split_text,
+    text_streams,
+    uniform_loss,
+)
 
 nan, inf = math.nan, math.inf
 
@@ -139,15 +167,17 @@ def test_sample_keeps_its_distribution_in_half_precision():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"temperature": nan}, "finite temperature >= 0, got nan"),
-        ({"temperature": inf}, "finite temperature >= 0, got inf"),
-        ({"temperature": -1}, "finite temperature >= 0, got -1"),
-        ({"top_k": 2.5}, "whole number top_k >= 1, got 2.5"),
-        ({"top_p": nan}, "0 < top_p <= 1, got nan"),
+        ({"temperature": nan}, "finite temperature of at least 0, got nan"),
+        ({"temperature": inf}, "finite temperature of at least 0, got inf"),
+        ({"temperature": -1}, "finite temperature of at least 0, got -1"),
+        ({"top_k": 2.5}, "top_k to be a whole number, got 2.5"),
+        ({"top_p": nan}, "finite top_p of at least 0, got nan"),
+        ({"top_p": 1.5}, "0 < top_p <= 1, got 1.5"),
+        ({"temperature": "1"}, "temperature to be a number, got '1'"),
     ],
 )
 def test_sample_refuses_options(options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, TypeError), match=words):
         sample(torch.zeros(1, 3), **options)
     with pytest.raises(ValueError, match=r"floating point logits \(N, V\), got torch.int64 \(1, 3\)"):
         sample(torch.zeros(1, 3, dtype=torch.int64))
@@ -246,3 +276,94 @@ def test_check_fields():
     ]:
         with pytest.raises(error, match=words):
             replace(good, **change)
+
+
+# ---- whatever is given ---------------------------------------------------------------------------------
+
+X, Y, IDS = torch.rand(10, 3), torch.arange(10) % 2, torch.arange(50)
+PAIRS = Pairs(["a b", "c"], ["d", "e f"])
+WORDS = WordTokenizer.train(["a b c", "d e f"])
+
+
+def forget(tokens, state):
+    return torch.zeros(len(tokens), 5), state
+
+
+def streams(**options):
+    return list(text_streams(**options))
+
+
+def pair_batches(**options):
+    return PairBatches(PAIRS, WORDS, WORDS, **options)
+
+
+SEARCH = {"step": forget, "state": None, "batch_size": 2, "bos_id": 1, "eos_id": 2, "max_length": 4}
+# What is called, with arguments that are right, and of these the ones to be whole numbers and numbers.
+CALLS = [
+    (lambda **kw: DataLoader(X, Y, **kw), {}, ["batch_size", "prefetch", "seed"], []),
+    (lambda **kw: train_test_split(X, Y, **kw), {}, ["seed"], ["test_size"]),
+    (lambda **kw: one_hot(Y, **kw), {}, ["classes"], []),
+    (make_moons, {}, ["samples", "seed"], ["noise"]),
+    (make_spirals, {}, ["samples", "classes", "seed"], ["noise"]),
+    (make_housing, {}, ["samples", "seed"], []),
+    (RandomWindows, {"ids": IDS, "context": 3, "batch_size": 2}, ["context", "batch_size", "seed"], []),
+    (sequential_windows, {"ids": IDS, "context": 3, "batch_size": 2}, ["context", "batch_size"], []),
+    (split_text, {"ids": IDS, "context": 3}, ["context"], ["validation"]),
+    (
+        lambda **kw: list(text_streams(**kw)),
+        {"ids": IDS, "batch_size": 2, "steps": 3},
+        ["batch_size", "steps"],
+        [],
+    ),
+    (
+        lambda **kw: PairBatches(PAIRS, WORDS, WORDS, **kw),
+        {"batch_size": 2},
+        ["batch_size", "max_length", "seed"],
+        [],
+    ),
+    (sample, {"logits": torch.zeros(2, 5)}, ["top_k"], ["temperature", "top_p"]),
+    (greedy_search, SEARCH, ["batch_size", "bos_id", "eos_id", "max_length", "pad_id"], []),
+    (beam_search, SEARCH, ["batch_size", "bos_id", "eos_id", "max_length", "beam_size"], ["length_penalty"]),
+    (uniform_loss, {"vocab_size": 3}, ["vocab_size"], []),
+    (bigram_loss, {"train": Y, "validation": Y, "vocab_size": 3}, ["vocab_size"], []),
+    (lambda **kw: Vocabulary.build([["a"]], **kw), {}, ["min_count", "max_size"], []),
+]
+ARGUMENTS = [
+    pytest.param(call, right, name, whole, id=f"{number} {name}")
+    for number, (call, right, wholes, reals) in enumerate(CALLS)
+    for name, whole in [*((name, True) for name in wholes), *((name, False) for name in reals)]
+]
+
+
+@pytest.mark.parametrize(("call", "right", "name", "whole"), ARGUMENTS)
+def test_arguments_that_are_no_numbers_are_named(call, right, name, whole):
+    call(**right)
+    nonsense = ["3", (1,), [2.0], {}, b"x", object(), torch.tensor([1, 2]), True, nan, inf, -inf]
+    for bad in [*nonsense, *([1.5, 2**70] if whole else [])]:
+        with pytest.raises((TypeError, ValueError), match=rf"expected (a finite )?{name}\b") as caught:
+            call(**right | {name: bad})
+        assert "ds_core" in caught.traceback[-1].path.parts
+
+
+@pytest.mark.parametrize("bad", [3, 0.5, None, b"x", (1,), object()])
+def test_what_is_no_path_no_column_and_no_tensor_is_named(bad, tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n")
+    for call, words in [
+        (lambda: read_csv(bad), "read_csv: expected the path"),
+        (lambda: read_idx(bad), "read_idx: expected the path"),
+        (lambda: load_image_folder(bad), "load_image_folder: expected the path"),
+        (lambda: load_pairs(bad, "a", "y"), "load_pairs: expected a file"),
+        (lambda: StandardScaler().fit(bad), "StandardScaler: expected a tensor"),
+        (lambda: sample(bad), "sample: expected logits"),
+        (lambda: split_text(bad, 3), "split_text: expected token ids"),
+        (lambda: PairBatches(bad, WORDS, WORDS, batch_size=1), "PairBatches: expected Pairs"),
+        (lambda: one_hot(bad), "one_hot: expected a tensor"),
+        (lambda: bigram_loss(bad, Y, 3), "bigram_loss: expected token ids"),
+    ]:
+        with pytest.raises(TypeError, match=words):
+            call()
+    if bad is not None:
+        with pytest.raises(TypeError, match="target: expected the name of a column, or a list of them"):
+            load_csv(tmp_path / "t.csv", target=bad)
+        with pytest.raises(TypeError, match="columns: expected the name of a column, or a list of them"):
+            load_csv(tmp_path / "t.csv", columns=bad)

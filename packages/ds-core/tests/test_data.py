@@ -221,8 +221,8 @@ def test_moons_and_spirals_are_where_their_formulas_say():
     for make, words in [
         (lambda: make_moons(1), "each of 2 classes, got 1"),
         (lambda: make_spirals(3, classes=4), "each of 4 classes, got 3"),
-        (lambda: make_spirals(3, classes=0), "each of 0 classes"),
-        (lambda: make_housing(9), "at least 10 districts"),
+        (lambda: make_spirals(3, classes=0), "expected classes of at least 1, got 0"),
+        (lambda: make_housing(9), "samples of at least 10"),
     ]:
         with pytest.raises(ValueError, match=words):
             make()

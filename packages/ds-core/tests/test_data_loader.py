@@ -299,7 +299,7 @@ def test_loader_refuses():
         ("at least one sample", ValueError, lambda: DataLoader([])),
         ("one length, got 10 and 9", ValueError, lambda: DataLoader(X, Y[:9])),
         (
-            "batch_size of at least 1, or None for all samples, got 0",
+            "batch_size of at least 1, got 0",
             ValueError,
             lambda: DataLoader(Y, batch_size=0),
         ),

@@ -133,7 +133,7 @@ def test_bad_numbers_are_named(search):
 
 
 def test_a_negative_length_penalty_is_refused():
-    with pytest.raises(ValueError, match="expected length_penalty of at least 0, got -1"):
+    with pytest.raises(ValueError, match="expected a finite length_penalty of at least 0, got -1"):
         beam_search(step, model(1, 0), batch_size=1, max_length=3, length_penalty=-1, **COMMON)
 
 

@@ -43,8 +43,8 @@ def test_temperature_zero_is_greedy_and_rows_are_independent():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": -1}, "temperature >= 0, got -1"),
-        ({"top_k": 0}, "top_k >= 1, got 0"),
+        ({"temperature": -1}, "temperature of at least 0, got -1"),
+        ({"top_k": 0}, "top_k of at least 1, got 0"),
         ({"top_p": 0}, "0 < top_p <= 1, got 0"),
         ({"top_p": 1.5}, "0 < top_p <= 1, got 1.5"),
     ],

@@ -867,7 +867,7 @@ def test_a_wrong_trainer(make, said):
         (
             {"steps": 1, "batch_size": 0},
             ValueError,
-            "batch_size of at least 1, or None for all samples, got 0",
+            "batch_size of at least 1, got 0",
         ),
         ({"steps": 1, "data": (torch.ones(3, 5),)}, TypeError, "expected tensors .* got Tensor"),
         ({"steps": 1, "data": ()}, TypeError, "expected tensors .* got nothing"),

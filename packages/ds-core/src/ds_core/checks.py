@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import torch
@@ -15,6 +16,56 @@ if TYPE_CHECKING:
 def shape(x: Tensor) -> str:
     """Writes a shape the way error messages show it: ``(32, 28, 28)``."""
     return str(tuple(x.shape))
+
+
+def check_whole(who: str, least: int = 1, **numbers: Any) -> None:
+    """Checks that arguments are whole numbers, and not too small.
+
+    Raises:
+        TypeError: names function and argument, if it is no whole number.
+        ValueError: names them, if it is below ``least`` or beyond int64.
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(f"{who}: expected {name} to be a whole number, got {number!r}")
+        if not least <= number < 2**63:
+            raise ValueError(f"{who}: expected {name} of at least {least}, got {number}")
+
+
+def check_number(who: str, least: float = -math.inf, **numbers: Any) -> None:
+    """Checks that arguments are finite numbers, and not too small.
+
+    Raises:
+        TypeError: names function and argument, if it is no number.
+        ValueError: names them, if it is NaN, infinite or below ``least``.
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, (int, float)) or isinstance(number, bool):
+            raise TypeError(f"{who}: expected {name} to be a number, got {number!r}")
+        if not (math.isfinite(number) and number >= least):
+            at_least = f" of at least {least:g}" if least > -math.inf else ""
+            raise ValueError(f"{who}: expected a finite {name}{at_least}, got {number}")
+
+
+def as_path(who: str, path: Any) -> Path:
+    """Returns a path.
+
+    Raises:
+        TypeError: names the function, if it is none.
+    """
+    if not isinstance(path, (str, Path)):
+        raise TypeError(f"{who}: expected the path of a file or folder, got {path!r}")
+    return Path(path)
+
+
+def seeded(who: str, seed: int) -> torch.Generator:
+    """Returns a generator with a seed.
+
+    Raises:
+        TypeError, ValueError: if the seed is no whole number, or none that fits into 64 bits.
+    """
+    check_whole(who, -(2**63), seed=seed)
+    return torch.Generator().manual_seed(seed)
 
 
 def check_fields(config: Any) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from ds_core.checks import as_path
 from ds_core.data.dataset import Dataset
 from ds_core.data.table import Missing, Table, TextAs, as_dataset, number
 from ds_core.data.unpack import unpacked
@@ -44,7 +45,7 @@ def read_csv(
         ValueError: names file and line, if the file is empty, is not text in this encoding, has a line with
             more or fewer cells, an unclosed quote, two columns of one name, or numbers for a header.
     """
-    path = Path(path)
+    path = as_path("read_csv", path)
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: " + ("is a folder, not a CSV file" if path.is_dir() else "no such file")
@@ -54,6 +55,8 @@ def read_csv(
         delimiter = "\t" if kind.lower() in (".tsv", ".tab") else ","
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(f"delimiter: expected one character between cells, got {delimiter!r}")
+    if not isinstance(encoding, str):
+        raise TypeError(f"encoding: expected the name of one, 'utf-8' say, got {encoding!r}")
     try:
         if codecs.lookup(encoding).name == "utf-8":
             encoding = "utf-8-sig"  # a byte order mark is no part of the first cell

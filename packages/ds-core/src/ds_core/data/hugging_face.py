@@ -21,6 +21,7 @@ from ds_core.data.table import (
     check_names,
     encode_target,
     is_gap,
+    names_of,
     rounding,
     settle_missing,
 )
@@ -69,11 +70,11 @@ def load_hugging_face(
     data, source = open_hugging_face(name, split, config)
     library = needed("datasets", "datasets", "load('hf:...')")
     known = dict.fromkeys(data.column_names)
-    targets = [target] if isinstance(target, str) else list(target or ())
+    targets = names_of(() if target is None else target, f"{source}: target")
     check_names(targets, known, f"{source}: target")
     features = [column for column in known if column not in targets]
     if columns is not None:
-        features = [columns] if isinstance(columns, str) else list(columns)
+        features = names_of(columns, f"{source}: columns")
         check_names(features, known, f"{source}: columns")
     kinds = data.features
     arrays = [f for f in features if not isinstance(kinds[f], (library.Value, library.ClassLabel))]

@@ -11,6 +11,7 @@ from typing import IO, Literal, cast
 import torch
 from torch import Tensor
 
+from ds_core.checks import as_path
 from ds_core.data.dataset import Dataset, listed
 from ds_core.data.unpack import DAMAGE, most_unpacked, too_large
 
@@ -39,7 +40,7 @@ def read_idx(path: str | Path) -> Tensor:
         ValueError: names the file, if it is cut off, too long, damaged or something else, or would become a
             hundred times larger when unpacked.
     """
-    path = Path(path)
+    path = as_path("read_idx", path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
     size = path.stat().st_size
@@ -112,7 +113,7 @@ def load_idx(
     Example:
         >>> load_idx("/usr/share/datasets/fashion-mnist", split="test")
     """
-    path = Path(path)
+    path = as_path("load_idx", path)
     if path.is_dir():
         if split not in ("train", "test", None):
             raise ValueError(f"{path}: expected split 'train' or 'test', got {split!r}")

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ds_core.checks import as_path
 from ds_core.data.dataset import Dataset
 from ds_core.data.optional import needed
 from ds_core.data.read_image import ENDINGS, check_image_options, read_image
@@ -41,7 +42,7 @@ def load_image_folder(
             or no images.
         ImportError: if pillow is missing.
     """
-    path = Path(path)
+    path = as_path("load_image_folder", path)
     if not path.is_dir():
         raise FileNotFoundError(
             f"{path}: " + ("is a file, not a folder" if path.exists() else "no such folder")

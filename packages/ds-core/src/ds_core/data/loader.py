@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
+from ds_core.checks import check_whole, shape
 from ds_core.data.dataset import Dataset
 from ds_core.data.epochs import Epochs, mixed_generator
 from ds_core.data.fingerprint import fingerprint
@@ -78,12 +78,12 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         self.samples = len(self._source)
         if not self.samples:
             raise ValueError("DataLoader: expected at least one sample, got none")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(
-                f"DataLoader: expected a batch_size of at least 1, or None for all samples, got {batch_size}"
-            )
-        if prefetch < 0:
-            raise ValueError(f"DataLoader: expected prefetch of at least 0, got {prefetch}")
+        if batch_size is not None:
+            check_whole("DataLoader", batch_size=batch_size)
+        check_whole("DataLoader", 0, prefetch=prefetch)
+        check_whole("DataLoader", -(2**63), seed=seed)
+        if transform is not None and not callable(transform):
+            raise TypeError(f"DataLoader: expected transform to be a function of tensors, got {transform!r}")
         self.batch_size = batch_size or self.samples
         self.shuffle = shuffle
         self.seed = seed

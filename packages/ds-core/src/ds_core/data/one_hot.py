@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_whole
+
 
 def one_hot(labels: Tensor, classes: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
     """Writes each class index as a row of zeros with a 1 at its place.
@@ -21,14 +23,15 @@ def one_hot(labels: Tensor, classes: int | None = None, dtype: torch.dtype = tor
         TypeError: if labels are not integers.
         ValueError: if a label is outside the classes, or there is none to count them by, or no class.
     """
+    if not isinstance(labels, Tensor) or not isinstance(dtype, torch.dtype):
+        raise TypeError(f"one_hot: expected a tensor and a dtype, got {type(labels).__name__} and {dtype!r}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"one_hot: expected integer class indices, got {labels.dtype}")
     if classes is None:
         if not labels.numel():
             raise ValueError("one_hot: expected at least one label, or the number of classes")
         classes = int(labels.max()) + 1
-    if not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"one_hot: expected a whole number of classes of at least 1, got {classes!r}")
+    check_whole("one_hot", classes=classes)
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         outside = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"one_hot: expected class indices 0 to {classes - 1}, got {int(outside)}")

@@ -7,7 +7,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
+from ds_core.checks import check_number, shape
 
 
 class Scaler:
@@ -40,6 +40,10 @@ class Scaler:
     def fit(self, x: Tensor) -> Self:
         """Learns offset and scale of each column."""
         name = type(self).__name__
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name}: expected a tensor, got {type(x).__name__}; convert with torch.as_tensor"
+            )
         if not x.is_floating_point():
             raise TypeError(f"{name}: expected floating point input, got {x.dtype}; convert with x.float()")
         if x.dim() < 1 or not len(x):
@@ -127,6 +131,9 @@ class MinMaxScaler(Scaler):
         constant: Literal["error", "allow"] = "error",
     ) -> None:
         super().__init__(constant=constant)
+        if not isinstance(feature_range, (tuple, list)) or len(feature_range) != 2:
+            raise TypeError(f"MinMaxScaler: expected a range (low, high), got {feature_range!r}")
+        check_number("MinMaxScaler", low=feature_range[0], high=feature_range[1])
         self._low, self._high = feature_range
         if not self._low < self._high:
             raise ValueError(f"MinMaxScaler: expected a range (low, high), got {feature_range}")

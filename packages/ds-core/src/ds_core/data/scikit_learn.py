@@ -9,7 +9,7 @@ import torch
 
 from ds_core.data.dataset import Dataset
 from ds_core.data.optional import needed
-from ds_core.data.table import check_names
+from ds_core.data.table import check_names, names_of
 
 NAMES = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 
@@ -29,14 +29,14 @@ def load_sklearn(name: str, *, columns: Sequence[str] | None = None) -> Dataset:
         ImportError: if scikit-learn is missing.
     """
     if name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, 1)
+        close = [] if not isinstance(name, str) else difflib.get_close_matches(name, NAMES, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"sklearn: expected one of {', '.join(NAMES)}, got {name!r}{hint}")
     data = getattr(needed("sklearn.datasets", "scikit-learn", "load('sklearn:...')"), f"load_{name}")()
     names = [str(feature) for feature in data.feature_names]
     x = torch.as_tensor(data.data).float()
     if columns is not None:
-        columns = [columns] if isinstance(columns, str) else list(columns)
+        columns = names_of(columns, f"sklearn:{name}: columns")
         check_names(columns, dict.fromkeys(names), f"sklearn:{name}: columns")
         x, names = x[:, [names.index(column) for column in columns]], columns
     y = torch.as_tensor(data.target)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
+from ds_core.checks import check_number, seeded, shape
 
 
 def train_test_split(
@@ -40,6 +40,7 @@ def train_test_split(
     if not tensors or len(set(lengths)) != 1:
         got = " and ".join(map(str, lengths)) or "none"
         raise ValueError(f"train_test_split: expected tensors of one length, got {got}")
+    check_number("train_test_split", test_size=test_size)
     samples = lengths[0]
     tests = math.ceil(test_size * samples - 1e-9) if test_size < 1 else int(test_size)
     if not 0 < tests < samples or (test_size >= 1 and tests != test_size):
@@ -47,7 +48,7 @@ def train_test_split(
             "train_test_split: expected test_size to leave samples in both parts: a share between 0 and 1, "
             f"or a whole number below the {samples} samples, got {test_size}"
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded("train_test_split", seed)
     order = torch.randperm(samples, generator=generator)
     if stratify is not None:
         order = order[_spread(stratify.cpu()[order], tests)]

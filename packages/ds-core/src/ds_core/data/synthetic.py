@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_number, check_whole, seeded
 from ds_core.data.dataset import Dataset
 from ds_core.data.table import Table, as_dataset
 
@@ -26,7 +27,7 @@ def make_moons(samples: int = 200, noise: float = 0.1, seed: int = 0) -> Dataset
     Raises:
         ValueError: if there are fewer than 2 samples.
     """
-    generator, labels = _begin("make_moons", samples, 2, seed)
+    generator, labels = _begin("make_moons", samples, 2, noise, seed)
     angle = math.pi * torch.rand(samples, generator=generator)
     x, y = angle.cos(), angle.sin()
     upper = torch.stack([x, y], 1)
@@ -51,7 +52,7 @@ def make_spirals(samples: int = 300, classes: int = 3, noise: float = 0.05, seed
     Raises:
         ValueError: if there is no class, or fewer samples than classes.
     """
-    generator, labels = _begin("make_spirals", samples, classes, seed)
+    generator, labels = _begin("make_spirals", samples, classes, noise, seed)
     radius = torch.rand(samples, generator=generator).sqrt()
     angle = 2 * math.pi * (labels / classes + 0.75 * radius)
     points = radius[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
@@ -60,11 +61,13 @@ def make_spirals(samples: int = 300, classes: int = 3, noise: float = 0.05, seed
     return Dataset(points, labels, ["x1", "x2"], names, f"synthetic: {classes} spiral arms")
 
 
-def _begin(name: str, samples: int, classes: int, seed: int) -> tuple[torch.Generator, Tensor]:
+def _begin(name: str, samples: int, classes: int, noise: float, seed: int) -> tuple[torch.Generator, Tensor]:
     """Returns a generator and shuffled labels."""
-    if not 1 <= classes <= samples:
+    check_whole(name, samples=samples, classes=classes)
+    check_number(name, 0, noise=noise)
+    if classes > samples:
         raise ValueError(f"{name}: expected at least one sample of each of {classes} classes, got {samples}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(name, seed)
     return generator, (torch.arange(samples) % classes)[torch.randperm(samples, generator=generator)]
 
 
@@ -87,9 +90,8 @@ def make_housing(samples: int = 2000, seed: int = 0) -> Dataset:
     Raises:
         ValueError: if there are fewer than 10 districts.
     """
-    if samples < 10:
-        raise ValueError(f"make_housing: expected at least 10 districts, got {samples}")
-    generator = torch.Generator().manual_seed(seed)
+    check_whole("make_housing", 10, samples=samples)
+    generator = seeded("make_housing", seed)
 
     def normal() -> Tensor:
         return torch.randn(samples, generator=generator)

@@ -76,11 +76,13 @@ def as_dataset(
     Raises:
         ValueError: names the column, and the line where there is one, and says what can be done.
     """
-    targets = [target] if isinstance(target, str) else list(target or ())
+    targets = names_of(() if target is None else target, f"{table.source}: target")
+    if target is not None and not targets:
+        raise ValueError(f"{table.source}: target: expected at least one column, or None, got {target!r}")
     check_names(targets, table.columns, f"{table.source}: target")
     taken = set(targets)
     if columns is not None:
-        columns = [columns] if isinstance(columns, str) else list(columns)
+        columns = names_of(columns, f"{table.source}: columns")
         check_names(columns, table.columns, f"{table.source}: columns")
         if shared := [name for name in columns if name in taken]:
             raise ValueError(
@@ -94,7 +96,7 @@ def as_dataset(
     if missing not in ("error", "drop", "mean", "median"):
         raise ValueError(f"missing: expected 'error', 'drop', 'mean' or 'median', got {missing!r}")
     for word in text.values() if isinstance(text, Mapping) else [text]:
-        if word not in ("error", "one_hot", "index"):
+        if not isinstance(word, str) or word not in ("error", "one_hot", "index"):
             raise ValueError(f"text: expected 'error', 'one_hot' or 'index', got {word!r}")
 
     table = settle_missing(table, [*features, *targets], targets, missing)
@@ -114,6 +116,19 @@ def as_dataset(
     names += numbers
     y, class_names = encode_target(table, target, classes)
     return Dataset(x, y, names, class_names, table.source, table.notes)
+
+
+def names_of(value: str | Sequence[str], what: str) -> list[str]:
+    """Returns names, of which one may come alone.
+
+    Raises:
+        TypeError: if they are something else.
+    """
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"{what}: expected the name of a column, or a list of them, got {value!r}")
+    return list(value)
 
 
 def check_names(names: Sequence[str] | Mapping[str, Any], known: Mapping[str, Any], what: str) -> None:

@@ -7,9 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_whole
+
 
 def uniform_loss(vocab_size: int) -> float:
     """Returns the cross-entropy, in nats, of giving every token the same probability: log V."""
+    check_whole("uniform_loss", vocab_size=vocab_size)
     return math.log(vocab_size)
 
 
@@ -23,6 +26,12 @@ def bigram_loss(train: Tensor, validation: Tensor, vocab_size: int) -> float:
         validation: token ids to measure on.
         vocab_size: V.
     """
+    check_whole("bigram_loss", vocab_size=vocab_size)
+    for name, ids in (("train", train), ("validation", validation)):
+        if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.dim() != 1 or len(ids) < 2:
+            raise TypeError(f"bigram_loss: expected token ids (T,) of at least two tokens for {name}")
+        if not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
+            raise IndexError(f"bigram_loss: expected ids from 0 to {vocab_size - 1} in {name}")
     pairs = torch.bincount(train[:-1] * vocab_size + train[1:], minlength=vocab_size**2)
     counts = pairs.view(vocab_size, vocab_size).double() + 1
     log_p = (counts / counts.sum(1, keepdim=True)).log()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_number, check_whole
 from ds_core.text.decoded import Decoded, Reorder, Step, reorder_state
-from ds_core.text.greedy_search import check_log_probabilities, check_numbers
+from ds_core.text.greedy_search import check_log_probabilities
 
 
 @torch.no_grad()
@@ -58,13 +58,17 @@ def beam_search(
         The best sentences and their scores.
 
     Raises:
-        ValueError: if a number is too small, or a step gives NaN.
+        TypeError: if a number is none, or not whole.
+        ValueError: if it is too small, or a step gives NaN.
 
     Source: Wu et al., Google's Neural Machine Translation System (2016), section 7, for the length penalty.
     """
-    check_numbers("beam_search", batch_size=batch_size, beam_size=beam_size, max_length=max_length)
-    if not 0 <= length_penalty < math.inf:
-        raise ValueError(f"beam_search: expected length_penalty of at least 0, got {length_penalty}")
+    if not callable(step):
+        raise TypeError(f"beam_search: expected step to be a function of tokens and state, got {step!r}")
+    check_whole("beam_search", batch_size=batch_size, beam_size=beam_size, max_length=max_length)
+    check_whole("beam_search", 0, bos_id=bos_id, eos_id=eos_id)
+    check_whole("beam_search", -(2**63), pad_id=pad_id)
+    check_number("beam_search", 0, length_penalty=length_penalty)
 
     def penalty(length: int) -> float:
         return ((5 + length) / 6) ** length_penalty
@@ -84,6 +88,8 @@ def beam_search(
             log_p = step_log_p.new_full((batch_size, wide), -torch.inf)
             log_p[:, 0] = 0  # all K begin alike: count one
         vocab_size = step_log_p.shape[-1]
+        if eos_id >= vocab_size:
+            raise IndexError(f"beam_search: expected eos_id below the {vocab_size} tokens, got {eos_id}")
         continued = log_p[:, :, None] + step_log_p.view(len(rows), wide, vocab_size)  # (R, K, V)
         ended = continued[:, :, eos_id].clone()  # (R, K)
         continued[:, :, eos_id] = -torch.inf

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_whole
 from ds_core.text.decoded import Decoded, Reorder, Step, reorder_state
 
 
@@ -43,9 +44,13 @@ def greedy_search(
         The sentences; their scores are log p.
 
     Raises:
-        ValueError: if a number is too small, or a step gives NaN.
+        TypeError: if a number is not whole.
+        ValueError: if it is too small, or a step gives NaN.
     """
-    check_numbers("greedy_search", batch_size=batch_size, max_length=max_length)
+    if not callable(step):
+        raise TypeError(f"greedy_search: expected step to be a function of tokens and state, got {step!r}")
+    check_whole("greedy_search", batch_size=batch_size, max_length=max_length)
+    check_whole("greedy_search", -(2**63), bos_id=bos_id, eos_id=eos_id, pad_id=pad_id)
     tokens = torch.full((batch_size, max_length), pad_id, dtype=torch.int64, device=device)
     lengths = torch.zeros(batch_size, dtype=torch.int64, device=device)
     rows = torch.arange(batch_size, device=device)  # the sentences that have not ended
@@ -76,14 +81,3 @@ def check_log_probabilities(name: str, best: Tensor) -> None:
     """
     if best.isnan().any():
         raise ValueError(f"{name}: expected log-probabilities from step, got NaN; has the model diverged?")
-
-
-def check_numbers(name: str, **numbers: int) -> None:
-    """Holds numbers to be at least 1.
-
-    Raises:
-        ValueError: names the function and the number.
-    """
-    for what, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name}: expected {what} of at least 1, got {number}")

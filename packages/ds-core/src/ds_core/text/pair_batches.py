@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_whole
 from ds_core.data.epochs import Epochs, mixed_generator
 from ds_core.data.fingerprint import fingerprint
 from ds_core.text.pairs import Pairs
@@ -80,6 +81,13 @@ class PairBatches(Epochs[PairBatch]):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
+        if not isinstance(pairs, Pairs):
+            raise TypeError(f"PairBatches: expected Pairs, got {type(pairs).__name__}")
+        for tokenizer in (source_tokenizer, target_tokenizer):
+            if not isinstance(tokenizer, SentenceTokenizer):
+                raise TypeError(
+                    f"PairBatches: expected tokenizers of sentences, got {type(tokenizer).__name__}"
+                )
         if (batch_size is None) == (max_tokens is None):
             raise ValueError(
                 f"PairBatches: expected either batch_size or max_tokens, got {batch_size=} and {max_tokens=}"
@@ -89,8 +97,9 @@ class PairBatches(Epochs[PairBatch]):
             ("max_tokens", max_tokens),
             ("max_length", max_length),
         ):
-            if value is not None and value < 1:
-                raise ValueError(f"PairBatches: expected {name} of at least 1, or None, got {value}")
+            if value is not None:
+                check_whole("PairBatches", **{name: value})
+        check_whole("PairBatches", -(2**63), seed=seed)
         self.batch_size = batch_size
         self.max_tokens = max_tokens
         self.max_length = max_length

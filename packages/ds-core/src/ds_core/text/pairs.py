@@ -104,6 +104,8 @@ def load_pairs(
         >>> pairs = load_pairs("bundled:sentences", "en", "de")
         >>> train, test = pairs.split(test_size=0.1)
     """
+    if not isinstance(source, (str, Path)):
+        raise TypeError(f"load_pairs: expected a file, 'hf:NAME' or 'bundled:sentences', got {source!r}")
     if empty not in ("skip", "error"):
         raise ValueError(f"load_pairs: expected empty to be 'skip' or 'error', got {empty!r}")
     table = _table(source, split, config, delimiter, encoding)

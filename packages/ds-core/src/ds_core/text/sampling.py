@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
+from ds_core.checks import check_number, check_whole, shape
 from ds_core.functional import softmax
 
 
@@ -37,12 +35,15 @@ def sample(
 
     Source: Holtzman et al., The Curious Case of Neural Text Degeneration (2019), for top_p.
     """
-    if not (0 <= temperature < math.inf):
-        raise ValueError(f"sample: expected a finite temperature >= 0, got {temperature}")
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-        raise ValueError(f"sample: expected a whole number top_k >= 1, got {top_k}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"sample: expected 0 < top_p <= 1, got {top_p}")
+    check_number("sample", 0, temperature=temperature)
+    if top_k is not None:
+        check_whole("sample", top_k=top_k)
+    if top_p is not None:
+        check_number("sample", 0, top_p=top_p)
+        if not 0 < top_p <= 1:
+            raise ValueError(f"sample: expected 0 < top_p <= 1, got {top_p}")
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"sample: expected logits (N, V), got {type(logits).__name__}")
     if logits.dim() != 2 or not logits.is_floating_point() or not logits.shape[1]:
         raise ValueError(f"sample: expected floating point logits (N, V), got {logits.dtype} {shape(logits)}")
     highest, greedy = logits.max(-1, keepdim=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from ds_core.checks import check_whole
+
 
 class Vocabulary:
     """Numbers tokens: four special ones first, then those that occur in the training text.
@@ -56,8 +58,9 @@ class Vocabulary:
         Raises:
             ValueError: if a number is too small.
         """
-        if min_count < 1:
-            raise ValueError(f"Vocabulary.build: expected min_count of at least 1, got {min_count}")
+        check_whole("Vocabulary.build", min_count=min_count)
+        if max_size is not None:
+            check_whole("Vocabulary.build", max_size=max_size)
         if max_size is not None and max_size <= len(cls.specials):
             raise ValueError(
                 f"Vocabulary.build: expected max_size above the {len(cls.specials)} special tokens, or None, "

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_number, check_whole, seeded, shape
 from ds_core.data.fingerprint import fingerprint
-from ds_core.text.greedy_search import check_numbers
 
 
 def split_text(ids: Tensor, context: int, validation: float = 0.1) -> tuple[Tensor, Tensor]:
@@ -22,9 +22,11 @@ def split_text(ids: Tensor, context: int, validation: float = 0.1) -> tuple[Tens
     Raises:
         ValueError: if the text is empty or either part is shorter than one window and its next token.
     """
+    _check_ids("split_text", ids)
+    check_whole("split_text", context=context)
+    check_number("split_text", validation=validation)
     if len(ids) == 0:
         raise ValueError("split_text: the text is empty")
-    check_numbers("split_text", context=context)
     if not 0 < validation < 1:
         raise ValueError(f"split_text: expected a validation share between 0 and 1, got {validation}")
     cut = round(len(ids) * (1 - validation))
@@ -57,13 +59,14 @@ class RandomWindows:
     endless = True  # there is no epoch to wait for
 
     def __init__(self, ids: Tensor, context: int, batch_size: int, seed: int = 0) -> None:
-        check_numbers("RandomWindows", context=context, batch_size=batch_size)
+        _check_ids("RandomWindows", ids)
+        check_whole("RandomWindows", context=context, batch_size=batch_size)
         if len(ids) < context + 1:
             raise ValueError(f"RandomWindows: expected at least {context + 1} tokens, got {len(ids)}")
         self.batch_size = batch_size
         self._ids = ids
         self._windows = ids.unfold(0, context + 1, 1)  # (T - context, context + 1), a view
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = seeded("RandomWindows", seed)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
@@ -93,7 +96,8 @@ def sequential_windows(ids: Tensor, context: int, batch_size: int) -> list[tuple
     Raises:
         ValueError: if the text is shorter than one window and its next token, or a number is below 1.
     """
-    check_numbers("sequential_windows", context=context, batch_size=batch_size)
+    _check_ids("sequential_windows", ids)
+    check_whole("sequential_windows", context=context, batch_size=batch_size)
     if len(ids) < context + 1:
         raise ValueError(f"sequential_windows: expected at least {context + 1} tokens, got {len(ids)}")
     count = (len(ids) - 1) // context
@@ -121,7 +125,8 @@ def text_streams(ids: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Ten
         ValueError: if the text is shorter than one chunk of all streams and a next token, or a number is
             below 1.
     """
-    check_numbers("text_streams", batch_size=batch_size, steps=steps)
+    _check_ids("text_streams", ids)
+    check_whole("text_streams", batch_size=batch_size, steps=steps)
     length = (len(ids) - 1) // batch_size
     if length < steps:
         raise ValueError(
@@ -131,3 +136,9 @@ def text_streams(ids: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Ten
     inputs, targets = (ids[shift : shift + batch_size * length].view(batch_size, length) for shift in (0, 1))
     for begin in range(0, length - steps + 1, steps):
         yield inputs[:, begin : begin + steps], targets[:, begin : begin + steps]
+
+
+def _check_ids(who: str, ids: Tensor) -> None:
+    if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.dim() != 1:
+        got = f"{ids.dtype} {shape(ids)}" if isinstance(ids, Tensor) else type(ids).__name__
+        raise TypeError(f"{who}: expected token ids (T,), integers, got {got}")
