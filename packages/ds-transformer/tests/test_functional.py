@@ -12,7 +12,7 @@ from ds_transformer import scaled_dot_product_attention, scaled_dot_product_atte
 from ds_transformer.functional.dropout_factors import dropout_factors
 from ds_transformer.kernels import blockwise
 from ds_transformer.kernels.noise import Noise
-from ds_transformer.layers.checks import draw_noise
+from ds_transformer.layers.noise import draw_noise
 
 blockwise_attention = partial(scaled_dot_product_attention, blockwise=True)
 blockwise_attention_backward = scaled_dot_product_attention_backward

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from ds_core import Dense, Module, Parameter
+from ds_core.checks import check_dtype, shape
 from ds_core.initializers import Init, initialize, xavier_normal_, xavier_uniform_, zeros_
 from torch import Tensor
 
 from ds_transformer.cache import KeyValueCache
-from ds_transformer.layers.checks import check_inputs, check_mask
 from ds_transformer.masks import causal_mask, join_masks, show_more
 
 # Which of Q, K, V come from each input: the weights of neighbours lie on top of one another.
@@ -131,7 +131,7 @@ class AttentionWeights(Module):
         keys = query if key is None else key
         if cache is not None and self.recording:
             raise RuntimeError(f"{self.label()}: a cache is for generating: call eval() first")
-        check_inputs(self, query, keys, keys if value is None else value)
+        self._check_inputs(query, keys, keys if value is None else value)
         return [self._batched(x) for x in (query, key, value) if x is not None]
 
     def _batched(self, x: Tensor) -> Tensor:
@@ -163,11 +163,11 @@ class AttentionWeights(Module):
         """Checks all masks and joins them to one."""
         batch, heads, queries, _ = q.shape
         if attn_mask is not None:
-            check_mask(self, "attn_mask", attn_mask, q.dtype, (queries, keys), (batch * heads, queries, keys))
+            self._check_mask("attn_mask", attn_mask, q.dtype, (queries, keys), (batch * heads, queries, keys))
             if attn_mask.dim() == 3:
                 attn_mask = attn_mask.view(batch, heads, queries, keys)
         if key_padding_mask is not None:
-            check_mask(self, "key_padding_mask", key_padding_mask, q.dtype, (batch, keys), (keys,))
+            self._check_mask("key_padding_mask", key_padding_mask, q.dtype, (batch, keys), (keys,))
             if key_padding_mask.dim() < 2 and batch > 1:
                 raise ValueError(f"{self.label()}: expected a key_padding_mask for each of {batch} sequences")
             key_padding_mask = key_padding_mask.view(batch, 1, 1, keys)
@@ -176,6 +176,51 @@ class AttentionWeights(Module):
             ahead = causal_mask(queries, keys, past, device=q.device)
         bias = None if self.score_bias is None else self.score_bias(queries, keys, past).to(q.dtype)
         return show_more(join_masks(attn_mask, key_padding_mask, ahead, bias), extra)
+
+    def _check_inputs(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        """Checks that query, key and value are sequences of the layer's widths that fit each other.
+
+        Raises:
+            ValueError: if a shape does not fit.
+            TypeError: if one has another dtype than the layer's weights.
+        """
+        form = "(B, T, {0})" if self.batch_first else "(T, B, {0})"
+        widths = (self.embed_dim, self.kdim, self.vdim)
+        for name, x, width in zip(("query", "key", "value"), (query, key, value), widths, strict=True):
+            if x.dim() not in (2, 3) or x.dim() != query.dim() or x.shape[-1] != width:
+                raise ValueError(
+                    f"{self.label()}: expected {name} {form.format(width)}, or (T, {width}) without a batch, "
+                    f"got {shape(x)}" + ("" if x is query else f" beside query {shape(query)}")
+                )
+            check_dtype(self, x, self.out_proj.weight.dtype)
+            batch = 0 if self.batch_first else 1
+            if x.dim() == 3 and x.shape[batch] != query.shape[batch]:
+                raise ValueError(
+                    f"{self.label()}: expected query and {name} of one batch size, got {shape(query)} and "
+                    f"{shape(x)}"
+                )
+        if key.shape[:-1] != value.shape[:-1]:
+            raise ValueError(
+                f"{self.label()}: expected as many values as keys, got key {shape(key)} and value "
+                f"{shape(value)}"
+            )
+
+    def _check_mask(self, name: str, mask: Tensor, dtype: torch.dtype, *sizes: tuple[int, ...]) -> None:
+        """Checks that a mask is boolean or of a dtype, and of one of some sizes.
+
+        Raises:
+            TypeError: if it is of another type.
+            ValueError: if it is of another size.
+        """
+        if mask.dtype not in (torch.bool, dtype):
+            raise TypeError(
+                f"{self.label()}: expected {name} of torch.bool (True: hidden) or {dtype} (added to the "
+                f"scores), got {mask.dtype}"
+            )
+        if mask.shape not in sizes:
+            raise ValueError(
+                f"{self.label()}: expected {name} {' or '.join(map(str, sizes))}, got {shape(mask)}"
+            )
 
     def extra_repr(self) -> str:
         parts = [f"{self.embed_dim}, {self.num_heads}"]

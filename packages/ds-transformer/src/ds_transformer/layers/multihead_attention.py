@@ -13,7 +13,7 @@ from ds_transformer import functional
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.functional.projection import join_heads, split_heads
 from ds_transformer.layers.attention_weights import PARTS, AttentionWeights
-from ds_transformer.layers.checks import draw_noise
+from ds_transformer.layers.noise import draw_noise
 
 projection, projection_backward = dispatch(functional.projection)
 extra_keys, extra_keys_backward = dispatch(functional.extra_keys)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from ds_core.checks import shape
 from ds_core.kernels import dispatch
 from torch import Tensor
 
 from ds_transformer import functional
-from ds_transformer.layers.checks import check_attention, draw_noise
+from ds_transformer.layers.noise import draw_noise
 
 attention, attention_backward = dispatch(functional.attention, half=torch.float32)
 
@@ -85,3 +86,47 @@ def scaled_dot_product_attention_backward(
     """
     wanted = (True, True, True, want_mask)
     return AttentionGradients(*attention_backward((grad, None), saved, wanted=wanted))
+
+
+def check_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, enable_gqa: bool
+) -> None:
+    """Checks shapes and types, as :func:`scaled_dot_product_attention` says them."""
+    name = "scaled_dot_product_attention"
+    if query.dim() < 2 or key.dim() != query.dim() or value.dim() != query.dim():
+        raise ValueError(
+            f"{name}: expected query (..., T, D), key (..., S, D) and value (..., S, E) of as many "
+            f"dimensions, got {shape(query)}, {shape(key)} and {shape(value)}"
+        )
+    if key.shape[-1] != query.shape[-1]:
+        raise ValueError(
+            f"{name}: expected query and key of one width, got {query.shape[-1]} and {key.shape[-1]}"
+        )
+    if key.shape[:-1] != value.shape[:-1]:
+        raise ValueError(
+            f"{name}: expected as many values as keys, got key {shape(key)} and value {shape(value)}"
+        )
+    if query.shape[:-2] != key.shape[:-2]:
+        grouped = (
+            enable_gqa
+            and query.dim() > 2
+            and query.shape[:-3] == key.shape[:-3]
+            and query.shape[-3] % max(1, key.shape[-3]) == 0
+        )
+        if not grouped:
+            expected = (
+                "heads that those of the key divide" if enable_gqa else "the leading dimensions of the key"
+            )
+            raise ValueError(f"{name}: expected query with {expected}, got {shape(query)} and {shape(key)}")
+    if attn_mask is not None:
+        full = (*query.shape[:-1], key.shape[-2])
+        if attn_mask.dtype not in (torch.bool, query.dtype):
+            raise TypeError(
+                f"{name}: expected a mask of torch.bool (True: may look) or {query.dtype} (added to the "
+                f"scores), got {attn_mask.dtype}"
+            )
+        sizes = zip(reversed(attn_mask.shape), reversed(full), strict=False)
+        if attn_mask.dim() > len(full) or any(ours not in (1, theirs) for ours, theirs in sizes):
+            raise ValueError(
+                f"{name}: expected a mask that broadcasts to {full}, queries by keys, got {shape(attn_mask)}"
+            )
