@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_rnn.functional.recurrence import State, Weights
 from ds_rnn.layers.checks import check_sizes, state_parts
-from ds_rnn.layers.weights import add_grads, add_weights, wanted_of, weights_of
+from ds_rnn.layers.weights import add_grads, add_weights, wanted
 
 
 class RecurrentCell(Module):
@@ -54,11 +54,11 @@ class RecurrentCell(Module):
 
     def weights(self) -> Weights:
         """Returns the weights."""
-        return weights_of(self)
+        return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
     def wanted(self, given: bool) -> tuple[Any, ...]:
         """Says which gradients somebody wants: of the input, of a given state, of each weight."""
-        return self.input_grad, given, wanted_of(self)
+        return self.input_grad, given, wanted(self.weights())
 
     def add_grads(self, grads: Weights) -> None:
         """Adds the weights' gradients."""

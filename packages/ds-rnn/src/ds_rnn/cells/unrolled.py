@@ -25,12 +25,12 @@ class Unrolled(Module):
         cell: an RNNCell, GRUCell or LSTMCell, which is used at every step.
 
     Shape:
-        x ``(L, N, F)``, state as of the cell -> h after each step ``(L, N, H)``, and the last state.
-        ``backward(grad_output, grad_state)`` returns the gradient of x, or of x and the state if one was
+        input ``(L, N, F)``, hx as of the cell -> h after each step ``(L, N, H)``, and the last state.
+        ``backward(grad_output, grad_state)`` returns the gradient of input, or of input and hx if that was
         given.
 
     Raises:
-        ValueError: if x has not three dimensions or no step.
+        ValueError: if input has not three dimensions or no step.
 
     Source: Werbos, Backpropagation Through Time: What It Does and How to Do It (1990).
     """
@@ -38,15 +38,15 @@ class Unrolled(Module):
     def __init__(self, cell: RecurrentCell) -> None:
         self.cell = cell
 
-    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        if x.dim() != 3 or len(x) == 0:
+    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
+        if input.dim() != 3 or len(input) == 0:
             raise ValueError(
                 f"{self.label()}: expected (L, N, {self.cell.input_size}) with at least one step, "
-                f"got {shape(x)}"
+                f"got {shape(input)}"
             )
-        self.save(len(x), state is not None)
-        outputs = []
-        for x_t in x:
+        self.save(len(input), hx is not None)
+        outputs, state = [], hx
+        for x_t in input:
             state = self.cell(x_t, state)
             outputs.append(hidden(state))
         return torch.stack(outputs), state

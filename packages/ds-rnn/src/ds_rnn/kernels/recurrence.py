@@ -13,6 +13,7 @@ that has ended has no row any more, so no work is done on padding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +24,8 @@ from ds_rnn.functional.recurrence import AllWeights, Masks, Read, State, Weights
 from ds_rnn.kernels.packing import Packing, packing
 
 
-class Recurrence(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Recurrence:
     """One kind of recurrence."""
 
     # step(gates, state, weights, out) -> the new state, and what the backward needs. gates, what the input
@@ -223,12 +225,17 @@ def _weights(
     return Weights._make(
         (
             matmul.mm(grad_gates.T, run.x) if ih else None,
-            matmul.mm(grad_recurrent.T, torch.cat([step.h_before for step in steps])) if hh else None,
+            matmul.mm(grad_recurrent.T, _rows([step.h_before for step in steps])) if hh else None,
             grad_bias if bias_ih else None,
             grad_bias_hh,
-            matmul.mm(grad_h.T, torch.cat([step.gates[3] * step.tanh_c for step in steps])) if hr else None,
+            matmul.mm(grad_h.T, _rows([step.gates[3] * step.tanh_c for step in steps])) if hr else None,
         )
     )
+
+
+def _rows(steps: list[Tensor]) -> Tensor:
+    """Puts the rows of all steps one below the other."""
+    return steps[0] if len(steps) == 1 else torch.cat(steps)
 
 
 def spans(sizes: Sequence[int], reverse: bool) -> Iterator[slice]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_rnn.functional.recurrence import State, Weights
 from ds_rnn.layers.checks import check_sizes, state_parts
-from ds_rnn.layers.weights import add_grads, add_weights, wanted_of, weights_of
+from ds_rnn.layers.weights import add_grads, add_weights, wanted, weights_of
 
 AnyState = Any  # what a caller hands over and gets back: h, or (h, c) of an LSTM
 
@@ -90,8 +90,7 @@ class Recurrent(Module):
 
     def wanted(self, given: bool) -> tuple[Any, ...]:
         """Says which gradients somebody wants: of the input, of a given state, of each weight."""
-        weights = [[wanted_of(self, suffix) for suffix in layer] for layer in self.suffixes()]
-        return self.input_grad, given, weights
+        return self.input_grad, given, [[wanted(weights) for weights in layer] for layer in self.weights()]
 
     def add_grads(self, grads: list[list[Weights]]) -> None:
         """Adds the weights' gradients."""

@@ -46,14 +46,14 @@ def add_weights(
         module.register_parameter(name, Parameter(values))
 
 
-def weights_of(module: Module, suffix: str = "") -> Weights:
+def weights_of(module: Module, suffix: str) -> Weights:
     """Returns the parameters whose names end in ``suffix``."""
     return Weights(*(getattr(module, name + suffix, None) for name in NAMES))  # type: ignore[arg-type]
 
 
-def wanted_of(module: Module, suffix: str = "") -> tuple[bool, ...]:
-    """Says of each of them whether somebody wants its gradient."""
-    return tuple(w is not None and w.requires_grad for w in weights_of(module, suffix))
+def wanted(weights: Weights) -> tuple[bool, ...]:
+    """Says of each weight whether somebody wants its gradient."""
+    return tuple([w is not None and w.requires_grad for w in weights])
 
 
 def add_grads(module: Module, grads: Weights, suffix: str = "") -> None:

@@ -85,23 +85,23 @@ class RecurrentEncoder(Module):
     def forward(self, ids: Tensor, lengths: Tensor | list[int] | None = None) -> tuple[Tensor, AnyState]:
         memory, state = self.rnn(self.dropout(self.embedding(ids)), lengths=lengths)
         parts = state if isinstance(state, tuple) else (state,)
-        bridged = [bridge(side_by_side(part)) for bridge, part in zip(self.bridges, parts, strict=True)]
+        bridged = [bridge(joined(part)) for bridge, part in zip(self.bridges, parts, strict=True)]
         return memory, bridged[0] if len(bridged) == 1 else tuple(bridged)
 
     def backward(self, grad_memory: Tensor, grad_state: AnyState = None) -> None:
         grads = grad_state if isinstance(grad_state, tuple) else (grad_state,)
-        parts = tuple(apart(bridge.backward(grad)) for bridge, grad in zip(self.bridges, grads, strict=True))
+        parts = tuple(split(bridge.backward(grad)) for bridge, grad in zip(self.bridges, grads, strict=True))
         grad = self.rnn.backward(grad_memory, parts[0] if len(parts) == 1 else parts)
         self.embedding.backward(self.dropout.backward(grad))
 
 
-def side_by_side(state: Tensor) -> Tensor:
+def joined(state: Tensor) -> Tensor:
     """Puts the states of the two directions side by side: ``(2 layers, B, H)`` -> ``(layers, B, 2 H)``."""
     both, batch, size = state.shape
     return state.view(both // 2, 2, batch, size).transpose(1, 2).reshape(both // 2, batch, 2 * size)
 
 
-def apart(state: Tensor) -> Tensor:
-    """Takes them apart: ``(layers, B, 2 H)`` -> ``(2 layers, B, H)``."""
+def split(state: Tensor) -> Tensor:
+    """Splits them again: ``(layers, B, 2 H)`` -> ``(2 layers, B, H)``."""
     layers, batch, size = state.shape
     return state.view(layers, batch, 2, size // 2).transpose(1, 2).reshape(2 * layers, batch, size // 2)
