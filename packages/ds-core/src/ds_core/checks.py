@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -78,7 +79,8 @@ def check_fields(config: Any) -> None:
     name = type(config).__name__
     for field, kind in get_type_hints(type(config)).items():
         value = getattr(config, field)
-        kinds = get_args(kind) or (kind,)
+        kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        kinds = tuple(get_origin(k) or k for k in kinds)  # of tuple[str, ...] the tuple
         if isinstance(value, bool) != (bool in kinds) or not isinstance(
             value, tuple((int, float) if k is float else k for k in kinds)
         ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -89,6 +89,10 @@ class Format:
         unused_fields: fields that do not touch what the model computes.
         unused_tensors: a regular expression: tensors that a file may hold and the model does not need.
         prefix: what begins the names of most tensors, and files of a model without its head leave out.
+        renames: pairs of a regular expression and what replaces it: other names that files have for tensors.
+        copies: name in a file -> a second one under which the tensor is written, too, and read where the
+            first is missing.
+        inferred: returns the fields that no configuration holds, only the names of the tensors tell.
     """
 
     model_type: str
@@ -99,10 +103,32 @@ class Format:
     unused_fields: Collection[str] = ()
     unused_tensors: str | None = None
     prefix: str = ""
+    renames: Sequence[tuple[str, str]] = ()
+    copies: Mapping[str, str] = field(default_factory=dict)
+    inferred: Callable[[Collection[str]], dict[str, Any]] | None = None
 
     def stored(self, name: str) -> Stored:
         """Returns how a file holds the tensor that we call ``name``."""
         return Stored((name,)) if self.names is None else self.names(name)
+
+    def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the tensors of a file under the names that :meth:`stored` knows.
+
+        Raises:
+            CheckpointError: if two tensors come to have one name.
+        """
+        found: dict[str, Tensor] = {}
+        for given, tensor in tensors.items():
+            name = given
+            for pattern, replacement in self.renames:
+                name = re.sub(pattern, replacement, name)
+            if name in found:
+                raise CheckpointError(f"two tensors are {name}, one of them called {given}")
+            found[name] = tensor
+        for first, second in self.copies.items():
+            if second in found:
+                found.setdefault(first, found.pop(second))
+        return found
 
 
 class Pretrained(Module):
@@ -149,6 +175,9 @@ class Pretrained(Module):
                 tensors |= dict(
                     zip(stored.names, [p.T if stored.transposed else p for p in parts], strict=True)
                 )
+        for first, second in form.copies.items():
+            if first in tensors:
+                tensors[second] = tensors[first].clone()  # no two share memory in a file
         write_text(folder / CONFIG_FILE, content)
         write_tensors(folder, tensors, max_file_bytes)
 
@@ -167,6 +196,12 @@ class Pretrained(Module):
         folder = Path(folder)
         fields = read_config(folder, cls.hugging_face, cls.__name__)
         theirs = read_tensors(folder, cls.hugging_face)
+        try:
+            theirs = cls.hugging_face.renamed(theirs)
+        except CheckpointError as error:
+            raise CheckpointError(f"{folder}: {error}") from error
+        if cls.hugging_face.inferred is not None:
+            fields |= cls.hugging_face.inferred(theirs.keys())
         try:
             skeleton = without_memory(lambda: cls.from_config(fields), len(theirs))
         except Exception as error:  # whatever nonsense in it makes a constructor stumble over

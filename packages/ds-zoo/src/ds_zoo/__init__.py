@@ -1,7 +1,9 @@
 """ds_zoo: models people know, each forward and backward written by hand, and a command line to train them."""
 
-from ds_zoo.gpt import MiniGPT, MiniGPTConfig
+from ds_zoo import bert, gpt
+from ds_zoo.bert import *
+from ds_zoo.gpt import *
 
 __version__ = "0.2.0"
 
-__all__ = ["MiniGPT", "MiniGPTConfig"]
+__all__ = [*bert.__all__, *gpt.__all__]
