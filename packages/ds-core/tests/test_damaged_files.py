@@ -24,12 +24,10 @@ from ds_core.pretrained import Format, Pretrained
 from ds_core.text import (
     ByteTokenizer,
     CharacterTokenizer,
-    CharTokenizer,
-    SentenceTokenizer,
     SubwordTokenizer,
+    Tokenizer,
     WordTokenizer,
     load_pairs,
-    load_tokenizer,
 )
 from PIL import Image
 
@@ -313,7 +311,7 @@ TEXTS = ["the cat sat on the mat", "a dog, too"]
 
 def tokenizers():
     return {
-        "char": CharTokenizer.from_text("".join(TEXTS)),
+        "char": CharacterTokenizer.from_text("".join(TEXTS)),
         "byte": ByteTokenizer(),
         "word": WordTokenizer.train(TEXTS),
         "character": CharacterTokenizer.train(TEXTS),
@@ -333,10 +331,6 @@ def saved(tmp_path_factory):
     return folder
 
 
-def read_tokenizer(kind):
-    return load_tokenizer if kind in ("char", "byte") else SentenceTokenizer.load
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -351,15 +345,14 @@ def test_tokenizers(saved, tmp_path, kind, number, damage):
             return
     except ValueError:
         pass
-    assert "not a tokenizer file" in refused(read_tokenizer(kind), path)
+    assert "not a tokenizer file" in refused(Tokenizer.load, path)
 
 
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
 def test_foreign_files_for_tokenizers(tmp_path, content):
     path = tmp_path / "tokenizer.json"
     path.write_bytes(content)
-    for kind in KINDS:
-        refused(read_tokenizer(kind), path)
+    refused(Tokenizer.load, path)
 
 
 def summed(kind, content):
@@ -378,14 +371,17 @@ def summed(kind, content):
         '{"kind": "word", "content": NaN}',
         '{"kind": ["word"], "content": []}',
         summed("syllable", []),
-        summed("char", ""),
-        summed("char", ["ab", "c"]),
-        summed("char", "aa"),
+        summed("character", {"tokens": [], "specials": False}),
+        summed("character", {"tokens": ["ab", "c"], "specials": False}),
+        summed("character", {"tokens": ["a", "a"], "specials": False}),
+        summed("character", {"tokens": "abc", "specials": False}),
+        summed("character", {"tokens": ["a"], "specials": 1}),
+        summed("character", {"tokens": ["a"]}),
         summed("word", "abc"),
         summed("word", {"a": 1}),
-        summed("word", ["a", 1]),
-        summed("word", ["a", ""]),
-        summed("word", ["a", "<eos>"]),
+        summed("word", {"tokens": ["a", 1], "specials": True}),
+        summed("word", {"tokens": ["a", ""], "specials": True}),
+        summed("word", {"tokens": ["a", "<eos>"], "specials": True}),
         summed("character", None),
         summed("subword", None),
         summed("subword", {}),
@@ -396,8 +392,7 @@ def summed(kind, content):
 def test_tokenizers_that_cannot_be(tmp_path, content):
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
-    for kind in KINDS:
-        refused(read_tokenizer(kind), path)
+    refused(Tokenizer.load, path)
 
 
 @pytest.mark.parametrize("change", ["swapped", "lower", "no space"])
@@ -413,7 +408,7 @@ def test_a_subword_model_that_would_change_texts(saved, tmp_path, change):
         model["decoder"] = None
     path = tmp_path / "tokenizer.json"
     path.write_text(summed("subword", model), encoding="utf-8")
-    refused(SentenceTokenizer.load, path)
+    refused(Tokenizer.load, path)
 
 
 # ---- configurations ------------------------------------------------------------------------------------

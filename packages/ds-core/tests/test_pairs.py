@@ -6,8 +6,8 @@ from ds_core.text import (
     CharacterTokenizer,
     PairBatches,
     Pairs,
-    SentenceTokenizer,
     SubwordTokenizer,
+    Tokenizer,
     Vocabulary,
     WordTokenizer,
     load_pairs,
@@ -59,7 +59,7 @@ def test_texts_come_back_and_files_too(kind, tmp_path):
     tokenizer = KINDS[kind]()
     path = tmp_path / "tokenizer.json"
     tokenizer.save(path)
-    for again in (tokenizer, SentenceTokenizer.load(path), type(tokenizer).load(path)):
+    for again in (tokenizer, Tokenizer.load(path), type(tokenizer).load(path)):
         assert type(again) is type(tokenizer)
         for text in TEXTS:
             assert again.decode(again.encode(text)) == text
@@ -91,10 +91,10 @@ def test_a_foreign_file_is_named(tmp_path):
     path = tmp_path / "tokenizer.json"
     path.write_text('{"kind": "syllable", "content": []}')
     with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer file.*'syllable'"):
-        SentenceTokenizer.load(path)
+        Tokenizer.load(path)
     path.write_text("{")
     with pytest.raises(ValueError, match="not a tokenizer file"):
-        SentenceTokenizer.load(path)
+        Tokenizer.load(path)
     KINDS["word"]().save(path)
     with pytest.raises(ValueError, match="expected kind character, got 'word'"):
         CharacterTokenizer.load(path)

@@ -6,43 +6,56 @@ import pytest
 import torch
 from ds_core.text import (
     ByteTokenizer,
-    CharTokenizer,
+    CharacterTokenizer,
     RandomWindows,
+    Tokenizer,
+    Vocabulary,
     bigram_loss,
-    load_tokenizer,
     sequential_windows,
     split_text,
     uniform_loss,
 )
 
 
-@pytest.mark.parametrize("make", [lambda: CharTokenizer.from_text("hello wörld ✓"), ByteTokenizer])
+@pytest.mark.parametrize("make", [lambda: CharacterTokenizer.from_text("hello wörld ✓"), ByteTokenizer])
 def test_tokenizers_round_trip(tmp_path, make):
     tokenizer = make()
     ids = tokenizer.encode("wörld ✓")
-    assert ids.dtype == torch.int64
-    assert ids.max() < tokenizer.vocab_size
+    assert all(0 <= place < tokenizer.vocab_size for place in ids)
+    assert not tokenizer.specials
+    assert tokenizer.decode(torch.tensor(ids)) == "wörld ✓"
     assert tokenizer.decode(ids) == "wörld ✓"
     tokenizer.save(tmp_path / "t.json")
-    again = load_tokenizer(tmp_path / "t.json")
+    again = Tokenizer.load(tmp_path / "t.json")
     assert again.kind == tokenizer.kind
-    assert torch.equal(again.encode("wörld ✓"), ids)
+    assert type(again) is type(tokenizer)
+    assert again.encode("wörld ✓") == ids
+
+
+def test_characters_have_the_ids_of_their_order():
+    tokenizer = CharacterTokenizer.from_text("bca")
+    assert (tokenizer.vocab_size, tokenizer.encode("abc")) == (3, [0, 1, 2])
+    assert tokenizer.decode([2, 0, 3 - 2]) == "cab"  # 0 to 3 are characters, and end nothing
+    sentences = CharacterTokenizer(Vocabulary(["a", "b", "c"]))
+    assert (sentences.vocab_size, sentences.encode("abc")) == (7, [4, 5, 6])
 
 
 def test_tokenizer_errors(tmp_path):
-    with pytest.raises(ValueError, match="'x' at position 1 is not among the 2 characters"):
-        CharTokenizer.from_text("ab").encode("axb")
+    with pytest.raises(ValueError, match="'x' at position 1 is not among the 2 of"):
+        CharacterTokenizer.from_text("ab").encode("axb")
     with pytest.raises(ValueError, match="empty vocabulary"):
-        CharTokenizer("")
-    with pytest.raises(ValueError, match="every character once"):
-        CharTokenizer("aa")
+        CharacterTokenizer.from_text("")
+    with pytest.raises(ValueError, match="every token once"):
+        CharacterTokenizer(Vocabulary(["a", "a"]), specials=False)
+    with pytest.raises(ValueError, match="tokens of one character, got 'ab'"):
+        CharacterTokenizer(Vocabulary(["ab"]))
     assert ByteTokenizer().decode([0xFF]) == "\ufffd"
     (tmp_path / "t.json").write_text('{"kind": "word"}')
     with pytest.raises(ValueError, match=r"t\.json: not a tokenizer file"):
-        load_tokenizer(tmp_path / "t.json")
+        Tokenizer.load(tmp_path / "t.json")
     (tmp_path / "t.json").write_text("[1")
     with pytest.raises(ValueError, match=r"t\.json: not a tokenizer file"):
-        load_tokenizer(tmp_path / "t.json")
+        Tokenizer.load(tmp_path / "t.json")
 
 
 def test_split_text_keeps_order_and_refuses_what_is_too_short():

@@ -7,7 +7,6 @@ import torch
 from ds_core.text import (
     ByteTokenizer,
     CharacterTokenizer,
-    CharTokenizer,
     SubwordTokenizer,
     Vocabulary,
     WordTokenizer,
@@ -62,7 +61,7 @@ def test_the_first_word_is_cut_like_the_others(subwords):
 def everyone():
     texts = ["a cat", "a dog"]
     return [
-        CharTokenizer.from_text("a cat"),
+        CharacterTokenizer.from_text("a cat"),
         ByteTokenizer(),
         WordTokenizer.train(texts),
         CharacterTokenizer.train(texts),
@@ -94,6 +93,3 @@ def test_vocabularies_hold_texts():
     for bad in ("abc", [1], ["a", None], ["a", ""]):
         with pytest.raises(TypeError, match="Vocabulary: expected a list of tokens"):
             Vocabulary(bad)
-    for bad in (["a"], b"a", None):
-        with pytest.raises(TypeError, match="CharTokenizer: expected characters, a str"):
-            CharTokenizer(bad)

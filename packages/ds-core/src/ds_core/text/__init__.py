@@ -2,29 +2,27 @@
 
 from ds_core.text.baselines import bigram_loss, uniform_loss
 from ds_core.text.beam_search import beam_search
+from ds_core.text.byte_tokenizer import ByteTokenizer
 from ds_core.text.character_tokenizer import CharacterTokenizer
 from ds_core.text.decoded import Decoded, reorder_state
 from ds_core.text.greedy_search import greedy_search
 from ds_core.text.pair_batches import PairBatch, PairBatches
 from ds_core.text.pairs import Pairs, load_pairs
 from ds_core.text.sampling import sample
-from ds_core.text.sentence_tokenizer import SentenceTokenizer
 from ds_core.text.subword_tokenizer import SubwordTokenizer
-from ds_core.text.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
+from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
 from ds_core.text.windows import RandomWindows, sequential_windows, split_text, text_streams
 from ds_core.text.word_tokenizer import WordTokenizer
 
 __all__ = [
     "ByteTokenizer",
-    "CharTokenizer",
     "CharacterTokenizer",
     "Decoded",
     "PairBatch",
     "PairBatches",
     "Pairs",
     "RandomWindows",
-    "SentenceTokenizer",
     "SubwordTokenizer",
     "Tokenizer",
     "Vocabulary",
@@ -33,7 +31,6 @@ __all__ = [
     "bigram_loss",
     "greedy_search",
     "load_pairs",
-    "load_tokenizer",
     "reorder_state",
     "sample",
     "sequential_windows",

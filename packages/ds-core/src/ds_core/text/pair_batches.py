@@ -12,7 +12,7 @@ from ds_core.checks import check_whole
 from ds_core.data.epochs import Epochs, mixed_generator
 from ds_core.data.fingerprint import fingerprint
 from ds_core.text.pairs import Pairs
-from ds_core.text.sentence_tokenizer import SentenceTokenizer
+from ds_core.text.tokenizer import Tokenizer
 
 
 class PairBatch(NamedTuple):
@@ -72,8 +72,8 @@ class PairBatches(Epochs[PairBatch]):
     def __init__(
         self,
         pairs: Pairs,
-        source_tokenizer: SentenceTokenizer,
-        target_tokenizer: SentenceTokenizer,
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
         *,
         batch_size: int | None = None,
         max_tokens: int | None = None,
@@ -84,7 +84,7 @@ class PairBatches(Epochs[PairBatch]):
         if not isinstance(pairs, Pairs):
             raise TypeError(f"PairBatches: expected Pairs, got {type(pairs).__name__}")
         for tokenizer in (source_tokenizer, target_tokenizer):
-            if not isinstance(tokenizer, SentenceTokenizer):
+            if not isinstance(tokenizer, Tokenizer):
                 raise TypeError(
                     f"PairBatches: expected tokenizers of sentences, got {type(tokenizer).__name__}"
                 )

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from ds_core.data.optional import needed
-from ds_core.text.sentence_tokenizer import SentenceTokenizer
 from ds_core.text.token_ids import utf8
+from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
 
 _PROBE = " A \u00e9 \u2581\U0001f642<eos>"
 
 
-class SubwordTokenizer(SentenceTokenizer):
+class SubwordTokenizer(Tokenizer):
     """Cuts words into pieces learnt by byte-pair encoding; the package `tokenizers` does the work.
 
     Training begins with the 256 bytes of UTF-8 and joins the most frequent pair of neighbours into a new

@@ -38,7 +38,7 @@ def read_tokenizer(path: str | Path, kinds: Mapping[str, Callable[[Any], T]]) ->
         if saved.get("sum") != _sum(kind, content):
             raise ValueError(f"damaged: expected the sum {_sum(kind, content)}, got {saved.get('sum')!r}")
         return kinds[kind](content)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: not a tokenizer file ({error})") from error
 
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import Any, Self
 
-from ds_core.text.sentence_tokenizer import SentenceTokenizer
+from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
 
 
-class VocabularyTokenizer(SentenceTokenizer):
+class VocabularyTokenizer(Tokenizer):
     """Base of the tokenizers that cut a text by a rule: ``split`` and its inverse, ``join``.
 
     Args:
         vocabulary: the tokens that are known.
+        specials: whether ids begin with the special tokens, so that what is unknown becomes ``<unk>``.
+
+    Raises:
+        ValueError: if there are no tokens at all.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
+    def __init__(self, vocabulary: Vocabulary, specials: bool = True) -> None:
+        if not (vocabulary.tokens or specials):
+            raise ValueError(f"{type(self).__name__}: expected at least one token, got an empty vocabulary")
+        self.vocabulary, self.specials = vocabulary, specials
+        self._first = 0 if specials else len(Vocabulary.specials)  # what has the id 0
 
     @classmethod
     def train(cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None) -> Self:
@@ -37,19 +44,31 @@ class VocabularyTokenizer(SentenceTokenizer):
 
     @property
     def vocab_size(self) -> int:
-        return len(self.vocabulary)
+        return len(self.vocabulary) - self._first
 
     def encode(self, text: str) -> list[int]:
-        return [self.vocabulary.id(token) for token in self.split(text)]
+        return self._ids(self.split(text))
+
+    def _ids(self, tokens: list[str]) -> list[int]:
+        """Returns the ids of tokens."""
+        if not self.specials:
+            for place, token in enumerate(tokens):
+                if self.vocabulary.id(token) < self._first:
+                    raise ValueError(
+                        f"{type(self).__name__}: token {token!r} at position {place} is not among the "
+                        f"{self.vocab_size} of the training text"
+                    )
+        return [self.vocabulary.id(token) - self._first for token in tokens]
 
     def _text(self, ids: list[int]) -> str:
-        return self.join([self.vocabulary.token(place) for place in ids])
+        return self.join([self.vocabulary.token(place + self._first) for place in ids])
 
-    def _content(self) -> list[str]:
-        return self.vocabulary.tokens
+    def _content(self) -> dict[str, Any]:
+        return {"tokens": self.vocabulary.tokens, "specials": self.specials}
 
     @classmethod
-    def _from_content(cls, content: list[str]) -> Self:
-        if not isinstance(content, list):
-            raise TypeError(f"expected a list of tokens, got {type(content).__name__}")
-        return cls(Vocabulary(content))
+    def _from_content(cls, content: Any) -> Self:
+        tokens, specials = content["tokens"], content["specials"]
+        if not isinstance(tokens, list) or not isinstance(specials, bool):
+            raise TypeError(f"expected a list of tokens and specials true or false, got {content!r}")
+        return cls(Vocabulary(tokens), specials)

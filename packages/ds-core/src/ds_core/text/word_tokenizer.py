@@ -71,12 +71,8 @@ class WordTokenizer(VocabularyTokenizer):
         return text
 
     def encode(self, text: str) -> list[int]:
-        ids = []
-        for token in self.split(text):
-            if token not in self.vocabulary:
-                _, token, _ = _parts(token)  # better with the wrong space than not at all
-            ids.append(self.vocabulary.id(token))
-        return ids
+        # Better with the wrong space than not at all.
+        return self._ids([t if t in self.vocabulary else _parts(t)[1] for t in self.split(text)])
 
 
 def _space_is_usual(left: str, right: str) -> bool:

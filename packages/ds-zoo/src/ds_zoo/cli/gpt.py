@@ -18,7 +18,7 @@ from ds_zoo.gpt.train import GPTRecipe, GPTRun, continue_text, load_run, read_te
 class TokenizerKind(StrEnum):
     """What one token is."""
 
-    char = "char"
+    character = "character"
     byte = "byte"
 
 
@@ -32,7 +32,7 @@ class Engine(StrEnum):
 def train(
     data: Annotated[Path, typer.Option(help="A plain UTF-8 text file to learn from.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
-    tokenizer: Annotated[TokenizerKind, typer.Option(help="What one token is.")] = TokenizerKind.char,
+    tokenizer: Annotated[TokenizerKind, typer.Option(help="What one token is.")] = TokenizerKind.character,
     layers: Annotated[int, typer.Option(help="Number of blocks.", rich_help_panel="Model")] = 4,
     heads: Annotated[int, typer.Option(help="Attention heads a block.", rich_help_panel="Model")] = 4,
     width: Annotated[int, typer.Option(help="Numbers a position.", rich_help_panel="Model")] = 128,

@@ -13,11 +13,10 @@ from ds_core.engines import EngineName
 from ds_core.pretrained import has_weights
 from ds_core.text import (
     ByteTokenizer,
-    CharTokenizer,
+    CharacterTokenizer,
     RandomWindows,
     Tokenizer,
     bigram_loss,
-    load_tokenizer,
     sequential_windows,
     split_text,
     uniform_loss,
@@ -96,16 +95,21 @@ def read_text(path: str | Path) -> str:
 
 
 def make_tokenizer(kind: str, text: str) -> Tokenizer:
-    """Makes a tokenizer of a kind, "char" or "byte", for a text.
+    """Makes a tokenizer of a kind, "character" or "byte", for a text.
 
     Raises:
         ValueError: if the kind is another word.
     """
-    if kind == CharTokenizer.kind:
-        return CharTokenizer.from_text(text)
+    if kind == CharacterTokenizer.kind:
+        return CharacterTokenizer.from_text(text)
     if kind == ByteTokenizer.kind:
         return ByteTokenizer()
-    raise ValueError(f"tokenizer: expected 'char' or 'byte', got {kind!r}")
+    raise ValueError(f"tokenizer: expected 'character' or 'byte', got {kind!r}")
+
+
+def _characters(tokenizer: Tokenizer) -> str | None:
+    """Returns the characters that a tokenizer knows, in order; None if it knows bytes."""
+    return "".join(tokenizer.vocabulary.tokens) if isinstance(tokenizer, CharacterTokenizer) else None
 
 
 def decay_groups(model: Module, weight_decay: float) -> list[dict[str, object]]:
@@ -121,7 +125,7 @@ def train_gpt(
     text: str,
     out: str | Path,
     *,
-    tokenizer: str = "char",
+    tokenizer: str = "character",
     recipe: GPTRecipe | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -138,7 +142,7 @@ def train_gpt(
     Args:
         text: what to learn from; its last tenth is kept for validation.
         out: the run folder, made if needed.
-        tokenizer: "char" or "byte".
+        tokenizer: "character" or "byte".
         recipe: how to train.
         resume: continue an interrupted run in ``out``: same text, same options.
         overwrite: start anew in ``out`` even if it holds a run.
@@ -160,7 +164,7 @@ def train_gpt(
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)
     tokens = make_tokenizer(tokenizer, text)
     config = MiniGPTConfig(vocab_size=tokens.vocab_size, **model)  # type: ignore[arg-type]
-    train, validation = split_text(tokens.encode(text), config.n_positions)
+    train, validation = split_text(torch.tensor(tokens.encode(text)), config.n_positions)
     baselines = {
         "uniform": uniform_loss(tokens.vocab_size),
         "bigram": bigram_loss(train, validation, tokens.vocab_size),
@@ -181,7 +185,7 @@ def train_gpt(
         progress=progress,
         seed=recipe.seed,
         settings={
-            "tokenizer": {"kind": tokens.kind, "vocabulary": getattr(tokens, "vocabulary", None)},
+            "tokenizer": {"kind": tokens.kind, "vocabulary": _characters(tokens)},
             "text": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
             **asdict(config),
             **asdict(recipe),
@@ -216,7 +220,7 @@ def load_run(folder: str | Path) -> tuple[MiniGPT, Tokenizer]:
             f"{folder}: lacks weights or {TOKENIZER_FILE}, so it holds no finished training; continue it "
             "with --resume, or train anew"
         )
-    return MiniGPT.from_pretrained(folder), load_tokenizer(folder / TOKENIZER_FILE)
+    return MiniGPT.from_pretrained(folder), Tokenizer.load(folder / TOKENIZER_FILE)
 
 
 def continue_text(
@@ -238,7 +242,7 @@ def continue_text(
     if not prompt:
         raise ValueError("prompt: expected at least one character, got none")
     ids: Tensor = model.generate(
-        tokenizer.encode(prompt),
+        torch.tensor(tokenizer.encode(prompt)),
         length,
         temperature=temperature,
         top_k=top_k,

@@ -16,8 +16,8 @@ from ds_core.text import (
     CharacterTokenizer,
     PairBatches,
     Pairs,
-    SentenceTokenizer,
     SubwordTokenizer,
+    Tokenizer,
     WordTokenizer,
 )
 from ds_core.text.translation.average_weights import AverageWeights
@@ -92,7 +92,7 @@ class TranslatorRun:
     out: Path
 
 
-def train_tokenizers(pairs: Pairs, recipe: TranslatorRecipe) -> tuple[SentenceTokenizer, SentenceTokenizer]:
+def train_tokenizers(pairs: Pairs, recipe: TranslatorRecipe) -> tuple[Tokenizer, Tokenizer]:
     """Learns the tokens of both languages from the training part."""
     kind = TOKENIZERS[recipe.tokenizer]
     size: dict[str, Any] = {} if recipe.vocab_size is None else {"max_size": recipe.vocab_size}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ds_core.pretrained import has_weights
-from ds_core.text import Decoded, SentenceTokenizer
+from ds_core.text import Decoded, Tokenizer
 from ds_core.text.pair_batches import pad
 
 SOURCE_FILE, TARGET_FILE = "source_tokenizer.json", "target_tokenizer.json"
@@ -67,9 +67,7 @@ class Translator(Generic[Model]):
         >>> translator.translate(["The cat is asleep."])
     """
 
-    def __init__(
-        self, model: Model, source_tokenizer: SentenceTokenizer, target_tokenizer: SentenceTokenizer
-    ) -> None:
+    def __init__(self, model: Model, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer) -> None:
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
@@ -161,11 +159,14 @@ class Translator(Generic[Model]):
                 f"{folder}: lacks {missing[0] if missing else 'weights'}, so this folder holds no finished "
                 "training; continue it with --resume, or train anew"
             )
-        tokenizers = [SentenceTokenizer.load(folder / name) for name in (SOURCE_FILE, TARGET_FILE)]
+        tokenizers = [Tokenizer.load(folder / name) for name in (SOURCE_FILE, TARGET_FILE)]
+        for name, tokenizer in zip((SOURCE_FILE, TARGET_FILE), tokenizers, strict=True):
+            if not tokenizer.specials:
+                raise ValueError(f"{folder / name}: expected one with special tokens, got {tokenizer}")
         return cls(model_class.from_pretrained(folder), *tokenizers)
 
 
-def _shown(tokenizer: SentenceTokenizer, ids: list[int]) -> list[str]:
+def _shown(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
     """Returns each token as a reader knows it."""
     return [
         "<end>" if place == tokenizer.eos_id else tokenizer.decode([place]).strip() or "·" for place in ids

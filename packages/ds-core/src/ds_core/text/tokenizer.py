@@ -1,4 +1,4 @@
-"""SentenceTokenizer: what the tokenizers of sentences share."""
+"""Tokenizer: what all tokenizers share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from ds_core.text.tokenizer_file import read_tokenizer, write_tokenizer
 from ds_core.text.vocabulary import Vocabulary
 
 
-class SentenceTokenizer(ABC):
-    """Turns a sentence into token ids and back; for models that read and write whole sentences.
+class Tokenizer(ABC):
+    """Turns a text into token ids and back.
 
-    Of every kind, ``train`` learns the tokens from sentences, and the first four ids are the special tokens
-    of :class:`Vocabulary`. Unlike the tokenizers of running text (:class:`CharTokenizer`), none ever refuses
-    a text: what is unknown becomes ``<unk>``.
+    Of those with special tokens, for models that read and write whole sentences, the first four ids are the
+    special tokens of :class:`Vocabulary`, and none ever refuses a text: what is unknown becomes ``<unk>``.
+    Those without, for models of running text, refuse a text with something unknown.
+
+    Attributes:
+        kind: what its file calls it.
+        specials: whether it has the special tokens.
     """
 
     kind: ClassVar[str]
+    specials: bool = True
     pad_id = Vocabulary.pad_id
     unk_id = Vocabulary.unk_id
     bos_id = Vocabulary.bos_id
@@ -31,26 +36,33 @@ class SentenceTokenizer(ABC):
     @property
     @abstractmethod
     def vocab_size(self) -> int:
-        """Counts the tokens, the special ones included."""
+        """Counts the tokens, the special ones included; ids run from 0 to one less."""
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Returns the ids of a sentence, without ``<bos>`` and ``<eos>``."""
+        """Returns the ids of a text, without ``<bos>`` and ``<eos>``.
+
+        Raises:
+            ValueError: if something in it is unknown and there are no special tokens, or it holds half a
+                character.
+        """
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Returns the sentence, up to the first ``<eos>``.
+        """Returns the text of ids; with special tokens, up to the first ``<eos>``.
 
-        ``<pad>`` and ``<bos>`` are left out; ``<unk>`` is shown, since a word is missing there.
+        ``<pad>`` and ``<bos>`` are left out; ``<unk>`` is shown, since something is missing there.
 
         Raises:
             IndexError: if an id is none of the tokenizer's.
         """
-        places = token_ids(type(self).__name__, ids, self.vocab_size, end=self.eos_id)
-        return self._text([place for place in places if place not in (self.pad_id, self.bos_id)])
+        places = token_ids(type(self).__name__, ids, self.vocab_size, self.eos_id if self.specials else None)
+        if self.specials:
+            places = [place for place in places if place not in (self.pad_id, self.bos_id)]
+        return self._text(places)
 
     @abstractmethod
     def _text(self, ids: list[int]) -> str:
-        """Returns the text of ids that are neither ``<pad>``, ``<bos>`` nor ``<eos>``."""
+        """Returns the text of ids, none of them ``<pad>``, ``<bos>`` or ``<eos>``."""
 
     @abstractmethod
     def _content(self) -> Any:
@@ -67,7 +79,7 @@ class SentenceTokenizer(ABC):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Reads a tokenizer written by :meth:`save`; ``SentenceTokenizer.load`` reads any kind.
+        """Reads a tokenizer written by :meth:`save`; ``Tokenizer.load`` reads any kind.
 
         Raises:
             FileNotFoundError: if there is no such file.
