@@ -22,10 +22,10 @@ from ds_core import (
     functional,
 )
 from ds_core.functional import embedding, embedding_backward
-from ds_core.functional.dropout import dropout
 from ds_core.initializers import INITIALIZERS, he_normal_
 from ds_core.kernels import dispatch
 from ds_core.kernels.embedding import EmbeddingKernel
+from ds_core.layers.dropout import draw_kept
 from ds_core.layers.neuron import Neuron, Perceptron
 from ds_core.verify.inputs import seeded
 from hypothesis import given, settings
@@ -223,7 +223,8 @@ def test_affine_maps_in_half_precision(make, dtype, kernels):
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_dropout_keeps_the_share_and_the_mean(p):
     n = 40_000
-    y, kept = dropout(torch.ones(n), p, seeded(7))
+    kept = draw_kept((n,), p, torch.device("cpu"), seeded(7))
+    y, _ = functional.dropout(torch.ones(n), kept, p)
     spread = (p * (1 - p) / n) ** 0.5  # standard deviation of the share kept
     assert abs(kept.float().mean().item() - (1 - p)) < 4 * spread
     assert abs(y.mean().item() - 1) < 4 * spread / (1 - p)
@@ -231,7 +232,7 @@ def test_dropout_keeps_the_share_and_the_mean(p):
 
 
 def test_dropout_neighbours_are_independent():
-    _, kept = dropout(torch.ones(200, 200), 0.5, seeded(8))
+    kept = draw_kept((200, 200), 0.5, torch.device("cpu"), seeded(8))
     a, b = kept[:, :-1].double() - 0.5, kept[:, 1:].double() - 0.5
     assert abs((a * b).mean().item() * 4) < 4 / a.numel() ** 0.5  # correlation, in standard deviations of it
 

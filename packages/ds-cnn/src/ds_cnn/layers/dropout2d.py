@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import torch
-from ds_core import Dropout
+from typing import final
+
+from ds_core import InputGrad, functional
 from ds_core.checks import check_floating, shape
-from ds_core.functional.dropout import dropout_backward
-from ds_core.random_state import generator_now
+from ds_core.kernels import dispatch
+from ds_core.layers.dropout import DropoutBase, draw_kept
 from torch import Tensor
 
+dropout, dropout_backward = dispatch(functional.dropout)
 
-class Dropout2d(Dropout):
+
+@final
+class Dropout2d(DropoutBase):
     """Sets each channel of each image to zero with probability p in training; the identity in eval mode.
 
     y = x m / (1 - p) with m = 0 or 1 at random for each channel,   dL/dx = g m / (1 - p)
@@ -33,19 +37,22 @@ class Dropout2d(Dropout):
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks (2015), section 3.2.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() not in (3, 4):
-            raise ValueError(
-                f"{self.label()}: expected input of shape (N, C, H, W) or (C, H, W), got {shape(x)}"
-            )
-        check_floating(self, x)
-        if not self.training or self.p == 0:
-            self.save(None)
-            return x
-        # Drawn in float32 whatever x is: one seed drops the same channels at every precision.
-        generator = generator_now(self.generator)
-        drawn = torch.rand((*x.shape[:-2], 1, 1), generator=generator, device=x.device)
-        kept = drawn >= self.p
-        self.save(kept)
-        y = dropout_backward(x, kept, self.p)
-        return x.copy_(y) if self.inplace and not self.recording else y
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() not in (3, 4):
+            expected = "(N, C, H, W) or (C, H, W)"
+            raise ValueError(f"{self.label()}: expected input of shape {expected}, got {shape(input)}")
+        check_floating(self, input)
+        if not self.training:
+            return input
+        y, saved = input, None
+        if self.p > 0:
+            channels = (*input.shape[:-2], 1, 1)
+            y, saved = dropout(input, draw_kept(channels, self.p, input.device, self.generator), self.p)
+        self.save(saved)
+        return input.copy_(y) if self.inplace and not self.recording else y
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        if not self.input_grad:
+            return None
+        return grad if saved is None else dropout_backward(grad, saved)

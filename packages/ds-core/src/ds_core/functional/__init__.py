@@ -19,6 +19,7 @@ from ds_core.functional.bilinear import bilinear, bilinear_backward
 from ds_core.functional.cosine_embedding import cosine_embedding, cosine_embedding_backward
 from ds_core.functional.cross_entropy import cross_entropy, cross_entropy_backward
 from ds_core.functional.dice import dice, dice_backward
+from ds_core.functional.dropout import dropout, dropout_backward
 from ds_core.functional.elu import elu, elu_backward
 from ds_core.functional.embedding import embedding, embedding_backward
 from ds_core.functional.focal import focal, focal_backward
@@ -67,6 +68,8 @@ __all__ = [
     "cross_entropy_backward",
     "dice",
     "dice_backward",
+    "dropout",
+    "dropout_backward",
     "elu",
     "elu_backward",
     "embedding",
