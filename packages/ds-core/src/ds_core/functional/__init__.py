@@ -4,7 +4,6 @@
 function, ``name(parameter, grad, state, ...) -> (parameter, state)``.
 """
 
-import ds_core.functional.softmax as _softmax  # noqa: F401  before the function of that name
 from ds_core.functional.adagrad import adagrad
 from ds_core.functional.adam import adam
 from ds_core.functional.batch_norm import (
