@@ -7,7 +7,7 @@ from ds_core.containers import *
 from ds_core.engines import engine, keep_for_second
 from ds_core.layers import *
 from ds_core.losses import *
-from ds_core.module import InputGrad, Module, Parameter
+from ds_core.module import InputGrad, Module, Parameter, evaluating
 from ds_core.optimizers import *
 from ds_core.recompute import Recompute
 from ds_core.schedulers import *
@@ -24,6 +24,7 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "engine",
+    "evaluating",
     "keep_for_second",
     "summary",
     "xray",
