@@ -1,5 +1,6 @@
 """BERT: an encoder that reads texts in both directions, and the heads that put it to use."""
 
+from ds_zoo.bert.fill_mask import fill_mask
 from ds_zoo.bert.heads import (
     MiniBERTForMaskedLM,
     MiniBERTForNextSentencePrediction,
@@ -7,7 +8,10 @@ from ds_zoo.bert.heads import (
     MiniBERTForSequenceClassification,
     MiniBERTForTokenClassification,
 )
+from ds_zoo.bert.masking import mask_tokens
 from ds_zoo.bert.model import MiniBERT, MiniBERTConfig
+from ds_zoo.bert.sentences import SentenceEncoder
+from ds_zoo.bert.tokenizer import WordPieceTokenizer
 
 __all__ = [
     "MiniBERT",
@@ -17,4 +21,8 @@ __all__ = [
     "MiniBERTForQuestionAnswering",
     "MiniBERTForSequenceClassification",
     "MiniBERTForTokenClassification",
+    "SentenceEncoder",
+    "WordPieceTokenizer",
+    "fill_mask",
+    "mask_tokens",
 ]

@@ -1,0 +1,230 @@
+"""WordPieceTokenizer: words in BERT's pieces, read from a published vocabulary or learnt from a text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from ds_core.data.optional import needed
+from ds_core.text.token_ids import token_ids, utf8
+from ds_core.training.files import read_json, write_text
+from torch import Tensor
+
+TOKENIZER_FILE = "tokenizer.json"
+VOCABULARY_FILE = "vocab.txt"
+SETTINGS_FILE = "tokenizer_config.json"
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+class Encoded(NamedTuple):
+    """Texts as a model reads them: ``model(*tokenizer(texts))``; all of them int64.
+
+    Attributes:
+        input_ids: token ids, ``(B, T)``, filled up with [PAD].
+        attention_mask: 1 at tokens and 0 at what fills up, ``(B, T)``.
+        token_type_ids: 0 for the first text and 1 for the second, ``(B, T)``.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor
+
+
+class WordPieceTokenizer:
+    """Cuts words into the longest pieces of a vocabulary; the package `tokenizers` does the work.
+
+    A text becomes [CLS] pieces [SEP], two texts [CLS] pieces [SEP] pieces [SEP]. A word that cannot be cut
+    into pieces of the vocabulary is [UNK].
+
+    Args:
+        model: the JSON of a `tokenizers.Tokenizer`; see :meth:`from_pretrained` and :meth:`train`.
+
+    Raises:
+        ValueError: if the JSON is no tokenizer's, or lacks one of BERT's special tokens.
+        ImportError: if the package `tokenizers` is missing.
+
+    Source: Wu et al., Google's Neural Machine Translation System (2016), section 4.1.
+    """
+
+    def __init__(self, model: str) -> None:
+        library = needed("tokenizers", "tokenizers", "WordPieceTokenizer", extra="text")
+        try:
+            self._model = library.Tokenizer.from_str(model)
+        except Exception as error:  # the library has no more exact one
+            raise ValueError(f"WordPieceTokenizer: expected a tokenizer's JSON ({error})") from error
+        self._model.no_truncation()  # published files carry one setting's; how long texts are is said below
+        self._model.no_padding()
+        found = {token: self._model.token_to_id(token) for token in SPECIALS}
+        absent = [token for token, number in found.items() if number is None]
+        if absent:
+            raise ValueError(f"WordPieceTokenizer: the vocabulary lacks {', '.join(absent)}")
+        self.pad_id, self.unknown_id, self.cls_id, self.sep_id, self.mask_id = found.values()
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Reads ``tokenizer.json``, or else ``vocab.txt`` and what ``tokenizer_config.json`` says of it.
+
+        Raises:
+            FileNotFoundError: if the folder has neither.
+            ValueError: if a file is damaged.
+        """
+        folder = Path(folder)
+        if (folder / TOKENIZER_FILE).is_file():
+            return cls((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
+        if not (folder / VOCABULARY_FILE).is_file():
+            raise FileNotFoundError(f"{folder}: no tokenizer: neither {TOKENIZER_FILE} nor {VOCABULARY_FILE}")
+        settings: dict[str, Any] = {}
+        if (folder / SETTINGS_FILE).is_file():
+            settings = read_json(folder / SETTINGS_FILE, "a tokenizer's settings")
+        try:
+            words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{folder / VOCABULARY_FILE}: not UTF-8 ({error})") from error
+        return cls._from_words(
+            words,
+            lowercase=settings.get("do_lower_case", True),
+            strip_accents=settings.get("strip_accents"),
+            handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+        )
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int = 4000, *, lowercase: bool = True) -> Self:
+        """Learns the pieces from texts.
+
+        Args:
+            texts: the training part.
+            vocab_size: the most pieces there may be, the five special tokens among them.
+            lowercase: whether capitals become small letters, and accents go.
+
+        Raises:
+            ValueError: if ``vocab_size`` is not above 5.
+        """
+        if vocab_size <= len(SPECIALS):
+            raise ValueError(
+                f"WordPieceTokenizer: expected vocab_size above {len(SPECIALS)}, got {vocab_size}"
+            )
+        empty = cls._from_words(list(SPECIALS), lowercase=lowercase)
+        trainer = needed("tokenizers", "tokenizers", "WordPieceTokenizer", extra="text").trainers
+        options = {"vocab_size": vocab_size, "special_tokens": list(SPECIALS), "show_progress": False}
+        empty._model.train_from_iterator(texts, trainer.WordPieceTrainer(**options))
+        return cls(empty._model.to_str())
+
+    @classmethod
+    def _from_words(cls, words: Sequence[str], **normalizing: Any) -> Self:
+        """Makes the tokenizer of a vocabulary: what stands in which line has that number."""
+        library = needed("tokenizers", "tokenizers", "WordPieceTokenizer", extra="text")
+        numbers = {word: number for number, word in enumerate(words)}
+        absent = [token for token in SPECIALS if token not in numbers]
+        if absent:
+            raise ValueError(f"WordPieceTokenizer: the vocabulary lacks {', '.join(absent)}")
+        model = library.Tokenizer(library.models.WordPiece(numbers, unk_token="[UNK]"))
+        model.normalizer = library.normalizers.BertNormalizer(**normalizing)
+        model.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
+        model.post_processor = library.processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", numbers["[CLS]"]), ("[SEP]", numbers["[SEP]"])],
+        )
+        model.decoder = library.decoders.WordPiece()
+        model.add_special_tokens(list(SPECIALS))
+        return cls(model.to_str())
+
+    @property
+    def vocab_size(self) -> int:
+        """Counts the different tokens; ids run from 0 to one less."""
+        size: int = self._model.get_vocab_size()
+        return size
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Lists the ids of [PAD], [UNK], [CLS], [SEP] and [MASK]."""
+        return (self.pad_id, self.unknown_id, self.cls_id, self.sep_id, self.mask_id)
+
+    def __call__(
+        self, texts: Sequence[str], seconds: Sequence[str] | None = None, *, max_length: int | None = None
+    ) -> Encoded:
+        """Turns texts, or pairs of them, into what a model reads.
+
+        Args:
+            texts: the texts, or the first of each pair.
+            seconds: the second of each pair, as many.
+            max_length: the most tokens, special ones included; of longer texts the end is cut off, of a pair
+                that of the longer one. None for no limit.
+
+        Raises:
+            ValueError: if there are no texts, a text holds half a character, the seconds are not as many, or
+                ``max_length`` leaves no room.
+        """
+        encodings = self._encodings(texts, seconds, max_length)
+        length = max(len(encoding.ids) for encoding in encodings)
+
+        def filled(name: str, filler: int) -> Tensor:
+            rows = [getattr(encoding, name) for encoding in encodings]
+            return torch.tensor([row + [filler] * (length - len(row)) for row in rows])
+
+        return Encoded(filled("ids", self.pad_id), filled("attention_mask", 0), filled("type_ids", 0))
+
+    def words(self, texts: Sequence[str], *, max_length: int | None = None) -> Tensor:
+        """Returns of each token the number of the word it is a piece of, -1 at special tokens, ``(B, T)``."""
+        encodings = self._encodings(texts, None, max_length)
+        length = max(len(encoding.ids) for encoding in encodings)
+        rows = [[-1 if word is None else word for word in encoding.word_ids] for encoding in encodings]
+        return torch.tensor([row + [-1] * (length - len(row)) for row in rows])
+
+    def _encodings(
+        self, texts: Sequence[str], seconds: Sequence[str] | None, max_length: int | None
+    ) -> list[Any]:
+        if isinstance(texts, str) or not texts:
+            raise ValueError(f"WordPieceTokenizer: expected a list of texts, at least one, got {texts!r}")
+        if seconds is not None and len(seconds) != len(texts):
+            raise ValueError(
+                f"WordPieceTokenizer: expected as many second texts as first ones, {len(texts)}, got "
+                f"{len(seconds)}"
+            )
+        for text in (*texts, *(seconds or ())):
+            utf8("WordPieceTokenizer", text)
+        least = 2 if seconds is None else 3
+        if max_length is not None and max_length <= least:
+            raise ValueError(f"WordPieceTokenizer: expected max_length above {least}, got {max_length}")
+        self._model.no_truncation()
+        if max_length is not None:
+            self._model.enable_truncation(max_length)
+        given = list(texts) if seconds is None else list(zip(texts, seconds, strict=True))
+        encodings: list[Any] = self._model.encode_batch(given)
+        return encodings
+
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """Returns the text of token ids, without special tokens.
+
+        Raises:
+            IndexError: if an id is none of the tokenizer's.
+        """
+        text: str = self._model.decode(token_ids("WordPieceTokenizer", ids, self.vocab_size))
+        return text
+
+    def token(self, number: int) -> str:
+        """Returns a token as it stands in the vocabulary: ``##ing`` for a piece inside a word."""
+        found: str = self._model.id_to_token(number)
+        return found
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``tokenizer.json``, ``vocab.txt`` and their settings, as `transformers` reads them."""
+        self._model.no_truncation()
+        content = json.loads(self._model.to_str())
+        write_text(Path(folder) / TOKENIZER_FILE, json.dumps(content, ensure_ascii=False))
+        names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIALS, strict=True))
+        normalizer = content.get("normalizer") or {}
+        settings = {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": normalizer.get("lowercase", True),
+            "strip_accents": normalizer.get("strip_accents"),
+            "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
+            **{f"{name}_token": token for name, token in names.items()},
+        }
+        write_text(Path(folder) / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
+        vocabulary: dict[str, int] = self._model.get_vocab()
+        words = sorted(vocabulary, key=lambda word: vocabulary[word])
+        write_text(Path(folder) / VOCABULARY_FILE, "".join(f"{word}\n" for word in words))
