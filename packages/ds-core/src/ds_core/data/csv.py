@@ -58,6 +58,7 @@ def read_csv(
     if not isinstance(encoding, str):
         raise TypeError(f"encoding: expected the name of one, 'utf-8' say, got {encoding!r}")
     try:
+        "".encode(encoding)  # of which "hex", say, is none
         if codecs.lookup(encoding).name == "utf-8":
             encoding = "utf-8-sig"  # a byte order mark is no part of the first cell
     except LookupError as error:

@@ -394,8 +394,9 @@ def rounding(exact: Tensor, rounded: Tensor) -> str | None:
         rounded: the same as float32.
     """
     error = (rounded.double() - exact).abs()
-    is_whole = exact == exact.round()
-    lost = (error > 0) & (is_whole | (error > _SMALL_SHARE * (exact.max() - exact.min())))
+    is_whole = (exact == exact.round()) & (exact.abs() < 2**63)  # beyond, nobody counts
+    spread = exact.max() - exact.min()
+    lost = (error > 0) & (is_whole | ((error > _SMALL_SHARE * spread) & (spread > 0)))
     if not lost.any():
         return None
     merged = len(exact.unique()) - len(rounded.unique())
