@@ -1,9 +1,11 @@
 """Callbacks, and the history they read and write."""
 
 import csv
+import errno
 import json
 import math
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -206,6 +208,36 @@ def test_the_log_is_the_history(tmp_path, options, batch_size):
     validated = [row for row in rows if row["val_loss"]]
     assert [int(row["step"]) for row in validated] == history.validation["step"]
     assert [float(row["val_loss"]) for row in validated] == history["val_loss"]
+
+
+def test_a_full_disk_costs_the_log_and_not_the_training(tmp_path, monkeypatch):
+    """A warning names the file; once there is room again, the log is whole again."""
+    monkeypatch.setattr("ds_core.training.callbacks._PAUSE", 3)
+    full = {3, 4, 5, 11}
+    t = trainer(CSVLog(), out=tmp_path / "run")
+    real = Path.open
+
+    def limited(self, *args, **kwargs):
+        if t.step in full and "log.csv" in self.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", limited)
+    x, y = data()
+    with pytest.warns(UserWarning, match=r"CSVLog: .*log\.csv: .*No space left.*training goes on without it"):
+        history = t.fit(x, y, steps=12, batch_size=8, validation=(x, y), validate_every=4, checkpoint_every=5)
+    assert len(history) == 12
+    monkeypatch.undo()
+    history.to_csv(tmp_path / "h.csv")
+    assert (tmp_path / "run" / "log.csv").read_bytes() == (tmp_path / "h.csv").read_bytes()
+
+
+def test_the_log_is_not_touched_before_the_first_step(tmp_path):
+    x, y = data()
+    (tmp_path / "log.csv").write_text("of an earlier training")
+    with pytest.raises(ValueError, match="expected last dimension 5"):
+        trainer(CSVLog(), out=tmp_path).fit(x[:, :2], y, steps=3)
+    assert (tmp_path / "log.csv").read_text() == "of an earlier training"
 
 
 def test_the_log_grows_while_training_runs(tmp_path):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 
 import pytest
 import torch
@@ -317,6 +318,77 @@ def test_every_flipped_bit_is_noticed(tmp_path):
             trainer.load(tmp_path / "flipped")
         assert time.monotonic() - began < 1
     trainer.load(tmp_path / "whole")
+
+
+def rewritten(draw, state):
+    """Puts something else somewhere into a state, whose checksum will be right: a wrong program's work."""
+    places = []
+
+    def collect(value):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            places.append((value, key))
+            if isinstance(value[key], (dict, list)):
+                collect(value[key])
+
+    collect(state)
+    owner, key = draw.choice([place for place in places if not isinstance(place[0], tuple)])
+    if isinstance(owner, dict) and draw.random() < 0.3:
+        del owner[key]
+    else:
+        owner[key] = draw.choice(
+            [None, -1, 3.5, "x", [], {}, [1], {"x": 1}, torch.ones(2), torch.ones(2, dtype=torch.int32), True]
+        )
+
+
+def test_three_hundred_damaged_checkpoints(tmp_path):
+    """None ends in a raw error, none is taken for whole, none takes a second."""
+
+    def trainer():
+        g = torch.Generator().manual_seed(0)
+        model = Sequential(Dense(4, 5, generator=g), ReLU(), Dropout(0.1), Dense(5, 1, generator=g))
+        return Trainer(model, "mse", "adam", lambda o: WarmupCosine(o, 1, 9), progress=False)
+
+    made = trainer()
+    made.fit(torch.randn(8, 4), torch.randn(8, 1), epochs=2)
+    made.save(tmp_path / "whole")
+    content = (tmp_path / "whole").read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    draw = random.Random(1)
+
+    def damaged(kind):
+        start = draw.randrange(len(content))
+        end = min(len(content), start + draw.randrange(1, 400))
+        noise = draw.randbytes(end - start)
+        if kind == "rewritten":
+            state = load_checkpoint(tmp_path / "whole")
+            rewritten(draw, state)
+            save_checkpoint(tmp_path / "damaged", state)
+            return (tmp_path / "damaged").read_bytes()
+        return {
+            "cut": content[:start],
+            "hole": content[:start] + bytes(end - start) + content[end:],
+            "noise": content[:start] + noise + content[end:],
+            "lost": content[:start] + content[end:],
+            "twice": content[:end] + content[start:],
+            "more": content + noise,
+            "header": draw.randrange(2 ** draw.randrange(1, 64)).to_bytes(8, "little") + content[8:],
+            "brackets": content[:8] + b"[{"[draw.randrange(2) :][:1] * (begin - 8) + content[begin:],
+        }[kind]
+
+    kinds = ["cut", "hole", "noise", "lost", "twice", "more", "header", "brackets"] + ["rewritten"] * 4
+    other = trainer()
+    for number in range(300):
+        bad = damaged(kinds[number % len(kinds)])
+        (tmp_path / "damaged").write_bytes(bad)
+        before, began = other.state_dict(), time.monotonic()
+        if kinds[number % len(kinds)] == "rewritten" or bad == content:
+            with suppress(CheckpointError):  # or another number, as good as the first
+                other.load(tmp_path / "damaged")
+        else:
+            with pytest.raises(CheckpointError, match="damaged: "):
+                other.load(tmp_path / "damaged")
+        assert time.monotonic() - began < 1
+        other = trainer() if other.state_dict()["step"] != before["step"] else other
 
 
 def test_bytes_of_another_time_or_place_are_noticed(tmp_path):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from ds_core import BatchNorm1d, Dense, Module, MSELoss, Recompute, ReLU, Sequential
+from ds_core import BatchNorm1d, Dense, Embedding, Module, MSELoss, Recompute, ReLU, Sequential
 from ds_core.data import Dataset
 from ds_core.layers import Dropout
 from ds_core.losses import BCEWithLogitsLoss, CrossEntropyLoss
@@ -248,6 +248,25 @@ def test_the_loop_reads_numbers_back_once_a_step(engine):
         with Reads() as reads:
             trainer.fit(x, y, steps=10, batch_size=4)
         assert reads.count == 0
+
+
+@pytest.mark.parametrize("bad", [-1, 11])
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_a_wrong_index_is_said_at_the_end_of_the_step_and_changes_nothing(engine, bad):
+    ids = torch.randint(11, (4, 6), generator=torch.Generator().manual_seed(0))
+    model = Sequential(Embedding(11, 3), Dense(3, 11))
+    trainer = Trainer(model, CrossEntropyLoss(dim=-1), "adamw", engine=engine, progress=False)
+    with Reads() as reads:
+        trainer.fit([(ids, ids)], steps=2)
+    assert reads.count <= 2  # the loss reads one number each time
+    before = bits(model)
+    wrong = ids.clone()
+    wrong[2, 3] = bad
+    with pytest.raises(IndexError, match=rf"Embedding.*: token id {bad} is outside the vocabulary 0\.\.10"):
+        trainer.fit([(wrong, ids)], steps=1)
+    assert same(bits(model), before)
+    with pytest.raises(IndexError, match=f"token id {bad} is outside"), torch.no_grad():
+        model(wrong)  # and at once, where nobody collects
 
 
 def test_the_seed_decides_everything_and_the_world_nothing():

@@ -58,6 +58,12 @@ def test_tokens_stand_on_both_sides_of_a_square_mask():
     assert axes.get_ylabel() == "sequence"
 
 
+@pytest.mark.parametrize("word", ["$x_{$", "a$^b$", "[/]", "%", "\\frac"])
+def test_tokens_are_no_formulas(word, tmp_path):
+    draw_mask(causal_mask(3), tokens=[word, "b", word], path=tmp_path / "mask.png")
+    assert (tmp_path / "mask.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_batch_of_masks_stands_side_by_side():
     masks = prefix_mask(4, [1, 2, 4])
     figure = draw_mask(masks)

@@ -3,15 +3,66 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from ds_core.module import Module
+
+
+class Doubt(NamedTuple):
+    """Numbers that may be wrong; only the device knows as yet."""
+
+    wrong: Tensor  # one boolean
+    error: Callable[[], Exception]
+
+
+class _Block(threading.local):
+    """Of each thread: what the innermost :func:`checked_together` has collected; None outside."""
+
+    doubts: list[Doubt] | None = None
+
+
+_block = _Block()
+
+
+@contextmanager
+def checked_together() -> Iterator[list[Doubt]]:
+    """Collects the doubts of :func:`check_numbers` in the block, to be read from the device all at once.
+
+    Whoever opens the block reads them, and raises the first error that is due; what has been computed from
+    wrong numbers meanwhile is worth nothing.
+    """
+    outer, _block.doubts = _block.doubts, []
+    try:
+        yield _block.doubts
+    finally:
+        _block.doubts = outer
+
+
+def check_numbers(wrong: Tensor, error: Callable[[], Exception]) -> bool:
+    """Raises an error if numbers are wrong: at once, or at the end of :func:`checked_together`.
+
+    Args:
+        wrong: whether they are, one boolean on their device.
+        error: makes the error.
+
+    Returns:
+        Whether the check is yet to come; what follows must survive wrong numbers then.
+    """
+    if _block.doubts is None:
+        if wrong:
+            raise error()
+        return False
+    _block.doubts.append(Doubt(wrong, error))
+    return True
 
 
 def shape(x: Tensor) -> str:

@@ -17,6 +17,8 @@ BLUE, RED, GREEN = "#2a6fbb", "#d1495b", "#3a8a6e"
 INK, SOFT, LINE, PALE = "#30343b", "#6b717b", "#d5d8dd", "#eceef1"
 # Scales of shades: white is 0, blue more; orange less than 0, purple more; from dark to light; heat.
 FROM_ZERO, BOTH_SIDES, IN_ORDER, HEAT = "Blues", "PuOr", "viridis", "inferno"
+# For words that are not ours: a $ in them begins no formula.
+PLAIN: dict[str, Any] = {"parse_math": False}
 
 
 def new(title: str, width: float, height: float) -> Figure:
@@ -43,10 +45,13 @@ def new(title: str, width: float, height: float) -> Figure:
 
 
 def write(figure: Figure, path: str | Path | None) -> Figure:
-    """Writes a figure, if there is a path, and returns it."""
+    """Writes a figure, if there is a path, whole or not at all, and returns it."""
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        from ds_core.training.files import atomic_write  # training draws, too
+
+        form = Path(path).suffix.removeprefix(".") or "png"
+        with atomic_write(Path(path)) as temporary:
+            figure.savefig(temporary, format=form)
     return figure
 
 

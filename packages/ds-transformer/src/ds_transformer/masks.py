@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from ds_core.checks import check_numbers
 from torch import Tensor
 
 __all__ = ["causal_mask", "padding_mask", "prefix_mask", "sliding_window_mask"]
@@ -56,10 +57,11 @@ def padding_mask(lengths: Tensor | Sequence[int], length: int | None = None) -> 
     counts = _integers("padding_mask", "lengths", lengths)
     if counts.dim() != 1:
         raise ValueError(f"padding_mask: expected lengths (B,), got shape {tuple(counts.shape)}")
-    shortest, longest = _extremes(counts)
-    length = longest if length is None else length
-    if shortest < 0 or longest > length:
-        raise ValueError(f"padding_mask: expected lengths from 0 to {length}, got {counts.tolist()}")
+    length = _extremes(counts)[1] if length is None else length
+    check_numbers(
+        ((counts < 0) | (counts > length)).any(),
+        lambda: ValueError(f"padding_mask: expected lengths from 0 to {length}, got {counts.tolist()}"),
+    )
     return torch.arange(length, device=counts.device) >= counts.unsqueeze(1)
 
 
@@ -174,8 +176,8 @@ def _extremes(numbers: Tensor) -> tuple[int, int]:
     """Returns the smallest and the largest number, 0 and 0 where there are none."""
     if numbers.numel() == 0:
         return 0, 0
-    smallest, largest = numbers.aminmax()
-    return int(smallest), int(largest)
+    smallest, largest = torch.stack(numbers.aminmax()).tolist()
+    return smallest, largest
 
 
 def _check(name: str, **numbers: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ds_core.drawing import HEAT, INK, LINE, explain, new
+from ds_core.drawing import HEAT, INK, LINE, PLAIN, explain, new
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def rows_of_two(
         show(above, images[number])
         c = int(classes[number])
         name = f"class {c}" if class_names is None else class_names[c]
-        above.set_title(f"{name}: {float(shares[number, c]):.0%}", fontsize=9, color=INK, pad=3)
+        share = f"{name}: {float(shares[number, c]):.0%}"
+        above.set_title(share, fontsize=9, color=INK, pad=3, **PLAIN)
         empty.append(grid[2 * band + 1, column])
     from matplotlib.cm import ScalarMappable
 

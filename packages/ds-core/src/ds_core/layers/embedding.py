@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ds_core import functional
-from ds_core.checks import shape
+from ds_core.checks import check_numbers, shape
 from ds_core.initializers import Init, initialize
 from ds_core.kernels import dispatch
 from ds_core.module import Module, Parameter
@@ -89,8 +89,7 @@ class Embedding(Module):
                 self.weight[padding_idx] = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check_ids(input)
-        y, saved = embedding(input, self.weight, self.padding_idx)
+        y, saved = embedding(self._checked(input), self.weight, self.padding_idx)
         self.save(saved)
         return y
 
@@ -99,20 +98,24 @@ class Embedding(Module):
         wide = torch.float64 if grad.dtype == torch.float64 else torch.float32  # half: long sums stand still
         self.add_grad("weight", lambda: embedding_backward(grad.to(wide), saved).to(self.weight.dtype))
 
-    def _check_ids(self, ids: Tensor) -> None:
+    def _checked(self, ids: Tensor) -> Tensor:
         if ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(
                 f"{self.label()}: expected integer ids (torch.int64 or torch.int32), got {ids.dtype} of "
                 f"shape {shape(ids)}"
             )
         if ids.numel() == 0 or torch.compiler.is_compiling():  # a compiled graph cannot stop to look
-            return
-        for bad in ids.aminmax():
-            if not 0 <= bad < self.num_embeddings:
-                raise IndexError(
-                    f"{self.label()}: token id {int(bad)} is outside the vocabulary "
-                    f"0..{self.num_embeddings - 1}"
-                )
+            return ids
+        low, high = ids.aminmax()
+
+        def error() -> IndexError:
+            return IndexError(
+                f"{self.label()}: token id {int(low if low < 0 else high)} is outside the vocabulary "
+                f"0..{self.num_embeddings - 1}"
+            )
+
+        later = check_numbers((low < 0) | (high >= self.num_embeddings), error)
+        return ids.clamp(0, self.num_embeddings - 1) if later else ids
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import torch
 from torch import Tensor
 
-from ds_core.drawing import FROM_ZERO, INK, dress, explain, new, shades, write
+from ds_core.drawing import FROM_ZERO, INK, PLAIN, dress, explain, new, shades, write
 from ds_core.metrics.metric import ClassMetric, ClassOptions
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ class ConfusionMatrix(ConfusionCounts):
         drawn = shades(axes, shares, FROM_ZERO, 0, 1)
         explain(figure, drawn, axes, "share of the true class")
         dress(axes, title, "predicted", "true")
-        axes.set_xticks(range(classes), names)
-        axes.set_yticks(range(classes), names)
+        axes.set_xticks(range(classes), names, **PLAIN)
+        axes.set_yticks(range(classes), names, **PLAIN)
         if max(map(len, names)) > 3:
             for label in axes.get_xticklabels():
                 label.set(rotation=45, ha="right", rotation_mode="anchor")

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds_core.checks import checked_together
 from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.loader import DataLoader
 from ds_core.engines import EngineName, engine
@@ -286,17 +287,21 @@ class Trainer:
         self._midway = True
         self.optimizer.zero_grad()
         parts = [(batch, share) for batch, share in zip(batches, self._shares(batches), strict=True) if share]
-        losses = [self._gradients(to_device(batch, self.device), share) for batch, share in parts]
+        with checked_together() as doubts:
+            losses = [self._gradients(to_device(batch, self.device), share) for batch, share in parts]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norms = [] if self.clip_norm is None else [grad_norm(parameters)]
-        values = _read([*losses, *norms])
+        values = _read([*losses, *norms, *(doubt.wrong for doubt in doubts)])
+        for doubt, wrong in zip(doubts, values[len(values) - len(doubts) :], strict=True):
+            if wrong:
+                raise doubt.error()
         for (batch, _), value in zip(parts, values, strict=False):
             self._check_finite("the loss", value, batch)
         loss = sum(share * value for (_, share), value in zip(parts, values, strict=False))
         numbers = {"loss": loss, "lr": self.optimizer.param_groups[0]["lr"]}
         if self.clip_norm is not None:
-            numbers["grad_norm"] = self._check_finite("the norm of the gradients", values[-1])
-            scale_to_norm_(parameters, self.clip_norm, values[-1])
+            numbers["grad_norm"] = self._check_finite("the norm of the gradients", values[len(parts)])
+            scale_to_norm_(parameters, self.clip_norm, values[len(parts)])
         self.optimizer.step()
         self._step_schedule()
         self.step += 1

@@ -51,20 +51,21 @@ class Statistics:
         if not x.numel():
             nan = math.nan
             return cls(every.numel(), every.numel(), 0, nan, nan, nan, nan, nan, (0,) * BINS)
-        low, high = x.min().item(), x.max().item()
+        measured = (x.min(), x.max(), x.mean(), x.std(correction=0), (x * x).sum().sqrt(), (x == 0).sum())
+        low, high, mean, std, norm, zeros = torch.stack([m.double() for m in measured]).tolist()
         if low < high:
-            histogram = tuple(int(n) for n in torch.histc(x, BINS, low, high))
+            histogram = tuple(int(n) for n in torch.histc(x, BINS, low, high).tolist())
         else:
             histogram = tuple(x.numel() if i == BINS // 2 else 0 for i in range(BINS))
         return cls(
             count=every.numel(),
             nonfinite=every.numel() - x.numel(),
-            zeros=int((x == 0).sum()),
-            mean=x.mean().item(),
-            std=x.std(correction=0).item(),
+            zeros=int(zeros),
+            mean=mean,
+            std=std,
             min=low,
             max=high,
-            norm=(x * x).sum().sqrt().item(),
+            norm=norm,
             histogram=histogram,
         )
 

@@ -147,7 +147,7 @@ class Recurrent(Module):
             )
         if torch.compiler.is_compiling():  # looking at numbers would break the graph
             return lengths
-        shortest, longest = map(int, lengths.aminmax()) if batch else (steps, steps)
+        shortest, longest = torch.stack(lengths.aminmax()).tolist() if batch else (steps, steps)
         if not 1 <= shortest <= longest <= steps:
             bad = int((lengths < 1).logical_or(lengths > steps).nonzero()[0])
             raise ValueError(

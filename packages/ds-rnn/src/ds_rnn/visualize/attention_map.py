@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds_core.drawing import FROM_ZERO, INK, dress, new, shades, write
+from ds_core.drawing import FROM_ZERO, INK, PLAIN, dress, new, shades, write
 from ds_core.text.translation import Translator
 from torch import Tensor
 
@@ -52,8 +52,8 @@ def draw_map(weights: Tensor, columns: list[str], rows: list[str]) -> Figure:
     axes = figure.subplots()
     shades(axes, weights, FROM_ZERO, 0, 1, aspect="auto")
     dress(axes)
-    axes.set_xticks(range(len(columns)), columns, rotation=50, ha="left", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns, rotation=50, ha="left", rotation_mode="anchor", **PLAIN)
+    axes.set_yticks(range(len(rows)), rows, **PLAIN)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, labelsize=9, labelcolor=INK)
     return figure

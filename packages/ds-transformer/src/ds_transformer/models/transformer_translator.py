@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from ds_core import Dense, Embedding
-from ds_core.checks import check_fields, shape
+from ds_core.checks import check_fields, check_numbers, shape
 from ds_core.functional import log_softmax
 from ds_core.initializers import normal_
 from ds_core.module import evaluating
@@ -242,8 +242,12 @@ class TransformerTranslator(SequenceToSequence):
         lengths = torch.as_tensor(source_lengths, device=source.device)
         if lengths.shape != source.shape[:1]:
             raise ValueError(f"{self.label()}: expected {len(source)} source lengths, got {shape(lengths)}")
-        if lengths.numel() and int(lengths.aminmax().min) < 1:
-            raise ValueError(f"{self.label()}: expected source lengths of at least 1, got {lengths.tolist()}")
+        check_numbers(
+            (lengths < 1).any(),
+            lambda: ValueError(
+                f"{self.label()}: expected source lengths of at least 1, got {lengths.tolist()}"
+            ),
+        )
         return padding_mask(lengths, source.shape[1])
 
     # ---- how it writes -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds_core.drawing import FROM_ZERO, INK, LINE, SOFT, explain, new, shades, write
+from ds_core.drawing import FROM_ZERO, INK, LINE, PLAIN, SOFT, explain, new, shades, write
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def draw_attention(
                 axes.set_ylabel(
                     f"layer {layer}", fontsize=9, color=SOFT, rotation=270, va="bottom", labelpad=3
                 )
-    grid[0, 0].set_xticks(range(columns), source)
-    grid[0, 0].set_yticks(range(rows), target)
+    grid[0, 0].set_xticks(range(columns), source, **PLAIN)
+    grid[0, 0].set_yticks(range(rows), target, **PLAIN)
     for axes in grid[-1]:
         axes.tick_params(axis="x", rotation=90)
     figure.supxlabel("looked at", fontsize=9, color=SOFT)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from ds_core.drawing import BLUE, INK, PALE, dress, new, write
+from ds_core.drawing import BLUE, INK, PALE, PLAIN, dress, new, write
 from torch import Tensor
 
 from ds_transformer.masks import causal_mask, padding_mask, prefix_mask, sliding_window_mask
@@ -143,11 +143,11 @@ def _cells(axes: Axes, mask: Tensor, title: str, rows: str, tokens: Sequence[str
     for spine in axes.spines.values():
         spine.set_visible(False)
     if tokens is not None:
-        axes.set_xticks(range(width), tokens, rotation=50, ha="right", rotation_mode="anchor")
+        axes.set_xticks(range(width), tokens, rotation=50, ha="right", rotation_mode="anchor", **PLAIN)
     elif few:
         axes.set_xticks(range(width))
     if tokens is not None and height == width:
-        axes.set_yticks(range(height), tokens)
+        axes.set_yticks(range(height), tokens, **PLAIN)
     elif few:
         axes.set_yticks(range(height))
 
