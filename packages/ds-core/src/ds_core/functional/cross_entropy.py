@@ -14,7 +14,6 @@ class Saved(NamedTuple):
     p: Tensor  # (N, C, ...): the probabilities
     t: Tensor  # (N, C, ...): what they should have been, times what the position counts in the result
     total: Tensor  # (N, 1, ...): the sum of t
-    each: bool  # whether each position has a gradient of its own
     dim: int
 
 
@@ -27,7 +26,7 @@ def cross_entropy(
     reduction: str = "mean",
     dim: int = 1,
 ) -> tuple[Tensor, Saved]:
-    """L = -sum_c t_c log p_c = T log sum_c exp(x_c) - sum_c t_c x_c,   p = softmax(x),   T = sum_c t_c."""
+    """Adds up surprise, -log p: l = -sum_c t_c log p_c = T log sum_c exp(x_c) - sum_c t_c x_c,   T = sum_c t_c."""
     t, n = _target(x, target, weight, ignore_index, smoothing, dim)
     if reduction == "mean":
         t = torch.where(n == 0, 0, t / n)
@@ -40,13 +39,13 @@ def cross_entropy(
     loss = values.squeeze(dim) if reduction == "none" else values.sum()
     if reduction == "mean":
         loss = torch.where(n == 0, torch.nan, loss)  # the mean of nothing
-    return loss, Saved(e / normaliser, t, total, reduction == "none", dim)
+    return loss, Saved(e / normaliser, t, total, dim)
 
 
 def cross_entropy_backward(grad: Tensor | float, saved: Saved) -> Tensor:
-    """dl/dx = T p - t."""
-    p, t, total, each, dim = saved
-    if each and isinstance(grad, Tensor):
+    """dl/dx = T p - t,   p = softmax(x)."""
+    p, t, total, dim = saved
+    if isinstance(grad, Tensor) and grad.dim():  # of each position
         grad = grad.unsqueeze(dim)
     return grad * (total * p - t)  # l = T log sum_c exp(x_c) - sum_c t_c x_c
 

@@ -14,7 +14,6 @@ class Saved(NamedTuple):
     classes: Tensor  # (N, 1, ...): the right ones
     share: Tensor  # (N, 1, ...): what each position counts in the result
     shape: torch.Size  # of x
-    each: bool  # whether each position has a gradient of its own
     dim: int
 
 
@@ -42,12 +41,12 @@ def nll(
     loss = values.squeeze(dim) if reduction == "none" else values.sum()
     if reduction == "mean":
         loss = torch.where(n == 0, torch.nan, loss)
-    return loss, Saved(index, share, x.shape, reduction == "none", dim)
+    return loss, Saved(index, share, x.shape, dim)
 
 
 def nll_backward(grad: Tensor | float, saved: Saved) -> Tensor:
     """dl/dx_c = -w_y where c = y, else 0."""
-    index, share, shape, each, dim = saved
-    if each and isinstance(grad, Tensor):
+    index, share, shape, dim = saved
+    if isinstance(grad, Tensor) and grad.dim():  # of each position
         grad = grad.unsqueeze(dim)
     return share.new_zeros(shape).scatter(dim, index, -grad * share)  # l = -w_y x_y

@@ -23,7 +23,6 @@ class Saved(NamedTuple):
     t_y: Tensor | None  # (N, 1, ...): ... and what it alone is wanted
     spread: Tensor | None  # (N, C, ...), or broadcasts so: what is wanted of every class
     share: float  # of each position in the result
-    each: bool
     dim: int
 
 
@@ -75,13 +74,13 @@ class CrossEntropyKernel:
         loss = values.squeeze(dim) if reduction == "none" else values.sum().mul_(share)
         if reduction == "mean" and not n:
             loss = loss + math.nan
-        return loss, Saved(e, normaliser, total, index, t_y, spread, share, reduction == "none", dim)
+        return loss, Saved(e, normaliser, total, index, t_y, spread, share, dim)
 
     @staticmethod
     def backward(grad: Tensor | float, saved: Saved) -> Tensor:
-        e, normaliser, total, index, t_y, spread, share, each, dim = saved
+        e, normaliser, total, index, t_y, spread, share, dim = saved
         grad = grad * share
-        if each and isinstance(grad, Tensor):
+        if isinstance(grad, Tensor) and grad.dim():  # of each position
             grad = grad.unsqueeze(dim)
         grad_x = e.mul_(torch.where(total != 0, total / normaliser, 0) * grad)  # T p
         if index is not None and t_y is not None:

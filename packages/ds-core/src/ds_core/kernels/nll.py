@@ -16,7 +16,7 @@ class NLLKernel:
 
     @staticmethod
     def backward(grad: Tensor | float, saved: Saved) -> Tensor:
-        index, share, shape, each, dim = saved
-        if each and isinstance(grad, Tensor):
+        index, share, shape, dim = saved
+        if isinstance(grad, Tensor) and grad.dim():  # of each position
             grad = grad.unsqueeze(dim)
         return share.new_zeros(shape).scatter_(dim, index, -grad * share)

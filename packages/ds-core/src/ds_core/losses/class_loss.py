@@ -82,7 +82,7 @@ class ClassLoss(Loss):
         index = target.to(torch.int64)
         if index.numel() and not torch.compiler.is_compiling():
             ends = torch.stack(torch.where(index == self.ignore_index, 0, index).aminmax())
-            low, high = ends.tolist()  # the one number read from the device
+            low, high = ends.tolist()  # the one time that the host waits for the device
             if low < 0 or high >= classes:
                 raise IndexError(
                     f"{self.label()}: expected class indices from 0 to {classes - 1}, or "
@@ -90,12 +90,15 @@ class ClassLoss(Loss):
                 )
         return index
 
-    def checked_probabilities(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Checks that probabilities as a target have the scores' shape, and returns them in their type.
+    def checked_target(self, scores: Tensor, target: Tensor, dim: int) -> Tensor:
+        """Checks a target that holds class indices, as :meth:`checked_index` does, or probabilities.
 
         Raises:
-            ValueError: if they have not, or ``ignore_index`` is a class, which has no meaning for them.
+            ValueError: if probabilities have not the scores' shape, or ``ignore_index`` is a class, which
+                means nothing for them.
         """
+        if not target.is_floating_point():
+            return self.checked_index(scores, target, dim)
         if target.shape != scores.shape:
             raise ValueError(
                 f"{self.label()}: expected probabilities of the scores' shape {shape(scores)}, "

@@ -65,10 +65,7 @@ class CrossEntropyLoss(ClassLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         dim = self.class_dim(input)
-        if target.is_floating_point():
-            target = self.checked_probabilities(input, target)
-        else:
-            target = self.checked_index(input, target, dim)
+        target = self.checked_target(input, target, dim)
         options = (self.weight, self.ignore_index, self.label_smoothing, self.reduction, dim)
         loss, saved = cross_entropy(input, target, *options)
         self.save(saved)
