@@ -26,7 +26,7 @@ def cross_entropy(
     reduction: str = "mean",
     dim: int = 1,
 ) -> tuple[Tensor, Saved]:
-    """Adds up surprise, -log p: l = -sum_c t_c log p_c = T log sum_c exp(x_c) - sum_c t_c x_c,   T = sum_c t_c."""
+    """Adds up surprise: l = -sum_c t_c log p_c = T log sum_c exp(x_c) - sum_c t_c x_c,   T = sum_c t_c."""
     t, n = _target(x, target, weight, ignore_index, smoothing, dim)
     if reduction == "mean":
         t = torch.where(n == 0, 0, t / n)

@@ -37,7 +37,7 @@ def nll(
     n = share.sum()
     if reduction == "mean":
         share = torch.where(n == 0, 0, share / n)
-    values = -share * torch.where(heard, x.gather(dim, index), 0)
+    values = -share * torch.where(share == 0, 0, x.gather(dim, index))
     loss = values.squeeze(dim) if reduction == "none" else values.sum()
     if reduction == "mean":
         loss = torch.where(n == 0, torch.nan, loss)

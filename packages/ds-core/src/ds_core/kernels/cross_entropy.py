@@ -17,8 +17,7 @@ class Saved(NamedTuple):
     """What the backward needs. The target t is in two parts, either of which may be None."""
 
     e: Tensor  # (N, C, ...): exponentials, which become the gradient
-    normaliser: Tensor  # (N, 1, ...): their sum
-    total: Tensor  # (N, 1, ...): T
+    factor: Tensor  # (N, 1, ...): T over their sum
     right: Tensor | None  # (N, 1, ...): the right class ...
     t_y: Tensor | None  # (N, 1, ...): ... and what it alone is wanted
     spread: Tensor | None  # (N, C, ...), or broadcasts so: what is wanted of every class
@@ -44,45 +43,52 @@ class CrossEntropyKernel:
         dim: int = 1,
     ) -> tuple[Tensor, Saved]:
         classes = x.shape[dim]
-        w = 1.0 if weight is None else weight.view(-1, *[1] * (x.dim() - 1 - dim))  # (C, 1, ...)
-        index = t_y = spread = None
+        w = None if weight is None else weight.view(-1, *[1] * (x.dim() - 1 - dim))  # (C, 1, ...)
+        right = t_y = spread = None
+        all_wanted = False
         if target.is_floating_point():
             spread = target if not smoothing else (target * (1 - smoothing)).add_(smoothing / classes)
-            spread = spread if weight is None else spread * w
+            spread = spread if w is None else spread * w
             total, n = spread.sum(dim, keepdim=True), x.numel() / max(classes, 1)
         else:
             y = target.unsqueeze(dim)
-            heard = y != ignore_index
-            index = torch.where(heard, y, 0)
-            t_y = torch.where(heard, x.new_ones(()) if weight is None else weight[index], 0)
-            n, total = float(t_y.sum()), t_y
+            right = y.clamp(0, classes - 1)
+            heard = (y != ignore_index).to(x.dtype)
+            t_y = total = heard if weight is None else weight[right].mul_(heard)
+            n = float(t_y.sum())
+            all_wanted = weight is None and n == y.numel()
             if smoothing:
-                spread = torch.where(heard, (smoothing / classes) * (w * x.new_ones(())), 0)
                 t_y = t_y * (1 - smoothing) if smoothing < 1 else None  # 0 times -inf is no number
-                total = spread.expand_as(x).sum(dim, keepdim=True) + (0 if t_y is None else t_y)
-        share = (1 / n if n else 0.0) if reduction == "mean" else 1.0
-        wanted = total != 0
-        z = x - torch.where(wanted, x.amax(dim, keepdim=True), torch.inf)
+                spread = heard * (smoothing / classes)
+                spread = spread if w is None else spread * w
+                total = spread.expand_as(x).sum(dim, keepdim=True).add_(0 if t_y is None else t_y)
+        m = x.amax(dim, keepdim=True)
+        z = x - (m if all_wanted else torch.where(total != 0, m, torch.inf))
         score: Tensor | float = 0.0  # sum_c t_c z_c
-        if index is not None and t_y is not None:
-            score = t_y * z.gather(dim, index)
-        if spread is not None:
+        if right is not None and t_y is not None:
+            score = z.gather(dim, right).mul_(t_y)
+        if spread is not None and spread.shape[dim] == 1:
+            score = z.sum(dim, keepdim=True).mul_(spread).add_(score)
+        elif spread is not None:
             score = score + torch.where(spread == 0, 0, spread * z).sum(dim, keepdim=True)
         e = exp(z, out=z)
         normaliser = e.sum(dim, keepdim=True)
-        values = torch.where(wanted, total * normaliser.log() - score, 0)
+        values, factor = normaliser.log().mul_(total).sub_(score), total / normaliser
+        if not all_wanted:
+            values, factor = (torch.where(total != 0, v, 0) for v in (values, factor))
+        share = (1 / n if n else 0.0) if reduction == "mean" else 1.0
         loss = values.squeeze(dim) if reduction == "none" else values.sum().mul_(share)
         if reduction == "mean" and not n:
             loss = loss + math.nan
-        return loss, Saved(e, normaliser, total, index, t_y, spread, share, dim)
+        return loss, Saved(e, factor, right, t_y, spread, share, dim)
 
     @staticmethod
     def backward(grad: Tensor | float, saved: Saved) -> Tensor:
-        e, normaliser, total, index, t_y, spread, share, dim = saved
+        e, factor, right, t_y, spread, share, dim = saved
         grad = grad * share
         if isinstance(grad, Tensor) and grad.dim():  # of each position
             grad = grad.unsqueeze(dim)
-        grad_x = e.mul_(torch.where(total != 0, total / normaliser, 0) * grad)  # T p
-        if index is not None and t_y is not None:
-            grad_x.scatter_add_(dim, index, t_y * -grad)
+        grad_x = e.mul_(factor.mul_(grad))  # T p
+        if right is not None and t_y is not None:
+            grad_x.scatter_add_(dim, right, t_y * -grad)
         return grad_x if spread is None else grad_x.sub_(spread * grad)

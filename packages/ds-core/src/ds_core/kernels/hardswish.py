@@ -1,4 +1,4 @@
-"""Hardswish on a processor: comparisons of bits in place of choices."""
+"""Hardswish on a processor: signs in place of choices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ds_core.functional.hardswish import hardswish
 from ds_core.kernels import kernel
-from ds_core.kernels.elementary import bits, blocks
 
 
 @kernel(hardswish)
@@ -16,22 +15,15 @@ class HardswishKernel:
 
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        y = torch.empty_like(x)
-        for x_, out in blocks(x, y):
-            _gate(x_, out).mul_(x_)
-        return y, x
+        return _gate(x, torch.empty_like(x)).mul_(x), x
 
     @staticmethod
     def backward(grad: Tensor, saved: Tensor) -> Tensor:
-        grad_x = torch.empty_like(grad)
-        for x, g, out in blocks(saved, grad, grad_x):
-            h = _gate(x, torch.empty_like(out))
-            torch.sub(h, 1, out=out).mul_(h)  # negative between the bounds
-            torch.lt(out, 0, out=out).div_(6).mul_(x.clamp(-3, 3)).add_(h).mul_(g)
-            bits(out).mul_(torch.gt(bits(h), 0, out=bits(h)))  # 0 below, also of an infinite gradient
-        return grad_x
+        h = _gate(saved, torch.empty_like(saved))
+        inside = (1 - h).mul_(h).sign_()  # 1 between the bounds, else 0
+        return h.addcmul_(inside, saved.clamp(-3, 3), value=1 / 6).mul_(grad)
 
 
 def _gate(x: Tensor, out: Tensor) -> Tensor:
     """Returns h."""
-    return torch.add(x, 3, out=out).clamp_(0, 6).div_(6)
+    return torch.add(x, 3, out=out).clamp_(0, 6).mul_(1 / 6)

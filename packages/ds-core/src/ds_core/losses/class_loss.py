@@ -80,13 +80,13 @@ class ClassLoss(Loss):
                 f"{shape(scores)} with the classes in dimension {dim}, got {shape(target)}"
             )
         index = target.to(torch.int64)
-        if index.numel() and not torch.compiler.is_compiling():
-            ends = torch.stack(torch.where(index == self.ignore_index, 0, index).aminmax())
-            low, high = ends.tolist()  # the one time that the host waits for the device
-            if low < 0 or high >= classes:
+        if not torch.compiler.is_compiling():
+            inside = torch.where(index == self.ignore_index, index, index.clamp(0, classes - 1))
+            if not torch.equal(inside, index):  # the one time that the host waits for the device
+                wrong = int(index[inside != index][0])
                 raise IndexError(
                     f"{self.label()}: expected class indices from 0 to {classes - 1}, or "
-                    f"ignore_index={self.ignore_index} for no target; got {low if low < 0 else high}"
+                    f"ignore_index={self.ignore_index} for no target; got {wrong}"
                 )
         return index
 
