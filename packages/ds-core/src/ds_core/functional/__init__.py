@@ -39,13 +39,13 @@ from ds_core.functional.mse import mse, mse_backward
 from ds_core.functional.muon import muon
 from ds_core.functional.nadam import nadam
 from ds_core.functional.nll import nll, nll_backward
-from ds_core.functional.probabilities import log_softmax, log_softmax_backward, softmax, softmax_backward
 from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
 from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
 from ds_core.functional.rmsprop import rmsprop
 from ds_core.functional.sgd import sgd
 from ds_core.functional.sigmoid import sigmoid, sigmoid_backward
 from ds_core.functional.silu import silu, silu_backward
+from ds_core.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from ds_core.functional.softplus import log_sigmoid, log_sigmoid_backward, softplus, softplus_backward
 from ds_core.functional.tanh import tanh, tanh_backward
 from ds_core.functional.triplet_margin import triplet_margin, triplet_margin_backward

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ds_core.functional.probabilities import Saved, log_softmax, softmax
+from ds_core.functional.softmax import Saved, log_softmax, softmax
 from ds_core.kernels import elementary, kernel
 
 
