@@ -624,3 +624,12 @@ def test_the_perceptron_says_what_it_expected():
         ):
             Perceptron(2).fit(torch.zeros(shape), torch.zeros(targets))
     assert repr(Perceptron(2)) == "Perceptron(2, lr=1.0)"
+
+
+@pytest.mark.parametrize("make", [lambda **o: BatchNorm1d(3, **o), lambda **o: LayerNorm(3, **o)])
+def test_options_by_keyword_start_the_weights_and_misspelt_ones_are_refused(make):
+    norms = [make(init="normal", generator=seeded(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(norms[0].weight, norms[1].weight)
+    assert not torch.equal(norms[0].weight, norms[2].weight)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'inti'"):
+        make(inti="normal")

@@ -311,3 +311,9 @@ def test_backward_without_forward():
     for layer in (MultiheadAttention(8, 2), TransformerEncoderLayer(8, 2, 16), Dense(8, 8)):
         with pytest.raises(RuntimeError, match="backward without a matching forward"), engine("manual"):
             layer.backward(X)
+
+
+@pytest.mark.parametrize("make", [TransformerEncoderLayer, TransformerDecoderLayer, Transformer])
+def test_misspelt_options_are_refused(make):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'atention_dropout'"):
+        make(8, 2, atention_dropout=0.1)

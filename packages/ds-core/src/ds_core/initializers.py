@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -16,6 +16,18 @@ from torch import Tensor
 # A name of INITIALIZERS ("he_normal") or a function that fills a tensor in place.
 Init = str | Callable[..., Tensor]
 Mode = Literal["fan_in", "fan_out"]
+
+
+class Start(TypedDict, total=False):
+    """How the parameters of a layer start; options by keyword, of every layer that lists them.
+
+    Attributes:
+        init: how weights start: a name or function of this module; None for the layer's default.
+        generator: source of the initial values, and of dropout if there is some; None for torch's global one.
+    """
+
+    init: Init | None
+    generator: torch.Generator | None
 
 
 # ---- constants ---------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 import torch
 from ds_core import InputGrad
 from ds_core import functional as core
-from ds_core.initializers import Init
 from ds_core.kernels import dispatch
 from ds_core.layers.batch_norm import BatchNorm
+from ds_core.layers.normalization import NormOptions
 from torch import Tensor
 
 from ds_cnn import functional
@@ -37,10 +37,8 @@ class BatchNorm2d(BatchNorm):
         track_running_stats: whether there are running averages; if not, eval mode uses the batch, too.
         device: of parameters and running averages.
         dtype: of parameters and running averages.
-        bias: whether b is learned.
+        options: ``bias``, ``init`` and ``generator``, see :class:`NormOptions`.
         algorithm: "vectorised", or "loop", the definition, pixel by pixel.
-        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
-        generator: source of the initial values; None for torch's global one.
 
     Shape:
         x ``(N, C, H, W)`` -> the same; weight, bias, running_mean and running_var ``(C,)``,
@@ -65,13 +63,10 @@ class BatchNorm2d(BatchNorm):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        bias: bool = True,
         algorithm: str = "vectorised",
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[NormOptions],
     ) -> None:
-        options = {"bias": bias, "init": init, "generator": generator}
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)  # type: ignore[arg-type]
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
         self.algorithm = check_pooling_algorithm("BatchNorm2d", algorithm)
 
     def forward(self, input: Tensor) -> Tensor:

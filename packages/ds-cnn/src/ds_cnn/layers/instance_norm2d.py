@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Unpack, final
 
 import torch
 from ds_core import InputGrad
 from ds_core import functional as core
-from ds_core.initializers import Init
 from ds_core.kernels import dispatch
 from ds_core.layers.batch_norm import BatchNorm
+from ds_core.layers.normalization import NormOptions
 from torch import Tensor
 
 from ds_cnn import functional
@@ -35,9 +35,7 @@ class InstanceNorm2d(BatchNorm):
         track_running_stats: whether running averages are kept in training and used in eval mode.
         device: of parameters and running averages.
         dtype: of parameters and running averages.
-        bias: whether b is learned.
-        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
-        generator: source of the initial values; None for torch's global one.
+        options: ``bias``, ``init`` and ``generator``, see :class:`NormOptions`.
 
     Shape:
         x ``(N, C, H, W)`` or ``(C, H, W)`` -> the same; weight, bias, running_mean and running_var ``(C,)``.
@@ -61,13 +59,9 @@ class InstanceNorm2d(BatchNorm):
         track_running_stats: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        bias: bool = True,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[NormOptions],
     ) -> None:
-        options = {"bias": bias, "init": init, "generator": generator}
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)  # type: ignore[arg-type]
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **options)
 
     def forward(self, input: Tensor) -> Tensor:
         x = input.unsqueeze(0) if input.dim() == 3 else input

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor
 
 from ds_core import functional
 from ds_core.checks import check_like, shape
-from ds_core.initializers import Init
 from ds_core.kernels import dispatch
-from ds_core.layers.normalization import Normalization
+from ds_core.layers.normalization import Normalization, NormOptions
 from ds_core.module import InputGrad
 
 batch_norm, batch_norm_backward = dispatch(functional.batch_norm, half=torch.float32)
@@ -32,9 +31,7 @@ class BatchNorm(Normalization):
         track_running_stats: whether there are running averages; if not, eval mode uses the batch, too.
         device: of parameters and running averages.
         dtype: of parameters and running averages.
-        bias: whether b is learned.
-        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
-        generator: source of the initial values; None for torch's global one.
+        options: ``bias``, ``init`` and ``generator``, see :class:`NormOptions`.
 
     Raises:
         ValueError: if x has another shape, or only one value per channel to take a variance of.
@@ -55,15 +52,11 @@ class BatchNorm(Normalization):
         track_running_stats: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        bias: bool = True,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[NormOptions],
     ) -> None:
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.track_running_stats = tracked = track_running_stats
-        place, options = {"device": device, "dtype": dtype}, {"init": init, "generator": generator}
-        self.make_parameters((num_features,), weight=affine, bias=bias, **place, **options)  # type: ignore[arg-type]
+        self.make_parameters((num_features,), affine, device, dtype, **options)
         mean, var = (torch.full((num_features,), n, device=device, dtype=dtype) for n in (0.0, 1.0))
         self.register_buffer("running_mean", mean if tracked else None)
         self.register_buffer("running_var", var if tracked else None)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor
 
 from ds_core import functional
 from ds_core.checks import check_like, shape
-from ds_core.initializers import Init
 from ds_core.kernels import dispatch
-from ds_core.layers.normalization import Normalization
+from ds_core.layers.normalization import Normalization, NormOptions
 from ds_core.module import InputGrad
 
 group_norm, group_norm_backward = dispatch(functional.group_norm, half=torch.float32)
@@ -30,9 +29,7 @@ class GroupNorm(Normalization):
         affine: whether w and b are learned; if not, they are 1 and 0.
         device: of the parameters.
         dtype: of the parameters.
-        bias: whether b is learned.
-        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
-        generator: source of the initial values; None for torch's global one.
+        options: ``bias``, ``init`` and ``generator``, see :class:`NormOptions`.
 
     Shape:
         x ``(N, C, ...)`` -> the same; weight and bias ``(C,)``.
@@ -52,10 +49,7 @@ class GroupNorm(Normalization):
         affine: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        bias: bool = True,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[NormOptions],
     ) -> None:
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(
@@ -63,8 +57,7 @@ class GroupNorm(Normalization):
                 f"got {num_channels} channels and {num_groups} groups"
             )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
-        place, options = {"device": device, "dtype": dtype}, {"init": init, "generator": generator}
-        self.make_parameters((num_channels,), weight=affine, bias=bias, **place, **options)  # type: ignore[arg-type]
+        self.make_parameters((num_channels,), affine, device, dtype, **options)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() < 2 or input.shape[1] != self.num_channels:

@@ -7,8 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ds_core.initializers import Init, initialize
+from ds_core.initializers import Init, Start, initialize
 from ds_core.module import Module, Parameter
+
+
+class NormOptions(Start, total=False):
+    """What norms take by keyword; ``init`` says how w starts, ones if it is None.
+
+    Attributes:
+        bias: whether b is learned.
+    """
+
+    bias: bool
 
 
 class Normalization(Module):
@@ -20,13 +30,13 @@ class Normalization(Module):
     def make_parameters(
         self,
         shape: tuple[int, ...],
-        *,
         weight: bool,
-        bias: bool,
         device: torch.device | str | None,
         dtype: torch.dtype | None,
-        init: Init | None,
-        generator: torch.Generator | None,
+        *,
+        bias: bool = True,
+        init: Init | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
         """Makes w, ones unless ``init`` says otherwise, and b, zeros; None for what is not wanted."""
         ones = torch.ones(shape, device=device, dtype=dtype)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Unpack, final
 
 import torch
 from torch import Tensor
 
 from ds_core import functional
 from ds_core.checks import check_trailing
-from ds_core.initializers import Init
+from ds_core.initializers import Start
 from ds_core.kernels import HALF, dispatch
 from ds_core.layers.normalization import TrailingNorm
 from ds_core.module import InputGrad
@@ -31,8 +31,7 @@ class RMSNorm(TrailingNorm):
         elementwise_affine: whether w is learned; if not, it is 1.
         device: of the parameter.
         dtype: of the parameter.
-        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for ones.
-        generator: source of the initial values; None for torch's global one.
+        options: ``init``, how w starts (ones if None), and ``generator``, see :class:`Start`.
 
     Shape:
         x ``(..., *normalized_shape)`` -> the same; weight ``normalized_shape``.
@@ -51,14 +50,11 @@ class RMSNorm(TrailingNorm):
         elementwise_affine: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[Start],
     ) -> None:
         self.eps = eps
-        sizes, place = self.set_shape(normalized_shape), {"device": device, "dtype": dtype}
-        options = {"init": init, "generator": generator}
-        self.make_parameters(sizes, weight=elementwise_affine, bias=False, **place, **options)  # type: ignore[arg-type]
+        sizes = self.set_shape(normalized_shape)
+        self.make_parameters(sizes, elementwise_affine, device, dtype, bias=False, **options)
 
     def forward(self, input: Tensor) -> Tensor:
         check_trailing(self, input, self.normalized_shape, self.weight)

@@ -39,12 +39,12 @@ from ds_core.training.batches import (
     samples,
     to_device,
 )
+from ds_core.training.by_name import make_loss, make_metrics, make_optimizer
 from ds_core.training.callbacks import Callback
 from ds_core.training.checkpoint import load_checkpoint, save_checkpoint
 from ds_core.training.files import CheckpointError
 from ds_core.training.history import History
 from ds_core.training.interrupt import interruptible
-from ds_core.training.by_name import make_loss, make_metrics, make_optimizer
 from ds_core.training.progress import ProgressDisplay
 from ds_core.training.settings import (
     differences,

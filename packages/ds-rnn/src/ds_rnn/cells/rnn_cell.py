@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 import torch
 from ds_core import InputGrad
-from ds_core.initializers import Init
+from ds_core.initializers import Start
 from ds_core.kernels import dispatch
 from torch import Tensor
 
@@ -32,8 +32,8 @@ class RNNCell(RecurrentCell):
         nonlinearity: "tanh" or "relu".
         device: of the parameters.
         dtype: of the parameters.
-        init: how weights start; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)) for biases, too.
-        generator: source of the initial values; None for torch's global one.
+        options: ``init`` and ``generator``, see :class:`ds_core.initializers.Start`; without ``init`` weights
+            and biases start as torch.nn's, U(-1/sqrt(H), 1/sqrt(H)).
 
     Shape:
         input ``(N, F)``, hx h ``(N, H)``, zeros if not given -> h'; or both without N. ``backward`` returns
@@ -56,13 +56,11 @@ class RNNCell(RecurrentCell):
         nonlinearity: Nonlinearity = "tanh",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[Start],
     ) -> None:
         check_nonlinearity(type(self).__name__, nonlinearity)
         self.nonlinearity: Nonlinearity = nonlinearity
-        super().__init__(input_size, hidden_size, bias, device, dtype, init=init, generator=generator)
+        super().__init__(input_size, hidden_size, bias, device, dtype, **options)
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         x, state = self.checked(input, hx)  # (N, F), (N, H)

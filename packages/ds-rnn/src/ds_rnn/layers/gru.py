@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 import torch
 from ds_core import InputGrad
-from ds_core.initializers import Init
+from ds_core.initializers import Start
 from ds_core.kernels import dispatch
 from torch import Tensor
 
@@ -36,8 +36,8 @@ class GRU(Recurrent):
         bidirectional: whether a second network reads from the end, and the outputs are put side by side.
         device: of the parameters.
         dtype: of the parameters.
-        init: how weights start; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)) for biases, too.
-        generator: source of the initial values and of dropout; None for torch's global one.
+        options: ``init`` and ``generator``, see :class:`ds_core.initializers.Start`; without ``init`` weights
+            and biases start as torch.nn's, U(-1/sqrt(H), 1/sqrt(H)).
 
     Shape:
         input ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; hx h ``(layers
@@ -65,9 +65,7 @@ class GRU(Recurrent):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[Start],
     ) -> None:
         super().__init__(
             *(
@@ -82,8 +80,7 @@ class GRU(Recurrent):
                 device,
                 dtype,
             ),
-            init=init,
-            generator=generator,
+            **options,
         )
 
     def forward(

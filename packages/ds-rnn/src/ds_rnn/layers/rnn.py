@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Unpack, final
 
 import torch
 from ds_core import InputGrad
-from ds_core.initializers import Init
+from ds_core.initializers import Start
 from ds_core.kernels import dispatch
 from torch import Tensor
 
@@ -38,8 +38,8 @@ class RNN(Recurrent):
         bidirectional: whether a second network reads from the end, and the outputs are put side by side.
         device: of the parameters.
         dtype: of the parameters.
-        init: how weights start; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)) for biases, too.
-        generator: source of the initial values and of dropout; None for torch's global one.
+        options: ``init`` and ``generator``, see :class:`ds_core.initializers.Start`; without ``init`` weights
+            and biases start as torch.nn's, U(-1/sqrt(H), 1/sqrt(H)).
 
     Shape:
         input ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; hx h ``(layers
@@ -69,9 +69,7 @@ class RNN(Recurrent):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[Start],
     ) -> None:
         check_nonlinearity(type(self).__name__, nonlinearity)
         self.nonlinearity: Nonlinearity = nonlinearity
@@ -88,8 +86,7 @@ class RNN(Recurrent):
                 device,
                 dtype,
             ),
-            init=init,
-            generator=generator,
+            **options,
         )
 
     def forward(

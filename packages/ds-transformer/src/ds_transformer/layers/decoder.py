@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import torch
 from ds_core import Dropout, LayerNorm, Module
-from ds_core.initializers import Init
 from torch import Tensor
 
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.layers.multihead_attention import MultiheadAttention
-from ds_transformer.layers.transformer_layer import TransformerLayer, TransformerStack
+from ds_transformer.layers.transformer_layer import (
+    TransformerLayer,
+    TransformerOptions,
+    TransformerStack,
+    sorted_options,
+)
 
 
 class DecoderCache(NamedTuple):
@@ -45,13 +49,9 @@ class TransformerDecoderLayer(TransformerLayer):
         bias: whether projections and norms have biases.
         device: of the parameters.
         dtype: of the parameters.
-        attention_dropout: share of attention weights set to zero; None for ``dropout``.
-        activation_dropout: dropout inside f; None for ``dropout``.
         rotary: of the attention to its own positions, see :class:`MultiheadAttention`.
         score_bias: of the attention to its own positions, see :class:`MultiheadAttention`.
-        blockwise: see :class:`MultiheadAttention`.
-        init: how the projections' weights start; None for torch.nn's default.
-        generator: source of initial values and of dropout.
+        options: see :class:`TransformerOptions`; ``init`` is of the projections.
 
     Shape:
         tgt ``(B, T, C)``, memory ``(B, S, C)``, or without B, or ``(T, B, C)`` unless ``batch_first`` -> like
@@ -79,43 +79,22 @@ class TransformerDecoderLayer(TransformerLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        attention_dropout: float | None = None,
-        activation_dropout: float | None = None,
         rotary: Module | None = None,
         score_bias: Module | None = None,
-        blockwise: bool | None = None,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[TransformerOptions],
     ) -> None:
         self.norm_first = norm_first
         made: dict[str, Any] = {"device": device, "dtype": dtype}
-
-        def attention(rotary: Module | None = None, score_bias: Module | None = None) -> MultiheadAttention:
-            return MultiheadAttention(
-                d_model,
-                nhead,
-                dropout if attention_dropout is None else attention_dropout,
-                bias,
-                batch_first=batch_first,
-                rotary=rotary,
-                score_bias=score_bias,
-                blockwise=blockwise,
-                init=init,
-                generator=generator,
-                **made,
-            )
-
-        self.self_attn = attention(rotary, score_bias)
-        self.multihead_attn = attention()
-        inner_dropout = dropout if activation_dropout is None else activation_dropout
-        self.add_feed_forward(
-            d_model, dim_feedforward, inner_dropout, activation, bias, init, generator, **made
-        )
+        attention, network = sorted_options(dropout, **options)
+        attention |= {"bias": bias, "batch_first": batch_first, **made}
+        self.self_attn = MultiheadAttention(d_model, nhead, rotary=rotary, score_bias=score_bias, **attention)
+        self.multihead_attn = MultiheadAttention(d_model, nhead, **attention)
+        self.add_feed_forward(d_model, dim_feedforward, activation, bias, **made, **network)
         self.norm1, self.norm2, self.norm3 = (
             LayerNorm(d_model, layer_norm_eps, bias=bias, **made) for _ in range(3)
         )
         self.dropout1, self.dropout2, self.dropout3 = (
-            Dropout(dropout, generator=generator) for _ in range(3)
+            Dropout(dropout, generator=network["generator"]) for _ in range(3)
         )
 
     def forward(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from ds_core import Dropout, InputGrad, LayerNorm, Module
-from ds_core.initializers import Init
 from torch import Tensor
 
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.layers.multihead_attention import MultiheadAttention
-from ds_transformer.layers.transformer_layer import TransformerLayer, TransformerStack
+from ds_transformer.layers.transformer_layer import (
+    TransformerLayer,
+    TransformerOptions,
+    TransformerStack,
+    sorted_options,
+)
 
 
 class TransformerEncoderLayer(TransformerLayer):
@@ -36,14 +40,10 @@ class TransformerEncoderLayer(TransformerLayer):
         bias: whether projections and norms have biases.
         device: of the parameters.
         dtype: of the parameters.
-        attention_dropout: share of attention weights set to zero; None for ``dropout``.
-        activation_dropout: dropout inside f; None for ``dropout``.
         num_kv_heads: see :class:`MultiheadAttention`.
         rotary: see :class:`MultiheadAttention`.
         score_bias: see :class:`MultiheadAttention`.
-        blockwise: see :class:`MultiheadAttention`.
-        init: how the projections' weights start; None for torch.nn's default.
-        generator: source of initial values and of dropout.
+        options: see :class:`TransformerOptions`; ``init`` is of the projections.
 
     Shape:
         src ``(B, T, C)`` or ``(T, C)``, or ``(T, B, C)`` unless ``batch_first`` -> the same; src_mask
@@ -71,39 +71,30 @@ class TransformerEncoderLayer(TransformerLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        attention_dropout: float | None = None,
-        activation_dropout: float | None = None,
         num_kv_heads: int | None = None,
         rotary: Module | None = None,
         score_bias: Module | None = None,
-        blockwise: bool | None = None,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[TransformerOptions],
     ) -> None:
         self.norm_first = norm_first
         made: dict[str, Any] = {"device": device, "dtype": dtype}
+        attention, network = sorted_options(dropout, **options)
         self.self_attn = MultiheadAttention(
             d_model,
             nhead,
-            dropout if attention_dropout is None else attention_dropout,
-            bias,
+            bias=bias,
             batch_first=batch_first,
             num_kv_heads=num_kv_heads,
             rotary=rotary,
             score_bias=score_bias,
-            blockwise=blockwise,
-            init=init,
-            generator=generator,
+            **attention,
             **made,
         )
-        inner_dropout = dropout if activation_dropout is None else activation_dropout
-        self.add_feed_forward(
-            d_model, dim_feedforward, inner_dropout, activation, bias, init, generator, **made
-        )
+        self.add_feed_forward(d_model, dim_feedforward, activation, bias, **made, **network)
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-        self.dropout1 = Dropout(dropout, generator=generator)
-        self.dropout2 = Dropout(dropout, generator=generator)
+        self.dropout1 = Dropout(dropout, generator=network["generator"])
+        self.dropout2 = Dropout(dropout, generator=network["generator"])
 
     def forward(
         self,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from ds_core import LayerNorm, Module
 from ds_core.checks import shape
-from ds_core.initializers import Init, initialize, xavier_uniform_
+from ds_core.initializers import initialize, xavier_uniform_
 from torch import Tensor
 
 from ds_transformer.layers.decoder import TransformerDecoder, TransformerDecoderLayer
 from ds_transformer.layers.encoder import TransformerEncoder, TransformerEncoderLayer
+from ds_transformer.layers.transformer_layer import TransformerOptions
 from ds_transformer.masks import causal_mask
 
 
@@ -39,11 +40,7 @@ class Transformer(Module):
         bias: whether projections and norms have biases.
         device: of the parameters.
         dtype: of the parameters.
-        attention_dropout: share of attention weights set to zero; None for ``dropout``.
-        activation_dropout: dropout inside the network at each position; None for ``dropout``.
-        blockwise: see :class:`MultiheadAttention`.
-        init: how the weight matrices start; None for Glorot's uniform distribution.
-        generator: source of initial values and of dropout.
+        options: see :class:`TransformerOptions`; ``init`` is of all matrices, Glorot's uniform one if None.
 
     Shape:
         src ``(B, S, C)``, tgt ``(B, T, C)``, or without B, or ``(S, B, C)`` unless ``batch_first`` -> like
@@ -74,12 +71,7 @@ class Transformer(Module):
         bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        *,
-        attention_dropout: float | None = None,
-        activation_dropout: float | None = None,
-        blockwise: bool | None = None,
-        init: Init | None = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[TransformerOptions],
     ) -> None:
         self.d_model, self.batch_first = d_model, batch_first
         common = (
@@ -100,35 +92,19 @@ class Transformer(Module):
             return LayerNorm(d_model, layer_norm_eps, bias=bias, device=device, dtype=dtype)
 
         self.encoder: Any = custom_encoder or TransformerEncoder(
-            TransformerEncoderLayer(
-                *common,
-                attention_dropout=attention_dropout,
-                activation_dropout=activation_dropout,
-                blockwise=blockwise,
-                init=init,
-                generator=generator,
-            ),
+            TransformerEncoderLayer(*common, **options),
             num_encoder_layers,
             norm(),
         )
         self.decoder: Any = custom_decoder or TransformerDecoder(
-            TransformerDecoderLayer(
-                *common,
-                attention_dropout=attention_dropout,
-                activation_dropout=activation_dropout,
-                blockwise=blockwise,
-                init=init,
-                generator=generator,
-            ),
+            TransformerDecoderLayer(*common, **options),
             num_decoder_layers,
             norm(),
         )
+        init, generator = options.get("init") or xavier_uniform_, options.get("generator")
         for parameter in self.parameters():  # so that no two layers begin alike
             if parameter.dim() > 1:
-                if init is None:
-                    xavier_uniform_(parameter, generator=generator)
-                else:
-                    initialize(parameter, init, generator)
+                initialize(parameter, init, generator)
 
     def forward(
         self,

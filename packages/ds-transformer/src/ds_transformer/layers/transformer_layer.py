@@ -7,12 +7,42 @@ from typing import Any
 
 import torch
 from ds_core import GELU, Dense, Dropout, Module, ModuleList, ReLU
-from ds_core.initializers import Init
+from ds_core.initializers import Init, Start
 from torch import Tensor
 
 from ds_transformer.layers.multihead_attention import MultiheadAttention
 
 ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "gelu": GELU}
+
+
+class TransformerOptions(Start, total=False):
+    """What the layers of Transformers take by keyword, besides how weights start.
+
+    Attributes:
+        attention_dropout: share of attention weights set to zero; None for ``dropout``.
+        activation_dropout: dropout inside the network at each position; None for ``dropout``.
+        blockwise: see :class:`MultiheadAttention`.
+    """
+
+    attention_dropout: float | None
+    activation_dropout: float | None
+    blockwise: bool | None
+
+
+def sorted_options(
+    dropout: float,
+    *,
+    attention_dropout: float | None = None,
+    activation_dropout: float | None = None,
+    blockwise: bool | None = None,
+    init: Init | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sorts :class:`TransformerOptions` by who takes them: attention, and the network at each position."""
+    start = {"init": init, "generator": generator}
+    attention = {"dropout": dropout if attention_dropout is None else attention_dropout}
+    network = {"dropout": dropout if activation_dropout is None else activation_dropout}
+    return {**attention, "blockwise": blockwise, **start}, {**network, **start}
 
 
 class TransformerLayer(Module):
@@ -32,13 +62,14 @@ class TransformerLayer(Module):
         self,
         d_model: int,
         dim_feedforward: int,
-        dropout: float,
         activation: str | Module,
         bias: bool,
-        init: Init | None,
-        generator: torch.Generator | None,
         device: torch.device | str | None,
         dtype: torch.dtype | None,
+        *,
+        dropout: float,
+        init: Init | None,
+        generator: torch.Generator | None,
     ) -> None:
         """Makes the small network.
 
