@@ -4,6 +4,7 @@ import codecs
 
 import pytest
 from ds_core.text import CharacterTokenizer
+from ds_zoo.bert import WordPieceTokenizer
 from ds_zoo.gpt.train import read_text
 
 
@@ -23,3 +24,40 @@ def test_other_encodings_are_refused(tmp_path, encoding):
     path.write_bytes("Él".encode(encoding))
     with pytest.raises(ValueError, match=r"book\.txt: not UTF-8 text"):
         read_text(path)
+
+
+# ---- BERT's vocabularies -------------------------------------------------------------------------------
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "\u2028", "\x85", "b"]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_a_word_is_what_a_line_feed_ends(tmp_path, mark, end):
+    lines = "\r\n" if end == "\r\n" else "\n"
+    (tmp_path / "vocab.txt").write_bytes((mark + lines.join(WORDS) + end).encode())
+    tokenizer = WordPieceTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.vocab_size == len(WORDS)
+    assert tokenizer(["b a"]).input_ids.tolist() == [[2, 8, 5, 3]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("vocab.txt", b""),
+        ("vocab.txt", b"\xff\xfea\n"),
+        ("vocab.txt", b"a\nb\n"),
+        ("tokenizer.json", b""),
+        ("tokenizer.json", b"[" * 100_000),
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b"\xff\xfe{}"),
+        ("tokenizer.json", b'{"model": {"type": "WordPiece"}}'),
+        ("tokenizer_config.json", b"["),
+        ("tokenizer_config.json", b"null"),
+    ],
+)
+def test_damaged_files_of_bert_are_named(tmp_path, name, content):
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        WordPieceTokenizer.from_pretrained(tmp_path)

@@ -73,22 +73,27 @@ class WordPieceTokenizer:
         """
         folder = Path(folder)
         if (folder / TOKENIZER_FILE).is_file():
-            return cls((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
+            model = read_json(folder / TOKENIZER_FILE, "a tokenizer")
+            try:
+                return cls(json.dumps(model))
+            except ValueError as error:
+                raise ValueError(f"{folder / TOKENIZER_FILE}: {error}") from error
         if not (folder / VOCABULARY_FILE).is_file():
             raise FileNotFoundError(f"{folder}: no tokenizer: neither {TOKENIZER_FILE} nor {VOCABULARY_FILE}")
         settings: dict[str, Any] = {}
         if (folder / SETTINGS_FILE).is_file():
             settings = read_json(folder / SETTINGS_FILE, "a tokenizer's settings")
         try:
-            words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{folder / VOCABULARY_FILE}: not UTF-8 ({error})") from error
-        return cls._from_words(
-            words,
-            lowercase=settings.get("do_lower_case", True),
-            strip_accents=settings.get("strip_accents"),
-            handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-        )
+            # Lines end with "\n": what else ends a line elsewhere, such as U+2028, may be a word here.
+            words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+            return cls._from_words(
+                words,
+                lowercase=settings.get("do_lower_case", True),
+                strip_accents=settings.get("strip_accents"),
+                handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+            )
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{folder / VOCABULARY_FILE}: not a vocabulary of BERT ({error})") from error
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 4000, *, lowercase: bool = True) -> Self:
