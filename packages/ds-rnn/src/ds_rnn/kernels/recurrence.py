@@ -112,14 +112,13 @@ def read_backward(
         parts = grad_rows.chunk(len(runs[layer]), dim=1)
         through, of_layer = None, []
         for direction in reversed(range(len(parts))):
-            run = runs[layer][direction]
+            run = runs[layer].pop()  # let go once it has been gone through
             grad_gates, grad_recurrent, grad_h, start = _read_backward(
                 recurrence, parts[direction], ends.pop(), run, plan.sizes, direction == 1
             )
             starts.append(start)
-            steps = run.steps[::-1] if direction == 1 else run.steps  # in the order of the rows
             want = want_weights and want_weights[layer][direction]
-            of_layer.append(_weights(grad_gates, grad_recurrent, grad_h, run, steps, want))
+            of_layer.append(_weights(grad_gates, grad_recurrent, grad_h, run, direction == 1, want))
             if layer or want_x:
                 if through is None:
                     through = matmul.mm(grad_gates, run.weights.ih)
@@ -200,7 +199,7 @@ def one_step_backward(
     grad_gates = grad[0].new_empty(len(run.x), len(run.weights.hh))
     grad_recurrent = torch.empty_like(grad_gates) if recurrence.two_gradients else grad_gates
     before = recurrence.step_backward(grad, run.steps[0], run.weights, grad_gates, grad_recurrent)
-    grad_weights = _weights(grad_gates, grad_recurrent, grad[0], run, run.steps, want_weights)
+    grad_weights = _weights(grad_gates, grad_recurrent, grad[0], run, False, want_weights)
     return matmul.mm(grad_gates, run.weights.ih) if want_x else None, before, grad_weights
 
 
@@ -215,9 +214,10 @@ def _gates(recurrence: Recurrence, rows: Tensor, weights: Weights) -> Tensor:
 
 
 def _weights(
-    grad_gates: Tensor, grad_recurrent: Tensor, grad_h: Tensor, run: Run, steps: list[Any], want: Any
+    grad_gates: Tensor, grad_recurrent: Tensor, grad_h: Tensor, run: Run, reverse: bool, want: Any
 ) -> Weights:
     """Returns the gradients of the weights; ``want`` says of each whether it is wanted, None for all."""
+    steps = run.steps[::-1] if reverse else run.steps  # in the order of the rows
     ih, hh, bias_ih, bias_hh, hr = want or (weight is not None for weight in run.weights)
     one = grad_recurrent is grad_gates
     grad_bias = grad_gates.sum(0) if bias_ih or (bias_hh and one) else None
