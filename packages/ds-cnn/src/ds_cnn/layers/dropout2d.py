@@ -42,14 +42,12 @@ class Dropout2d(DropoutBase):
             expected = "(N, C, H, W) or (C, H, W)"
             raise ValueError(f"{self.label()}: expected input of shape {expected}, got {shape(input)}")
         check_floating(self, input)
-        if not self.training:
-            return input
         y, saved = input, None
-        if self.p > 0:
+        if self.training and self.p > 0:
             channels = (*input.shape[:-2], 1, 1)
             y, saved = dropout(input, draw_kept(channels, self.p, input.device, self.generator), self.p)
         self.save(saved)
-        return input.copy_(y) if self.inplace and not self.recording else y
+        return input.copy_(y) if self.inplace and y is not input and not self.recording else y
 
     def backward(self, grad: Tensor) -> InputGrad:
         (saved,) = self.saved()

@@ -61,13 +61,11 @@ class Dropout(DropoutBase):
 
     def forward(self, input: Tensor) -> Tensor:
         check_floating(self, input)
-        if not self.training:
-            return input
         y, saved = input, None
-        if self.p > 0:
+        if self.training and self.p > 0:
             y, saved = dropout(input, draw_kept(input.shape, self.p, input.device, self.generator), self.p)
         self.save(saved)
-        return input.copy_(y) if self.inplace and not self.recording else y
+        return input.copy_(y) if self.inplace and y is not input and not self.recording else y
 
     def backward(self, grad: Tensor) -> InputGrad:
         (saved,) = self.saved()

@@ -8,6 +8,7 @@ import torch
 from ds_core import Module
 from ds_core.checks import check_dtype, shape
 from ds_core.initializers import Init
+from ds_core.random_state import generator_now
 from torch import Tensor
 
 from ds_rnn.functional.recurrence import State, Weights
@@ -105,8 +106,9 @@ class Recurrent(Module):
         size = (*x.shape[:2], (2 if self.bidirectional else 1) * (self.proj_size or self.hidden_size))
         scale = 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
         # Drawn in float32 whatever x is: one seed drops the same numbers at every precision.
+        generator = generator_now(self.generator)
         draws = [
-            torch.rand(size, generator=self.generator, device=x.device, dtype=torch.float32)
+            torch.rand(size, generator=generator, device=x.device, dtype=torch.float32)
             for _ in range(self.num_layers - 1)
         ]
         return [(draw >= self.dropout).to(x.dtype) * scale for draw in draws]
