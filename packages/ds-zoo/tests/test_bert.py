@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from ds_core import engine
+from ds_core import LoRADense, LoRAWeight, add_lora, engine, load_lora, save_lora
 from ds_core.training.files import load_tensors, save_tensors
 from ds_zoo import (
     MiniBERT,
@@ -439,3 +439,60 @@ def test_mistakes(folder):
         MiniBERTConfig(5, labels=("a", "a"))
     with pytest.raises(ValueError, match="expected num_hidden_layers of at least 1, got 0"):
         MiniBERTConfig(5, num_hidden_layers=0)
+
+
+# ---- LoRA ----------------------------------------------------------------------------------------------
+
+
+def adapted_bert(folder):
+    """A BERT with a new head, LoRA on all its layers, and one step away from where it began."""
+    encoder = MiniBERT.from_pretrained(folder)
+    draw = torch.Generator().manual_seed(3)
+    model = MiniBERTForSequenceClassification.from_encoder(encoder, generator=draw, **QUIET)
+    add_lora(model, 2, 3.0, layers=r"layers", whole=r"^classifier", generator=draw)
+    for _ in range(2):
+        with engine("manual"):
+            model(*texts(), torch.tensor([0, 1, 1]))
+            model.backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.5 * parameter.grad
+                    parameter.grad = None
+    return model
+
+
+def test_lora_on_attention_and_mlps(folder):
+    model = adapted_bert(folder)
+    layer = model.bert.layers[0]
+    assert isinstance(layer.self_attn, LoRAWeight)
+    assert isinstance(layer.self_attn.out_proj, LoRADense)
+    assert isinstance(layer.linear1, LoRADense)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert all("lora_" in name or name.startswith("classifier") for name in trained)
+    assert all(p.abs().max() > 0 for name, p in model.named_parameters() if "lora_" in name)
+    output = model.eval()(*texts(), output_attentions=True)
+    assert [t.shape for t in output.attentions] == [(3, 3, 7, 7)] * 2
+
+
+def test_lora_is_merged_on_save(folder):
+    model = adapted_bert(folder).eval()
+    model.save_pretrained(folder / "merged")
+    assert isinstance(model.bert.layers[0].linear1, LoRADense)  # the model itself stays as it is
+    again = MiniBERTForSequenceClassification.from_pretrained(folder / "merged")
+    torch.testing.assert_close(again(*texts()).logits, model(*texts()).logits)
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.BertForSequenceClassification.from_pretrained(folder / "merged").eval()
+    torch.testing.assert_close(theirs(*texts()).logits, model(*texts()).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_alone(folder):
+    model = adapted_bert(folder).eval()
+    save_lora(model, folder / "adapter.safetensors")
+    names = load_tensors(folder / "adapter.safetensors")[0].keys()
+    assert "bert.layers.1.self_attn.out_proj.lora_A" in names
+    assert "bert.layers.1.self_attn.lora_B" in names
+    assert {n for n in names if "lora" not in n} == {"classifier.weight", "classifier.bias"}
+    fresh = MiniBERTForSequenceClassification.from_encoder(MiniBERT.from_pretrained(folder))
+    again = load_lora(fresh, folder / "adapter.safetensors").eval()
+    assert torch.equal(again(*texts()).logits, model(*texts()).logits)

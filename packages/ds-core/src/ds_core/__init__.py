@@ -1,10 +1,11 @@
 """ds_core: layers, losses, optimizers and training, with every gradient written by hand."""
 
-from ds_core import activations, containers, layers, losses, optimizers, schedulers, training
+from ds_core import activations, containers, finetuning, layers, losses, optimizers, schedulers, training
 from ds_core.activations import *
 from ds_core.clipping import clip_grad_norm_, clip_grad_value_
 from ds_core.containers import *
 from ds_core.engines import engine, keep_for_second
+from ds_core.finetuning import *
 from ds_core.layers import *
 from ds_core.losses import *
 from ds_core.module import InputGrad, Module, Parameter, evaluating
@@ -31,6 +32,7 @@ __all__ = [
 ]
 __all__ += activations.__all__
 __all__ += containers.__all__
+__all__ += finetuning.__all__
 __all__ += layers.__all__
 __all__ += losses.__all__
 __all__ += optimizers.__all__

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ds_core.checks import shape
+from ds_core.finetuning import merge_lora
+from ds_core.layers.lora import LoRA
 from ds_core.module import Module
 from ds_core.training.files import CheckpointError, load_tensors, read_json, save_tensors, write_text
 
@@ -152,7 +154,8 @@ class Pretrained(Module):
     def save_pretrained(self, folder: str | Path, *, max_file_bytes: int = 5 * 10**9) -> None:
         """Writes configuration and weights, as the class of `transformers` reads them if there is one.
 
-        Tied weights are written once. Each file is whole or not there.
+        Tied weights are written once, LoRA's products as part of the weights they adapt. Each file is whole
+        or not there.
 
         Args:
             folder: where to; made if needed.
@@ -167,8 +170,9 @@ class Pretrained(Module):
             head["architectures"] = [form.architecture]
         content = json.dumps(head | self.to_config(), indent=2) + "\n"
         tensors: dict[str, Tensor] = {}
-        tied = tied_names(self)
-        for name, tensor in self.state_dict().items():
+        whole = merge_lora(self.copy()) if any(isinstance(part, LoRA) for part in self.modules()) else self
+        tied = tied_names(whole)
+        for name, tensor in whole.state_dict().items():
             if name not in tied:
                 stored = form.stored(name)
                 parts = tensor.chunk(len(stored.names)) if len(stored.names) > 1 else [tensor]

@@ -1,6 +1,7 @@
 """MiniBERT and its heads, beside transformers' BERT."""
 
 import torch
+from ds_core import add_lora
 from ds_core.verify import Case
 from ds_zoo import (
     MiniBERT,
@@ -80,6 +81,16 @@ def head(name, make, architecture, labels, reference=by_labels, ours=(), **optio
     )
 
 
+def with_lora():
+    """A model whose attention and MLPs are adapted, and whose products are not zeros any more."""
+    model = add_lora(MiniBERT(MiniBERTConfig(**SIZES)), 2, 3.0, layers=r"layers")
+    draw = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if name.endswith("lora_B"):
+            parameter.data.normal_(generator=draw)
+    return model
+
+
 CASES = [
     Case(
         name="MiniBERT",
@@ -102,6 +113,12 @@ CASES = [
         make=lambda: MiniBERT(MiniBERTConfig(**SIZES | DROPOUT | {"hidden_act": "gelu_new"})),
         inputs=texts,
         no_namesake="torch draws dropout's numbers in another order",
+    ),
+    Case(
+        name="MiniBERT with LoRA",
+        make=with_lora,
+        inputs=texts,
+        no_namesake="transformers has no low-rank adaptation",
     ),
     head(
         "MiniBERTForMaskedLM",

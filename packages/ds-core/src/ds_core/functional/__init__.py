@@ -33,6 +33,7 @@ from ds_core.functional.layer_norm import layer_norm, layer_norm_backward, layer
 from ds_core.functional.leaky_relu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from ds_core.functional.linear import linear, linear_backward
 from ds_core.functional.lion import lion
+from ds_core.functional.lora import lora, lora_backward, lora_weight, lora_weight_backward
 from ds_core.functional.margin_ranking import margin_ranking, margin_ranking_backward
 from ds_core.functional.mish import mish, mish_backward
 from ds_core.functional.mse import mse, mse_backward
@@ -103,6 +104,10 @@ __all__ = [
     "log_sigmoid_backward",
     "log_softmax",
     "log_softmax_backward",
+    "lora",
+    "lora_backward",
+    "lora_weight",
+    "lora_weight_backward",
     "margin_ranking",
     "margin_ranking_backward",
     "mish",

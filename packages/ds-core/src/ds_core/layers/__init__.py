@@ -9,6 +9,7 @@ from ds_core.layers.flatten import Flatten, Unflatten
 from ds_core.layers.group_norm import GroupNorm
 from ds_core.layers.identity import Identity
 from ds_core.layers.layer_norm import LayerNorm
+from ds_core.layers.lora import LoRADense, LoRAWeight
 from ds_core.layers.neuron import Neuron, Perceptron
 from ds_core.layers.rms_norm import RMSNorm
 
@@ -23,6 +24,8 @@ __all__ = [
     "Identity",
     "LayerNorm",
     "Linear",
+    "LoRADense",
+    "LoRAWeight",
     "Neuron",
     "Perceptron",
     "RMSNorm",
