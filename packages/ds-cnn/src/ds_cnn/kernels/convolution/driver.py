@@ -22,8 +22,12 @@ def convolve(
 ) -> Tensor:
     """Returns y ``(N, O, H', W')``, in channels-last memory; arguments as of the formula."""
     packed, size, rows = algorithm.pack(weight, geometry), geometry.output_size(x.shape[2:]), pixels_last(x)
+    parts = blocks(algorithm, geometry, x.shape, packed.numel())
+    if len(parts) == 1:
+        y = algorithm.forward(rows, packed, geometry).contiguous()
+        return channels_first(y if bias is None else y.add_(bias))
     y = rows.new_empty(len(x), *size, len(weight))
-    for some in blocks(algorithm, geometry, x.shape, packed.numel()):
+    for some in parts:
         result = algorithm.forward(rows[some], packed, geometry)
         if bias is None:
             y[some] = result
@@ -38,8 +42,11 @@ def convolve_backward_input(
     """Returns dL/dx ``(N, C, *size)``, in channels-last memory, from dL/dy ``(N, O, H', W')``."""
     packed, rows = algorithm.pack_for_input(weight, geometry), pixels_last(grad)
     shape = (len(grad), weight.shape[1] * geometry.groups, *size)
+    parts = blocks(algorithm, geometry, shape, packed.numel())
+    if len(parts) == 1:
+        return channels_first(algorithm.backward_input(rows, packed, geometry, size).contiguous())
     grad_x = rows.new_empty(len(grad), *size, shape[1])
-    for some in blocks(algorithm, geometry, shape, packed.numel()):
+    for some in parts:
         grad_x[some] = algorithm.backward_input(rows[some], packed, geometry, size)
     return channels_first(grad_x)
 

@@ -32,8 +32,8 @@ class Shifted(Algorithm):
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
         size = geometry.output_size(x.shape[1:3])
         padded = _padded(x, geometry)
-        y = x.new_zeros(len(x), *size, geometry.groups * packed.shape[-1])
-        for u, v in _pixels(geometry):
+        y = _product_by_pixel(shift(padded, 0, 0, size, geometry.stride), packed[0, 0])
+        for u, v in _pixels(geometry)[1:]:
             seen = shift(padded, u, v, size, geometry.stride, geometry.dilation)
             _add_product(y, seen, packed[u, v])
         return y
@@ -41,12 +41,14 @@ class Shifted(Algorithm):
     def backward_input(
         self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
     ) -> Tensor:
+        (top, _), (left, _) = geometry.padding
+        if geometry.kernel == geometry.stride == (1, 1):
+            return canvas(_product_by_pixel(grad, packed[0, 0].mT), (-top, -left), size)
         channels = geometry.groups * packed.shape[-2]
         padded = grad.new_zeros(len(grad), *geometry.padded_size(size), channels)
         for u, v in _pixels(geometry):
             seen = shift(padded, u, v, grad.shape[1:3], geometry.stride, geometry.dilation)
             _add_product(seen, grad, packed[u, v].mT)
-        (top, _), (left, _) = geometry.padding
         return canvas(padded, (-top, -left), size)
 
     def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
@@ -78,9 +80,16 @@ def _padded(x: Tensor, geometry: Geometry) -> Tensor:
 
 def _add_product(total: Tensor, x: Tensor, weight: Tensor) -> None:
     """Adds to ``total`` the pixels of x times the weights (g, C / g, O / g) of their group."""
+    if weight.shape[1:] == (1, 1):
+        total.addcmul_(x, weight.flatten())
+    else:
+        total += _product_by_pixel(x, weight)
+
+
+def _product_by_pixel(x: Tensor, weight: Tensor) -> Tensor:
+    """Returns the pixels of x times the weights (g, C / g, O / g) of their group: ``(n, H, W, O)``."""
     groups, channels, kernels = weight.shape
     if channels == kernels == 1:
-        total.addcmul_(x, weight.view(groups))
-    else:
-        by_group = product(grouped(x, groups), weight)  # (g, positions, O / g)
-        total += by_group.transpose(0, 1).reshape(total.shape)
+        return x * weight.flatten()
+    by_group = product(grouped(x, groups), weight)  # (g, positions, O / g)
+    return by_group.transpose(0, 1).reshape(*x.shape[:3], groups * kernels)
