@@ -118,7 +118,10 @@ DISTANCES = {
     "LayerNorm": (["ds_core.layers.layer_norm", "ds_core.functional.layer_norm"], 150),
     "CrossEntropyLoss": (["ds_core.losses.cross_entropy", "ds_core.functional.cross_entropy"], 150),
     "LSTM": (["ds_rnn.layers.lstm", "ds_rnn.functional.lstm", "ds_rnn.functional.recurrence"], 300),
-    "Conv2d": (["ds_cnn.layers.conv2d", "ds_cnn.functional.convolution"], 350),
+    "Conv2d": (
+        ["ds_cnn.layers.conv2d", "ds_cnn.functional.convolution", "ds_cnn.functional.geometry"],
+        350,
+    ),
     "MultiheadAttention": (
         [
             "ds_transformer.layers.multihead_attention",
