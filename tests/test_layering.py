@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Which floors each package may stand on. cnn, rnn and transformer do not know each other.
+# What each package may import. cnn, rnn and transformer do not know each other.
 BELOW = {
     "ds_core": set(),
     "ds_cnn": {"ds_core"},

@@ -18,9 +18,9 @@ def ours(package: str) -> dict[str, Requirement]:
     return {line.name: line for line in lines if line.name in PACKAGES and line.marker is None}
 
 
-def floors(package: str) -> set[str]:
+def with_those_below(package: str) -> set[str]:
     """Returns a package and all of ours below it."""
-    return {package}.union(*(floors(below) for below in ours(package)))
+    return {package}.union(*(with_those_below(below) for below in ours(package)))
 
 
 def test_there_are_these_packages() -> None:
@@ -60,13 +60,13 @@ def test_ranges_between_our_packages(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_workflow_runs_when_this_floor_or_one_below_changes(package: str) -> None:
+def test_workflow_runs_when_it_or_a_package_below_changes(package: str) -> None:
     file = ROOT / ".github" / "workflows" / f"{package.replace('ds-', 'ci-')}.yml"
     workflow = yaml.safe_load(file.read_text())
     triggers = workflow[True]  # YAML reads the key `on` as a truth value
     folders = {path.split("/")[1] for path in triggers["push"]["paths"] if path.startswith("packages/")}
-    assert folders == floors(package)
+    assert folders == with_those_below(package)
     assert triggers["pull_request"]["paths"] == triggers["push"]["paths"]
     (job,) = workflow["jobs"].values()
-    assert set(job["with"]["packages"].split()) == floors(package)
+    assert set(job["with"]["packages"].split()) == with_those_below(package)
     assert job["with"]["packages"].split()[-1] == package

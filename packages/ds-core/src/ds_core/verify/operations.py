@@ -22,7 +22,7 @@ class Operations(Printed):
         self.counts: Counter[str] = Counter()
 
     def outside(self, allowed: Collection[str] = ALLOWED) -> list[str]:
-        """Lists the operations that are not in a collection of names, by default the house's list.
+        """Lists the operations that are not in a collection of names, by default ``ALLOWED``.
 
         An operation that works in place, ``aten.add_``, counts as the one that does not, ``aten.add``.
         """
