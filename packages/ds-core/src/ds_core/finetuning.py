@@ -1,4 +1,4 @@
-"""Fine-tuning: freeze layers, let lower ones learn slower, or train small products beside them alone (LoRA)."""
+"""Fine-tuning: freeze layers, let lower ones learn slower, or train small products beside them (LoRA)."""
 
 from __future__ import annotations
 
