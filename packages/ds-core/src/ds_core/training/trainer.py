@@ -156,6 +156,7 @@ class Trainer:
         self._saved_at: tuple[int, int] | None = None  # step and epoch of the checkpoint in out
         self._midway = False  # is a step under way, neither undone nor done?
         self._random: dict[str, Any] | None = None  # where fit left the random numbers; None within it
+        self._printed: tuple[Any, str | None] = None, None  # validation data and their fingerprint
         self._products = table_in_force()  # how products of matrices are computed: it decides their last bits
 
     # ---- training ------------------------------------------------------------------------------------
@@ -638,8 +639,14 @@ class Trainer:
             "accumulate": self.accumulate,
             "seed": self.seed,
             "data": None if data is None else data.fingerprint,
-            "validation": None if validation is None else fingerprint_of(validation),
+            "validation": self._fingerprint(validation),
         }
+
+    def _fingerprint(self, validation: Any) -> str | None:
+        """Returns what tells validation data from others; they are read once."""
+        if validation is not self._printed[0]:
+            self._printed = validation, fingerprint_of(validation)
+        return self._printed[1]
 
     def _load(
         self, state: Mapping[str, Any], path: str | Path | None, data: Batches | None, validation: Any
