@@ -363,7 +363,7 @@ def run_script(out, pause, how, tmp_path):
 
 
 def test_killed_then_interrupted_then_finished(tmp_path):
-    """kill -9 and Ctrl-C at some step of a real process: in the end the bits of one left in peace."""
+    """kill -9, Ctrl-C and SIGTERM at some step of a real process: in the end the bits of one in peace."""
     peace, trouble = tmp_path / "peace", tmp_path / "trouble"
     checkpoint = trouble / "checkpoint.safetensors"
     undisturbed = run_script(peace, 0, "new", tmp_path)
@@ -375,11 +375,13 @@ def test_killed_then_interrupted_then_finished(tmp_path):
     killed_at = load_checkpoint(checkpoint)["step"]
     assert 1 <= killed_at < 60
 
-    process = run_script(trouble, 0.1, "resume", tmp_path)
-    wait_for(lambda: load_checkpoint(checkpoint)["step"] > killed_at)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert killed_at < load_checkpoint(checkpoint)["step"] < 60
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = load_checkpoint(checkpoint)["step"]
+        process = run_script(trouble, 0.1, "resume", tmp_path)
+        wait_for(lambda before=before: load_checkpoint(checkpoint)["step"] > before)
+        process.send_signal(number)
+        assert process.wait(60) == 0
+        assert before < load_checkpoint(checkpoint)["step"] < 60
 
     assert run_script(trouble, 0, "resume", tmp_path).wait(60) == 0
     assert undisturbed.wait(60) == 0
