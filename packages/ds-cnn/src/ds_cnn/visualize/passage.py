@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from ds_core import Dropout, Module, engine
+from ds_core import Module, engine
 from ds_core.checks import shape
 from ds_core.layers.batch_norm import BatchNorm
+from ds_core.layers.dropout import DropoutBase
 from ds_core.module import replaced
 from ds_core.xray.observe import observe
 from torch import Tensor
@@ -108,7 +109,7 @@ def as_in_evaluation(model: Module) -> Iterator[Module]:
     with ExitStack() as stack:
         for part in copy.modules():
             part.input_grad = True
-            if isinstance(part, Dropout):
+            if isinstance(part, DropoutBase):
                 part.p = 0.0
             elif isinstance(part, BatchNorm) and part.running_var is not None:
                 part.training = False
@@ -131,14 +132,14 @@ class _Scaling:
 
 
 def _check_calls(layers: Sequence[str], outputs: dict[str, Tensor], who: str) -> None:
-    """Holds every layer to have been called."""
+    """Checks that every layer was called."""
     for name in layers:
         if name not in outputs:
             raise ValueError(f"{who}: the model never calls its layer {name!r}")
 
 
 def _check_agreement(model: Module, images: Tensor, scores: Tensor, who: str) -> None:
-    """Holds the copy to what the model itself says in evaluation."""
+    """Checks that the copy says what the model itself says in evaluation."""
     expected = model.copy().eval()(images.clone())
     limit = 1e-3 * float(expected.abs().amax()) + 1e-6
     if float((scores - expected).abs().amax()) > limit:
