@@ -319,6 +319,17 @@ def test_a_rule_of_ones_own_is_a_few_lines():
     assert p.tolist() == pytest.approx([-0.1, 0.1])
 
 
+def test_a_rule_that_returns_nothing_says_so():
+    class Silent(Optimizer):
+        def update(self, parameter, grad, state, group):
+            parameter.sub_(grad)
+
+    p = Parameter(torch.zeros(2))
+    p.grad = torch.ones(2)
+    with pytest.raises(TypeError, match=r"Silent\.update: expected \(parameter, state\) to be returned"):
+        Silent([p], lr=0.1).step()
+
+
 # ---- saving and loading ------------------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ def wrapped(module: Sequential) -> Sequential:
 
 def held(module: Module) -> list[Tensor]:
     """All tensors that wait on stacks for a backward."""
-    return list(tensors([part._stack for part in module.modules()]))
+    return list(tensors([entry.values for part in module.modules() for entry in part._stack]))
 
 
 def training_steps(module: Module, steps: int = 3) -> list[Tensor]:

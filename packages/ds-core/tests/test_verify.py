@@ -527,7 +527,7 @@ class Momentless(SGD):
     """Forgets the momentum."""
 
     def update(self, parameter, grad, state, group):
-        parameter.add_(grad, alpha=-group["lr"])
+        return parameter - group["lr"] * grad, state
 
 
 WRONG = [

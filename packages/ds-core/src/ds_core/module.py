@@ -58,19 +58,19 @@ class Entry:
 
     Attributes:
         values: what it saved.
-        versions: of every tensor among them, how often it had been changed in place; None: not counted.
+        watched: every tensor among them, with how often it had been changed in place by then.
         output: the shapes of what forward gave, once they are known.
         through_second: what ``second_backward`` adds to the gradient of the input.
     """
 
     values: tuple[Any, ...]
-    versions: list[int] | None
+    watched: list[tuple[Tensor, int]]
     output: list[Any] | None = None
     through_second: Tensor | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
         """Copies the values; the copies' changes in place have not been counted."""
-        return Entry(copy.deepcopy(self.values, memo), None, self.output)
+        return Entry(copy.deepcopy(self.values, memo), [], self.output)
 
 
 class Module:
@@ -178,7 +178,7 @@ class Module:
         """Pushes what backward will need; does nothing unless our stack records."""
         if self.recording:
             note_push(self)
-            self._stack.append(Entry(values, _versions(values)))
+            self._stack.append(Entry(values, _watched(values, [])))
             if len(self._stack) == _MANY_PENDING:
                 warnings.warn(
                     f"{self.label()}: {_MANY_PENDING} forwards wait for their backward and hold memory; "
@@ -195,10 +195,12 @@ class Module:
         """
         if self._stack and not torch.is_grad_enabled():
             entry = self._stack.pop()
-            if entry.versions is not None and entry.versions != _versions(entry.values):
+            changed = [tuple(t.shape) for t, version in entry.watched if t._version != version]
+            if changed:
                 raise RuntimeError(
                     f"{self.label()}: a tensor that forward saved for backward was changed in place since "
-                    f"({_changed(entry)}); write y = y + 1 instead of y += 1 for what a layer gave or took"
+                    f"(one of shape {changed[0]}); write y = y + 1 instead of y += 1 for what a layer gave or "
+                    "took"
                 )
             return entry.values
         if not self.training:
@@ -651,20 +653,16 @@ def _shapes(output: Any) -> list[Any]:
     return [_shapes(part) if isinstance(part, (tuple, list)) else _shapes(part)[0] for part in output]
 
 
-def _versions(values: tuple[Any, ...]) -> list[int] | None:
-    """Lists how often each tensor in nested tuples was changed in place; None where nobody counts."""
+def _watched(values: Any, found: list[tuple[Tensor, int]]) -> list[tuple[Tensor, int]]:
+    """Adds each tensor in nested tuples and lists, with how often it was changed in place so far."""
     if torch.compiler.is_compiling():  # reading the count would break the graph
-        return None
-    return [0 if t.is_inference() else t._version for t in _tensors(values, [])]
-
-
-def _tensors(values: Any, found: list[Tensor]) -> list[Tensor]:
-    """Adds the tensors in nested tuples and lists to those found."""
+        return found
     for value in values:
         if isinstance(value, Tensor):
-            found.append(value)
+            if not value.is_inference():  # nobody counts for those
+                found.append((value, value._version))
         elif isinstance(value, (tuple, list)):
-            _tensors(value, found)
+            _watched(value, found)
     return found
 
 
@@ -687,12 +685,6 @@ def _lost_in(value: Any) -> str:
             "layer of the same name from here, and load_state_dict for its weights"
         )
     return ""
-
-
-def _changed(entry: Entry) -> str:
-    """Names the tensors that were changed in place."""
-    pairs = zip(_tensors(entry.values, []), entry.versions or (), strict=False)
-    return ", ".join(f"one of shape {tuple(t.shape)}" for t, version in pairs if t._version != version)
 
 
 def _usual_cause(got: torch.Size, expected: torch.Size) -> str:

@@ -113,7 +113,12 @@ class Optimizer:
                         state = self.state.get(parameter)
                         if state is None:
                             state = self.state[parameter] = self.start(parameter, group)
-                        value, state = self.update(parameter, self._direction(parameter, group), state, group)
+                        updated = self.update(parameter, self._direction(parameter, group), state, group)
+                        if updated is None:
+                            raise TypeError(
+                                f"{self.label()}.update: expected (parameter, state) to be returned, got None"
+                            )
+                        value, state = updated
                         if value is not parameter:
                             parameter.copy_(value)
                         self.state[parameter] = state
