@@ -1,8 +1,8 @@
 """The convolutions beside torch.nn's, by every algorithm."""
 
-import torch
 from ds_cnn import Conv1d, Conv2d, ConvTranspose2d
 from ds_core.verify import Case
+from ds_core.verify.inputs import normal
 from torch import nn
 
 
@@ -12,7 +12,7 @@ def conv2d(name, shape, *arguments, algorithms=("loop", "im2col", "shifted", "au
         Case(
             name=f"Conv2d, {name}, {algorithm}",
             make=lambda algorithm=algorithm: Conv2d(*arguments, **options, algorithm=algorithm),
-            inputs=lambda g: (torch.randn(shape, generator=g),),
+            inputs=normal(shape),
             namesake=lambda: nn.Conv2d(*arguments, **options),
         )
         for algorithm in algorithms
@@ -24,7 +24,7 @@ def in_blocks(algorithm, channels, size, kernel):
     return Case(
         name=f"Conv2d, a block for each image, {algorithm}",
         make=lambda: Conv2d(channels, 1, kernel, algorithm=algorithm),
-        inputs=lambda g: (torch.randn(2, channels, size, size, generator=g),),
+        inputs=normal((2, channels, size, size)),
         namesake=lambda: nn.Conv2d(channels, 1, kernel),
         no_differences="smaller cases have them",
     )
@@ -34,7 +34,7 @@ def transposed(name, shape, *arguments, algorithm="auto", **options):
     return Case(
         name=f"ConvTranspose2d, {name}",
         make=lambda: ConvTranspose2d(*arguments, **options, algorithm=algorithm),
-        inputs=lambda g: (torch.randn(shape, generator=g),),
+        inputs=normal(shape),
         namesake=lambda: nn.ConvTranspose2d(*arguments, **options),
     )
 
@@ -43,7 +43,7 @@ def conv1d(name, shape, *arguments, algorithm="auto", **options):
     return Case(
         name=f"Conv1d, {name}",
         make=lambda: Conv1d(*arguments, **options, algorithm=algorithm),
-        inputs=lambda g: (torch.randn(shape, generator=g),),
+        inputs=normal(shape),
         namesake=lambda: nn.Conv1d(*arguments, **options),
     )
 

@@ -11,6 +11,7 @@ from ds_cnn import (
     MaxPool2d,
 )
 from ds_core.verify import Case
+from ds_core.verify.inputs import normal
 from torch import nn
 
 
@@ -78,7 +79,7 @@ CASES = [
         Case(
             name=f"{ours.__name__}, {algorithm}",
             make=lambda ours=ours, algorithm=algorithm: ours(algorithm=algorithm),
-            inputs=lambda g: (torch.randn(2, 3, 4, 5, generator=g),),
+            inputs=normal((2, 3, 4, 5)),
             namesake=lambda theirs=theirs: Global(theirs),
         )
         for ours, theirs in (

@@ -1,6 +1,5 @@
 """Resampling, pads and dropout of channels beside torch.nn's."""
 
-import torch
 from ds_cnn import (
     CircularPad2d,
     ConstantPad2d,
@@ -13,6 +12,7 @@ from ds_cnn import (
     ZeroPad2d,
 )
 from ds_core.verify import Case
+from ds_core.verify.inputs import normal
 from torch import nn
 
 
@@ -21,7 +21,7 @@ def case(ours, theirs, shape, *arguments, **options):
     return Case(
         name=f"{ours.__name__}({text}) of {shape}",
         make=lambda: ours(*arguments, **options),
-        inputs=lambda g: (torch.randn(shape, generator=g),),
+        inputs=normal(shape),
         namesake=lambda: theirs(*arguments, **options),
     )
 
@@ -45,7 +45,7 @@ CASES = [
     Case(
         name="Dropout2d(p=0.5)",
         make=lambda: Dropout2d(),
-        inputs=lambda g: (torch.randn(2, 5, 2, 3, generator=g),),
+        inputs=normal((2, 5, 2, 3)),
         no_namesake="torch draws dropout's numbers in another order",
     ),
     case(Dropout2d, nn.Dropout2d, (2, 5, 3), 0.0),

@@ -36,11 +36,12 @@ def with_options(name, inputs_of, shapes, *options):
 SHAPES = [(4, 5), (), (1,), (0, 3), (2, 3, 4)]
 
 
-def normal(shape):
+def shifted(shape):
+    """Predictions from N(0, 1), and targets from N(3, 1)."""
     return lambda g: (torch.randn(shape, generator=g), torch.randn(shape, generator=g) + 3)
 
 
-def apart(*kinks):
+def off_kinks(*kinks):
     """Predictions and targets whose distance is none of the kinks of the loss."""
 
     def inputs_of(shape):
@@ -80,13 +81,13 @@ def log_probabilities(shape, log_target=False):
 
 
 CASES = [
-    *with_options("MSELoss", normal, SHAPES),
-    *with_options("L1Loss", apart(), SHAPES),
-    *with_options("SmoothL1Loss", apart(1.0), SHAPES),
-    case("SmoothL1Loss(beta=0.3)", apart(0.3)((4, 5))),
-    case("SmoothL1Loss(beta=0)", apart()((4, 5))),
-    *with_options("HuberLoss", apart(1.0), SHAPES),
-    case("HuberLoss(delta=0.3)", apart(0.3)((4, 5))),
+    *with_options("MSELoss", shifted, SHAPES),
+    *with_options("L1Loss", off_kinks(), SHAPES),
+    *with_options("SmoothL1Loss", off_kinks(1.0), SHAPES),
+    case("SmoothL1Loss(beta=0.3)", off_kinks(0.3)((4, 5))),
+    case("SmoothL1Loss(beta=0)", off_kinks()((4, 5))),
+    *with_options("HuberLoss", off_kinks(1.0), SHAPES),
+    case("HuberLoss(delta=0.3)", off_kinks(0.3)((4, 5))),
     *with_options("BCELoss", probabilities, SHAPES, "weight=torch.arange(1, 6) / 5"),
     *with_options(
         "BCEWithLogitsLoss",
@@ -172,7 +173,7 @@ CASES += [
 
 
 def ranked(shape):
-    return lambda g: (*apart(0.5)(shape)(g), torch.randn(shape, generator=g).sign())
+    return lambda g: (*off_kinks(0.5)(shape)(g), torch.randn(shape, generator=g).sign())
 
 
 def vectors(count):

@@ -2,6 +2,7 @@
 
 import torch
 from ds_core.verify import Case
+from ds_core.verify.inputs import normal
 from ds_transformer import ALiBi, MultiheadAttention, RelativePositionBias, RotaryPositions
 from torch import nn
 
@@ -37,9 +38,7 @@ def case(name, inputs, *arguments, namesake=True, call=None, size=(12, 3), **opt
     return Case(
         name=f"MultiheadAttention: {name}",
         make=make,
-        inputs=inputs
-        if callable(inputs)
-        else lambda g: tuple(torch.randn(size, generator=g) for size in inputs),
+        inputs=inputs if callable(inputs) else normal(*inputs),
         namesake=(lambda: TorchAttention(*size, *arguments, **options)) if namesake is True else None,
         no_namesake="" if namesake is True else namesake,
         reference=reference if namesake is True else None,

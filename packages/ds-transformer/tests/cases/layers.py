@@ -5,6 +5,7 @@ import itertools
 import torch
 from ds_core import GELU, LayerNorm
 from ds_core.verify import Case
+from ds_core.verify.inputs import normal
 from ds_transformer import (
     Transformer,
     TransformerDecoder,
@@ -35,7 +36,7 @@ def case(name, ours, theirs, arguments, sizes, call=None, namesake=True, **optio
     return Case(
         name=f"{ours.__name__}: {name}",
         make=lambda: (Called if call else ours)(*arguments, **options, **extra),
-        inputs=lambda g: tuple(torch.randn(size, generator=g) for size in sizes),
+        inputs=normal(*sizes),
         namesake=(lambda: theirs(*arguments, **options)) if namesake is True else None,
         no_namesake="" if namesake is True else namesake,
         reference=(lambda module, *x: module(*x, **call)) if namesake is True else None,
@@ -64,7 +65,7 @@ def stack(name, ours, layer, theirs, their_layer, sizes, norm, call=None, norm_f
         make=lambda: ours(
             layer(8, 2, 12, 0.0, batch_first=True, norm_first=norm_first), 2, LayerNorm(8) if norm else None
         ),
-        inputs=lambda g: tuple(torch.randn(size, generator=g) for size in sizes),
+        inputs=normal(*sizes),
         namesake=lambda: theirs(
             their_layer(8, 2, 12, 0.0, batch_first=True, norm_first=norm_first),
             2,
