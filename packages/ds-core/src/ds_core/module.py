@@ -199,8 +199,8 @@ class Module:
             if changed:
                 raise RuntimeError(
                     f"{self.label()}: a tensor that forward saved for backward was changed in place since "
-                    f"(one of shape {changed[0]}); write y = y + 1 instead of y += 1 for what a layer gave or "
-                    "took"
+                    f"(one of shape {changed[0]}); write y = y + 1 instead of y += 1 for what a layer gave "
+                    "or took"
                 )
             return entry.values
         if not self.training:
