@@ -176,7 +176,7 @@ class LoRAWeight(LoRA):
 
     def forward(self, *args: Any, **options: Any) -> Any:
         weight, saved = lora_weight(getattr(self.base, self.name), self.lora_A, self.lora_B, self.scale)
-        if not torch.is_grad_enabled():
+        if self.recording:
             weight.requires_grad_()  # so that the layer's backward finds its gradient
         with self._in_place(weight):
             y = self.base(*args, **options)
