@@ -168,7 +168,7 @@ def test_they_learn_the_digits(name, seed):
     else:
         model = ResNet(BasicBlock, (1, 1, 1, 1), 10, widths=(8, 8, 16, 16), stem="small", **options)
     model.requires_input_grad_(False)
-    loss, optimizer = CrossEntropyLoss(), SGD(model.parameters(), lr=0.1, momentum=0.9)
+    loss, optimizer = CrossEntropyLoss(), SGD(model.parameters(), lr=0.05, momentum=0.9)
     with engine("manual"):
         for _ in range(12):
             for batch in torch.randperm(len(x), generator=g).split(50):

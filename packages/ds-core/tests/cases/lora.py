@@ -48,7 +48,7 @@ CASES = [
         no_namesake=WHY,
     ),
     Case(
-        name="LoRADense, no examples",
+        name="LoRADense, empty batch",
         make=lambda: moved(LoRADense(Dense(5, 3), 2)),
         inputs=normal(0, 5),
         reference=adapted,
