@@ -1,4 +1,7 @@
-"""ReLU and ReLU6 on a processor: comparisons of bits, times the bits of the gradient."""
+"""ReLU and ReLU6 on a processor: 0 or 1 from the bits of y, times the bits of the gradient.
+
+As whole numbers the bits of a positive float are positive, and an infinite gradient times 0 is 0.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class ReLUKernel:
     def backward(grad: Tensor, saved: Tensor) -> Tensor:
         grad_x = torch.empty_like(grad)
         for y, g, out in blocks(saved, grad, grad_x):
-            torch.gt(bits(y), 0, out=bits(out)).mul_(bits(g))
+            torch.clamp(bits(y), 0, 1, out=bits(out)).mul_(bits(g))
         return grad_x
 
 
@@ -41,5 +44,5 @@ class ReLU6Kernel:
         grad_x = torch.empty_like(grad)
         for y, g, out in blocks(saved, grad, grad_x):
             inside = bits(torch.sub(y, 6, out=out).mul_(y).neg_())
-            torch.gt(inside, 0, out=inside).mul_(bits(g))
+            torch.clamp(inside, 0, 1, out=inside).mul_(bits(g))
         return grad_x
