@@ -27,6 +27,8 @@ SIZES = {
 }
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 
+HIDDEN = torch.tensor([[3, -100, 10, -100, 0], [-100, 7, -100, -100, -100]])
+
 
 def texts(g, rows=2, length=5):
     """Ids, mask and types: the second text is shorter."""
@@ -58,6 +60,11 @@ def carry(state):
 def by_labels(theirs, ids, mask, types, labels):
     output = theirs(ids, mask, types, labels=labels)
     return output.loss, output.logits
+
+
+def at_hidden_places(theirs, ids, mask, types, labels, sparse_prediction):
+    loss, logits = by_labels(theirs, ids, mask, types, labels)
+    return loss, logits[labels != -100]
 
 
 def by_numbers(theirs, ids, mask, types, labels):
@@ -124,7 +131,15 @@ CASES = [
         "MiniBERTForMaskedLM",
         MiniBERTForMaskedLM,
         "BertForMaskedLM",
-        lambda g: torch.tensor([[3, -100, 10, -100, 0], [-100, 7, -100, -100, -100]]),
+        lambda g: HIDDEN,
+    ),
+    Case(
+        name="MiniBERTForMaskedLM, sparse_prediction=True",
+        make=lambda: MiniBERTForMaskedLM(MiniBERTConfig(**SIZES)),
+        inputs=lambda g: (*texts(g), HIDDEN, True),
+        namesake=namesake("BertForMaskedLM"),
+        reference=at_hidden_places,
+        carry=carry,
     ),
     head(
         "MiniBERTForNextSentencePrediction",

@@ -34,6 +34,7 @@ _GROUPS: dict[str, str] = {
     ),
     "gather and scatter": "gather index index_add index_copy index_select scatter scatter_add",
     "order": "sort",
+    "places where something is true": "nonzero",
     "random numbers": "normal rand randint uniform",
     "one number read by Python": "_local_scalar_dense",
 }
