@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ds_core.checks import check_floating, shape
+from ds_core.checks import check_floating, check_numbers, shape
 from ds_core.losses.loss import Loss, Reduction
 
 
@@ -61,7 +61,8 @@ class ClassLoss(Loss):
     def checked_index(self, scores: Tensor, target: Tensor, dim: int) -> Tensor:
         """Checks class indices against the scores, and returns them as int64.
 
-        Whether each is a class is looked up once, and not while ``torch.compile`` traces, which cannot look.
+        Whether each is a class is looked up with the other checks of a step, and not while
+        ``torch.compile`` traces, which cannot look.
 
         Raises:
             TypeError: if the target does not hold integers.
@@ -82,12 +83,15 @@ class ClassLoss(Loss):
         index = target.to(torch.int64)
         if not torch.compiler.is_compiling():
             inside = torch.where(index == self.ignore_index, index, index.clamp(0, classes - 1))
-            if not torch.equal(inside, index):  # the one time that the host waits for the device
-                wrong = int(index[inside != index][0])
-                raise IndexError(
+
+            def error() -> IndexError:
+                return IndexError(
                     f"{self.label()}: expected class indices from 0 to {classes - 1}, or "
-                    f"ignore_index={self.ignore_index} for no target; got {wrong}"
+                    f"ignore_index={self.ignore_index} for no target; got {int(index[inside != index][0])}"
                 )
+
+            later = check_numbers((inside != index).any(), error)
+            return inside if later else index
         return index
 
     def checked_target(self, scores: Tensor, target: Tensor, dim: int) -> Tensor:
