@@ -21,7 +21,7 @@ _GROUPS: dict[str, str] = {
     "choice between numbers": "clamp masked_fill maximum minimum where",
     "exponential, logarithm and their kin": "cos erf exp exp2 expm1 log log1p log2 rsqrt sin sqrt tanh",
     "sum and mean": "cumsum mean sum",
-    "extremum, and where it is": "amax aminmax argmax",
+    "extremum, and where it is": "amax aminmax any argmax",
     "matrix product": "addmm baddbmm bmm mm mkldnn._linear_pointwise",
     "other view of the same numbers": (
         "_unsafe_view alias as_strided detach expand permute select slice split split_with_sizes squeeze t "
