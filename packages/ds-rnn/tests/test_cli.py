@@ -54,7 +54,11 @@ def test_it_trains_goes_on_and_translates(data, tmp_path):
     again = train(data, out, "--epochs", 12)
     assert again.exit_code == 2
     assert "holds a run already; continue it with --resume, start anew with --overwrite" in again.output
-    assert train(data, out, "--epochs", 13, "--resume").exit_code == 0
+    result = train(data, out, "--epochs", 12, "--resume")
+    assert result.exit_code == 0, result.output
+    other = train(data, out, "--epochs", 13, "--resume")
+    assert other.exit_code == 2
+    assert "epochs: 12 in the checkpoint, 13 here" in other.output
 
 
 def test_scheduled_sampling_and_no_attention_train(data, tmp_path):

@@ -57,7 +57,11 @@ def test_it_trains_goes_on_and_translates(data, tmp_path):
     again = train(data, out, "--epochs", 25)
     assert again.exit_code == 2
     assert "holds a run already; continue it with --resume, start anew with --overwrite" in again.output
-    assert train(data, out, "--epochs", 26, "--lr", 0.005, "--resume").exit_code == 0
+    result = train(data, out, "--epochs", 25, "--lr", 0.005, "--resume")
+    assert result.exit_code == 0, result.output
+    other = train(data, out, "--epochs", 26, "--lr", 0.005, "--resume")
+    assert other.exit_code == 2
+    assert "epochs: 25 in the checkpoint, 26 here" in other.output
 
 
 def test_separate_vocabularies_and_norm_last_train(data, tmp_path):
