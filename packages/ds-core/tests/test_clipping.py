@@ -107,3 +107,14 @@ def test_wrong_limits_are_named():
         clip_grad_norm_(parameters(), 1, norm_type=0)
     with pytest.raises(ValueError, match="clip_grad_value_: expected clip_value >= 0, got nan"):
         clip_grad_value_(parameters(), math.nan)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("norm_type", [1, 2, 3.5, math.inf])
+def test_half_precision_has_room_for_the_squares(dtype, norm_type):
+    p, q = Parameter(torch.zeros(1000, dtype=dtype)), Parameter(torch.zeros(1000))
+    p.grad = (600 * torch.randn(1000, generator=torch.Generator().manual_seed(0))).to(dtype)
+    q.grad = p.grad.float()
+    norm, exact = clip_grad_norm_([p], 1.0, norm_type), clip_grad_norm_([q], 1.0, norm_type)
+    torch.testing.assert_close(norm.float(), exact)
+    torch.testing.assert_close(p.grad.float(), q.grad, rtol=torch.finfo(dtype).eps, atol=1e-6)

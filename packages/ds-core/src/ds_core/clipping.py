@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ds_core.kernels import HALF
+
 _EPS = 1e-6  # torch.nn.utils' too: keeps the factor finite
 _PART = 1 << 18  # adding up more squares than this in one go costs digits in float32
 
@@ -29,7 +31,7 @@ def clip_grad_norm_(
         error_if_nonfinite: raises, and changes nothing, if n is infinite or NaN.
 
     Returns:
-        n before clipping, a scalar.
+        n before clipping, a scalar; of gradients in half precision in float32, where their squares have room.
 
     Raises:
         ValueError: if ``max_norm`` is negative or ``norm_type`` not positive.
@@ -104,10 +106,11 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 def _norm(grads: list[Tensor], norm_type: float) -> Tensor:
-    """Returns the norm of all gradients laid end to end."""
+    """Returns the norm of all gradients laid end to end, of half precision ones in float32."""
     if not grads:
         return torch.tensor(0.0)
     device = grads[0].device
+    grads = [grad.float() if grad.dtype in HALF else grad for grad in grads]
     if math.isinf(norm_type):
         return torch.stack([grad.abs().max().to(device) for grad in grads]).max()
     if norm_type == 2:  # a product of the vector with itself needs no intermediate tensor
