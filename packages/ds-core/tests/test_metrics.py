@@ -493,3 +493,14 @@ def test_plot_refuses_wrong_names_and_does_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"pip install 'ds-core\[plot\]'"):
         matrix.plot()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_log_loss_of_many_scores_in_half_precision_does_not_overflow(dtype):
+    g = torch.Generator().manual_seed(0)
+    scores = (20 * torch.randn(70_000, 3, generator=g)).to(dtype)
+    target = torch.randint(3, (70_000,), generator=g)
+    log_loss = LogLoss()
+    log_loss.update(scores, target)
+    exact = torch.nn.functional.cross_entropy(scores.double(), target)
+    assert log_loss.compute() == pytest.approx(float(exact), rel=1e-3)
