@@ -1,0 +1,1 @@
+"""Data of the models here: scenes of shapes."""
