@@ -1,8 +1,8 @@
 """Says where everything public that has mathematics of its own is derived: ``hatch run derivations``.
 
-A section of a theory page says it of itself, in a line below its heading: Derives `LayerNorm`, `RMSNorm`. The command
-prints, for every public layer, activation, loss, metric, optimizer, schedule, model and search, its page and section,
-and ends with an error if one has none.
+A section of a theory page says it of itself, in a line below its heading: Derives `LayerNorm`, `RMSNorm`.
+For every public layer, activation, loss, metric, optimizer, schedule, model and search the command prints
+page and section; it ends with an error if one has none.
 """
 
 import importlib
@@ -61,6 +61,7 @@ def derived() -> dict[str, tuple[str, str]]:
 
 
 def main() -> int:
+    """Prints the list; returns 1 if something is derived nowhere."""
     wanted, places = public(), derived()
     for name, package in wanted.items():
         page, section = places.get(name, ("derived nowhere", ""))
