@@ -7,15 +7,31 @@ import time
 import pytest
 from ds_core.training import load_checkpoint, save_checkpoint
 from ds_core.training.files import CheckpointError
-from ds_zoo.gpt.train import GPTRecipe, load_run, train_gpt
+from ds_zoo.gpt.train import Recipe, load, train
 
 TEXTS = {
     "old": "the quick brown fox jumps over the lazy dog. " * 40,
     "new": "ONCE UPON A TIME, 12345 SHEEP CROSSED 6 RIVERS? " * 40,
 }
-RECIPE = GPTRecipe(steps=40, batch_size=4, lr=0.01, validate_every=2)
-SIZES = {"n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 16, "embd_pdrop": 0.1}
-FILES = ("checkpoint.safetensors", "model.safetensors", "config.json", "vocabulary.json", "log.csv")
+SIZES = {"layers": 1, "heads": 2, "width": 16, "context": 16, "dropout": 0.1}
+FILES = (
+    *("checkpoint.safetensors", "model.safetensors", "config.json", "vocabulary.json", "recipe.toml"),
+    *("log.csv", "samples.txt"),
+)
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory):
+    """Recipes that differ in their texts alone."""
+    folder = tmp_path_factory.mktemp("texts")
+    for which, text in TEXTS.items():
+        (folder / f"{which}.txt").write_text(text)
+    return {
+        which: Recipe(
+            str(folder / f"{which}.txt"), steps=40, batch_size=4, lr=0.01, validate_every=2, **SIZES
+        )
+        for which in TEXTS
+    }
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +44,9 @@ def world():
     return context
 
 
-def begin(world, which, folder, **options):
+def begin(world, recipe, folder, **options):
     """Starts a training in a process of its own."""
-    options = {"recipe": RECIPE, "progress": False, **SIZES, **options}
-    process = world.Process(target=train_gpt, args=(TEXTS[which], folder), kwargs=options)
+    process = world.Process(target=train, args=(recipe, folder), kwargs={"progress": False, **options})
     process.start()
     return process
 
@@ -49,13 +64,13 @@ def bits(folder):
 
 
 @pytest.fixture(scope="module")
-def peace(world, tmp_path_factory):
+def peace(world, recipes, tmp_path_factory):
     """What trainings that nobody disturbs leave behind, and how long one takes."""
     made = {}
     for which in TEXTS:
         folder = tmp_path_factory.mktemp("peace") / which
         began = time.monotonic()
-        process = begin(world, which, folder)
+        process = begin(world, recipes[which], folder)
         process.join()
         assert process.exitcode == 0
         assert sorted(files(folder)) == sorted(FILES)
@@ -68,7 +83,7 @@ def check_whole(folder):
     if (folder / "checkpoint.safetensors").exists():
         load_checkpoint(folder / "checkpoint.safetensors")
     if (folder / "model.safetensors").exists() and (folder / "vocabulary.json").exists():
-        load_run(folder)
+        load(folder)
     return (folder / "checkpoint.safetensors").exists()
 
 
@@ -77,14 +92,16 @@ KILLS = [3, pytest.param(100, marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("processes", [1, 2])
-def test_killed_and_resumed(world, peace, tmp_path, kills, processes):
+def test_killed_and_resumed(world, recipes, peace, tmp_path, kills, processes):
     """By one process, and by two that go on with the same run at the same time."""
     expected, seconds = peace
     draw, done, finished = random.Random(processes), 0, 0
     while done < kills:
         folder = tmp_path / f"run {finished}"
         there = check_whole(folder)
-        running = [begin(world, "old", folder, resume=there) for _ in range(processes if there else 1)]
+        running = [
+            begin(world, recipes["old"], folder, resume=there) for _ in range(processes if there else 1)
+        ]
         for process in running:
             process.join(draw.uniform(0, 0.7 * seconds))
             if process.is_alive():
@@ -98,13 +115,13 @@ def test_killed_and_resumed(world, peace, tmp_path, kills, processes):
         else:
             assert all(process.exitcode in (0, -9) for process in running)
     there = check_whole(folder)
-    process = begin(world, "old", folder, resume=there, overwrite=not there)
+    process = begin(world, recipes["old"], folder, resume=there, overwrite=not there)
     process.join()
     assert bits(folder) == bits(expected["old"])
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_begun_anew_and_killed(world, peace, tmp_path, kills):
+def test_begun_anew_and_killed(world, recipes, peace, tmp_path, kills):
     """The folder holds the old run, untouched, or the new one; no mixture, and never the one as the other."""
     expected, seconds = peace
     old = files(expected["old"])
@@ -114,7 +131,7 @@ def test_begun_anew_and_killed(world, peace, tmp_path, kills):
     for _ in range(kills):
         for name, content in old.items():
             (folder / name).write_bytes(content)
-        process = begin(world, "new", folder, overwrite=True)
+        process = begin(world, recipes["new"], folder, overwrite=True)
         process.join(draw.uniform(0, 0.9 * seconds))
         process.kill()
         process.join()
@@ -126,10 +143,10 @@ def test_begun_anew_and_killed(world, peace, tmp_path, kills):
         if state["settings"]["settings"]["tokenizer"]["vocabulary"][-1].islower():  # the results went first
             assert all(found[name] == old[name] for name in found)
             with pytest.raises(CheckpointError, match="made with other settings"):
-                train_gpt(TEXTS["new"], folder, recipe=RECIPE, progress=False, resume=True, **SIZES)
+                train(recipes["new"], folder, progress=False, resume=True)
         else:
             if "model.safetensors" in found:
                 assert found["model.safetensors"] == files(expected["new"])["model.safetensors"]
-            process = begin(world, "new", folder, resume=True)
+            process = begin(world, recipes["new"], folder, resume=True)
             process.join()
             assert bits(folder) == bits(expected["new"])

@@ -5,7 +5,7 @@ import codecs
 import pytest
 from ds_core.text import CharacterTokenizer
 from ds_zoo.bert import WordPieceTokenizer
-from ds_zoo.gpt.train import read_text
+from ds_zoo.data.text import read_text
 
 
 def test_a_byte_order_mark_is_no_character(tmp_path):

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from ds_core.cli import Tokens, TrainingOptions, add_translate, new_command_line, train_and_test
+from ds_core.cli import new_command_line
+from ds_core.cli.translator import Tokens, TrainingOptions, add_translate, train_and_test
 from ds_core.schedulers import InverseSquareRootLR
 from ds_core.text.translation import Translator, TranslatorRecipe
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from ds_core.text.token_ids import token_ids
-from ds_core.text.tokenizer_file import read_tokenizer, write_tokenizer
+from ds_core.text.tokenizer_file import read_tokenizer, tokenizer_text
 from ds_core.text.vocabulary import Vocabulary
+from ds_core.training.files import write_text
 
 
 class Tokenizer(ABC):
@@ -75,7 +76,11 @@ class Tokenizer(ABC):
 
     def save(self, path: str | Path) -> None:
         """Writes the tokenizer as JSON, for :meth:`load`."""
-        write_tokenizer(path, self.kind, self._content())
+        write_text(path, self.file_text())
+
+    def file_text(self) -> str:
+        """Returns what :meth:`save` writes."""
+        return tokenizer_text(self.kind, self._content())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -8,19 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ds_core.training.files import read_json, write_text
+from ds_core.training.files import read_json
 
 T = TypeVar("T")
 
 
-def write_tokenizer(path: str | Path, kind: str, content: Any) -> None:
-    """Writes what a tokenizer is made from, for :func:`read_tokenizer`."""
-    saved = {"kind": kind, "content": content, "sum": _sum(kind, content)}
-    write_text(path, json.dumps(saved, ensure_ascii=False))
+def tokenizer_text(kind: str, content: Any) -> str:
+    """Returns what a tokenizer is made from as the text of a file, for :func:`read_tokenizer`."""
+    return json.dumps({"kind": kind, "content": content, "sum": _sum(kind, content)}, ensure_ascii=False)
 
 
 def read_tokenizer(path: str | Path, kinds: Mapping[str, Callable[[Any], T]]) -> T:
-    """Reads what :func:`write_tokenizer` wrote.
+    """Reads a file whose text :func:`tokenizer_text` made.
 
     Args:
         path: the file.

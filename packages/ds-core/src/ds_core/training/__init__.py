@@ -9,7 +9,7 @@ from ds_core.training.checkpoint import (
 )
 from ds_core.training.files import CheckpointError, load_tensors, save_tensors
 from ds_core.training.history import History
-from ds_core.training.run_folder import RunFolder
+from ds_core.training.run_folder import RunFolder, described
 from ds_core.training.trainer import Trainer
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "History",
     "RunFolder",
     "Trainer",
+    "described",
     "load_checkpoint",
     "load_tensors",
     "load_weights",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ds_core.training.callbacks import Callback
+from ds_core.training.checkpoint import load_checkpoint
+from ds_core.training.files import CheckpointError, write_text
 from ds_core.training.trainer import CHECKPOINT_FILE
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ class RunFolder(Callback):
     from then on the folder holds the new run alone. Until then nothing is changed, so a training that is
     refused, or fails at once, harms nothing.
 
+    What describes the run, its recipe and its tokenizer, say, is kept in each checkpoint, and written as
+    files as soon as there is one: a resumed run has the files of its checkpoint, see :func:`described`.
+
     Several processes may go on with one run at the same time, since they compute the same; but while one of
     them trains, no other may begin anew in the folder.
 
@@ -35,6 +40,7 @@ class RunFolder(Callback):
         resume: whether to go on with the run there.
         overwrite: whether to begin anew although there is one.
         results: names of what a training leaves there at its end, as patterns: ``"*.safetensors"``.
+        files: name -> text of the files that describe the run.
 
     Raises:
         FileExistsError: if there is a run and neither ``resume`` nor ``overwrite`` is given.
@@ -42,7 +48,15 @@ class RunFolder(Callback):
         ValueError: if both ``resume`` and ``overwrite`` are given.
     """
 
-    def __init__(self, folder: Path, *, resume: bool, overwrite: bool, results: Iterable[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        resume: bool,
+        overwrite: bool,
+        results: Iterable[str],
+        files: Mapping[str, str] | None = None,
+    ) -> None:
         if resume and overwrite:
             raise ValueError(f"{folder}: expected either --resume or --overwrite, got both")
         if folder.exists() and not folder.is_dir():
@@ -51,7 +65,9 @@ class RunFolder(Callback):
             )
         self.folder = folder
         self.resume = resume
-        self.results = tuple(results)
+        self.files = dict(files or {})
+        self.results = (*results, *self.files)
+        self._written = False
         self._lock: int | None = None
         there = any(any(folder.glob(pattern)) for pattern in (CHECKPOINT_FILE, *self.results))
         if there and not (resume or overwrite):
@@ -64,7 +80,27 @@ class RunFolder(Callback):
         self._take_over()
 
     def on_step_end(self, trainer: Trainer) -> None:
+        there = self._lock is not None or self.resume  # a checkpoint of this run
         self._take_over()
+        if there:
+            self._describe()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if len(trainer.history):
+            self._describe()
+
+    def _describe(self) -> None:
+        """Writes the files that describe the run, once."""
+        if not self._written:
+            self._written = True
+            for name, text in self.files.items():
+                write_text(self.folder / name, text)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"files": dict(self.files)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.files = dict(state["files"])
 
     def _take_over(self) -> None:
         """Makes the folder this run's, with the first step."""
@@ -84,6 +120,20 @@ class RunFolder(Callback):
         if self._lock is not None and self._lock >= 0:
             os.close(self._lock)
         self._lock = None
+
+
+def described(folder: str | Path) -> dict[str, str]:
+    """Returns name -> text of the files that describe a run, as its checkpoint keeps them.
+
+    Raises:
+        CheckpointError: if the folder has no checkpoint, or a damaged one, or it keeps no such files.
+    """
+    path = Path(folder) / CHECKPOINT_FILE
+    for name, memory in load_checkpoint(path).get("callbacks", []):
+        if name == RunFolder.__name__ and memory.get("files"):
+            files: dict[str, str] = memory["files"]
+            return files
+    raise CheckpointError(f"{path}: does not say how its run was trained")
 
 
 def _locked(folder: Path, alone: bool) -> int:

@@ -1,1 +1,1 @@
-"""Data of the models here: scenes of shapes."""
+"""Data of the models here: what a data word means, texts, and scenes of shapes."""

@@ -1,15 +1,18 @@
-"""Training a MiniGPT on a text, from characters to a run folder."""
+"""Training a MiniGPT on a text, from characters to a run folder, and what a run is good for."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from ds_core import AdamW, Callback, CrossEntropyLoss, History, Module, Trainer, WarmupCosine
-from ds_core.engines import EngineName
 from ds_core.pretrained import has_weights
 from ds_core.text import (
     ByteTokenizer,
@@ -22,48 +25,96 @@ from ds_core.text import (
     uniform_loss,
 )
 from ds_core.training import CSVLog, RunFolder
+from ds_core.training.files import write_text
+from ds_core.training.recipe import RECIPE_FILE, read_recipe, recipe_text
+from ds_core.verify import GradientReport, check_gradients
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
 from torch import Tensor
 
+from ds_zoo.data.text import BETWEEN, read_texts
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 
 TOKENIZER_FILE = "vocabulary.json"
-# What a run leaves behind, besides its checkpoint and its log.
-RESULTS = (TOKENIZER_FILE, "config.json", "model*.safetensors*", "best.safetensors", "loss.png")
+SAMPLES_FILE = "samples.txt"
+# What a run leaves behind, besides its checkpoint, its log and what describes it.
+RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png", SAMPLES_FILE)
 
 
 @dataclass(frozen=True)
-class GPTRecipe:
-    """How to train: the numbers of nanoGPT's setting for a processor without an accelerator.
+class Recipe:
+    """How to train: the defaults are nanoGPT's setting for a processor without an accelerator.
 
     Args:
+        data: the text to learn from; its last tenth is kept for validation.
+        tokenizer: what one token is: "character" or "byte".
+        layers: number of blocks.
+        heads: attention heads of a block.
+        width: numbers that describe a position.
+        context: tokens that are seen at once.
+        dropout: share of numbers that are dropped in training.
+        tie: whether token embedding and head share their weights.
         steps: optimizer steps.
         batch_size: windows in a step.
         lr: highest learning rate, reached after the warm-up.
-        min_lr: where the cosine ends.
-        warmup_steps: steps of the linear warm-up; None for a twentieth of all.
-        weight_decay: of matrices; biases and norms are not decayed.
-        betas: AdamW's.
-        clip_norm: largest norm of all gradients together.
+        min_lr: learning rate at the end of the cosine.
+        warmup: steps of the linear warm-up; a twentieth of all if not given.
+        weight_decay: decay of matrices; biases and norms are not decayed.
+        beta1: AdamW's first beta.
+        beta2: AdamW's second beta.
+        clip: largest norm of all gradients together.
         validate_every: steps between validations.
+        prompt: how the samples begin that are written at each validation.
         seed: of initial weights, windows and dropout.
-        engine: "manual" or "autograd".
+        engine: our own backwards, or torch's tape.
     """
 
+    data: str = "bundled:python"
+    tokenizer: str = "character"
+    layers: int = 4
+    heads: int = 4
+    width: int = 128
+    context: int = 64
+    dropout: float = 0.0
+    tie: bool = False
     steps: int = 2000
     batch_size: int = 12
     lr: float = 1e-3
     min_lr: float = 1e-4
-    warmup_steps: int | None = None
+    warmup: int | None = None
     weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip_norm: float = 1.0
+    beta1: float = 0.9
+    beta2: float = 0.99
+    clip: float = 1.0
     validate_every: int = 250
+    prompt: str | None = None
     seed: int = 0
-    engine: EngineName = "manual"
+    engine: Literal["manual", "autograd"] = "manual"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"layers": 2, "heads": 2, "width": 64, "context": 32, "steps": 500},
+    "mini": {},
+    "small": {"layers": 6, "heads": 6, "width": 192, "context": 128, "dropout": 0.1, "steps": 10_000},
+    "gpt2": {
+        **{"layers": 12, "heads": 12, "width": 768, "context": 1024, "dropout": 0.1, "tie": True},
+        **{"steps": 600_000, "lr": 6e-4, "min_lr": 6e-5, "warmup": 2000, "beta2": 0.95},
+    },
+}
 
 
 @dataclass(frozen=True)
-class GPTRun:
+class Loaded:
+    """A trained model and its tokenizer."""
+
+    model: MiniGPT
+    tokenizer: Tokenizer
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Run:
     """What a training leaves behind."""
 
     model: MiniGPT
@@ -72,26 +123,17 @@ class GPTRun:
     baselines: dict[str, float]  # loss in nats of "uniform" and "bigram" guessing
     out: Path
 
-
-def read_text(path: str | Path) -> str:
-    """Reads a UTF-8 text file, with or without a byte order mark, which is no part of the text.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is a folder, is empty, or is not UTF-8.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; give a plain text file to learn from")
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder; give one plain text file")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    if not text:
-        raise ValueError(f"{path}: the file is empty; there is nothing to learn from")
-    return text
+    def show(self, console: Console) -> None:
+        """Prints the reached loss beside the baselines, a sample, and what to try next."""
+        if not self.history.validation:
+            console.print("\nEnded before the first validation.\n")
+            return
+        known = " ".join(f"({name} guessing {loss:.3f})" for name, loss in self.baselines.items())
+        reached = self.history.best("val_loss")
+        console.print(f"\nValidation loss [bold]{reached:.3f}[/] nats a token {known}", highlight=False)
+        sample = generate(Loaded(self.model, self.tokenizer, self.out))
+        console.print(Panel(Text(sample), title="what it writes now", title_align="left"))
+        console.print(f"Next: ds-zoo generate {shlex.quote(str(self.out))}", markup=False, soft_wrap=True)
 
 
 def make_tokenizer(kind: str, text: str) -> Tokenizer:
@@ -107,11 +149,6 @@ def make_tokenizer(kind: str, text: str) -> Tokenizer:
     raise ValueError(f"tokenizer: expected 'character' or 'byte', got {kind!r}")
 
 
-def _characters(tokenizer: Tokenizer) -> str | None:
-    """Returns the characters that a tokenizer knows, in order; None if it knows bytes."""
-    return "".join(tokenizer.vocabulary.tokens) if isinstance(tokenizer, CharacterTokenizer) else None
-
-
 def decay_groups(model: Module, weight_decay: float) -> list[dict[str, object]]:
     """Splits parameters in two groups: matrices, which decay, and vectors, which do not."""
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -121,37 +158,31 @@ def decay_groups(model: Module, weight_decay: float) -> list[dict[str, object]]:
     ]
 
 
-def train_gpt(
-    text: str,
+def train(
+    recipe: Recipe,
     out: str | Path,
     *,
-    tokenizer: str = "character",
-    recipe: GPTRecipe | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    device: torch.device | str = "cpu",
     callbacks: Sequence[Callback] = (),
-    **model: object,
-) -> GPTRun:
-    """Trains a MiniGPT to continue a text and fills a run folder.
+) -> Run:
+    """Train a GPT to continue a text.
 
-    The folder holds ``config.json`` and ``model.safetensors`` (readable by ``transformers``), the tokenizer's
-    ``vocabulary.json``, ``log.csv``, ``loss.png`` and, to resume from, ``checkpoint.safetensors``. It is
-    written from the first step on, see :class:`ds_core.training.RunFolder`; what is refused changes nothing.
+    The run folder holds ``recipe.toml``, ``config.json`` and ``model.safetensors`` (readable by
+    `transformers`), the tokenizer's ``vocabulary.json``, ``log.csv``, ``loss.png``, ``samples.txt`` and, to
+    resume from, ``checkpoint.safetensors``. It is written from the first step on, see
+    :class:`ds_core.training.RunFolder`; what is refused changes nothing.
 
     Args:
-        text: what to learn from; its last tenth is kept for validation.
-        out: the run folder, made if needed.
-        tokenizer: "character" or "byte".
         recipe: how to train.
-        resume: continue an interrupted run in ``out``: same text, same options.
+        out: the run folder, made if needed.
+        resume: continue an interrupted run in ``out``, with the recipe it has.
         overwrite: start anew in ``out`` even if it holds a run.
         progress: whether to show it.
+        device: where to compute.
         callbacks: called besides, see :class:`ds_core.Callback`.
-        model: fields of :class:`MiniGPTConfig`, but for vocab_size.
-
-    Returns:
-        Model, tokenizer, history and baselines.
 
     Raises:
         FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
@@ -159,54 +190,112 @@ def train_gpt(
             names them.
         ValueError: if the text is too short for the context, or an option is out of range.
     """
-    recipe = recipe or GPTRecipe()
     out = Path(out)
-    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)
-    tokens = make_tokenizer(tokenizer, text)
-    config = MiniGPTConfig(vocab_size=tokens.vocab_size, **model)  # type: ignore[arg-type]
-    train, validation = split_text(torch.tensor(tokens.encode(text)), config.n_positions)
+    text = BETWEEN.join(read_texts(recipe.data))
+    tokens = make_tokenizer(recipe.tokenizer, text)
+    files = {RECIPE_FILE: recipe_text("gpt", recipe), TOKENIZER_FILE: tokens.file_text()}
+    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=files)
+    config = MiniGPTConfig(
+        vocab_size=tokens.vocab_size,
+        n_positions=recipe.context,
+        n_embd=recipe.width,
+        n_layer=recipe.layers,
+        n_head=recipe.heads,
+        embd_pdrop=recipe.dropout,
+        resid_pdrop=recipe.dropout,
+        attn_pdrop=recipe.dropout,
+        tie_word_embeddings=recipe.tie,
+    )
+    part, validation = split_text(torch.tensor(tokens.encode(text)), config.n_positions)
     baselines = {
         "uniform": uniform_loss(tokens.vocab_size),
-        "bigram": bigram_loss(train, validation, tokens.vocab_size),
+        "bigram": bigram_loss(part, validation, tokens.vocab_size),
     }
 
-    warmup = recipe.steps // 20 if recipe.warmup_steps is None else recipe.warmup_steps
+    warmup = recipe.steps // 20 if recipe.warmup is None else recipe.warmup
     gpt = MiniGPT(config, generator=torch.Generator().manual_seed(recipe.seed))
-    optimizer = AdamW(decay_groups(gpt, recipe.weight_decay), lr=recipe.lr, betas=recipe.betas)
+    betas = (recipe.beta1, recipe.beta2)
+    optimizer = AdamW(decay_groups(gpt, recipe.weight_decay), lr=recipe.lr, betas=betas)
+    depends_on = {name: value for name, value in asdict(recipe).items() if name not in ("data", "tokenizer")}
+    samples = Samples(tokens, recipe.prompt or some_prompt(tokens), recipe.seed)
     trainer = Trainer(
         gpt,
         CrossEntropyLoss(dim=-1),
         optimizer,
         WarmupCosine(optimizer, warmup, recipe.steps, recipe.min_lr),
         engine=recipe.engine,
-        clip_norm=recipe.clip_norm,
-        callbacks=[folder, CSVLog(out / "log.csv"), *callbacks],
+        clip_norm=recipe.clip,
+        callbacks=[folder, CSVLog(out / "log.csv"), samples, *callbacks],
         out=out,
         progress=progress,
+        device=device,
         seed=recipe.seed,
         settings={
-            "tokenizer": {"kind": tokens.kind, "vocabulary": _characters(tokens)},
+            "tokenizer": _described_tokenizer(tokens),
             "text": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-            **asdict(config),
-            **asdict(recipe),
+            **depends_on,
         },
     )
     with folder:
         history = trainer.fit(
-            RandomWindows(train, config.n_positions, recipe.batch_size, recipe.seed),
+            RandomWindows(part, config.n_positions, recipe.batch_size, recipe.seed),
             validation=sequential_windows(validation, config.n_positions, 64),
             steps=recipe.steps,
             validate_every=recipe.validate_every,
             resume=resume,
         )
         if len(history):  # not where it was interrupted before the first step
-            tokens.save(out / TOKENIZER_FILE)
             gpt.save_pretrained(out)
             history.plot(out / "loss.png", baselines=baselines)
-    return GPTRun(gpt, tokens, history, baselines, out)
+    return Run(gpt, tokens, history, baselines, out)
 
 
-def load_run(folder: str | Path) -> tuple[MiniGPT, Tokenizer]:
+def _described_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Returns what a checkpoint knows its tokenizer by."""
+    if isinstance(tokenizer, CharacterTokenizer):
+        return {"kind": tokenizer.kind, "vocabulary": "".join(tokenizer.vocabulary.tokens)}
+    return {"kind": tokenizer.kind, "vocabulary": None}
+
+
+class Samples(Callback):
+    """Lets a language model write at every validation, and keeps what it wrote in ``samples.txt``.
+
+    Args:
+        tokenizer: the model's.
+        prompt: how each sample begins.
+        seed: of what is written.
+        length: tokens of a sample.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prompt: str, seed: int, length: int = 120) -> None:
+        self.tokenizer, self.prompt, self.seed, self.length = tokenizer, prompt, seed, length
+        self.written: list[tuple[int, float, str]] = []
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        text = continue_text(trainer.model, self.tokenizer, self.prompt, self.length, seed=self.seed)
+        loss = trainer.history["val_loss"][-1]
+        self.written = [one for one in self.written if one[0] < trainer.step] + [(trainer.step, loss, text)]
+        if trainer.progress:
+            shown = " ".join(text.split())
+            print(f"step {trainer.step}, val_loss {loss:.3f}: {shown}", flush=True)
+        if trainer.out is not None and len(trainer.history):
+            self._write(trainer.out / SAMPLES_FILE)
+
+    def _write(self, path: Path) -> None:
+        parts = [f"--- step {step}, val_loss {loss:.4f}\n{text}\n\n" for step, loss, text in self.written]
+        write_text(path, "".join(parts))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"written": list(self.written)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.written = [tuple(one) for one in state["written"]]
+
+
+# ---- what a run is good for ----------------------------------------------------------------------------
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     """Reads model and tokenizer from a run folder.
 
     Raises:
@@ -220,11 +309,60 @@ def load_run(folder: str | Path) -> tuple[MiniGPT, Tokenizer]:
             f"{folder}: lacks weights or {TOKENIZER_FILE}, so it holds no finished training; continue it "
             "with --resume, or train anew"
         )
-    return MiniGPT.from_pretrained(folder), Tokenizer.load(folder / TOKENIZER_FILE)
+    model = MiniGPT.from_pretrained(folder)
+    return Loaded(model.to(device), Tokenizer.load(folder / TOKENIZER_FILE), folder)
+
+
+def save(loaded: Loaded, folder: Path) -> str:
+    """Write model and tokenizer as `transformers` reads them.
+
+    Args:
+        loaded: what :func:`load` returns.
+        folder: where to; made if needed.
+    """
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save(folder / TOKENIZER_FILE)
+    return f"wrote {folder}"
+
+
+def generate(
+    loaded: Loaded,
+    *,
+    prompt: str | None = None,
+    length: int = 300,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+) -> str:
+    """Let a trained model continue a text.
+
+    Args:
+        loaded: what :func:`load` returns.
+        prompt: the beginning of the text; "-" reads it from the standard input. "The " if not given.
+        length: tokens to add.
+        temperature: 0: always the likeliest; 1: as learned.
+        top_k: choose among the k likeliest tokens.
+        top_p: choose among those that make up p.
+        seed: same seed, same text.
+    """
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    if prompt is None:
+        prompt = some_prompt(loaded.tokenizer)
+    return continue_text(loaded.model, loaded.tokenizer, prompt, length, **options)
+
+
+def some_prompt(tokenizer: Tokenizer) -> str:
+    """Returns a beginning of a text that the tokenizer knows."""
+    for prompt in ("The ", "the ", "\n"):
+        with suppress(ValueError):
+            tokenizer.encode(prompt)
+            return prompt
+    return tokenizer.decode([0])
 
 
 def continue_text(
-    model: MiniGPT,
+    model: Module,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,
@@ -241,12 +379,40 @@ def continue_text(
     """
     if not prompt:
         raise ValueError("prompt: expected at least one character, got none")
-    ids: Tensor = model.generate(
-        torch.tensor(tokenizer.encode(prompt)),
+    device = next(model.parameters()).device
+    ids: Tensor = model.generate(  # type: ignore[operator]
+        torch.tensor(tokenizer.encode(prompt), device=device),
         length,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator(device).manual_seed(seed),
     )
     return tokenizer.decode(ids)
+
+
+def evaluate(loaded: Loaded, *, data: str | None = None) -> dict[str, float]:
+    """Measure the loss on a text.
+
+    Args:
+        loaded: what :func:`load` returns.
+        data: the text; if none is given, the part of the run's own data that it was not trained on.
+    """
+    recipe = read_recipe(loaded.folder / RECIPE_FILE) if data is None else {}
+    text = BETWEEN.join(read_texts(recipe["data"] if data is None else data))
+    context = loaded.model.config.n_positions
+    ids = torch.tensor(loaded.tokenizer.encode(text))
+    if data is None:
+        _, ids = split_text(ids, context)
+    trainer = Trainer(loaded.model, CrossEntropyLoss(dim=-1), "sgd", lr=0.0, progress=False)
+    loss = trainer.evaluate(sequential_windows(ids, context, 64))["loss"]
+    return {"tokens": len(ids), "loss": loss, "perplexity": math.exp(loss)}
+
+
+def verify() -> Iterator[tuple[str, GradientReport]]:
+    """Yields name and report of the gradients of small random models."""
+    for tie in (True, False):
+        config = MiniGPTConfig(11, n_positions=6, n_embd=8, n_layer=2, n_head=2, tie_word_embeddings=tie)
+        model = MiniGPT(config, generator=torch.Generator().manual_seed(0))
+        ids = torch.randint(11, (3, 6), generator=torch.Generator().manual_seed(0))
+        yield f"MiniGPT, {'tied' if tie else 'free'} head", check_gradients(model, ids)

@@ -1,21 +1,18 @@
-"""What the command lines of all packages share: how they begin, and how they explain mistakes.
+"""What the command lines of translators share: options, one training from file to score, and ``translate``.
 
-And what those of translators share: options, one training from file to score, and ``translate``. Every
-model adds the options of its own. `typer` is imported by what makes a command line or its options.
+Every model adds the options of its own.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
+from ds_core.cli import clear_errors
 from ds_core.schedulers import Scheduler
 from ds_core.text import Pairs, load_pairs
 from ds_core.text.translation.score import exact_share, sacre_bleu
@@ -27,58 +24,6 @@ if TYPE_CHECKING:
 
 # Draws where a model looked: a translator, the text, its translation, and where to write the picture.
 Draw = Callable[[Translator[Any], str, str, Path], Any]
-
-
-def new_command_line(program: str, version: str, description: str) -> Typer:
-    """Makes a command line that knows ``--help`` and ``--version``; commands come with ``@app.command()``.
-
-    Args:
-        program: its name, as in a shell.
-        version: of the package.
-        description: one sentence, shown by ``--help``.
-    """
-    import typer
-
-    app = typer.Typer(
-        help=description, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-    )
-
-    def show(wanted: bool) -> None:
-        if wanted:
-            typer.echo(f"{program} {version}")
-            raise typer.Exit
-
-    option = typer.Option(False, "--version", callback=show, is_eager=True, help="Show the version.")
-
-    @app.callback(help=description)
-    def main(version: bool = option) -> None:
-        pass
-
-    return app
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Shows what is wrong with the user's input as one message, not as a traceback; exit status 2.
-
-    A warning about it, such as of empty lines, is one message, too.
-
-    Raises:
-        SystemExit: in place of an error that the user can mend.
-    """
-    console = Console(stderr=True, emoji=False)
-
-    def show(message: Warning | str, *where: Any, **more: Any) -> None:
-        console.print(f"[bold yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = show
-            yield
-    except (OSError, ValueError, IndexError, ImportError) as error:
-        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise SystemExit(2) from error
 
 
 class Tokens(StrEnum):

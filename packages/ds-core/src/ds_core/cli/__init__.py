@@ -1,0 +1,106 @@
+"""What the command lines of all packages share: how they begin, how they explain mistakes, and one grammar.
+
+`typer` is imported by what makes a command line, so that the rest can be used without it.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+
+from ds_core.data.optional import needed
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def new_command_line(program: str, version: str, description: str) -> Typer:
+    """Makes a command line that knows ``--help`` and ``--version``; commands come with ``@app.command()``.
+
+    Args:
+        program: its name, as in a shell.
+        version: of the package.
+        description: one sentence, shown by ``--help``.
+    """
+    typer = needed("typer", "typer", f"the command line {program}", extra="cli")
+    app = typer.Typer(
+        help=description, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+
+    def show(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"{program} {version}")
+            raise typer.Exit
+
+    option = typer.Option(False, "--version", callback=show, is_eager=True, help="Show the version.")
+
+    @app.callback(help=description)
+    def main(version: bool = option) -> None:
+        pass
+
+    return app
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Shows what is wrong with the user's input as one message, not as a traceback; exit status 2.
+
+    A warning about it, such as of empty lines, is one message, too.
+
+    Raises:
+        SystemExit: in place of an error that the user can mend.
+    """
+    console = Console(stderr=True, emoji=False)
+
+    def show(message: Warning | str, *where: Any, **more: Any) -> None:
+        console.print(f"[bold yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = show
+            yield
+    except (OSError, ValueError, IndexError, ImportError) as error:
+        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from error
+
+
+def pick_device(name: str) -> torch.device:
+    """Returns the device of a name; "auto" is a CUDA device if there is one, else the processor.
+
+    Raises:
+        ValueError: if the name is another, or this machine has no such device.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if there["cuda"] else "cpu")
+    if name not in there:
+        raise ValueError(f"--device: expected one of {', '.join(DEVICES)}, got {name!r}")
+    if not there[name]:
+        raise ValueError(f"--device: {name} was asked for, but torch finds none on this machine")
+    return torch.device(name)
+
+
+def read_standard_input() -> str:
+    """Returns all of the standard input, a text in UTF-8, without the line end at its end.
+
+    Raises:
+        ValueError: if it is not UTF-8, or there is nothing.
+    """
+    raw = sys.stdin.buffer.read()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"standard input: not UTF-8 text (byte {error.start})") from error
+    if not text.strip():
+        raise ValueError("standard input: expected a text, got nothing")
+    return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,82 @@
+"""Data words: what ``--data`` may be.
+
+======================  ==================================================================
+``FILE`` or ``FOLDER``  plain text: one UTF-8 file, or all ``.txt`` and ``.md`` files below a folder
+``csv:FILE``            a table, gzipped if it ends in ``.gz``
+``hf:NAME[SPLIT]``      a data set of the package `datasets`: a name on the hub, or a folder
+``bundled:NAME``        what is inside the package, or inside Python
+======================  ==================================================================
+
+Behind ``csv:`` and ``hf:`` a column may be named: ``csv:reviews.csv#review``. A kind of data that is not
+listed here is added to :data:`KINDS`, with a module of this package that reads it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import NamedTuple
+
+# Kind -> what it is, as messages call it.
+KINDS = {
+    "text": "a text file or folder",
+    "csv": "csv:FILE",
+    "hf": "hf:NAME[SPLIT]",
+    "bundled": "bundled:NAME",
+}
+
+
+class Word(NamedTuple):
+    """A data word, taken apart.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        what: the file, the folder or the name.
+        split: of a data set of `datasets`; None if none is named.
+        column: of a table or a data set; None if none is named.
+    """
+
+    kind: str
+    what: str
+    split: str | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        """Writes it as it was given."""
+        kind = "" if self.kind == "text" else f"{self.kind}:"
+        split = "" if self.split is None else f"[{self.split}]"
+        return f"{kind}{self.what}{split}" + ("" if self.column is None else f"#{self.column}")
+
+
+def parse(word: str) -> Word:
+    """Takes a data word apart.
+
+    Raises:
+        FileNotFoundError: if it is a text file or folder that does not exist.
+        ValueError: if its kind is unknown, or nothing follows it.
+    """
+    if not word:
+        raise ValueError(f"data: expected {_kinds()}, got nothing")
+    kind, colon, what = word.partition(":")
+    if Path(word).exists() or not colon:
+        if not Path(word).exists():
+            raise FileNotFoundError(f"{word}: no such file or folder; data may be {_kinds()}")
+        return Word("text", word)
+    if kind not in KINDS or kind == "text":
+        close = difflib.get_close_matches(kind.lower(), KINDS, 1)
+        hint = f"; did you mean {close[0]}:{what}?" if close else ""
+        raise ValueError(f"data: expected {_kinds()}, got {word!r}{hint}")
+    if not what:
+        raise ValueError(f"data: expected something after {kind}:, got {word!r}")
+    split = column = None
+    if kind in ("csv", "hf") and not Path(what).exists():
+        what, mark, named = what.rpartition("#")
+        what, column = (what, named) if mark else (named, None)
+    if kind == "hf" and what.endswith("]") and "[" in what:
+        what, _, split = what[:-1].partition("[")
+    return Word(kind, what, split, column)
+
+
+def _kinds() -> str:
+    *others, last = KINDS.values()
+    return f"{', '.join(others)} or {last}"
