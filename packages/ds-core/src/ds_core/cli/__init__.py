@@ -31,7 +31,7 @@ def new_command_line(program: str, version: str, description: str) -> Typer:
         version: of the package.
         description: one sentence, shown by ``--help``.
     """
-    typer = needed("typer", "typer", f"the command line {program}", extra="cli")
+    typer: Any = needed("typer", "typer", f"the command line {program}", extra="cli")
     app = typer.Typer(
         help=description, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )
@@ -43,10 +43,10 @@ def new_command_line(program: str, version: str, description: str) -> Typer:
 
     option = typer.Option(False, "--version", callback=show, is_eager=True, help="Show the version.")
 
-    @app.callback(help=description)
     def main(version: bool = option) -> None:
         pass
 
+    app.callback(help=description)(main)
     return app
 
 

@@ -296,8 +296,9 @@ def function_command(
     """
     typer, hints = _typer(), get_type_hints(function)
     text, _ = explained(function)
-    device = Annotated[_choice(Literal[DEVICES]), typer.Option(help="Where to compute.")]
-    parameters = [*function_options(function), _parameter("device", device, "auto")]
+    device: Any = _choice(Literal[DEVICES])
+    where = Annotated[device, typer.Option(help="Where to compute.")]
+    parameters = [*function_options(function), _parameter("device", where, "auto")]
     by_position = {
         parameter.name
         for parameter in inspect.signature(function).parameters.values()

@@ -272,6 +272,7 @@ class Samples(Callback):
         self.written: list[tuple[int, float, str]] = []
 
     def on_validation_end(self, trainer: Trainer) -> None:
+        assert isinstance(trainer.model, MiniGPT)
         text = continue_text(trainer.model, self.tokenizer, self.prompt, self.length, seed=self.seed)
         loss = trainer.history["val_loss"][-1]
         self.written = [one for one in self.written if one[0] < trainer.step] + [(trainer.step, loss, text)]
@@ -362,7 +363,7 @@ def some_prompt(tokenizer: Tokenizer) -> str:
 
 
 def continue_text(
-    model: Module,
+    model: MiniGPT,
     tokenizer: Tokenizer,
     prompt: str,
     length: int,
@@ -380,7 +381,7 @@ def continue_text(
     if not prompt:
         raise ValueError("prompt: expected at least one character, got none")
     device = next(model.parameters()).device
-    ids: Tensor = model.generate(  # type: ignore[operator]
+    ids: Tensor = model.generate(
         torch.tensor(tokenizer.encode(prompt), device=device),
         length,
         temperature=temperature,
