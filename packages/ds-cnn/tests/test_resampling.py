@@ -16,13 +16,23 @@ SIZES = st.tuples(st.integers(1, 7), st.integers(1, 7))
     old=SIZES,
     new=SIZES,
     scale=st.one_of(st.none(), st.sampled_from([0.5, 1.0, 1.7, 2.0, 3.3])),
-    mode=st.sampled_from([("nearest", None), ("bilinear", None), ("bilinear", True), ("bilinear", False)]),
+    mode=st.sampled_from(["nearest", "bilinear", "bicubic"]),
+    corners=st.sampled_from([None, True, False]),
+    antialias=st.booleans(),
 )
-def test_upsample_equals_torch(old, new, scale, mode):
+def test_upsample_equals_torch(old, new, scale, mode, corners, antialias):
     if scale is not None and min(old) * scale < 1:
         return
     to = {"size": new} if scale is None else {"scale_factor": scale}
-    ours, theirs = (m(**to, mode=mode[0], align_corners=mode[1]) for m in (Upsample, nn.Upsample))
+    if mode == "nearest":
+        corners, antialias = None, False
+    if old[1] == 1 and (new[1] if scale is None else int(scale)) == 1:
+        antialias = False  # of one column torch repeats the first pixel: see the test below
+    ours = Upsample(**to, mode=mode, align_corners=corners, antialias=antialias)
+
+    def theirs(x):
+        return nn.functional.interpolate(x, **to, mode=mode, align_corners=corners, antialias=antialias)
+
     x = torch.randn(2, 3, *old, dtype=torch.float64)
     with engine("manual"):
         y = ours(x)
@@ -33,6 +43,14 @@ def test_upsample_equals_torch(old, new, scale, mode):
     expected.backward(grad)
     torch.testing.assert_close(y, expected.detach(), rtol=0, atol=1e-9)
     torch.testing.assert_close(grad_x, their_x.grad, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_antialias_of_one_column_is_that_of_one_row(mode):
+    column = torch.randn(2, 3, 5, 1, dtype=torch.float64)
+    ours = Upsample((3, 1), mode=mode, antialias=True)(column)
+    row = nn.functional.interpolate(column.mT, (1, 3), mode=mode, antialias=True)
+    torch.testing.assert_close(ours, row.mT, rtol=0, atol=1e-9)
 
 
 def test_whole_channels_are_dropped():
@@ -50,10 +68,12 @@ def test_whole_channels_are_dropped():
 def test_bad_input():
     with pytest.raises(ValueError, match="expected size or scale_factor"):
         Upsample()
-    with pytest.raises(ValueError, match="one of nearest, bilinear, got 'cubic'"):
+    with pytest.raises(ValueError, match="one of nearest, bilinear, bicubic, got 'cubic'"):
         Upsample(2, mode="cubic")
-    with pytest.raises(ValueError, match="align_corners with mode='bilinear' only"):
+    with pytest.raises(ValueError, match="align_corners with mode='bilinear' or 'bicubic' only"):
         Upsample(2, align_corners=True)
+    with pytest.raises(ValueError, match="antialias with mode='bilinear' or 'bicubic' only"):
+        Upsample(2, antialias=True)
     with pytest.raises(ValueError, match=r"Upsample.*\(N, C, H, W\), got \(3, 4\)"):
         Upsample(2)(torch.randn(3, 4))
     with pytest.raises(ValueError, match=r"from 0 to 2 pixels of padding for a dimension of 3 .*got 3 and 0"):

@@ -11,6 +11,7 @@ from ds_core import (
     Bilinear,
     Dense,
     Dropout,
+    DropPath,
     Embedding,
     Flatten,
     GroupNorm,
@@ -279,6 +280,24 @@ def test_dropout_wants_a_probability(p):
 def test_dropout_wants_floats():
     with pytest.raises(TypeError, match=r"Dropout\(p=0.5\): expected floating point input, got torch.int64"):
         Dropout()(torch.arange(3))
+
+
+def test_drop_path_drops_whole_samples():
+    layer = DropPath(0.4, generator=seeded())
+    y = layer(torch.ones(2000, 3, 2))
+    assert set(y.unique().tolist()) == {0.0, torch.tensor(1 / 0.6).item()}
+    assert all(len(sample.unique()) == 1 for sample in y)
+    assert abs((y[:, 0, 0] == 0).float().mean().item() - 0.4) < 4 * (0.24 / 2000) ** 0.5
+    unscaled = DropPath(0.4, scale_by_keep=False, generator=seeded())
+    assert torch.equal(unscaled(torch.ones(2000, 3, 2)), (y > 0).float())
+    x = torch.ones(3, 2)
+    assert DropPath(0.4).eval()(x) is x
+    with pytest.raises(
+        ValueError, match=r"DropPath\(.* dim=-3\): expected a dimension -3, got input \(3, 2\)"
+    ):
+        DropPath(0.4, dim=-3)(x)
+    with pytest.raises(ValueError, match="DropPath: expected a probability drop_prob from 0 to 1"):
+        DropPath(1.5)
 
 
 # ---- normalisation -----------------------------------------------------------------------------------

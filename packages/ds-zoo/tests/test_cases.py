@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from ds_core.verify import load_cases
-from ds_core.verify.runner import package_of, run, without_case
+from ds_core.verify.runner import package_of, run, unproven, without_case
 
 FOLDER = Path(__file__).parent / "cases"
 CASES = load_cases(FOLDER)
@@ -19,3 +19,7 @@ def test_case(case, dtype):
 
 def test_nothing_public_is_left_out():
     assert without_case(package_of(FOLDER), CASES) == []
+
+
+def test_no_formula_and_no_kernel_is_left_out():
+    assert unproven(package_of(FOLDER), CASES) == []

@@ -26,6 +26,16 @@ def case(ours, theirs, shape, *arguments, **options):
     )
 
 
+def antialiased(shape, **options):
+    return Case(
+        name=f"Upsample({options}, antialias=True) of {shape}",
+        make=lambda: Upsample(**options, antialias=True),
+        inputs=normal(shape),
+        namesake=nn.Identity,  # torch.nn.Upsample itself has no such option
+        reference=lambda _, x: nn.functional.interpolate(x, **options, antialias=True),
+    )
+
+
 CASES = [
     case(Upsample, nn.Upsample, (2, 3, 3, 4), scale_factor=2),
     case(Upsample, nn.Upsample, (1, 2, 3, 5), size=(7, 2)),
@@ -33,6 +43,12 @@ CASES = [
     case(Upsample, nn.Upsample, (2, 2, 3, 4), size=(5, 9), mode="bilinear", align_corners=True),
     case(Upsample, nn.Upsample, (2, 2, 6, 5), size=(3, 1), mode="bilinear", align_corners=False),
     case(Upsample, nn.Upsample, (0, 2, 3, 3), scale_factor=2),
+    case(Upsample, nn.Upsample, (2, 2, 3, 4), size=(7, 5), mode="bicubic"),
+    case(Upsample, nn.Upsample, (1, 2, 5, 1), scale_factor=(0.6, 3.0), mode="bicubic"),
+    case(Upsample, nn.Upsample, (2, 1, 4, 3), size=(2, 6), mode="bicubic", align_corners=True),
+    antialiased((2, 2, 9, 5), size=(4, 7), mode="bicubic"),
+    antialiased((1, 2, 3, 8), scale_factor=0.4, mode="bicubic", align_corners=False),
+    antialiased((2, 1, 8, 7), size=(3, 2), mode="bilinear"),
     case(PixelShuffle, nn.PixelShuffle, (2, 8, 3, 2), 2),
     case(PixelShuffle, nn.PixelShuffle, (9, 2, 2), 3),
     case(PixelUnshuffle, nn.PixelUnshuffle, (2, 2, 4, 6), 2),

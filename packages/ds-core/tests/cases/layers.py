@@ -152,6 +152,24 @@ CASES += [
         for p in (0.1, 0.5)
         for inplace in (False, True)
     ),
+    *(
+        Case(
+            name=f"DropPath({drop_prob}, scale_by_keep={scaled}, dim={dim})",
+            make=lambda dim=dim, drop_prob=drop_prob, scaled=scaled: ds_core.DropPath(
+                drop_prob, scaled, dim=dim
+            ),
+            inputs=normal((7, 3, 5)),
+            no_namesake="torch.nn has none",
+            reference=lambda m, x, shape=shape: (
+                x * (torch.rand(shape) >= m.drop_prob) / (1 - m.drop_prob * m.scale_by_keep)
+            ),
+        )
+        for drop_prob, scaled, dim, shape in (
+            (0.3, True, 0, (7, 1, 1)),
+            (0.5, False, -2, (1, 3, 1)),
+            (0.0, True, 0, (7, 1, 1)),
+        )
+    ),
     case(normal((2, 3, 4)), "Flatten"),
     case(normal((2, 3, 4, 5)), "Flatten", 2, 3),
     case(normal((2, 3, 4)), "Flatten", 0, -2),

@@ -104,6 +104,8 @@ CASES = [
     encoder_layer(
         "dropout, norm first, blockwise", namesake=DROPOUT, dropout=0.2, norm_first=True, blockwise=True
     ),
+    encoder_layer("drop_path, dropout", [(5, 3, 8)], namesake=DROPOUT, dropout=0.2, drop_path=0.4),
+    encoder_layer("drop_path, norm first", [(5, 3, 8)], namesake=DROPOUT, drop_path=0.4, norm_first=True),
     encoder_layer("blockwise, masks", call=MASKS, blockwise=True),
     encoder_layer("one key and value head", namesake=OURS, num_kv_heads=1, activation=GELU("tanh")),
     *(

@@ -15,7 +15,7 @@ from torch import Tensor
 from ds_cnn import functional
 from ds_cnn.layers.convolution import sizes
 
-MODES = ("nearest", "bilinear")
+MODES = ("nearest", "bilinear", "bicubic")
 
 upsample, upsample_backward = dispatch(functional.upsample, half=torch.float32)
 
@@ -25,14 +25,16 @@ class Upsample(Module):
     """Makes images larger (or smaller) by taking each new pixel from the old ones around it.
 
     y = A x B^T,   dL/dx = A^T dL/dy B, with A's row i the weights of the old rows in new row i: a single 1
-    ("nearest"), or 1 - t and t for its two neighbours ("bilinear")
+    ("nearest"), 1 - t and t for its two neighbours ("bilinear"), or a cubic curve's for four ("bicubic")
 
     Args:
         size: new height and width, or one number for both.
         scale_factor: instead of ``size``, how many times as many rows and columns, or one number for both.
-        mode: "nearest" or "bilinear".
-        align_corners: for "bilinear", whether the centres of the corner pixels stay in the corners; if not,
-            the corners of the image do.
+        mode: "nearest", "bilinear" or "bicubic".
+        align_corners: for "bilinear" and "bicubic", whether the centres of the corner pixels stay in the
+            corners; if not, the corners of the image do.
+        antialias: for "bilinear" and "bicubic", whether more old pixels count where images shrink, so that
+            none is passed over.
 
     Shape:
         x ``(N, C, H, W)`` -> ``(N, C, H', W')``.
@@ -41,7 +43,9 @@ class Upsample(Module):
         ValueError: if not just one of ``size`` and ``scale_factor`` is given, or x has other dimensions.
         TypeError: if x is not floating point.
 
-    Source: torch.nn's namesake; Gonzalez, Woods, Digital Image Processing (2018), section 2.4.
+    Source: torch.nn's namesake, and torch.nn.functional.interpolate's ``antialias``; Gonzalez, Woods, Digital
+    Image Processing (2018), section 2.4; Keys, Cubic Convolution Interpolation for Digital Image Processing
+    (1981).
     """
 
     def __init__(
@@ -50,13 +54,16 @@ class Upsample(Module):
         scale_factor: float | Sequence[float] | None = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
+        *,
+        antialias: bool = False,
     ) -> None:
         if (size is None) == (scale_factor is None):
             raise ValueError(f"Upsample: expected size or scale_factor, got {size} and {scale_factor}")
         if mode not in MODES:
             raise ValueError(f"Upsample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
-        if align_corners is not None and mode == "nearest":
-            raise ValueError("Upsample: expected align_corners with mode='bilinear' only")
+        for name, given in (("align_corners", align_corners is not None), ("antialias", antialias)):
+            if given and mode == "nearest":
+                raise ValueError(f"Upsample: expected {name} with mode='bilinear' or 'bicubic' only")
         self.size = None if size is None else sizes("Upsample", "size", size, 2)
         self.scale_factor: tuple[float, ...] | None = None
         if scale_factor is not None:
@@ -66,10 +73,11 @@ class Upsample(Module):
             self.scale_factor = tuple(float(factor) for factor in factors)
         self.mode = mode
         self.align_corners = align_corners
+        self.antialias = antialias
 
     def forward(self, input: Tensor) -> Tensor:
         size, scale = self._target(input)
-        y, saved = upsample(input, size, self.mode, bool(self.align_corners), scale)
+        y, saved = upsample(input, size, self.mode, bool(self.align_corners), scale, self.antialias)
         self.save(saved)
         return y
 
@@ -94,4 +102,4 @@ class Upsample(Module):
     def extra_repr(self) -> str:
         to = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"
         corners = "" if self.align_corners is None else f", align_corners={self.align_corners}"
-        return f"{to}, mode={self.mode!r}{corners}"
+        return f"{to}, mode={self.mode!r}{corners}" + (", antialias=True" if self.antialias else "")

@@ -3,6 +3,7 @@
 from ds_core.layers.batch_norm import BatchNorm1d
 from ds_core.layers.bilinear import Bilinear
 from ds_core.layers.dense import Dense, Linear
+from ds_core.layers.drop_path import DropPath
 from ds_core.layers.dropout import Dropout
 from ds_core.layers.embedding import Embedding
 from ds_core.layers.flatten import Flatten, Unflatten
@@ -17,6 +18,7 @@ __all__ = [
     "BatchNorm1d",
     "Bilinear",
     "Dense",
+    "DropPath",
     "Dropout",
     "Embedding",
     "Flatten",

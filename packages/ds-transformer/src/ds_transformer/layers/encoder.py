@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 import torch
-from ds_core import Dropout, InputGrad, LayerNorm, Module
+from ds_core import Dropout, DropPath, InputGrad, LayerNorm, Module, Sequential
 from torch import Tensor
 
 from ds_transformer.cache import KeyValueCache
@@ -43,6 +43,8 @@ class TransformerEncoderLayer(TransformerLayer):
         num_kv_heads: see :class:`MultiheadAttention`.
         rotary: see :class:`MultiheadAttention`.
         score_bias: see :class:`MultiheadAttention`.
+        drop_path: share of the sequences for which each of the two parts is left out in training; see
+            :class:`ds_core.DropPath`.
         options: see :class:`TransformerOptions`; ``init`` is of the projections.
 
     Shape:
@@ -74,6 +76,7 @@ class TransformerEncoderLayer(TransformerLayer):
         num_kv_heads: int | None = None,
         rotary: Module | None = None,
         score_bias: Module | None = None,
+        drop_path: float = 0.0,
         **options: Unpack[TransformerOptions],
     ) -> None:
         self.norm_first = norm_first
@@ -93,8 +96,20 @@ class TransformerEncoderLayer(TransformerLayer):
         self.add_feed_forward(d_model, dim_feedforward, activation, bias, **made, **network)
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **made)
-        self.dropout1 = Dropout(dropout, generator=network["generator"])
-        self.dropout2 = Dropout(dropout, generator=network["generator"])
+        self.dropout1, self.dropout2 = (
+            self._noise(dropout, drop_path, batch_first, network["generator"]) for _ in range(2)
+        )
+
+    def _noise(
+        self, dropout: float, drop_path: float, batch_first: bool, generator: torch.Generator | None
+    ) -> Module:
+        """Makes what drops numbers, and whole sequences if wanted, of what a part gives."""
+        numbers = Dropout(dropout, generator=generator)
+        if not drop_path:
+            return numbers
+        if not batch_first:
+            raise ValueError("TransformerEncoderLayer: expected batch_first=True with drop_path")
+        return Sequential(numbers, DropPath(drop_path, dim=-3, generator=generator))
 
     def forward(
         self,

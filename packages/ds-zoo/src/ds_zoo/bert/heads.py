@@ -1,8 +1,4 @@
-"""What is put on top of MiniBERT: five heads, each a model that takes labels and gives a loss.
-
-Without labels a head gives logits and :meth:`backward` takes their gradient, ``grad_logits=``; with labels it
-gives the loss, too, and ``backward()`` alone begins there.
-"""
+"""What is put on top of MiniBERT: five heads, each a model that takes labels and gives a loss."""
 
 from __future__ import annotations
 
@@ -11,20 +7,17 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from ds_core import (
-    BCEWithLogitsLoss,
     CrossEntropyLoss,
     Dense,
     Dropout,
     LayerNorm,
     Module,
-    MSELoss,
 )
 from ds_core.checks import shape
-from ds_core.losses import Loss
-from ds_core.pretrained import Pretrained
 from torch import Tensor
 
-from ds_zoo.bert.model import ACTIVATIONS, MiniBERT, MiniBERTConfig, MiniBERTOutput, dense, total
+from ds_zoo.activations import ACTIVATIONS
+from ds_zoo.bert.model import MiniBERT, MiniBERTConfig, dense
 from ds_zoo.bert.pretrained import (
     MASKED_LM,
     NEXT_SENTENCE,
@@ -32,24 +25,9 @@ from ds_zoo.bert.pretrained import (
     SEQUENCE_CLASSIFICATION,
     TOKEN_CLASSIFICATION,
 )
+from ds_zoo.heads import Head, HeadOutput, LabelLoss, total
 
 NO_TARGET = -100  # the label of a place that does not count
-
-
-class HeadOutput(NamedTuple):
-    """What a head returns; see :class:`MiniBERTOutput` for the last two.
-
-    Attributes:
-        loss: a scalar; None without labels.
-        logits: the scores, as each head says.
-        hidden_states: if asked for.
-        attentions: if asked for.
-    """
-
-    loss: Tensor | None
-    logits: Tensor
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
 
 
 class QuestionAnsweringOutput(NamedTuple):
@@ -70,7 +48,7 @@ class QuestionAnsweringOutput(NamedTuple):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BERTHead(Pretrained):
+class BERTHead(Head):
     """Base of a MiniBERT with a head.
 
     Args:
@@ -105,37 +83,12 @@ class BERTHead(Pretrained):
         head.bert.load_state_dict(new | copied)
         return head
 
-    def finish(self, loss_fn: Loss, logits: Tensor, labels: Tensor | None, x: MiniBERTOutput) -> HeadOutput:
-        """Returns logits and, with labels, the loss."""
-        loss = None if labels is None else loss_fn(logits, labels)
-        self.save(None if labels is None else loss_fn)
-        return HeadOutput(loss, logits, x.hidden_states, x.attentions)
-
-    def grad_of_logits(self, grad_loss: Tensor | float | None, grad_logits: Tensor | None) -> Tensor:
-        """Returns the gradient of the logits: what the loss makes of its own, and what is given besides."""
-        (loss_fn,) = self.saved()
-        if loss_fn is None:
-            if grad_logits is None or grad_loss is not None:
-                raise ValueError(
-                    f"{type(self).__name__}.backward: expected grad_logits alone: forward got no labels, so "
-                    "there is no loss to begin at"
-                )
-            return grad_logits
-        if grad_loss is None:
-            grad_loss = 1.0 if grad_logits is None else 0.0
-        grad: Tensor = loss_fn.backward(grad_loss)
-        return grad if grad_logits is None else grad + grad_logits
-
     def to_config(self) -> dict[str, Any]:
         return self.config.to_fields()
 
     @classmethod
     def from_config(cls, fields: dict[str, Any]) -> Self:
         return cls(MiniBERTConfig.from_fields(fields))
-
-    def label(self) -> str:
-        """Returns the class's name: it has no arguments worth showing."""
-        return type(self).__name__
 
 
 class MaskedLMHead(Module):
@@ -329,7 +282,7 @@ class MiniBERTForSequenceClassification(BERTHead):
         self.add_encoder(config, generator)
         self.dropout = Dropout(classifier_dropout(config), generator=generator)
         self.classifier = dense(config, config.num_labels, generator)
-        self.number, self.one_of, self.any_of = MSELoss(), CrossEntropyLoss(dim=-1), BCEWithLogitsLoss()
+        self.loss = LabelLoss(config.problem_type)
 
     def forward(
         self,
@@ -341,14 +294,7 @@ class MiniBERTForSequenceClassification(BERTHead):
     ) -> HeadOutput:
         x = self.bert(input_ids, attention_mask, token_type_ids, **options)
         logits = self.classifier(self.dropout(x.pooler_output))  # (B, L)
-        loss_fn: Loss = self.one_of
-        if labels is not None:
-            problem = self._problem(labels)
-            if problem != "single_label_classification":
-                loss_fn = self.number if problem == "regression" else self.any_of
-                labels = labels.to(logits.dtype)
-                labels = labels[:, None] if labels.dim() == 1 and self.config.num_labels == 1 else labels
-        return self.finish(loss_fn, logits, labels, x)
+        return self.finish(self.loss, logits, labels, x)
 
     def backward(
         self, grad_loss: Tensor | float | None = None, grad_logits: Tensor | None = None, *_: None
@@ -356,14 +302,6 @@ class MiniBERTForSequenceClassification(BERTHead):
         grad = self.grad_of_logits(grad_loss, grad_logits)
         grad = self.dropout.backward(self.classifier.backward(grad))
         self.bert.backward(grad_pooler_output=grad)
-
-    def _problem(self, labels: Tensor) -> str:
-        if self.config.problem_type is not None:
-            return self.config.problem_type
-        if self.config.num_labels == 1:
-            return "regression"
-        whole = labels.dtype in (torch.int64, torch.int32)
-        return "single_label_classification" if whole else "multi_label_classification"
 
 
 class MiniBERTForTokenClassification(BERTHead):

@@ -6,28 +6,21 @@ guess words or to classify, is in ``heads.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
 import torch
-from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, Module, ModuleList, ReLU, Tanh
+from ds_core import Dense, Dropout, Embedding, LayerNorm, Module, ModuleList, Tanh
 from ds_core.checks import check_fields, shape
-from ds_core.initializers import normal_
 from ds_core.pretrained import Pretrained
 from ds_transformer import TransformerEncoderLayer, attention_maps
 from torch import Tensor
 
-from ds_zoo.bert.pretrained import DEFAULTS, ENCODER, LABELS
-
-ACTIVATIONS: dict[str, Callable[[], Module]] = {
-    "gelu": GELU,
-    "gelu_new": lambda: GELU("tanh"),
-    "gelu_pytorch_tanh": lambda: GELU("tanh"),
-    "relu": ReLU,
-}
-PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
+from ds_zoo.activations import ACTIVATIONS
+from ds_zoo.bert.pretrained import DEFAULTS, ENCODER
+from ds_zoo.heads import PROBLEMS, initial, label_fields, labels_of, total
 
 
 @dataclass(frozen=True)
@@ -112,10 +105,7 @@ class MiniBERTConfig:
     def to_fields(self) -> dict[str, Any]:
         """Returns the fields of ``config.json``."""
         fields = asdict(self)
-        labels = fields.pop("labels")
-        fields["id2label"] = {str(number): label for number, label in enumerate(labels)}
-        fields["label2id"] = {label: number for number, label in enumerate(labels)}
-        return fields
+        return fields | label_fields(fields.pop("labels"))
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
@@ -125,12 +115,8 @@ class MiniBERTConfig:
             ValueError: if labels are not numbered from 0 on.
         """
         fields = DEFAULTS | fields
-        count, names, _ = (fields.pop(name, None) for name in LABELS)
-        if names is None:
-            names = {str(number): f"LABEL_{number}" for number in range(2 if count is None else count)}
-        if sorted(map(int, names)) != list(range(len(names))) or count not in (None, len(names)):
-            raise ValueError(f"expected id2label to number num_labels={count} labels from 0 on, got {names}")
-        return cls(**fields, labels=tuple(names[number] for number in sorted(names, key=int)))
+        labels = labels_of(fields)
+        return cls(**fields, labels=labels)
 
 
 class MiniBERTOutput(NamedTuple):
@@ -168,7 +154,7 @@ class BERTEmbeddings(Module):
     """
 
     def __init__(self, config: MiniBERTConfig, *, generator: torch.Generator | None = None) -> None:
-        width, init = config.hidden_size, initial(config)
+        width, init = config.hidden_size, initial(config.initializer_range)
         self.word = Embedding(config.vocab_size, width, config.pad_token_id, init=init, generator=generator)
         self.position = Embedding(config.max_position_embeddings, width, init=init, generator=generator)
         self.token_type = Embedding(config.type_vocab_size, width, init=init, generator=generator)
@@ -266,7 +252,7 @@ class MiniBERT(Pretrained):
                 batch_first=True,
                 attention_dropout=config.attention_probs_dropout_prob,
                 activation_dropout=0.0,
-                init=initial(config),
+                init=initial(config.initializer_range),
                 generator=generator,
             )
             for _ in range(config.num_hidden_layers)
@@ -339,20 +325,7 @@ class MiniBERT(Pretrained):
         return cls(MiniBERTConfig.from_fields(fields), add_pooling_layer=add_pooling_layer)
 
 
-def total(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    """Adds two gradients, either of which may be None."""
-    return first if second is None else second if first is None else first + second
-
-
-def initial(config: MiniBERTConfig) -> Callable[..., Tensor]:
-    """Returns what draws initial weights: a normal distribution of the configuration's width."""
-
-    def init(tensor: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        return normal_(tensor, std=config.initializer_range, generator=generator)
-
-    return init
-
-
 def dense(config: MiniBERTConfig, out_features: int, generator: torch.Generator | None) -> Dense:
     """Makes a Dense layer on the model's width, initialised as all of BERT's are."""
-    return Dense(config.hidden_size, out_features, init=initial(config), generator=generator)
+    init = initial(config.initializer_range)
+    return Dense(config.hidden_size, out_features, init=init, generator=generator)

@@ -7,6 +7,8 @@ from typing import Any
 
 from ds_core.pretrained import Format, Stored
 
+from ds_zoo.heads import LABELS
+
 # What a configuration leaves out has this value in transformers.BertConfig.
 DEFAULTS: dict[str, Any] = {
     "vocab_size": 30522,
@@ -26,8 +28,6 @@ DEFAULTS: dict[str, Any] = {
     "tie_word_embeddings": True,
     "problem_type": None,
 }
-
-LABELS = ("num_labels", "id2label", "label2id")  # how a file names the labels
 
 RENAMES = (
     ("embeddings.word.", "embeddings.word_embeddings."),
