@@ -24,8 +24,11 @@ STANDS_ON = {
     "ds-cnn": CORE | {"ds-cnn"},
     "ds-rnn": CORE | {"ds-rnn", "matplotlib", "sacrebleu", "tokenizers", "typer"},
     "ds-transformer": CORE | {"ds-transformer", "matplotlib", "sacrebleu", "tokenizers", "typer"},
-    "ds-zoo": CORE
-    | {"ds-transformer", "ds-zoo", "matplotlib", "pillow", "sacrebleu", "tokenizers", "tomlkit", "typer"},
+    "ds-zoo": {
+        *CORE,
+        *("ds-cnn", "ds-transformer", "ds-zoo", "matplotlib", "pillow", "sacrebleu"),
+        *("tokenizers", "tomlkit", "typer"),
+    },
 }
 
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")

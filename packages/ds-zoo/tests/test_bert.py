@@ -343,7 +343,7 @@ def set_fields(folder, **fields):
     [
         ({"position_embedding_type": "relative_key"}, "expected position_embedding_type=absolute"),
         ({"is_decoder": True}, "expected is_decoder=False"),
-        ({"hidden_act": "silu"}, "expected hidden_act 'gelu'"),
+        ({"hidden_act": "gelu_10"}, "expected hidden_act 'gelu'"),
         ({"embedding_size": 64}, "unknown setting embedding_size=64: it may change what is computed"),
         ({"model_type": "roberta"}, "expected model_type 'bert', got 'roberta'"),
         ({"hidden_size": 16}, "num_attention_heads to divide hidden_size"),

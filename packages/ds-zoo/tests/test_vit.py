@@ -184,7 +184,7 @@ def test_what_transformers_has_no_word_for_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"hidden_act": "quick_gelu"}, "expected hidden_act 'gelu'"),
+        ({"hidden_act": "gelu_10"}, "expected hidden_act 'gelu'"),
         ({"image_size": [8, 8, 8]}, "expected image_size in pixels"),
         ({"image_size": 1}, "images of at least one patch, got image_size=1, patch_size=2"),
         ({"num_channels": 0}, "expected num_channels of at least 1"),

@@ -59,6 +59,15 @@ class Head(Pretrained):
         grad: Tensor = loss_fn.backward(grad_loss)
         return grad if grad_logits is None else grad + grad_logits
 
+    def backward(self, grad_loss: Tensor | float | None = None, grad_logits: Tensor | None = None) -> Any:
+        """Adds to every parameter's ``.grad``.
+
+        Args:
+            grad_loss: dL/d(loss); None for 1, or for 0 beside ``grad_logits``.
+            grad_logits: dL/d(logits), besides.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
     def label(self) -> str:
         """Returns the class's name: it has no arguments worth showing."""
         return type(self).__name__
@@ -85,7 +94,7 @@ class LabelLoss(Loss):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         problem = self._problem(logits, labels)
-        chosen = self.one_of
+        chosen: Loss = self.one_of
         if problem != "single_label_classification":
             chosen = self.number if problem == "regression" else self.any_of
             labels = labels.to(logits.dtype)
@@ -123,7 +132,7 @@ class Logits(Module):
         return self.head(*inputs).logits
 
     def backward(self, grad: Tensor) -> None:
-        self.head.backward(grad_logits=grad)
+        self.head.backward(None, grad)
 
 
 def label_fields(labels: tuple[str, ...]) -> dict[str, Any]:

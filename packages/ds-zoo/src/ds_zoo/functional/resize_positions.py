@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from ds_cnn.functional import upsample, upsample_backward
+from ds_cnn.functional.upsample import Saved as Mixtures
 from torch import Tensor
 
 
@@ -14,7 +15,7 @@ class Saved(NamedTuple):
 
     first: int
     new: tuple[int, int]
-    mixtures: tuple[Tensor, Tensor]  # of upsample
+    mixtures: Mixtures
 
 
 def resize_positions(

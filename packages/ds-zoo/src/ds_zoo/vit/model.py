@@ -15,6 +15,7 @@ import torch
 from ds_cnn import Conv2d
 from ds_core import Dense, Dropout, LayerNorm, Module, ModuleList, Parameter
 from ds_core.checks import check_fields, shape
+from ds_core.initializers import normal_
 from ds_core.kernels import dispatch
 from ds_core.pretrained import Pretrained
 from ds_transformer import TransformerEncoderLayer, attention_maps
@@ -272,7 +273,7 @@ class ViTEmbeddings(Module):
     position_embeddings: Tensor
 
     def __init__(self, config: MiniViTConfig, *, generator: torch.Generator | None = None) -> None:
-        width, init = config.hidden_size, initial(config.initializer_range)
+        width, spread = config.hidden_size, config.initializer_range
         self.image_size, self.grid = pair(config.image_size), config.grid
         self.patch_size, self.channels = pair(config.patch_size), config.num_channels
         self.extra = int(config.pooling == "cls")  # tokens that come before the patches
@@ -281,9 +282,9 @@ class ViTEmbeddings(Module):
         self.position_embeddings = Parameter(torch.zeros(1, self.extra + self.grid[0] * self.grid[1], width))
         for parameter in (self.cls_token, self.position_embeddings):
             if parameter is not None:
-                init(parameter, generator=generator)
+                normal_(parameter, std=spread, generator=generator)
         self.patch_embeddings = PatchEmbedding(
-            config.num_channels, width, self.patch_size, spread=config.initializer_range, generator=generator
+            config.num_channels, width, self.patch_size, spread=spread, generator=generator
         )
         self.dropout = Dropout(config.hidden_dropout_prob, generator=generator)
 
@@ -473,9 +474,10 @@ class MiniViT(Pretrained):
             grad = total(grad, self.pooler.backward(grad_pooler_output))
         if grad is None:
             raise ValueError("MiniViT.backward: expected the gradient of last_hidden_state or pooler_output")
-        grad = total(self.layernorm.backward(grad), grads.pop())
-        for layer, more in zip(reversed(self.layers), reversed(grads), strict=True):
-            grad = total(layer.backward(grad), more)
+        grad = self.layernorm.backward(grad)
+        for layer, more in zip(reversed(self.layers), reversed(grads[1:]), strict=True):
+            grad = layer.backward(grad if more is None else grad + more)
+        grad = grad if grads[0] is None else grad + grads[0]
         grad_images: Tensor | None = self.embeddings.backward(grad)
         return grad_images
 
