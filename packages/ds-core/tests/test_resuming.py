@@ -24,6 +24,7 @@ from ds_core.training import (
     CheckpointError,
     CSVLog,
     EarlyStopping,
+    RunFolder,
     Trainer,
     load_checkpoint,
     save_checkpoint,
@@ -515,6 +516,45 @@ def test_a_training_begun_anew_replaces_the_checkpoint_with_its_first_step(tmp_p
     resumed.fit(x, y, steps=9, resume=True)
     straight.fit(x, y, steps=9)
     assert same(bits(resumed.model), bits(straight.model))
+
+
+def test_until_the_first_checkpoint_is_written_the_folder_holds_nothing_of_the_new_training(
+    tmp_path, monkeypatch
+):
+    """Neither log nor best weights stand beside the checkpoint of another training, whenever it is killed."""
+    x, y = data()
+
+    def run(**options):
+        with RunFolder(tmp_path, resume=False, overwrite=True, results=["best.safetensors"]) as folder:
+            trainer = make(tmp_path, callbacks=[folder, CSVLog(), BestCheckpoint()], **options)
+            trainer.fit(x, y, validation=(x, y), steps=9, validate_every=1)
+        return trainer
+
+    def found():
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    run()
+    old = found()
+    assert set(old) == {"checkpoint.safetensors", "best.safetensors", "log.csv"}
+
+    class Killed(Exception):
+        pass
+
+    def killed(self, path):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save", killed)
+        with pytest.raises(Killed):
+            run(lr=0.1)
+    assert found() == {"checkpoint.safetensors": old["checkpoint.safetensors"]}
+
+    trainer = run(lr=0.1)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 9
+    assert (tmp_path / "log.csv").read_bytes() == trainer.history.to_csv(tmp_path / "again.csv").read_bytes()
+    assert load_checkpoint(tmp_path / "best.safetensors")["callbacks"][2][1]["best"] == trainer.history.best(
+        "val_loss"
+    )
 
 
 def test_the_table_of_products_is_that_of_the_checkpoint(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["min", "max"]
 
+LOG_FILE = "log.csv"
 _PAUSE = 100  # steps until a log that could not be written is tried again
 
 
@@ -203,7 +204,8 @@ class BestCheckpoint(_Watcher):
 
     def on_validation_end(self, trainer: Trainer) -> None:
         if self.improved(trainer):
-            trainer.save(_path_in(trainer, self.path, "best.safetensors", self))
+            path = _path_in(trainer, self.path, "best.safetensors", self)
+            trainer.once_begun(lambda: trainer.save(path))
 
 
 class CSVLog(Callback):
@@ -224,16 +226,18 @@ class CSVLog(Callback):
         self.path = path
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        self._path = _path_in(trainer, self.path, "log.csv", self)
+        self._path = _path_in(trainer, self.path, LOG_FILE, self)
         self._columns: list[str] = []  # of the file; none as long as it is not this training's
         self._written = 0  # rows in the file
         self._next = 0  # rows in the history before which not to try again
 
     def on_step_end(self, trainer: Trainer) -> None:
-        self._append(trainer, len(trainer.history) - 1)  # the newest step may yet be validated
+        stop = len(trainer.history) - 1  # the newest step may yet be validated
+        trainer.once_begun(lambda: self._append(trainer, stop))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        self._append(trainer, len(trainer.history))
+        stop = len(trainer.history)
+        trainer.once_begun(lambda: self._append(trainer, stop))
 
     def on_fit_end(self, trainer: Trainer) -> None:
         self._try(trainer, self._rewrite)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ds_core.training.callbacks import Callback
+from ds_core.training.callbacks import LOG_FILE, Callback
 from ds_core.training.checkpoint import load_checkpoint
 from ds_core.training.files import CheckpointError, write_text
 from ds_core.training.trainer import CHECKPOINT_FILE
@@ -25,9 +25,9 @@ class RunFolder(Callback):
     """Keeps a folder for one run: refuses, before anything is written, what would harm another.
 
     Give it to the trainer as its first callback, inside ``with RunFolder(...) as folder:``. With the first
-    step of a new training the results of an earlier one are removed, just before its checkpoint is replaced:
-    from then on the folder holds the new run alone. Until then nothing is changed, so a training that is
-    refused, or fails at once, harms nothing.
+    step of a new training the results and the log of an earlier one are removed, just before its checkpoint
+    is replaced: from then on the folder holds the new run alone. Until then nothing is changed, so a training
+    that is refused, or fails at once, harms nothing.
 
     What describes the run, its recipe and its tokenizer, say, is kept in each checkpoint, and written as
     files as soon as there is one: a resumed run has the files of its checkpoint, see :func:`described`.
@@ -109,7 +109,8 @@ class RunFolder(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.folder, alone=not self.resume)
         if not self.resume:
-            for path in [path for pattern in self.results for path in self.folder.glob(pattern)]:
+            patterns = (*self.results, LOG_FILE)
+            for path in [path for pattern in patterns for path in self.folder.glob(pattern)]:
                 path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

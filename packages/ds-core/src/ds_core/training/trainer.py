@@ -154,6 +154,7 @@ class Trainer:
         self.items, self.item_name = 0, "samples"  # of the latest step
         self._data: Batches | None = None
         self._saved_at: tuple[int, int] | None = None  # step and epoch of the checkpoint in out
+        self._waiting: list[Callable[[], None]] = []  # for the first checkpoint, see once_begun
         self._midway = False  # is a step under way, neither undone nor done?
         self._random: dict[str, Any] | None = None  # where fit left the random numbers; None within it
         self._printed: tuple[Any, str | None] = None, None  # validation data and their fingerprint
@@ -237,7 +238,7 @@ class Trainer:
             self._products = table_in_force()
         self._data, self.validation = batches, held_out
         self._saved_at = (self.step, self.epoch) if resume is True else None
-        self._midway = False
+        self._midway, self._waiting = False, []
         self.total_epochs, self.total_steps = epochs, steps
         if epochs is not None and (per_epoch := batches.steps(self.accumulate)) is not None:
             self.total_steps = epochs * per_epoch
@@ -369,6 +370,17 @@ class Trainer:
     def stop(self, reason: str) -> None:
         """Ends training after the step at hand; for callbacks."""
         self.history.stopped = reason
+
+    def once_begun(self, write: Callable[[], None]) -> None:
+        """Writes into ``out`` when the checkpoint there is this training's; for callbacks.
+
+        That is at once, but for a training's first step: then it is right after its checkpoint is written, so
+        that ``out`` never holds an earlier training's checkpoint beside files of this one.
+        """
+        if self.out is None or self._saved_at is not None:
+            write()
+        else:
+            self._waiting.append(write)
 
     @contextmanager
     def _in_training(self) -> Iterator[None]:
@@ -727,6 +739,9 @@ class Trainer:
         if self.out is not None and self._saved_at != (self.step, self.epoch):
             self.save(self.checkpoint_path)
             self._saved_at = (self.step, self.epoch)
+            waiting, self._waiting = self._waiting, []
+            for write in waiting:
+                write()
 
 
 # What a checkpoint holds.
