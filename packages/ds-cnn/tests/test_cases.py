@@ -14,7 +14,13 @@ CASES = load_cases(FOLDER)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case, dtype):
-    assert run(case, dtype).problems == []
+    assert run(case, dtype, in_all=64).problems == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case_with_all_its_differences(case):
+    assert run(case).problems == []
 
 
 def test_nothing_public_is_left_out():

@@ -124,12 +124,13 @@ def test_step_by_step_is_all_at_once(cell, attention):
             torch.testing.assert_close(logits, whole[:, t])
 
 
-def test_the_whole_model_stands_before_finite_differences():
-    for attention in ("additive", "general", None):
-        model = small(attention=attention, cell="lstm")
-        source, lengths, target = batch()
-        report = check_gradients(model, source, lengths, target, max_entries=40)
-        assert report.ok, report
+@pytest.mark.parametrize("entries", [3, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attention", ["additive", "general", None])
+def test_the_whole_model_stands_before_finite_differences(attention, entries):
+    model = small(attention=attention, cell="lstm")
+    source, lengths, target = batch()
+    report = check_gradients(model, source, lengths, target, max_entries=entries)
+    assert report.ok, report
 
 
 def test_dot_attention_serves_a_decoder_as_wide_as_its_memory():

@@ -80,10 +80,8 @@ class RunFolder(Callback):
         self._take_over()
 
     def on_step_end(self, trainer: Trainer) -> None:
-        there = self._lock is not None or self.resume  # a checkpoint of this run
         self._take_over()
-        if there:
-            self._describe()
+        trainer.once_begun(self._describe)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if len(trainer.history):

@@ -49,20 +49,24 @@ class Result:
         return not self.problems
 
 
-def run(case: AnyCase, dtype: torch.dtype = torch.float64, max_entries: int = 8) -> Result:
+def run(
+    case: AnyCase, dtype: torch.dtype = torch.float64, max_entries: int = 8, in_all: int | None = None
+) -> Result:
     """Runs one case; a failure of any kind is a row that says so.
 
     Args:
         case: what to run.
         dtype: torch.float64, or torch.float32, where finite differences have no say.
         max_entries: at most so many entries of each tensor meet finite differences.
+        in_all: at most so many of all tensors together, but one of each; None for no limit. It keeps models of
+            a hundred tensors quick.
     """
     result = Result(case.name, LIMITS[dtype].times(case.looser))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
             if isinstance(case, Case):
-                _run_module(case, dtype, max_entries, result)
+                _run_module(case, dtype, max_entries, in_all, result)
             elif isinstance(case, OptimizerCase):
                 _run_optimizer(case, dtype, result)
             elif isinstance(case, SchedulerCase):
@@ -75,9 +79,14 @@ def run(case: AnyCase, dtype: torch.dtype = torch.float64, max_entries: int = 8)
     return result
 
 
-def _run_module(case: Case, dtype: torch.dtype, max_entries: int, result: Result) -> None:
+def _run_module(
+    case: Case, dtype: torch.dtype, max_entries: int, in_all: int | None, result: Result
+) -> None:
     trial = Trial(case.make(), case.inputs(torch.Generator().manual_seed(0)), dtype)
     if trial.module.training:
+        if in_all is not None:
+            tensors = len(list(trial.named_inputs())) + len(list(trial.module.named_parameters()))
+            max_entries = min(max_entries, max(1, in_all // max(1, tensors)))
         report = judge(trial, max_entries=0 if case.no_differences else max_entries, looser=case.looser)
         result.tape = max(row.tape for row in report.rows)
         result.differences = max(
