@@ -75,8 +75,28 @@ def python() -> Iterator[Path]:
         yield Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-@pytest.mark.parametrize("package", STANDS_ON)
-def test_wheel_carries_what_it_should(package: str, wheels: Path) -> None:
+def test_each_installs_alone(wheels: Path, python: Path, tmp_path: Path) -> None:
+    """One after the other in one environment, from which what a package brought goes before the next comes.
+
+    Only what all of them need, torch above all, stays: it takes longer to install than all the rest.
+    """
+    stay: set[str] = set()
+    for package in STANDS_ON:
+        check_wheel(package, wheels)
+        install(python, wheels, package)
+        installed = distributions(python)
+        assert set(installed) == needed(STANDS_ON[package], installed)
+        run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
+        stay = stay or set(installed) - set(STANDS_ON)
+
+        install(python, wheels, f"{package}[test]")
+        said = run(python, *PYTEST, "-k", FEW[package], f"packages/{package}/tests", cwd=ROOT)
+        assert int(re.search(r"(\d+) passed", said)[1]) >= 20
+        remove(python, set(distributions(python)) - stay)
+
+
+def check_wheel(package: str, wheels: Path) -> None:
+    """Checks that a wheel carries the package, its types and its licence, and nothing else."""
     module = package.replace("-", "_")
     (wheel,) = wheels.glob(f"{module}-*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -84,19 +104,6 @@ def test_wheel_carries_what_it_should(package: str, wheels: Path) -> None:
     information = f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info"
     assert {f"{module}/__init__.py", f"{module}/py.typed", f"{information}/licenses/LICENSE"} <= names
     assert {name.split("/")[0] for name in names} == {module, information}
-
-
-@pytest.mark.parametrize("package", STANDS_ON)
-def test_installs_alone(package: str, wheels: Path, python: Path, tmp_path: Path) -> None:
-    install(python, wheels, package)
-    installed = distributions(python)
-    assert set(installed) == needed(STANDS_ON[package], installed)
-
-    run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
-
-    install(python, wheels, f"{package}[test]")
-    said = run(python, *PYTEST, "-k", FEW[package], f"packages/{package}/tests", cwd=ROOT)
-    assert int(re.search(r"(\d+) passed", said)[1]) >= 20
 
 
 @pytest.mark.slow
@@ -127,6 +134,11 @@ def install(python: Path, wheels: Path, requirement: str) -> None:
     for name, distribution in distributions(python).items():
         if name in STANDS_ON:
             assert (wheels / f"{name.replace('-', '_')}-{distribution.version}-py3-none-any.whl").exists()
+
+
+def remove(python: Path, names: set[str]) -> None:
+    """Removes distributions from where an interpreter is."""
+    run(sys.executable, "-m", "pip", "--python", python, "uninstall", "--quiet", "--yes", *sorted(names))
 
 
 def distributions(python: Path) -> dict[str, Distribution]:
