@@ -58,8 +58,7 @@ def run(
         case: what to run.
         dtype: torch.float64, or torch.float32, where finite differences have no say.
         max_entries: at most so many entries of each tensor meet finite differences.
-        in_all: at most so many of all tensors together, but one of each; None for no limit. It keeps models of
-            a hundred tensors quick.
+        in_all: at most so many of all tensors together, but one of each; None for no limit.
     """
     result = Result(case.name, LIMITS[dtype].times(case.looser))
     with torch.random.fork_rng(devices=[]):
@@ -79,9 +78,7 @@ def run(
     return result
 
 
-def _run_module(
-    case: Case, dtype: torch.dtype, max_entries: int, in_all: int | None, result: Result
-) -> None:
+def _run_module(case: Case, dtype: torch.dtype, max_entries: int, in_all: int | None, result: Result) -> None:
     trial = Trial(case.make(), case.inputs(torch.Generator().manual_seed(0)), dtype)
     if trial.module.training:
         if in_all is not None:
