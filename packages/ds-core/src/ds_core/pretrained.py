@@ -241,25 +241,37 @@ def read_config(folder: str | Path, form: Format, model: str) -> dict[str, Any]:
         )
     content = read_json(path, f"the configuration of a {model}")
     try:
-        kind = content.get("model_type")
-        if kind != form.model_type:
-            raise ValueError(f"expected model_type {form.model_type!r}, got {kind!r}")
-        fixed = _FIXED | dict(form.fixed)
-        for name, value in content.items():
-            if name in form.fields or name in form.unused_fields:
-                continue
-            if name in fixed:
-                if value != fixed[name]:
-                    raise ValueError(
-                        f"expected {name}={fixed[name]}, got {value!r}: a {model} computes no other"
-                    )
-            elif name not in _NEUTRAL:
-                raise ValueError(
-                    f"unknown setting {name}={value!r}: it may change what is computed; if not, remove it "
-                    "from the file"
-                )
+        return known_fields(content, form, model)
     except ValueError as error:
         raise _not_of(model, path, error) from error
+
+
+def known_fields(content: Mapping[str, Any], form: Format, model: str) -> dict[str, Any]:
+    """Returns those fields of a configuration that a model understands.
+
+    Args:
+        content: all fields: of ``config.json``, or of one of several configurations in it.
+        form: what it should look like.
+        model: the model's name, for errors.
+
+    Raises:
+        ValueError: if it is not of such a model, or names what the model does not have.
+    """
+    kind = content.get("model_type")
+    if kind != form.model_type:
+        raise ValueError(f"expected model_type {form.model_type!r}, got {kind!r}")
+    fixed = _FIXED | dict(form.fixed)
+    for name, value in content.items():
+        if name in form.fields or name in form.unused_fields:
+            continue
+        if name in fixed:
+            if value != fixed[name]:
+                raise ValueError(f"expected {name}={fixed[name]}, got {value!r}: a {model} computes no other")
+        elif name not in _NEUTRAL:
+            raise ValueError(
+                f"unknown setting {name}={value!r}: it may change what is computed; if not, remove it "
+                "from the file"
+            )
     return {name: value for name, value in content.items() if name in form.fields}
 
 

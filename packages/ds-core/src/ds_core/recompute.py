@@ -85,11 +85,21 @@ class Recompute(Module):
     def backward(self, *grads: Any, **named_grads: Any) -> InputGrad:
         """Runs the module's forward again, and then its backward; see :meth:`Module.backward`."""
         args, kwargs, state, buffers = self.saved()
-        with engine("manual"):
+        with self._alone(), engine("manual"):
             with kept_random_state(module=self.module), _lent(buffers):
                 set_random_state(state, module=self.module)
                 self.module(*args, **kwargs)
             return self.module.backward(*grads, **named_grads)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Puts away what earlier forwards saved: a module that saves nothing itself would find it."""
+        earlier = self._stack[:]
+        self._stack.clear()
+        try:
+            yield
+        finally:
+            self._stack[:0] = earlier
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         """Passes the wish on to the module."""

@@ -60,6 +60,7 @@ class Model(NamedTuple):
 
 
 MODELS = {
+    "clip": Model("compares pictures and captions (CLIP)", "clip"),
     "gpt": Model("continues text (GPT-2)", "gpt2"),
 }
 

@@ -36,8 +36,8 @@ class Scenes:
 
     Scene i depends on the seed, the options and i alone, so nothing is stored, there is no last one, and
     two ranges of numbers are two data sets: train on the first million, test on what ``start`` lets follow.
-    They are used as a dataset of the package `datasets` is: ``len(scenes)``, ``scenes[i]``, ``for sample in
-    scenes``, ``scenes.column_names``, ``scenes.select_columns(...)``; :class:`ds_core.DataLoader` takes them.
+    They are used as one of the package `datasets`: ``len(scenes)``, ``scenes[i]``, ``for sample in
+    scenes``, ``scenes.column_names``, ``scenes.select_columns(...)``; a DataLoader takes them, too.
 
     Args:
         count: how many there are.

@@ -1,0 +1,337 @@
+"""What a MiniCLIP is good for: pictures prepared as published, naming, retrieval, files, and a whole run."""
+
+import csv
+import json
+
+import pytest
+import torch
+from ds_core import Callback
+from ds_core.text import WordTokenizer
+from ds_core.training.files import load_tensors
+from ds_zoo.clip import MiniCLIP, MiniCLIPConfig
+from ds_zoo.clip.captions import encode_captions
+from ds_zoo.clip.data import FilePairs, open_pairs, pair_batches
+from ds_zoo.clip.images import ImageProcessor
+from ds_zoo.clip.train import Recipe, evaluate, load, predict, save, scene_words, split_pairs, train, true_of
+from ds_zoo.clip.visualize import embedding_map, flat_map, similarity_matrix
+from ds_zoo.clip.zero_shot import ZeroShot, embed_captions, embed_images, retrieval, save_embeddings
+from ds_zoo.data.scenes import Scenes, write_scenes
+from PIL import Image
+
+WORDS = ["a red circle", "a blue square", "a photo of a green star ."]
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return WordTokenizer.train(WORDS)
+
+
+@pytest.fixture(scope="module")
+def model(tokens):
+    config = MiniCLIPConfig.of_size(
+        tokens.vocab_size,
+        image_size=16,
+        patch_size=8,
+        width=16,
+        layers=1,
+        heads=2,
+        eos_token_id=tokens.eos_id,
+    )
+    return MiniCLIP(config, generator=torch.Generator().manual_seed(0)).eval()
+
+
+@pytest.fixture(scope="module")
+def encode(tokens):
+    return lambda sentences: encode_captions(tokens, sentences, 12)
+
+
+def pictures(*sizes):
+    draw = torch.Generator().manual_seed(3)
+    return [torch.randint(256, (3, h, w), dtype=torch.uint8, generator=draw) for h, w in sizes]
+
+
+# ---- pictures ------------------------------------------------------------------------------------------
+
+FILES = [
+    {"size": {"shortest_edge": 20}, "crop_size": {"height": 20, "width": 20}},
+    {"size": 20, "crop_size": 20},  # old files
+    {"size": {"shortest_edge": 20}, "crop_size": {"height": 32, "width": 24}, "resample": 2},  # a black rim
+    {"size": {"height": 18, "width": 26}, "do_center_crop": False, "image_mean": [0.5, 0.4, 0.3]},
+    {"do_resize": False, "crop_size": {"height": 15, "width": 16}, "image_std": [0.2, 0.3, 0.4]},
+    {"size": 20, "crop_size": 16, "do_normalize": False},
+    {"size": 20, "crop_size": 16, "do_rescale": False, "do_normalize": False},
+]
+
+
+@pytest.mark.parametrize("fields", FILES)
+def test_pixels_are_those_of_the_published_processor(tmp_path, fields):
+    clip = pytest.importorskip("transformers.models.clip.image_processing_pil_clip")
+    theirs = clip.CLIPImageProcessorPil(**fields)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(fields))
+    ours = ImageProcessor.load(tmp_path)
+    for size in ((40, 31), (17, 50), (20, 20), (25, 24)):
+        pixels = pictures(size)[0]
+        image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        expected = theirs(image, return_tensors="pt")["pixel_values"].float()
+        scale = expected.abs().max()
+        assert (ours([image]) - expected).abs().max() <= 1e-6 * scale
+        assert torch.equal(ours([pixels]), ours([image]))
+
+
+def test_the_processor_is_written_and_read(tmp_path):
+    for made in (ImageProcessor(), ImageProcessor.of_size(48), ImageProcessor((8, 9), None, resample=2)):
+        made.save(tmp_path)
+        assert ImageProcessor.load(tmp_path) == made
+
+
+def test_mistakes_in_pictures(tmp_path):
+    processor = ImageProcessor.of_size(16)
+    with pytest.raises(ValueError, match="at least one picture"):
+        processor([])
+    with pytest.raises(ValueError, match=r"uint8 \(3, H, W\), got torch.float32 \(3, 4, 4\)"):
+        processor([torch.zeros(3, 4, 4)])
+    with pytest.raises(ValueError, match="different sizes do not make a batch"):
+        ImageProcessor(16, None)(pictures((16, 16), (16, 20)))
+    for fields, message in (({"size": "large"}, "expected a size"), ({"image_mean": [0.5]}, "three means")):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(fields))
+        with pytest.raises(ValueError, match=message):
+            ImageProcessor.load(tmp_path)
+
+
+# ---- captions ------------------------------------------------------------------------------------------
+
+
+def test_captions_end_and_are_filled_up(tokens):
+    ids = encode_captions(tokens, ["a red circle", "square"], 6)
+    assert ids.shape == (2, 4)
+    assert (ids == tokens.eos_id).int().argmax(1).tolist() == [3, 1]
+    assert ids[1, 2:].tolist() == [tokens.pad_id] * 2
+
+
+def test_padding_changes_nothing(model, encode):
+    short = embed_captions(model, encode(["a red circle"]))
+    among = embed_captions(model, encode(["a red circle", "a photo of a green star ."]))
+    assert torch.allclose(short[0], among[0], atol=1e-6)
+
+
+def test_mistakes_in_captions(tokens):
+    long = "a red circle a blue square"
+    with pytest.raises(ValueError, match="at most 5 tokens, got 6: 'a red circle a blue square'"):
+        encode_captions(tokens, ["a", long], 6)
+    cut = encode_captions(tokens, [long], 6, truncate=True)
+    assert cut[0, -1] == tokens.eos_id
+    assert cut.shape == (1, 6)
+    with pytest.raises(ValueError, match="expected words, got '  '"):
+        encode_captions(tokens, ["  "], 6)
+    with pytest.raises(ValueError, match="at least one"):
+        encode_captions(tokens, [], 6)
+
+
+# ---- naming and finding --------------------------------------------------------------------------------
+
+
+def test_zero_shot_is_the_softmax_over_labels(model, encode):
+    pixels = ImageProcessor.of_size(16)(pictures((16, 16), (16, 16)))
+    labels = ["a red circle", "a blue square"]
+    namer = ZeroShot(model, encode, labels)
+    with torch.no_grad():
+        expected = model(encode(labels), pixels).logits_per_image.softmax(1)
+    assert torch.allclose(namer.probabilities(pixels), expected, atol=1e-5)
+    assert namer.classify(pixels) == [labels[k] for k in expected.argmax(1)]
+
+
+def test_templates_make_an_ensemble(model, encode):
+    namer = ZeroShot(model, encode, ["red", "blue"], ["a {} circle", "a photo of a {} star ."])
+    parts = embed_captions(model, encode(["a red circle", "a photo of a red star ."]))
+    mean = parts.mean(0)
+    assert torch.allclose(namer.weight[0], mean / mean.norm(), atol=1e-6)
+    assert torch.allclose(namer.weight.norm(dim=1), torch.ones(2))
+
+
+def test_mistakes_in_labels(model, encode):
+    for labels, templates, message in (
+        (["a red circle"], ["{}"], "at least 2, to choose from, got .*its probability is 1"),
+        (["red", "red"], ["{}"], "different ones"),
+        (["red", "blue"], ["a circle"], "{} in each"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ZeroShot(model, encode, labels, templates)
+
+
+def test_recall_and_median_rank_by_hand():
+    similarities = torch.tensor(
+        [[0.9, 0.1, 0.2, 0.3], [0.8, 0.7, 0.1, 0.0], [0.5, 0.6, 0.4, 0.7], [0, 0, 0, 0]]
+    )
+    to_text, to_image = retrieval(similarities, ks=(1, 2))
+    # Ranks of the own caption: 1, 2, 4, and 4 where all are equal; of the own image: 1, 1, 1, 3.
+    assert to_text.recall == {1: 0.25, 2: 0.5}
+    assert to_text.median_rank == 3.0
+    assert to_image.recall == {1: 0.75, 2: 0.75}
+    assert to_image.median_rank == 1.0
+    right = torch.eye(4, dtype=torch.bool)
+    right[1, 0] = True  # the first caption is true of the second image, too
+    assert retrieval(similarities, right, ks=(1,))[0].recall == {1: 0.5}
+
+
+def test_mistakes_in_retrieval():
+    with pytest.raises(ValueError, match="as many images as captions"):
+        retrieval(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="nothing is right for image 1"):
+        retrieval(torch.zeros(2, 2), torch.tensor([[True, True], [False, False]]))
+    with pytest.raises(ValueError, match="right of shape"):
+        retrieval(torch.zeros(2, 2), torch.ones(3, 2, dtype=torch.bool))
+
+
+def test_embeddings_go_to_a_file(tmp_path, model):
+    vectors = embed_images(model, ImageProcessor.of_size(16)(pictures((16, 16), (16, 16))))
+    save_embeddings(tmp_path / "e.safetensors", ["a.png", "b.png"], vectors)
+    tensors, words = load_tensors(tmp_path / "e.safetensors")
+    assert torch.equal(tensors["embeddings"], vectors)
+    assert words["names"].splitlines() == ["a.png", "b.png"]
+    with pytest.raises(ValueError, match="a name for each of 2 vectors, got 1"):
+        save_embeddings(tmp_path / "e.safetensors", ["a.png"], vectors)
+
+
+def test_pictures_of_what_it_learned(tmp_path, model, encode):
+    plane = torch.randn(30, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 2.0])
+    turned = plane @ torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)))[0][:2]
+    flat = flat_map(turned)
+    flat, turned = flat.double(), turned.double()
+    assert torch.allclose(torch.cdist(flat, flat), torch.cdist(turned, turned), atol=1e-4)
+    images = pictures((16, 16), (16, 16), (16, 16))
+    vectors, words = embed_images(model, ImageProcessor.of_size(16)(images)), WORDS
+    texts = embed_captions(model, encode(words))
+    similarity_matrix(vectors @ texts.mT, images, words, path=tmp_path / "s.png")
+    embedding_map(vectors, texts, words, path=tmp_path / "m.png")
+    assert all((tmp_path / name).stat().st_size > 5000 for name in ("s.png", "m.png"))
+
+
+# ---- pairs ---------------------------------------------------------------------------------------------
+
+
+def table(folder, rows, columns=("path", "caption")):
+    with (folder / "pairs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return folder / "pairs.csv"
+
+
+def test_equal_captions_have_equal_numbers(tmp_path, encode):
+    for name, pixels in zip("abc", pictures((16, 16), (20, 30), (16, 16)), strict=True):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / f"{name}.png")
+    rows = [("a.png", "a red circle"), ("b.png", "a blue square"), ("c.png", "a red circle")]
+    pairs = open_pairs(str(table(tmp_path, rows)))
+    batches = pair_batches(
+        pairs, ImageProcessor.of_size(16), encode, batch_size=3, width=12, pad=0, shuffle=False
+    )
+    ((pixels, ids, numbers),) = list(batches)
+    assert pixels.shape == (3, 3, 16, 16)
+    assert ids.shape == (3, 4)
+    assert numbers[0] == numbers[2] != numbers[1]
+
+
+def test_mistakes_in_tables(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        FilePairs(tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        FilePairs(table(tmp_path, [("../../etc/passwd", "words")]))
+    with pytest.raises(ValueError, match=r"a column caption or text or .*got path, words"):
+        FilePairs(table(tmp_path, [("a.png", "x")], ("path", "words")))
+    with pytest.raises(ValueError, match="expected rows"):
+        FilePairs(table(tmp_path, []))
+    with pytest.raises(FileNotFoundError, match=r"b\.png: no such file"):
+        FilePairs(table(tmp_path, [("b.png", "x")])).picture(0)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"b\.png"):
+        FilePairs(table(tmp_path, [("b.png", "x")])).picture(0)
+    with pytest.raises(ValueError, match=r"expected at least 8 pairs, .*got 1; lower batch_size"):
+        split_pairs(Recipe(data=str(table(tmp_path, [("b.png", "x")])), batch_size=4))
+
+
+def test_a_data_set_of_datasets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    images = [Image.fromarray(p.permute(1, 2, 0).numpy()) for p in pictures((16, 16), (16, 16))]
+    data = datasets.Dataset.from_dict({"image": images, "text": ["one", "two"]})
+    data.cast_column("image", datasets.Image()).save_to_disk(str(tmp_path / "d"))
+    pairs = open_pairs(f"hf:{tmp_path / 'd'}")
+    assert len(pairs) == 2
+    assert pairs.caption(1) == "two"
+    assert torch.equal(pairs.picture(1), pictures((16, 16), (16, 16))[1])
+
+
+def test_what_is_true_of_a_scene():
+    pairs = split_pairs(Recipe(image_size=16, batch_size=4))[1]
+    numbers = range(8)
+    right = true_of(pairs, numbers, [pairs.caption(number) for number in numbers])
+    assert right.diagonal().all()
+    assert not right.all()
+
+
+def test_every_word_of_scenes_is_known():
+    tokens = WordTokenizer.train(scene_words())
+    for caption in Scenes(400, size=16, one_attribute=0.3, seed=77)["caption"]:
+        assert tokens.unk_id not in tokens.encode(caption)
+
+
+# ---- a run ---------------------------------------------------------------------------------------------
+
+TINY = {"image_size": 16, "width": 16, "layers": 1, "text_layers": 1, "heads": 2, "batch_size": 8, "steps": 4}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return train(Recipe(**TINY, validate_every=2), out, progress=False)
+
+
+def test_a_run_is_filled_and_read(run, tmp_path):
+    names = {path.name for path in run.out.iterdir()}
+    expected = {"recipe.toml", "config.json", "model.safetensors", "vocabulary.json", "log.csv", "loss.png"}
+    assert names >= expected | {"preprocessor_config.json", "zero_shot.csv", "checkpoint.safetensors"}
+    loaded = load(run.out)
+    save(loaded, tmp_path)
+    ids = loaded.encode(["a red circle"])
+    with torch.no_grad():
+        assert torch.equal(loaded.model.get_text_features(ids), load(tmp_path).model.get_text_features(ids))
+
+
+def test_a_run_goes_on_as_if_never_interrupted(run, tmp_path):
+    recipe = Recipe(**TINY, validate_every=2)
+
+    class Stop(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == 2:
+                trainer.stop("enough")
+
+    train(recipe, tmp_path, progress=False, callbacks=[Stop()])
+    again = train(recipe, tmp_path, progress=False, resume=True)
+    assert all(map(torch.equal, again.model.parameters(), run.model.parameters()))
+
+
+def test_prediction_and_evaluation(run, tmp_path):
+    loaded = load(run.out)
+    Scenes(1, size=40)[0]["image"].save(tmp_path / "one.png")
+    out, vectors = tmp_path / "answer.png", tmp_path / "v.safetensors"
+    (row,) = predict(
+        loaded, [str(tmp_path / "one.png")], labels="a red circle, a blue square", out=str(out),
+        embeddings=str(vectors),
+    )  # fmt: skip
+    assert row["a red circle"] + row["a blue square"] == pytest.approx(1)
+    assert row["label"] == max(("a red circle", "a blue square"), key=row.get)
+    assert out.stat().st_size > 5000
+    assert vectors.is_file()
+    with pytest.raises(ValueError, match="expected --labels"):
+        predict(loaded, [str(tmp_path / "one.png")])
+    with pytest.raises(ValueError, match="at least 2, to choose from"):
+        predict(loaded, [str(tmp_path / "one.png")], labels="a red circle")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        predict(loaded, [str(tmp_path / "none.png")], labels="a,b")
+
+    write_scenes(Scenes(3, size=16), tmp_path / "scenes")
+    found = evaluate(loaded, data=str(tmp_path / "scenes" / "captions.csv"), among=9)
+    assert set(found) == {
+        f"{way}, {what}"
+        for way in ("image to text", "text to image")
+        for what in ("recall@1", "recall@5", "recall@10", "median rank")
+    }
+    with pytest.raises(ValueError, match="at least 500 pairs, got 27"):
+        evaluate(loaded, data=str(tmp_path / "scenes" / "captions.csv"), among=500)
