@@ -1,4 +1,4 @@
-"""What a translator does beyond its gradients: searching, padding, tied weights, moving, seeing."""
+"""What a translator does beyond its gradients: searching, padding, tied weights, moving, drawing."""
 
 import json
 import re

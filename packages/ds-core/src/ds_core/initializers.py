@@ -22,7 +22,7 @@ class Start(TypedDict, total=False):
     """How the parameters of a layer start; options by keyword, of every layer that lists them.
 
     Attributes:
-        init: how weights start: a name or function of this module; None for the layer's default.
+        init: of the weights: a name or function of this module; None for the layer's default.
         generator: source of the initial values, and of dropout if there is some; None for torch's global one.
     """
 

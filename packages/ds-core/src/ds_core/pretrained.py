@@ -35,7 +35,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 # Fields that any configuration may hold and that leave what a model computes as it is.
 # fmt: off
 _NEUTRAL = frozenset({
-    # What things are called, and how weights start.
+    # What things are called, and how initial weights are drawn.
     "_name_or_path", "architectures", "model_type", "transformers_version", "dtype", "torch_dtype",
     "tokenizer_class", "prefix", "id2label", "label2id", "num_labels", "problem_type", "finetuning_task",
     "task_specific_params", "initializer_range",

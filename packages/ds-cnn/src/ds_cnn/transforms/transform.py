@@ -48,7 +48,7 @@ class Transform:
         raise NotImplementedError(f"{type(self).__name__} has no apply")
 
     def check(self, images: Tensor) -> None:
-        """Holds images to their shape and type."""
+        """Checks the shape and type of images."""
         if images.dim() not in (3, 4):
             raise ValueError(
                 f"{self.label()}: expected images (N, C, H, W) or one (C, H, W), got {shape(images)}"

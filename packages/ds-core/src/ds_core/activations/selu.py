@@ -20,7 +20,7 @@ SCALE = 1.0507009873554804934193349852946
 
 @final
 class SELU(Activation):
-    """Is an ELU with the two constants under which mean 0 and variance 1 reproduce themselves.
+    """Applies an ELU with the two constants under which mean 0 and variance 1 reproduce themselves.
 
     y = c x where x > 0, else c a (exp(x) - 1);   dL/dx = c g where x > 0, else c a exp(x) g
 

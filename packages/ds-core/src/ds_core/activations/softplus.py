@@ -18,7 +18,7 @@ softplus, softplus_backward = dispatch(functional.softplus, half=torch.float32)
 
 @final
 class Softplus(Activation):
-    """Is a rectifier without the kink; beyond the threshold, where the two agree, it is the rectifier.
+    """Rectifies without a kink; beyond the threshold, where the two agree, it is the rectifier.
 
     y = log(1 + exp(b x)) / b,   dL/dx = g / (1 + exp(-b x));   where b x > threshold: y = x, dL/dx = g
 

@@ -132,7 +132,7 @@ def names_of(value: str | Sequence[str], what: str) -> list[str]:
 
 
 def check_names(names: Sequence[str] | Mapping[str, Any], known: Mapping[str, Any], what: str) -> None:
-    """Holds names to those of columns that exist, each once.
+    """Checks that names are those of columns that exist, each once.
 
     Raises:
         ValueError: lists the columns, and suggests the closest.

@@ -23,7 +23,7 @@ def huber_backward(grad: Tensor | float, saved: Saved) -> Tensor:
 
 
 def smooth_l1(x: Tensor, target: Tensor, beta: float = 1.0, reduction: str = "mean") -> tuple[Tensor, Saved]:
-    """Is Huber's over beta: l = m (|d| - m / 2) / beta,   m = min(|d|, beta);   for beta = 0, l = |d|."""
+    """Divides Huber's by beta: l = m (|d| - m / 2) / beta,   m = min(|d|, beta);   for beta = 0, l = |d|."""
     d = x - target
     loss, share = reduce(_bend(d, beta) / beta if beta else d.abs(), reduction)
     return loss, (d, beta, share)

@@ -59,7 +59,7 @@ class HuberLoss(PointwiseLoss):
 
 @final
 class SmoothL1Loss(PointwiseLoss):
-    """Is the Huber loss over beta: the distance to the target, with its kink rounded off.
+    """Measures the distance to the target, with its kink rounded off: the Huber loss divided by beta.
 
     With a = |x - t| and m = min(a, beta):
 

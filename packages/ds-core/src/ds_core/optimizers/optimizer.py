@@ -175,7 +175,7 @@ class Optimizer:
         self.param_groups.append(group)
 
     def _check_params(self, params: list[Any]) -> None:
-        """Holds parameters to distinct leaf tensors that no group has yet."""
+        """Checks that parameters are distinct leaf tensors that no group has yet."""
         seen = {id(parameter) for group in self.param_groups for parameter in group["params"]}
         for index, parameter in enumerate(params):
             where = f"{self.label()}: parameter {index} of the group"
@@ -190,7 +190,7 @@ class Optimizer:
             seen.add(id(parameter))
 
     def check_options(self, group: Group) -> None:
-        """Holds a group's options to their ranges.
+        """Checks that a group's options are in their ranges.
 
         Raises:
             TypeError: if an option is not a number.

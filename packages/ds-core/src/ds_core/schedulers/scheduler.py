@@ -97,7 +97,7 @@ class Scheduler:
     # ---- arguments given once, or as a list with one for each group ----------------------------------
 
     def check_per_group(self, name: str, value: Any) -> None:
-        """Holds a list to one entry for each parameter group.
+        """Checks that a list has one entry for each parameter group.
 
         Raises:
             ValueError: says both counts.
@@ -110,7 +110,7 @@ class Scheduler:
             )
 
     def require(self, satisfied: bool, expected: str, got: Any) -> None:
-        """Holds an argument to what it must be.
+        """Checks that an argument is what it must be.
 
         Raises:
             ValueError: says what was expected and what came.

@@ -449,7 +449,7 @@ class Trainer:
             self.schedule.step()
 
     def _check_finite(self, what: str, value: float, batch: Batch | None = None) -> float:
-        """Holds a number to be finite.
+        """Checks that a number is finite.
 
         Raises:
             FloatingPointError: says where training is, what may help and what is left.

@@ -322,7 +322,7 @@ def _classes(case: AnyCase) -> list[type]:
 
 
 def _abstract(thing: type) -> bool:
-    """Whether a class is only a base: it leaves a method of its own to others, or has no forward."""
+    """Says whether a class is only a base: it leaves a method of its own to others, or has no forward."""
     own = [value for value in vars(thing).values() if inspect.isfunction(value)]
     unwritten = any("NotImplementedError" in function.__code__.co_names for function in own)
     return unwritten or (issubclass(thing, Module) and thing.forward is Module.forward)

@@ -28,7 +28,7 @@ class GRUCell(RecurrentCell):
         bias: whether b_ih and b_hh are added.
         device: of the parameters.
         dtype: of the parameters.
-        init: how weights start; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)) for biases, too.
+        init: of the weights; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)), for biases, too.
         generator: source of the initial values; None for torch's global one.
 
     Shape:

@@ -35,7 +35,7 @@ class LSTM(Recurrent):
         proj_size: P, the width h is projected to; 0 for no projection.
         device: of the parameters.
         dtype: of the parameters.
-        init: how weights start; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)) for biases, too.
+        init: of the weights; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H)), for biases, too.
         generator: source of the initial values and of dropout; None for torch's global one.
 
     Shape:

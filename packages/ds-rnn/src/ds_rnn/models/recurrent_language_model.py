@@ -20,7 +20,7 @@ class RecurrentLanguageModel(SequenceModel):
 
     It takes and gives a state, so a long text can be read in chunks, each going on where the last one ended.
     What stands in the state from earlier chunks is a constant to the gradient: truncated backpropagation
-    through time. Who wants the gradient to cross the border passes ``grad_state`` on.
+    through time. To let the gradient cross the border, pass ``grad_state`` on.
 
     Args:
         vocab_size: V, how many tokens there are.

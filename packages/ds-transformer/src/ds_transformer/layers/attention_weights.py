@@ -70,7 +70,7 @@ class AttentionWeights(Module):
             score_bias: adds to the scores by position, see :class:`ALiBi` and :class:`RelativePositionBias`.
             blockwise: whether kernels compute the scores block by block and never hold them all; None to
                 choose by their number. Where the weights are wanted, they are held.
-            init: how the projections' weights start; None for torch.nn's default.
+            init: how the projections' weights are drawn; None for torch.nn's default.
             generator: source of the initial values and of dropout; None for torch's global one.
 
         Raises:

@@ -16,7 +16,7 @@ ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "gelu": GELU}
 
 
 class TransformerOptions(Start, total=False):
-    """What the layers of Transformers take by keyword, besides how weights start.
+    """What the layers of Transformers take by keyword, besides how the initial weights are drawn.
 
     Attributes:
         attention_dropout: share of attention weights set to zero; None for ``dropout``.
