@@ -22,13 +22,9 @@ CORE = {"ds-core", "torch", "safetensors[torch]", "rich"}
 STANDS_ON = {
     "ds-core": CORE,
     "ds-cnn": CORE | {"ds-cnn"},
-    "ds-rnn": CORE | {"ds-rnn", "matplotlib", "sacrebleu", "tokenizers", "typer"},
-    "ds-transformer": CORE | {"ds-transformer", "matplotlib", "sacrebleu", "tokenizers", "typer"},
-    "ds-zoo": {
-        *CORE,
-        *("ds-cnn", "ds-transformer", "ds-zoo", "matplotlib", "pillow", "sacrebleu"),
-        *("tokenizers", "tomlkit", "typer"),
-    },
+    "ds-rnn": CORE | {"ds-rnn"},
+    "ds-transformer": CORE | {"ds-transformer"},
+    "ds-zoo": CORE | {"ds-cnn", "ds-transformer", "ds-zoo", "pillow"},
 }
 
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")

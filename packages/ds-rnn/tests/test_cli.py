@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ds_rnn.cli import app
+from ds_rnn.cli import command_line
 from typer.testing import CliRunner
 
 WORDS = {"the": "die", "cat": "katze", "dog": "hündin", "sees": "sieht", "hears": "hört", "a": "eine"}
@@ -26,13 +26,13 @@ def data(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(command_line(), [str(argument) for argument in arguments])
 
 
 def train(data, out, *more):
     columns = ("--from", "en", "--to", "de", "--tokenizer", "word", "--test", data)
     size = ("--hidden", 32, "--embedding", 16, "--dropout", 0, "--batch-size", 8, "--lr", 0.01)
-    return run("train-translator", "--data", data, "--out", out, *columns, *size, *more)
+    return run("train", "translator", "--data", data, "--out", out, *columns, *size, *more)
 
 
 def test_it_trains_goes_on_and_translates(data, tmp_path):
@@ -58,7 +58,7 @@ def test_it_trains_goes_on_and_translates(data, tmp_path):
     assert result.exit_code == 0, result.output
     other = train(data, out, "--epochs", 13, "--resume")
     assert other.exit_code == 2
-    assert "epochs: 12 in the checkpoint, 13 here" in other.output
+    assert "epochs = 12 in its checkpoint, 13 given" in other.output
 
 
 def test_scheduled_sampling_and_no_attention_train(data, tmp_path):
@@ -153,4 +153,4 @@ def test_a_missing_or_unfinished_run_is_explained(tmp_path):
 
 def test_version_and_help():
     assert run("--version").output.startswith("ds-rnn ")
-    assert "train-translator" in run("--help").output
+    assert "translate" in run("--help").output

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ds_transformer.cli import app
+from ds_transformer.cli import command_line
 from typer.testing import CliRunner
 
 WORDS = {"the": "die", "cat": "katze", "dog": "hündin", "sees": "sieht", "hears": "hört", "a": "eine"}
@@ -26,13 +26,13 @@ def data(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(command_line(), [str(argument) for argument in arguments])
 
 
 def train(data, out, *more):
     columns = ("--from", "en", "--to", "de", "--tokenizer", "word", "--test", data)
     size = ("--width", 32, "--layers", 1, "--inner", 64, "--dropout", 0, "--batch-size", 8)
-    return run("train-translator", "--data", data, "--out", out, *columns, *size, "--warmup", 20, *more)
+    return run("train", "translator", "--data", data, "--out", out, *columns, *size, "--warmup", 20, *more)
 
 
 def test_it_trains_goes_on_and_translates(data, tmp_path):
@@ -61,7 +61,7 @@ def test_it_trains_goes_on_and_translates(data, tmp_path):
     assert result.exit_code == 0, result.output
     other = train(data, out, "--epochs", 26, "--lr", 0.005, "--resume")
     assert other.exit_code == 2
-    assert "epochs: 25 in the checkpoint, 26 here" in other.output
+    assert "epochs = 25 in its checkpoint, 26 given" in other.output
 
 
 def test_separate_vocabularies_and_norm_last_train(data, tmp_path):
@@ -77,7 +77,7 @@ def test_what_is_too_long_is_left_out_with_a_note(data, tmp_path):
     out = tmp_path / "run"
     columns = ("--from", "en", "--to", "de", "--tokenizer", "word", "--max-length", 8, "--epochs", 1)
     size = ("--width", 8, "--heads", 2, "--layers", 1, "--inner", 8)
-    result = run("train-translator", "--data", data, "--out", out, "--validation", data, *columns, *size)
+    result = run("train", "translator", "--data", data, "--out", out, "--validation", data, *columns, *size)
     assert result.exit_code == 0, result.output
     assert "left out 1 of 65 pairs, of more than 8 tokens on a side" in result.output
     result = run("translate", out, " ".join(["the cat"] * 20))
@@ -119,5 +119,5 @@ def test_runs_and_texts_that_cannot_be_are_explained(data, tmp_path):
 
 def test_version_and_help():
     assert run("--version").output.startswith("ds-transformer ")
-    assert "train-translator" in run("--help").output
-    assert "--norm-last" in run("train-translator", "--help").output
+    assert "translate" in run("--help").output
+    assert "--norm-last" in run("train", "translator", "--help").output

@@ -8,7 +8,7 @@ import pytest
 from ds_core import Callback
 from ds_core.training import RunFolder
 from ds_zoo import MiniGPT
-from ds_zoo.cli import app
+from ds_zoo.cli import command_line
 from ds_zoo.data.text import read_texts
 from ds_zoo.gpt.train import Recipe, train
 from typer.testing import CliRunner
@@ -29,7 +29,9 @@ SIZES = {"layers": 1, "heads": 2, "width": 16, "context": 16, "batch_size": 4, "
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    return CliRunner().invoke(
+        command_line(), [str(a) for a in arguments], env={"COLUMNS": "200", "NO_COLOR": "1"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +252,7 @@ def test_transformers_reads_the_run_folder(trained):
         (["train", "gpt", "--data", "{text}", "--out", "{out}", "--heads", "3"], "n_head to divide n_embd"),
         (
             ["train", "gpt", "--data", "{text}", "--out", "{out}", "--tokenizer", "word"],
-            "expected 'character' or 'byte', got 'word'",
+            "expected 'character', 'byte', 'bpe' or the place of a published one",
         ),
         (["train", "gpt", "--data", "{text}", "--out", "{out}", "--wdith", "8"], "No such option"),
         (["train", "gtp", "--data", "{text}", "--out", "{out}"], "No such command 'gtp'"),

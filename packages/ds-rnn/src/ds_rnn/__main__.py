@@ -1,5 +1,5 @@
 """``python -m ds_rnn`` is ``ds-rnn``."""
 
-from ds_rnn.cli import app
+from ds_rnn.cli import main
 
-app()
+main()

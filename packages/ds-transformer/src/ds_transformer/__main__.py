@@ -1,5 +1,5 @@
 """``python -m ds_transformer`` is ``ds-transformer``."""
 
-from ds_transformer.cli import app
+from ds_transformer.cli import main
 
-app()
+main()

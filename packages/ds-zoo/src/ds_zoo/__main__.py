@@ -1,5 +1,5 @@
-"""Runs the command line as ``python -m ds_zoo``."""
+"""``python -m ds_zoo``: the command line without its script."""
 
-from ds_zoo.cli import app
+from ds_zoo.cli import main
 
-app(prog_name="ds-zoo")
+main()

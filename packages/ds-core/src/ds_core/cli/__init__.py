@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +20,31 @@ from ds_core.data.optional import needed
 if TYPE_CHECKING:
     from typer import Typer
 
+# Name -> what makes a command of `typer`.
+Commands = Mapping[str, Callable[[], Any]]
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-def new_command_line(program: str, version: str, description: str) -> Typer:
-    """Makes a command line that knows ``--help`` and ``--version``; commands come with ``@app.command()``.
+def new_command_line(program: str, version: str, description: str, commands: Commands) -> Typer:
+    """Makes a command line that knows ``--help``, ``--version`` and some commands.
 
     Args:
         program: its name, as in a shell.
         version: of the package.
         description: one sentence, shown by ``--help``.
+        commands: name -> what makes the command, when it is asked for.
+
+    Raises:
+        ImportError: if the package `typer` is missing.
     """
     typer: Any = needed("typer", "typer", f"the command line {program}", extra="cli")
-    app = typer.Typer(
-        help=description, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    app: Typer = typer.Typer(
+        cls=group_of(list(commands), lambda name: commands[name]() if name in commands else None),
+        help=description,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
     )
 
     def show(wanted: bool) -> None:
@@ -48,6 +59,25 @@ def new_command_line(program: str, version: str, description: str) -> Typer:
 
     app.callback(help=description)(main)
     return app
+
+
+def group_of(names: Sequence[str], make: Callable[[str], Any]) -> Any:
+    """Returns a class of `typer` groups whose commands are made when they are asked for.
+
+    Args:
+        names: of the commands that ``--help`` lists.
+        make: returns the command of a name, which need not be among them; None if there is none.
+    """
+    from typer.core import TyperGroup
+
+    class Group(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return list(names)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return make(cmd_name)
+
+    return Group
 
 
 @contextmanager

@@ -45,24 +45,27 @@ class Trainable(Protocol):
         train: ``train(recipe, out, resume=, overwrite=, progress=, device=)`` fills the run folder ``out``.
     """
 
-    Recipe: type[Any]
-    PRESETS: Mapping[str, Mapping[str, Any]]
-    train: Callable[..., Run]
+    Recipe: Any
+    PRESETS: Any
+    train: Any
 
 
 # ---- words of a docstring ------------------------------------------------------------------------------
 
 
 def explained(target: Any) -> tuple[str, dict[str, str]]:
-    """Returns the first sentence of a docstring, and what it says of each argument, ready to be shown."""
-    text = inspect.getdoc(target) or ""
-    summary = re.split(r"(?<=\.)\s", text, maxsplit=1)[0].replace("\n", " ")
-    _, _, below = text.partition("\nArgs:\n")
-    section = re.split(r"\n(?=\S)", below, maxsplit=1)[0]
+    """Returns the first sentence of a docstring, and what it says of each argument, ready to be shown.
+
+    Of a class, what its bases say of their arguments is added.
+    """
     arguments: dict[str, str] = {}
-    for name, said in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE):
-        sentence = re.sub(r":\w+:`([^`]*)`", r"\1", " ".join(said.split())).replace("``", "")
-        arguments[name] = sentence[:1].upper() + sentence[1:]
+    for one in reversed(target.__mro__) if inspect.isclass(target) else [target]:
+        text = inspect.cleandoc(one.__doc__ or "")
+        summary = re.split(r"(?<=\.)\s", text, maxsplit=1)[0].replace("\n", " ")
+        section = re.split(r"\n(?=\S)", text.partition("\nArgs:\n")[2], maxsplit=1)[0]
+        for name, said in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE):
+            sentence = re.sub(r":\w+:`([^`]*)`", r"\1", " ".join(said.split())).replace("``", "")
+            arguments[name] = sentence[:1].upper() + sentence[1:]
     return summary, arguments
 
 
@@ -102,11 +105,11 @@ def _shown(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def function_options(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Returns what a function takes after its first parameter: by position arguments, by keyword options."""
+def function_options(function: Callable[..., Any], skipped: int = 0) -> list[inspect.Parameter]:
+    """Returns what a function takes after those skipped: by position arguments, by keyword options."""
     typer, (_, said), hints = _typer(), explained(function), get_type_hints(function)
     made = []
-    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+    for parameter in list(inspect.signature(function).parameters.values())[skipped:]:
         name, hint, default = parameter.name, hints[parameter.name], parameter.default
         optional = get_origin(hint) in (Union, types.UnionType)
         kind = next(one for one in get_args(hint) if one is not type(None)) if optional else hint
@@ -115,7 +118,8 @@ def function_options(function: Callable[..., Any]) -> list[inspect.Parameter]:
         if parameter.kind is parameter.KEYWORD_ONLY:
             what = typer.Option(help=text, show_default=default is not None)
         else:
-            what = typer.Argument(help=text, metavar=name.upper(), show_default=False)
+            metavar = name.upper() + ("..." if get_origin(kind) is list else "")
+            what = typer.Argument(help=text, metavar=metavar, show_default=False)
         made.append(_parameter(name, Annotated[chosen, what], default))
     return made
 
@@ -146,6 +150,31 @@ def make_command(
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.command(name, help=escape(text), **options)(call)
     return typer.main.get_command(app)
+
+
+def plain_command(function: Callable[..., None], name: str) -> Any:
+    """Makes a command that calls a function."""
+
+    def run(**given: Any) -> None:
+        with clear_errors():
+            function(**given)
+
+    return make_command(run, function_options(function), name, explained(function)[0])
+
+
+def make_group(name: str, text: str, group: Any, **options: Any) -> Any:
+    """Makes a command that has commands: a class of :func:`ds_core.cli.group_of` with what is said of it."""
+    app = _typer().Typer(
+        cls=group,
+        name=name,
+        help=escape(text),
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        **options,
+    )
+    app.callback()(lambda: None)
+    return _typer().main.get_command(app)
 
 
 # ---- train ---------------------------------------------------------------------------------------------
@@ -285,7 +314,7 @@ def function_command(
 ) -> Any:
     """Makes a command from a function whose first parameter is a loaded run, and prints what it returns.
 
-    A text is printed, a dict line by line, and a list of dicts as columns with tabs between. Where an
+    A text is printed, a dict and a list line by line, a dict in a list as columns with tabs between. Where an
     argument or ``--prompt`` is "-", it is read from the standard input: a list from its lines.
 
     Args:
@@ -298,7 +327,7 @@ def function_command(
     text, _ = explained(function)
     device: Any = _choice(Literal[DEVICES])
     where = Annotated[device, typer.Option(help="Where to compute.")]
-    parameters = [*function_options(function), _parameter("device", where, "auto")]
+    parameters = [*function_options(function, 1), _parameter("device", where, "auto")]
     by_position = {
         parameter.name
         for parameter in inspect.signature(function).parameters.values()
@@ -312,8 +341,7 @@ def function_command(
                     given[key] = read_standard_input()
                 elif given[key] == [STANDARD_INPUT]:
                     given[key] = read_standard_input().splitlines()
-            by_place = [given.pop(key) for key in list(given) if key in by_position - {"prompt"}]
-            show(function(load(device), *by_place, **given))
+            show(function(load(device), **given))
 
     return make_command(run, parameters, name, text, **options)
 
@@ -327,7 +355,7 @@ def show(result: Any) -> None:
             typer.echo(f"{key:{width}}  {_number(value)}")
     elif isinstance(result, list):
         for row in result:
-            typer.echo("\t".join(_number(value) for value in row.values()))
+            typer.echo("\t".join(map(_number, row.values())) if isinstance(row, dict) else str(row))
     elif result is not None:
         typer.echo(str(result))
 

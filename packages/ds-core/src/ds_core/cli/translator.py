@@ -1,178 +1,216 @@
-"""What the command lines of translators share: options, one training from file to score, and ``translate``.
-
-Every model adds the options of its own.
-"""
+"""What the command lines of translators share: what any of them can be told, training, translating."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from ds_core.cli import clear_errors
-from ds_core.schedulers import Scheduler
+from ds_core.cli import clear_errors, group_of, new_command_line, pick_device
+from ds_core.cli.commands import Trainable, absolute, function_command, make_group, train_command
+from ds_core.engines import EngineName
 from ds_core.text import Pairs, load_pairs
 from ds_core.text.translation.score import exact_share, sacre_bleu
-from ds_core.text.translation.train import TranslatorRecipe, train_translator
+from ds_core.text.translation.train import TokenizerName, TranslatorRecipe, train_translator
 from ds_core.text.translation.translator import Translator
+from ds_core.training import History
+from ds_core.training.recipe import RECIPE_FILE, read_recipe, recipe_text
 
 if TYPE_CHECKING:
     from typer import Typer
+
+NAME = "translator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatorOptions:
+    """What the training of any translator can be told.
+
+    Args:
+        data: a CSV or TSV file with a column for each language, hf:NAME[SPLIT], or bundled:sentences.
+        source: column to translate from.
+        target: column to translate to.
+        validation: pairs to measure on while training; a twentieth of the data if not given.
+        test: pairs to translate at the end; BLEU is printed.
+        tokenizer: what one token is.
+        vocab_size: most tokens of each language.
+        epochs: walks through the data.
+        batch_size: pairs in a step.
+        lr: highest learning rate.
+        seed: of initial weights, batches and dropout.
+        engine: our own backwards, or torch's tape.
+    """
+
+    data: str
+    source: str = field(metadata={"option": "--from"})
+    target: str = field(metadata={"option": "--to"})
+    validation: str | None = None
+    test: str | None = None
+    tokenizer: TokenizerName = "subword"
+    vocab_size: int = 6000
+    epochs: int = 10
+    batch_size: int = 64
+    lr: float = 1e-3
+    seed: int = 0
+    engine: Literal["manual", "autograd"] = "manual"
+
+    def pairs(self, data: str) -> Pairs:
+        """Loads the pairs of a data word."""
+        return load_pairs(data, self.source, self.target)
+
+    def common(self) -> dict[str, Any]:
+        """Returns what a :class:`TranslatorRecipe` is told by the same names."""
+        engine: EngineName = self.engine
+        names = ("tokenizer", "vocab_size", "epochs", "batch_size", "lr", "seed")
+        return {name: getattr(self, name) for name in names} | {"engine": engine}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the training of a translator leaves behind."""
+
+    program: str
+    options: TranslatorOptions
+    translator: Translator[Any]
+    history: History
+    out: Path
+
+    def show(self, console: Console) -> None:
+        """Prints how well the test part is translated, and what to try next."""
+        if self.options.test is not None:
+            scores = measure(self.translator, self.options.pairs(self.options.test))
+            console.print(
+                f"Test, {scores['pairs']:,} pairs: sacreBLEU [bold]{scores['sacreBLEU']:.1f}[/], "
+                f"exactly right {scores['exactly right']:.1%}",
+                highlight=False,
+            )
+        text = self.options.pairs(self.options.data).source[0]
+        line = f'Try it: {self.program} translate {self.out} "{text}"'
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def train_run(
+    program: str,
+    options: TranslatorOptions,
+    make_model: Callable[[int, int], Any],
+    recipe: TranslatorRecipe,
+    out: Path,
+    **how: Any,
+) -> Run:
+    """Loads the pairs and trains a translator on them; see :func:`train_translator`.
+
+    Args:
+        program: the name of the command line.
+        options: what it was told.
+        make_model: makes the model from the two sizes of vocabulary.
+        recipe: how to train.
+        out: the run folder.
+        how: what else :func:`train_translator` takes.
+    """
+    held_out = None if options.validation is None else options.pairs(options.validation)
+    if options.test is not None:
+        options.pairs(options.test)  # what is wrong with it is said now
+    files = {RECIPE_FILE: recipe_text(NAME, options)}
+    pairs = options.pairs(options.data)
+    run = train_translator(pairs, make_model, out, validation=held_out, recipe=recipe, files=files, **how)
+    return Run(program, options, run.translator, run.history, run.out)
+
+
+def measure(translator: Translator[Any], pairs: Pairs) -> dict[str, Any]:
+    """Translates pairs; returns their number, BLEU, and the share that is right to the letter."""
+    written = translator.translate(pairs.source)
+    return {
+        "pairs": len(pairs),
+        "sacreBLEU": sacre_bleu(written, pairs.target),
+        "exactly right": exact_share(written, pairs.target),
+    }
+
+
+# ---- the command line ----------------------------------------------------------------------------------
 
 # Draws where a model looked: a translator, the text, its translation, and where to write the picture.
 Draw = Callable[[Translator[Any], str, str, Path], Any]
 
 
-class Tokens(StrEnum):
-    """What one token is."""
-
-    word = "word"
-    character = "character"
-    subword = "subword"
-
-
-class TrainingOptions:
-    """The options of ``train-translator`` that any model has, as defaults of the command's parameters.
-
-    Example:
-        >>> options = TrainingOptions(epochs=10, lr=1e-3)
-        >>> @app.command("train-translator")
-        ... def train(data: str = options.data, epochs: int = options.epochs, ...):
-    """
-
-    def __init__(self, epochs: int, lr: float) -> None:
-        import typer
-
-        def option(default: Any, *names: str, panel: str | None = None, **more: Any) -> Any:
-            return typer.Option(
-                default, *names, rich_help_panel=panel, show_default=default is not ..., **more
-            )
-
-        model, training = "Model", "Training"
-        self.data = option(
-            ...,
-            help="A CSV or TSV file with a column for each language, hf:NAME[SPLIT], or bundled:sentences.",
-        )
-        self.source = option(..., "--from", help="Column to translate from.")
-        self.target = option(..., "--to", help="Column to translate to.")
-        self.out = option(..., help="Folder for the results.")
-        self.validation = option(
-            None, help="Pairs to measure on while training; else a twentieth of the data."
-        )
-        self.test = option(None, help="Pairs to translate at the end; BLEU is printed.")
-        self.tokenizer = option(Tokens.subword, help="What one token is.", panel=model)
-        self.vocab_size = option(6000, help="Most tokens of each language.", panel=model)
-        self.epochs = option(epochs, min=1, help="Walks through the data.", panel=training)
-        self.batch_size = option(64, min=1, help="Pairs a step.", panel=training)
-        self.lr = option(lr, help="Highest learning rate.", panel=training)
-        self.seed = option(0, help="Same seed, same weights.", panel=training)
-        self.resume = option(False, "--resume", help="Continue an interrupted run.", panel=training)
-        self.overwrite = option(False, "--overwrite", help="Start anew in a used folder.", panel=training)
-
-
-def train_and_test(
-    program: str,
-    make_model: Callable[[int, int], Any],
-    recipe: Callable[[], TranslatorRecipe],
-    *,
-    data: str,
-    source: str,
-    target: str,
-    out: Path,
-    validation: str | None,
-    test: str | None,
-    schedule: Callable[[Any], Scheduler] | None = None,
-    resume: bool,
-    overwrite: bool,
-) -> None:
-    """Does what ``train-translator`` says: loads, trains, translates the test part, tells what to try.
+def translator_command_line(
+    program: str, version: str, about: str, model: Trainable, model_class: Any, draw: Draw
+) -> Typer:
+    """Makes a command line with ``train translator``, ``translate`` and ``eval``.
 
     Args:
-        program: the name of the command line.
-        make_model: see :func:`train_translator`.
-        recipe: makes the recipe; what is wrong with it is explained like any other mistake.
-        data: see :func:`ds_core.text.load_pairs`.
-        source: column to translate from.
-        target: column to translate to.
-        out: the run folder.
-        validation: pairs to measure on while training, or None.
-        test: pairs to translate at the end, or None.
-        schedule: see :func:`train_translator`.
-        resume: see :func:`train_translator`.
-        overwrite: see :func:`train_translator`.
-    """
-    with clear_errors():
-        pairs = load_pairs(data, source, target)
-        held_out, tests = (
-            None if part is None else load_pairs(part, source, target) for part in (validation, test)
-        )
-        run = train_translator(
-            pairs,
-            make_model,
-            out,
-            validation=held_out,
-            recipe=recipe(),
-            schedule=schedule,
-            resume=resume,
-            overwrite=overwrite,
-        )
-        console = Console(emoji=False)
-        if run.history.stopped is not None:
-            console.print("To go on, give the same command with --resume.")
-            return
-        if tests is not None:
-            show_scores(console, run.translator, tests)
-        console.print(
-            f'Try it: {program} translate {out} "{pairs.source[0]}"',
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-
-
-def show_scores(console: Console, translator: Translator[Any], tests: Pairs) -> None:
-    """Translates held-out pairs, and prints BLEU and the share that is right to the letter."""
-    written = translator.translate(tests.source)
-    console.print(
-        f"Test, {len(tests):,} pairs: sacreBLEU [bold]{sacre_bleu(written, tests.target):.1f}[/], "
-        f"exactly right {exact_share(written, tests.target):.1%}",
-        highlight=False,
-    )
-
-
-def add_translate(app: Typer, model_class: Any, draw: Draw) -> None:
-    """Gives a command line the command ``translate``.
-
-    Args:
-        app: the command line.
-        model_class: the class of the models it trains, which has ``from_pretrained``.
+        program: its name.
+        version: of the package.
+        about: one sentence, shown by ``--help``.
+        model: what trains it.
+        model_class: the class of the models, which has ``from_pretrained``.
         draw: writes the picture of ``--heat-map``.
     """
-    import typer
 
-    run_folder = typer.Argument(..., help="Folder of a training.", show_default=False)
-    what = typer.Argument(..., help="What to translate.", show_default=False)
-    beams = typer.Option(5, min=1, help="Beginnings followed at once; 1 is greedy.")
-    penalty = typer.Option(0.6, min=0, help="0 favours short sentences.")
-    picture = typer.Option(None, help="A PNG of where the decoder looked, of the first text.")
-
-    @app.command("translate")
     def translate(
-        run: Path = run_folder,
-        texts: list[str] = what,
-        beam_size: int = beams,
-        length_penalty: float = penalty,
-        heat_map: Path | None = picture,
-    ) -> None:
-        """Translate texts with what a training left behind."""
-        with clear_errors():
-            translator = Translator.load(run, model_class)
-            written = translator.translate(texts, beam_size=beam_size, length_penalty=length_penalty)
-            for text in written:
-                typer.echo(text)
-            if heat_map is not None:
-                draw(translator, texts[0], written[0], heat_map)
-                typer.echo(f"wrote {heat_map}", err=True)
+        translator: Translator[Any],
+        texts: list[str],
+        *,
+        beam_size: int = 5,
+        length_penalty: float = 0.6,
+        heat_map: Path | None = None,
+    ) -> list[str]:
+        """Translate texts with what a training left behind.
+
+        Args:
+            translator: what was trained.
+            texts: what to translate; "-" reads lines from the standard input.
+            beam_size: beginnings followed at once; 1 is greedy.
+            length_penalty: 0 favours short sentences.
+            heat_map: a PNG of where the decoder looked, of the first text.
+        """
+        written = translator.translate(texts, beam_size=beam_size, length_penalty=length_penalty)
+        if heat_map is not None:
+            draw(translator, texts[0], written[0], heat_map)
+        return written
+
+    def of_a_run(command: str, text: str, make_function: Callable[[str], Callable[..., Any]]) -> Any:
+        def make(folder: str) -> Any:
+            def load(device: str) -> Any:
+                translator = Translator.load(folder, model_class)
+                translator.model.to(pick_device(device))
+                return translator
+
+            with clear_errors():
+                function = make_function(folder)
+            return function_command(function, load, folder)
+
+        epilog = f"What else it takes: {program} {command} RUN --help"
+        group = group_of([], make)
+        return make_group(command, text, group, subcommand_metavar="RUN [OPTIONS]", epilog=epilog)
+
+    def evaluator(folder: str) -> Callable[..., Any]:
+        def evaluate(translator: Translator[Any], *, data: str | None = None) -> dict[str, Any]:
+            """Measure BLEU, and the share of translations that are right to the letter.
+
+            Args:
+                translator: what was trained.
+                data: pairs to translate; those the run was tested on if not given.
+            """
+            recipe = read_recipe(Path(folder) / RECIPE_FILE)
+            word = data or recipe.get("test") or recipe.get("validation")
+            if word is None:
+                raise ValueError(f"{folder}: was trained without test pairs; give some with --data")
+            return measure(translator, load_pairs(absolute(word), recipe["source"], recipe["target"]))
+
+        return evaluate
+
+    def trained(name: str) -> Any:
+        return train_command(program, NAME, model) if name == NAME else None
+
+    group = group_of([NAME], trained)
+    train = partial(make_group, "train", "Train a model.", group, subcommand_metavar="MODEL [OPTIONS]")
+    commands: dict[str, Callable[[], Any]] = {
+        "train": train,
+        "translate": partial(of_a_run, "translate", "Translate texts.", lambda _: translate),
+        "eval": partial(of_a_run, "eval", "Measure how good a translator is.", evaluator),
+    }
+    return new_command_line(program, version, about, commands)

@@ -27,6 +27,7 @@ from ds_core.data.table import (
 )
 
 _FIRST_WITHOUT_SCRIPTS = 4
+_SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk writes
 
 
 def load_hugging_face(
@@ -126,12 +127,7 @@ def open_hugging_face(
             data; says that ``what`` needs it.
     """
     source = f"hf:{name}" + (f" [{split}]" if split else "")
-    library = needed("datasets", "datasets", what)
-    if int(library.__version__.split(".")[0]) < _FIRST_WITHOUT_SCRIPTS:
-        raise ImportError(
-            f"{what} needs the package datasets from version {_FIRST_WITHOUT_SCRIPTS} on, got "
-            f"{library.__version__}: older ones run a data set's own script; pip install -U 'ds-core[data]'"
-        )
+    library = _library(what)
     data = _choose(_open(library, name, config), split, source)
     try:
         data.data.validate(
@@ -140,6 +136,35 @@ def open_hugging_face(
     except Exception as error:
         raise ValueError(f"{source}: damaged: {error}") from error
     return data, source
+
+
+def stream_hugging_face(name: str, split: str | None, what: str) -> tuple[Any, str]:
+    """Returns one split of a dataset to be walked row by row, without all of it being fetched or read.
+
+    What ``save_to_disk`` wrote lies in files that are mapped into memory, and is opened as such.
+
+    Raises:
+        ValueError: if the dataset cannot be had, or the split is unknown.
+        ImportError: see :func:`open_hugging_face`.
+    """
+    if any((Path(name) / file).is_file() for file in _SAVED):
+        return open_hugging_face(name, split, None, what)
+    source, library = f"hf:{name}" + (f" [{split}]" if split else ""), _library(what)
+    try:
+        data = library.load_dataset(name, streaming=True)
+    except Exception as error:  # a library's many kinds: network, name, format, configuration
+        raise ValueError(f"hf:{name}: cannot be loaded: {error}") from error
+    return _choose(data, split, source), source
+
+
+def _library(what: str) -> Any:
+    library = needed("datasets", "datasets", what)
+    if int(library.__version__.split(".")[0]) < _FIRST_WITHOUT_SCRIPTS:
+        raise ImportError(
+            f"{what} needs the package datasets from version {_FIRST_WITHOUT_SCRIPTS} on, got "
+            f"{library.__version__}: older ones run a data set's own script; pip install -U 'ds-core[data]'"
+        )
+    return library
 
 
 def read_column(data: Any, column: str, source: str) -> list[Any]:
@@ -157,7 +182,7 @@ def read_column(data: Any, column: str, source: str) -> list[Any]:
 def _open(library: Any, name: str, config: str | None) -> Any:
     folder = Path(name)
     try:
-        if any((folder / file).is_file() for file in ("state.json", "dataset_dict.json")):
+        if any((folder / file).is_file() for file in _SAVED):
             return library.load_from_disk(name)
         return library.load_dataset(name, config)
     except Exception as error:  # a library's many kinds: network, name, format, configuration

@@ -1,7 +1,8 @@
 """Text as numbers: tokenizers, windows or pairs to train on, decoding, and baselines to beat."""
 
-from ds_core.text.baselines import bigram_loss, uniform_loss
+from ds_core.text.baselines import bigram_loss, uniform_loss, unigram_loss
 from ds_core.text.beam_search import beam_search
+from ds_core.text.bpe_tokenizer import BPETokenizer
 from ds_core.text.byte_tokenizer import ByteTokenizer
 from ds_core.text.character_tokenizer import CharacterTokenizer
 from ds_core.text.decoded import Decoded, reorder_state
@@ -16,6 +17,7 @@ from ds_core.text.windows import RandomWindows, sequential_windows, split_text, 
 from ds_core.text.word_tokenizer import WordTokenizer
 
 __all__ = [
+    "BPETokenizer",
     "ByteTokenizer",
     "CharacterTokenizer",
     "Decoded",
@@ -37,4 +39,5 @@ __all__ = [
     "split_text",
     "text_streams",
     "uniform_loss",
+    "unigram_loss",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from ds_core.text.token_ids import token_ids
-from ds_core.text.tokenizer_file import read_tokenizer, tokenizer_text
+from ds_core.text.tokenizer_file import made_tokenizer, read_tokenizer, tokenizer_text
 from ds_core.text.vocabulary import Vocabulary
 from ds_core.training.files import write_text
 
@@ -92,6 +93,23 @@ class Tokenizer(ABC):
             ImportError: if the kind needs a package that is missing.
         """
         return read_tokenizer(path, {kind.kind: kind._from_content for kind in _kinds(cls)})
+
+    @classmethod
+    def from_file_text(cls, text: str, where: str) -> Self:
+        """Makes a tokenizer of what :meth:`file_text` gave; ``Tokenizer.from_file_text`` makes any kind.
+
+        Args:
+            text: of the file.
+            where: it is from, for errors.
+
+        Raises:
+            ValueError: if it is damaged or not of this kind; names ``where`` it is from.
+        """
+        try:
+            saved = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{where}: not a tokenizer file ({error})") from error
+        return made_tokenizer(saved, {kind.kind: kind._from_content for kind in _kinds(cls)}, where)
 
     def __repr__(self) -> str:
         """Shows the number of tokens."""

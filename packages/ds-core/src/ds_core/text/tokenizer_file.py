@@ -29,7 +29,20 @@ def read_tokenizer(path: str | Path, kinds: Mapping[str, Callable[[Any], T]]) ->
         FileNotFoundError: if there is no such file.
         ValueError: names the file, if it is damaged or none of these kinds.
     """
-    saved = read_json(path, "a tokenizer file")
+    return made_tokenizer(read_json(path, "a tokenizer file"), kinds, str(path))
+
+
+def made_tokenizer(saved: Mapping[str, Any], kinds: Mapping[str, Callable[[Any], T]], where: str) -> T:
+    """Makes a tokenizer of what was in its file.
+
+    Args:
+        saved: the JSON of the file.
+        kinds: name of a kind -> what makes a tokenizer from its content.
+        where: the file was, for errors.
+
+    Raises:
+        ValueError: if it is damaged or none of these kinds.
+    """
     try:
         kind, content = saved.get("kind"), saved.get("content")
         if not isinstance(kind, str) or kind not in kinds:
@@ -38,7 +51,7 @@ def read_tokenizer(path: str | Path, kinds: Mapping[str, Callable[[Any], T]]) ->
             raise ValueError(f"damaged: expected the sum {_sum(kind, content)}, got {saved.get('sum')!r}")
         return kinds[kind](content)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path}: not a tokenizer file ({error})") from error
+        raise ValueError(f"{where}: not a tokenizer file ({error})") from error
 
 
 def _sum(kind: Any, content: Any) -> int:

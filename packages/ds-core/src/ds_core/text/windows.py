@@ -44,7 +44,7 @@ class RandomWindows:
     """Endless batches of windows from random places of a text; the target is the text one token on.
 
     Args:
-        ids: token ids ``(T,)``.
+        ids: token ids ``(T,)``, of any whole type; they may lie in a file mapped into memory.
         context: tokens in a window.
         batch_size: windows in a batch.
         seed: of the places; same seed, same batches.
@@ -71,7 +71,7 @@ class RandomWindows:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         while True:
             places = torch.randint(len(self._windows), (self.batch_size,), generator=self._generator)
-            window = self._windows[places]
+            window = self._windows[places].long()
             yield window[:, :-1].contiguous(), window[:, 1:].contiguous()
 
     def fingerprint(self) -> str:

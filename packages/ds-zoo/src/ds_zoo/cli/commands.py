@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from ds_core.cli import clear_errors
-from ds_core.cli.commands import function_command, train_command
+from ds_core.cli import clear_errors, group_of, pick_device
+from ds_core.cli.commands import function_command, make_group, train_command
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
 from ds_zoo.cli.models import MODELS, module, name_of
 
@@ -27,57 +22,38 @@ OF_A_RUN = {
 }
 
 
-def add_to(app: typer.Typer) -> None:
-    """Gives the command line all of them."""
-    app.command("list")(list_models)
-    train = typer.Typer(cls=TrainGroup, help="Train a model of the zoo.", no_args_is_help=True)
-    app.add_typer(train, name="train", subcommand_metavar="MODEL [OPTIONS]")
-    for command, (function, about) in OF_A_RUN.items():
-        group = typer.Typer(cls=_group(command, function), help=about, no_args_is_help=True)
-        epilog = f"Options depend on the model: ds-zoo {command} RUN --help"
-        app.add_typer(group, name=command, subcommand_metavar="RUN [OPTIONS]", epilog=epilog)
-    app.command("import")(import_model)
-    app.command("verify")(verify)
+def train() -> Any:
+    """Makes the command ``train``; no model is imported but the one that is trained."""
+
+    def make(name: str) -> Any:
+        return train_command("ds-zoo", name, module(name)) if name in MODELS else None
+
+    group = group_of(list(MODELS), make)
+    return make_group("train", "Train a model of the zoo.", group, subcommand_metavar="MODEL [OPTIONS]")
 
 
-class TrainGroup(TyperGroup):
-    """Makes ``train NAME`` when it is asked for: no model is imported that is not trained."""
+def of_a_run(command: str) -> Any:
+    """Makes a command whose first argument is a run, and whose options are those of the run's model."""
+    function, about = OF_A_RUN[command]
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(MODELS)
+    def make(folder: str) -> Any:
+        with clear_errors():
+            name = name_of(folder)
+            model = module(name)
+            if not hasattr(model, function):
+                able = [other for other in MODELS if hasattr(module(other), function)]
+                raise ValueError(
+                    f"{folder}: holds a {name}, which has no `{command}`; it is for {', '.join(able)}"
+                )
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in MODELS:
-            return None
-        return train_command("ds-zoo", cmd_name, module(cmd_name))
+        def load(device: str) -> Any:
+            return model.load(Path(folder), pick_device(device))
 
+        return function_command(getattr(model, function), load, folder)
 
-def _group(command: str, function: str) -> type[TyperGroup]:
-    """Makes a command whose first argument is a run, and whose others are those of the run's model."""
-
-    class OfARun(TyperGroup):
-        def list_commands(self, ctx: Any) -> list[str]:
-            return []
-
-        def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            with clear_errors():
-                name = name_of(cmd_name)
-                run = module(name)
-                if not hasattr(run, function):
-                    able = [other for other in MODELS if hasattr(module(other), function)]
-                    raise ValueError(
-                        f"{cmd_name}: holds a {name}, which has no `{command}`; it is for {', '.join(able)}"
-                    )
-                load: Callable[[str], Any] = partial(_load, run, cmd_name)
-                return function_command(getattr(run, function), load, cmd_name)
-
-    return OfARun
-
-
-def _load(run: Any, folder: str, device: str) -> Any:
-    from ds_core.cli import pick_device
-
-    return run.load(Path(folder), pick_device(device))
+    epilog = f"What else it takes depends on the model: ds-zoo {command} RUN --help"
+    group = group_of([], make)
+    return make_group(command, about, group, subcommand_metavar="RUN [OPTIONS]", epilog=epilog)
 
 
 def list_models() -> None:
@@ -88,33 +64,65 @@ def list_models() -> None:
     for name, model in MODELS.items():
         able = [command for command, (function, _) in OF_A_RUN.items() if hasattr(module(name), function)]
         table.add_row(name, model.about, ", ".join(module(name).PRESETS), ", ".join(able))
-    Console(emoji=False).print(table)
+    console = Console(emoji=False)
+    console.print(table)
+    console.print(
+        "\nTo train one: ds-zoo train MODEL --help. What data may be: ds-zoo data --help", markup=False
+    )
 
 
-def import_model(
-    source: Annotated[str, typer.Argument(metavar="ID_OR_DIR", help="A name on the hub, or a folder.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-) -> None:
-    """Take over a published model, so that every command knows it."""
-    with clear_errors():
-        run = module(name_of(source))
-        if out.exists() and any(out.iterdir()):
-            raise FileExistsError(f"{out}: is not empty; give a new folder")
-        run.save(run.load(Path(source)), out)
-        typer.echo(f"wrote {out}; try: ds-zoo generate {shlex.quote(str(out))}")
+def show_data(name: str, *, out: Path | None = None) -> None:
+    """Show what is behind a data word: a text file or folder, csv:FILE, hf:NAME[SPLIT] or bundled:NAME.
+
+    Args:
+        name: the data word.
+        out: write its texts to this file.
+    """
+    from ds_zoo.data.text import BETWEEN, about_texts, read_texts
+
+    console = Console(emoji=False)
+    if out is not None:
+        from ds_core.training.files import write_text
+
+        if out.exists():
+            raise FileExistsError(f"{out}: exists already; give a new name")
+        write_text(out, BETWEEN.join(read_texts(name)))
+        console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
+        return
+    for line in about_texts(name):
+        console.print(line, markup=False, highlight=False)
 
 
-def verify(
-    model: Annotated[str | None, typer.Argument(help="Only this model.", show_default=False)] = None,
-) -> None:
-    """Check the hand-written gradients of small random models against torch's tape and finite differences."""
-    with clear_errors():
-        console, wrong = Console(emoji=False), 0
-        for name in [model] if model else MODELS:
-            for what, report in module(name).verify():
-                console.print(f"{'right' if report.ok else 'WRONG'}  {name}: {what}", highlight=False)
-                if not report.ok:
-                    wrong += 1
-                    console.print(str(report), highlight=False, markup=False)
+def import_model(source: str, *, out: Path) -> None:
+    """Take over a published model, so that every command knows it.
+
+    Args:
+        source: a folder in the Hugging Face format, or a name on the hub.
+        out: folder of the run.
+    """
+    folder = Path(source)
+    name = name_of(folder)
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise FileExistsError(f"{out}: is there already; give a new folder")
+    model = module(name)
+    model.save(model.load(folder), out)
+    Console(emoji=False).print(
+        f"{out} holds a {name} now; what it can be asked: ds-zoo list", markup=False, soft_wrap=True
+    )
+
+
+def verify(model: str | None = None) -> None:
+    """Check hand-written gradients against torch's tape and finite differences, on small random models.
+
+    Args:
+        model: only this one.
+    """
+    console, wrong = Console(emoji=False), 0
+    for name in [model] if model else MODELS:
+        for what, report in module(name).verify():
+            console.print(f"{'right' if report.ok else 'WRONG'}  {name}: {what}", highlight=False)
+            if not report.ok:
+                wrong += 1
+                console.print(str(report), highlight=False, markup=False)
     if wrong:
-        raise typer.Exit(1)
+        raise SystemExit(1)

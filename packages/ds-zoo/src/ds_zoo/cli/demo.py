@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from ds_core.cli import clear_errors
 from rich.console import Console
 
 from ds_zoo.gpt.train import Recipe, Run, train
@@ -34,11 +31,12 @@ def run_demo(
     return run
 
 
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/demo"),
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
-) -> None:
-    """Train a small GPT on Python's own documentation, in about a minute, and let it write."""
-    with clear_errors():
-        run_demo(out, steps, seed)
+def demo(*, out: Path = Path("runs/demo"), steps: int = 1000, seed: int = 0) -> None:
+    """Train a small GPT on Python's own documentation, in about a minute, and let it write.
+
+    Args:
+        out: folder of the run.
+        steps: optimizer steps.
+        seed: same seed, same weights.
+    """
+    run_demo(out, steps, seed)

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ds_core.data import read_csv
-from ds_core.data.hugging_face import open_hugging_face
+from ds_core.data.hugging_face import stream_hugging_face
 
 from ds_zoo.data.words import Word, parse
 
 BUNDLED = {"python": "the language reference that Python's help() shows, 465,000 characters of English"}
 BETWEEN = "\n\n"  # two documents
 _TEXT_FILES = (".txt", ".md")
+_PIECE = 1 << 20  # characters
 
 
 def read_texts(word: str) -> Iterator[str]:
@@ -34,6 +35,20 @@ def read_texts(word: str) -> Iterator[str]:
         raise ValueError(f"{word}: there is no text in it; there is nothing to learn from")
 
 
+def about_texts(word: str) -> list[str]:
+    """Returns lines about the texts of a data word: how many, how long, and how they begin."""
+    documents = characters = 0
+    begins = ""
+    for text in read_texts(word):
+        documents += 1
+        characters += len(text)
+        begins = begins or text[:400]
+    found = parse(word)
+    about = f": {BUNDLED[found.what]}" if found.kind == "bundled" else ""
+    count = "1 document" if documents == 1 else f"{documents:,} documents"
+    return [f"{found}{about}", f"{count}, {characters:,} characters; it begins:", "", begins]
+
+
 def _documents(word: Word) -> Iterator[str]:
     if word.kind == "text":
         for path in _files(Path(word.what)):
@@ -45,12 +60,59 @@ def _documents(word: Word) -> Iterator[str]:
         column = text_column(list(table.columns), word)
         yield from (cell for cell in table.columns[column] if cell is not None)
     else:
-        data, source = open_hugging_face(word.what, word.split, None)
-        column = text_column(data.column_names, word)
+        data, source = stream_hugging_face(word.what, word.split, f"data {word}")
+        columns = data.column_names or list(next(iter(data), {}))
+        column = text_column(columns, word)
         for row in data.select_columns([column]):
             if row[column] is not None and not isinstance(row[column], str):
                 raise ValueError(f"{source}: expected texts in column {column!r}, got {row[column]!r}")
-            yield row[column]
+            yield row[column] or ""
+
+
+def read_pieces(word: str) -> Iterator[str]:
+    """Yields the texts of a data word one after the other, in pieces of about a million characters.
+
+    Joined, they are its documents with two line ends between. A file is never read as a whole.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: as :func:`read_texts` does.
+    """
+    found = parse(word)
+    parts: Iterator[str] = (
+        _parts_of_files(_files(Path(found.what))) if found.kind == "text" else _joined(read_texts(word))
+    )
+    waiting, length = [], 0
+    for part in parts:
+        waiting.append(part)
+        length += len(part)
+        if length >= _PIECE:
+            yield "".join(waiting)
+            waiting, length = [], 0
+    if length:
+        yield "".join(waiting)
+
+
+def _joined(texts: Iterator[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        yield text if number == 0 else BETWEEN + text
+
+
+def _parts_of_files(paths: Sequence[Path]) -> Iterator[str]:
+    """Yields the lines of files, with what stands between two documents between two files."""
+    for number, path in enumerate(paths):
+        if number:
+            yield BETWEEN
+        empty = True
+        open_it = gzip.open if path.suffix == ".gz" else open
+        try:
+            with open_it(path, "rt", encoding="utf-8-sig") as file:  # type: ignore[operator]
+                while lines := file.readlines(1 << 16):
+                    empty = False
+                    yield "".join(lines)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
+        if empty:
+            raise ValueError(f"{path}: the file is empty; there is nothing to learn from")
 
 
 def read_text(path: str | Path) -> str:

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import torch
 from ds_core import AdamW, Callback, CrossEntropyLoss, History, Module, Trainer, WarmupCosine
+from ds_core.data.optional import needed
 from ds_core.pretrained import has_weights
 from ds_core.text import (
-    ByteTokenizer,
+    BPETokenizer,
     CharacterTokenizer,
     RandomWindows,
     Tokenizer,
@@ -23,21 +24,28 @@ from ds_core.text import (
     sequential_windows,
     split_text,
     uniform_loss,
+    unigram_loss,
 )
-from ds_core.training import CSVLog, RunFolder
+from ds_core.training import CSVLog, RunFolder, described
 from ds_core.training.files import write_text
 from ds_core.training.recipe import RECIPE_FILE, read_recipe, recipe_text
+from ds_core.training.trainer import CHECKPOINT_FILE
 from ds_core.verify import GradientReport, check_gradients
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 from torch import Tensor
 
-from ds_zoo.data.text import BETWEEN, read_texts
+from ds_zoo.data.corpus import make_tokenizer, read_corpus
+from ds_zoo.data.text import read_pieces
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 
 TOKENIZER_FILE = "vocabulary.json"
+PUBLISHED = ("tokenizer.json", "vocab.json")
 SAMPLES_FILE = "samples.txt"
+MEASURED = 1_000_000  # tokens of the validation part that are measured
+COUNTED = 20_000_000  # tokens that baselines are counted on
+MOST_BIGRAMS = 1024  # tokens of a vocabulary whose pairs are counted
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
 RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png", SAMPLES_FILE)
 
@@ -48,7 +56,9 @@ class Recipe:
 
     Args:
         data: the text to learn from; its last tenth is kept for validation.
-        tokenizer: what one token is: "character" or "byte".
+        tokenizer: what one token is: "character", "byte", "bpe" (pieces of words, learnt from the text), or
+            the place of a published one: a folder with tokenizer.json, or vocab.json and merges.txt.
+        vocab_size: most tokens that are learnt, with "bpe".
         layers: number of blocks.
         heads: attention heads of a block.
         width: numbers that describe a position.
@@ -72,6 +82,7 @@ class Recipe:
 
     data: str = "bundled:python"
     tokenizer: str = "character"
+    vocab_size: int = 4096
     layers: int = 4
     heads: int = 4
     width: int = 128
@@ -136,19 +147,6 @@ class Run:
         console.print(f"Next: ds-zoo generate {shlex.quote(str(self.out))}", markup=False, soft_wrap=True)
 
 
-def make_tokenizer(kind: str, text: str) -> Tokenizer:
-    """Makes a tokenizer of a kind, "character" or "byte", for a text.
-
-    Raises:
-        ValueError: if the kind is another word.
-    """
-    if kind == CharacterTokenizer.kind:
-        return CharacterTokenizer.from_text(text)
-    if kind == ByteTokenizer.kind:
-        return ByteTokenizer()
-    raise ValueError(f"tokenizer: expected 'character' or 'byte', got {kind!r}")
-
-
 def decay_groups(model: Module, weight_decay: float) -> list[dict[str, object]]:
     """Splits parameters in two groups: matrices, which decay, and vectors, which do not."""
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -191,10 +189,16 @@ def train(
         ValueError: if the text is too short for the context, or an option is out of range.
     """
     out = Path(out)
-    text = BETWEEN.join(read_texts(recipe.data))
-    tokens = make_tokenizer(recipe.tokenizer, text)
+    needed("matplotlib", "matplotlib", "loss.png", "plot")  # said now, not after the last step
+    RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)  # refuses before anything is read
+    if resume:
+        kept = described(out).get(TOKENIZER_FILE, "")
+        tokens = Tokenizer.from_file_text(kept, f"{out / CHECKPOINT_FILE}: {TOKENIZER_FILE}")
+    else:
+        tokens = make_tokenizer(recipe.tokenizer, read_pieces(recipe.data), recipe.vocab_size)
     files = {RECIPE_FILE: recipe_text("gpt", recipe), TOKENIZER_FILE: tokens.file_text()}
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=files)
+    corpus = read_corpus(recipe.data, tokens, progress=progress)
     config = MiniGPTConfig(
         vocab_size=tokens.vocab_size,
         n_positions=recipe.context,
@@ -206,11 +210,11 @@ def train(
         attn_pdrop=recipe.dropout,
         tie_word_embeddings=recipe.tie,
     )
-    part, validation = split_text(torch.tensor(tokens.encode(text)), config.n_positions)
-    baselines = {
-        "uniform": uniform_loss(tokens.vocab_size),
-        "bigram": bigram_loss(part, validation, tokens.vocab_size),
-    }
+    part, validation = split_text(corpus.ids, config.n_positions)
+    validation = validation[:MEASURED].long()
+    baselines = {"uniform": uniform_loss(tokens.vocab_size)}
+    guess = bigram_loss if tokens.vocab_size <= MOST_BIGRAMS else unigram_loss
+    baselines[guess.__name__.removesuffix("_loss")] = guess(part[-COUNTED:], validation, tokens.vocab_size)
 
     warmup = recipe.steps // 20 if recipe.warmup is None else recipe.warmup
     gpt = MiniGPT(config, generator=torch.Generator().manual_seed(recipe.seed))
@@ -232,7 +236,7 @@ def train(
         seed=recipe.seed,
         settings={
             "tokenizer": _described_tokenizer(tokens),
-            "text": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            "text": corpus.text,
             **depends_on,
         },
     )
@@ -254,7 +258,8 @@ def _described_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     """Returns what a checkpoint knows its tokenizer by."""
     if isinstance(tokenizer, CharacterTokenizer):
         return {"kind": tokenizer.kind, "vocabulary": "".join(tokenizer.vocabulary.tokens)}
-    return {"kind": tokenizer.kind, "vocabulary": None}
+    content = tokenizer.file_text().encode("utf-8", "surrogatepass")
+    return {"kind": tokenizer.kind, "vocabulary": hashlib.sha256(content).hexdigest()[:16]}
 
 
 class Samples(Callback):
@@ -305,13 +310,21 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; train one with `ds-zoo train gpt --out {folder}`")
-    if not (has_weights(folder) and (folder / TOKENIZER_FILE).exists()):
+    published = not (folder / TOKENIZER_FILE).exists() and any((folder / f).exists() for f in PUBLISHED)
+    if not has_weights(folder) or not (published or (folder / TOKENIZER_FILE).exists()):
         raise FileNotFoundError(
             f"{folder}: lacks weights or {TOKENIZER_FILE}, so it holds no finished training; continue it "
             "with --resume, or train anew"
         )
     model = MiniGPT.from_pretrained(folder)
-    return Loaded(model.to(device), Tokenizer.load(folder / TOKENIZER_FILE), folder)
+    place = folder / TOKENIZER_FILE
+    tokenizer = BPETokenizer.from_pretrained(folder) if published else Tokenizer.load(place)
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise ValueError(
+            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding has "
+            f"{model.config.vocab_size}: they are not of one training"
+        )
+    return Loaded(model.to(device), tokenizer, folder)
 
 
 def save(loaded: Loaded, folder: Path) -> str:
@@ -322,7 +335,10 @@ def save(loaded: Loaded, folder: Path) -> str:
         folder: where to; made if needed.
     """
     loaded.model.save_pretrained(folder)
-    loaded.tokenizer.save(folder / TOKENIZER_FILE)
+    if isinstance(loaded.tokenizer, BPETokenizer):
+        loaded.tokenizer.save_pretrained(folder)
+    else:
+        loaded.tokenizer.save(folder / TOKENIZER_FILE)
     return f"wrote {folder}"
 
 
@@ -399,12 +415,14 @@ def evaluate(loaded: Loaded, *, data: str | None = None) -> dict[str, float]:
         loaded: what :func:`load` returns.
         data: the text; if none is given, the part of the run's own data that it was not trained on.
     """
+    if data is None and not (loaded.folder / RECIPE_FILE).is_file():
+        raise ValueError(f"{loaded.folder}: was not trained here; say on what to measure it: --data")
     recipe = read_recipe(loaded.folder / RECIPE_FILE) if data is None else {}
-    text = BETWEEN.join(read_texts(recipe["data"] if data is None else data))
     context = loaded.model.config.n_positions
-    ids = torch.tensor(loaded.tokenizer.encode(text))
+    ids = read_corpus(recipe["data"] if data is None else data, loaded.tokenizer).ids
     if data is None:
         _, ids = split_text(ids, context)
+    ids = ids[:MEASURED].long()
     trainer = Trainer(loaded.model, CrossEntropyLoss(dim=-1), "sgd", lr=0.0, progress=False)
     loss = trainer.evaluate(sequential_windows(ids, context, 64))["loss"]
     return {"tokens": len(ids), "loss": loss, "perplexity": math.exp(loss)}

@@ -23,7 +23,7 @@ def sacre_bleu(translations: Sequence[str], references: Sequence[str]) -> float:
     Source: Papineni et al., BLEU (2002); Post, A Call for Clarity in Reporting BLEU Scores (2018).
     """
     _check_pairs("sacre_bleu", translations, references)
-    library = needed("sacrebleu", "sacrebleu", "sacre_bleu", "text")
+    library = needed("sacrebleu", "sacrebleu", "sacre_bleu", "translate")
     return float(library.corpus_bleu(list(translations), [list(references)]).score)
 
 

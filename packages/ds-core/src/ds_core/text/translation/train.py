@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
+from ds_core.data.optional import needed
 from ds_core.losses import CrossEntropyLoss
 from ds_core.optimizers import Adam
 from ds_core.schedulers import Scheduler, WarmupCosine
@@ -25,10 +28,7 @@ from ds_core.text.translation.translator import SOURCE_FILE, TARGET_FILE, Transl
 from ds_core.training import Callback, CSVLog, History, RunFolder, Trainer
 
 # What a run leaves behind, besides its checkpoint and its log.
-RESULTS = (
-    *(SOURCE_FILE, TARGET_FILE, "config.json", "model*.safetensors*"),
-    *("best.safetensors", "loss.png"),
-)
+RESULTS = (*("config.json", "model*.safetensors*", "best.safetensors", "loss.png"),)
 
 TokenizerName = Literal["word", "character", "subword"]
 
@@ -116,6 +116,8 @@ def train_translator(
     overwrite: bool = False,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
+    device: torch.device | str = "cpu",
+    files: Mapping[str, str] | None = None,
 ) -> TranslatorRun:
     """Trains a model to translate, and fills a run folder.
 
@@ -137,6 +139,9 @@ def train_translator(
         overwrite: start anew in ``out`` even if it holds a run.
         progress: whether to show it.
         callbacks: called besides, see :class:`ds_core.Callback`.
+        device: where to compute.
+        files: name -> text of what describes the run besides its tokenizers, see
+            :class:`ds_core.training.RunFolder`.
 
     Raises:
         FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
@@ -147,7 +152,10 @@ def train_translator(
     """
     recipe = recipe or TranslatorRecipe()
     out = Path(out)
-    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)
+    needed("matplotlib", "matplotlib", "loss.png", "plot")  # said now, not after the last step
+    RunFolder(
+        out, resume=resume, overwrite=overwrite, results=(*RESULTS, SOURCE_FILE, TARGET_FILE)
+    )  # may refuse
     if validation is None:
         if len(pairs) < 2:
             raise ValueError(
@@ -156,6 +164,11 @@ def train_translator(
             )
         pairs, validation = pairs.split(test_size=0.05, seed=recipe.seed)
     tokenizers = train_tokenizers(pairs, recipe)
+    described = {
+        **(files or {}),
+        **dict(zip((SOURCE_FILE, TARGET_FILE), (one.file_text() for one in tokenizers), strict=True)),
+    }
+    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=described)
     sizes: dict[str, Any] = {"batch_size": recipe.batch_size, "max_length": recipe.max_length}
     batches = PairBatches(pairs, *tokenizers, **sizes, seed=recipe.seed)
     held_out = PairBatches(validation, *tokenizers, **sizes, shuffle=False)
@@ -184,6 +197,7 @@ def train_translator(
         callbacks=[folder, CSVLog(out / "log.csv"), AverageWeights(recipe.average_epochs), *callbacks],
         out=out,
         progress=progress,
+        device=device,
         seed=recipe.seed,
         settings={
             "tokenizers": [json.dumps([tokenizer.kind, tokenizer._content()]) for tokenizer in tokenizers],
