@@ -105,7 +105,7 @@ def _parts_of_files(paths: Sequence[Path]) -> Iterator[str]:
         empty = True
         open_it = gzip.open if path.suffix == ".gz" else open
         try:
-            with open_it(path, "rt", encoding="utf-8-sig") as file:  # type: ignore[operator]
+            with open_it(path, "rt", encoding="utf-8-sig") as file:
                 while lines := file.readlines(1 << 16):
                     empty = False
                     yield "".join(lines)

@@ -26,7 +26,7 @@ from ds_core.text import (
     uniform_loss,
     unigram_loss,
 )
-from ds_core.training import CSVLog, RunFolder, described
+from ds_core.training import CheckpointError, CSVLog, RunFolder, described
 from ds_core.training.files import write_text
 from ds_core.training.recipe import RECIPE_FILE, read_recipe, recipe_text
 from ds_core.training.trainer import CHECKPOINT_FILE
@@ -198,7 +198,14 @@ def train(
         tokens = make_tokenizer(recipe.tokenizer, read_pieces(recipe.data), recipe.vocab_size)
     files = {RECIPE_FILE: recipe_text("gpt", recipe), TOKENIZER_FILE: tokens.file_text()}
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=files)
-    corpus = read_corpus(recipe.data, tokens, progress=progress)
+    try:
+        corpus = read_corpus(recipe.data, tokens, progress=progress)
+    except ValueError as error:
+        if resume:
+            raise CheckpointError(
+                f"{out}: was begun with another text than {recipe.data} ({error})"
+            ) from error
+        raise
     config = MiniGPTConfig(
         vocab_size=tokens.vocab_size,
         n_positions=recipe.context,
