@@ -12,10 +12,13 @@ from ds_cnn.transforms import (
     CenterCrop,
     ColorJitter,
     Compose,
+    CutMix,
     Cutout,
     MixUp,
     Normalize,
+    RandAugment,
     RandomAffine,
+    RandomChoice,
     RandomCrop,
     RandomErasing,
     RandomHorizontalFlip,
@@ -31,6 +34,7 @@ from ds_cnn.transforms.color import (
     grey,
 )
 from ds_cnn.transforms.crop import crop
+from ds_cnn.transforms.rand_augment import COLOUR, GEOMETRY, change
 from ds_cnn.transforms.random_affine import affine, inverse_matrix
 from ds_core import CrossEntropyLoss, Dense, Flatten, Sequential, Trainer
 from ds_core.data import DataLoader
@@ -446,6 +450,83 @@ def test_mixup_shares_are_of_the_beta_distribution(alpha):
     share = torch.where(labels[:, 0] == 1, soft[:, 0], soft[:, 1])[partner_differs].numpy()
     expected = scipy.stats.beta(alpha, alpha)
     assert scipy.stats.kstest(share, expected.cdf).pvalue > 1e-3
+
+
+def test_cutmix_labels_say_how_much_of_each_image_is_there():
+    images = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 1, 6, 9)  # the image number in every pixel
+    labels = torch.arange(8)
+    mixed, soft = CutMix(num_classes=8)(images, labels, generator=seeded())
+    seen = torch.stack([(mixed == number).float().mean((1, 2, 3)) for number in range(8)], 1)
+    torch.testing.assert_close(soft, seen)
+    assert ((soft > 0).sum(1) <= 2).all()
+    assert ((soft > 0).sum(1) == 2).any()
+    for image, number in zip(mixed[:, 0], labels, strict=True):
+        box = image != number  # a rectangle
+        assert torch.equal(box, box.any(1, keepdim=True) & box.any(0, keepdim=True))
+    again, _ = CutMix(num_classes=8)(images, labels, generator=seeded())
+    assert torch.equal(again, mixed)
+
+
+def test_cutmix_areas_are_of_the_beta_distribution():
+    images = torch.zeros(4000, 1, 64, 64)
+    images[::2] = 1
+    _, soft = CutMix(num_classes=4000)(images, torch.arange(4000), generator=seeded())
+    share = soft.diagonal()[soft.diagonal() < 1]
+    # the box is cut off at the edges: of area a, sides s = sqrt(a), a mean of a (1 - s / 4)^2 is left
+    side = torch.linspace(0, 1, 1001).sqrt()
+    assert abs(1 - share.mean() - (side**2 * (1 - side / 4) ** 2).mean()) < 0.02
+
+
+def test_a_choice_is_one_of_them():
+    def add(amount):
+        return lambda images, generator: images + amount
+
+    choice, generator = RandomChoice(add(1.0), add(2.0)), seeded()
+    seen = [choice(torch.zeros(1, 1, 1, 1), generator=generator).item() for _ in range(60)]
+    assert set(seen) == {1.0, 2.0}
+    assert 15 < seen.count(1.0) < 45
+    with pytest.raises(ValueError, match="at least one transform"):
+        RandomChoice()
+
+
+@pytest.mark.parametrize("name", COLOUR + GEOMETRY)
+def test_each_change_of_rand_augment(name):
+    images = torch.rand(5, 3, 16, 16, generator=seeded())
+    strength = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0], dtype=torch.float64)
+    changed = change(images, name, strength, torch.zeros(1, 1, 1)) if name != "identity" else images
+    assert changed.shape == images.shape
+    assert changed.min() >= -1e-6
+    assert changed.max() <= 1 + 1e-6
+    if name not in ("identity", "autocontrast"):
+        tolerance = 1 / 255 if name == "posterize" else 1e-5
+        torch.testing.assert_close(changed[2], images[2], rtol=0, atol=tolerance)
+        assert (changed[0] - images[0]).abs().mean() > 0.01
+    pixel = images[4, 0, 3, 4]
+    if name == "posterize":
+        assert len(changed[4].unique()) == 16
+    if name == "solarize":
+        torch.testing.assert_close(changed[4], 1 - images[4])
+    if name == "autocontrast":
+        assert torch.equal(changed.amax((2, 3)), torch.ones(5, 3))
+        assert torch.equal(
+            change(torch.full((5, 3, 2, 2), 0.3), name, strength, None), torch.full((5, 3, 2, 2), 0.3)
+        )
+    if name == "translate_x":
+        assert changed[4, 0, 3, 4 + 7] == pixel
+
+
+def test_rand_augment():
+    images = torch.rand(40, 1, 12, 12, generator=seeded())
+    augment = RandAugment(2, 0.5)
+    first, second = (augment(images, generator=seeded(seed)) for seed in (1, 2))
+    assert torch.equal(first, augment(images, generator=seeded(1)))
+    assert not torch.equal(first, second)
+    assert 0 < sum(torch.equal(a, b) for a, b in zip(first, images, strict=True)) < 20
+    assert torch.equal(RandAugment(0)(images), images)
+    with pytest.raises(ValueError, match="magnitude from 0 to 1, got 9"):
+        RandAugment(magnitude=9)
+    with pytest.raises(ValueError, match=r"3 channels or 1, got \(40, 2, 3, 3\)"):
+        augment(torch.zeros(40, 2, 3, 3))
 
 
 def test_mixup_refuses():

@@ -1,17 +1,19 @@
-"""The mean of the last epochs' weights: what it is, and that a resumed training has the same."""
+"""Means of weights: what they are, and that a resumed training has the same."""
 
 import pytest
 import torch
 from ds_core import Dense
-from ds_core.text.translation import AverageWeights
-from ds_core.training import Callback, Trainer
+from ds_core.training import AverageWeights, Callback, MovingAverage, Trainer
 
 
 class Witness(Callback):
-    """Notes the weights after each epoch."""
+    """Notes the weights after each epoch and after each step."""
 
     def __init__(self):
-        self.seen = []
+        self.seen, self.steps = [], []
+
+    def on_step_end(self, trainer):
+        self.steps.append(trainer.model.weight.detach().clone())
 
     def on_epoch_end(self, trainer):
         self.seen.append(trainer.model.weight.detach().clone())
@@ -46,3 +48,28 @@ def test_a_resumed_training_averages_the_same(tmp_path):
 def test_at_least_one_epoch():
     with pytest.raises(ValueError, match="expected epochs of at least 1, got 0"):
         AverageWeights(0)
+
+
+@pytest.mark.parametrize("decay", [0.2, 0.8, 0.9999])
+def test_the_moving_average_is_its_formula(tmp_path, decay):
+    witness, moving = Witness(), MovingAverage(decay)
+    model = train(tmp_path, 2, witness, moving)
+    expected = witness.steps[0]
+    for step, weight in enumerate(witness.steps[1:], 2):
+        d = min(decay, (1 + step) / (10 + step))
+        expected = d * expected + (1 - d) * weight
+    torch.testing.assert_close(model.weight.detach(), expected)
+    torch.testing.assert_close(moving.average["weight"], expected)
+    assert not torch.equal(witness.steps[-1], expected)
+
+
+def test_a_resumed_training_has_the_same_moving_average(tmp_path):
+    whole = train(tmp_path / "whole", 4, MovingAverage(0.9))
+    train(tmp_path / "parts", 2, MovingAverage(0.9))  # leaves the mean, but a checkpoint of the last step
+    resumed = train(tmp_path / "parts", 4, MovingAverage(0.9), resume=True)
+    assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_the_average_moves():
+    with pytest.raises(ValueError, match=r"expected a decay between 0 and 1, got 1\.0"):
+        MovingAverage(1.0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
-from ds_core import BCEWithLogitsLoss, CrossEntropyLoss, Module, MSELoss
+from ds_core import BCEWithLogitsLoss, CrossEntropyLoss, InputGrad, Module, MSELoss
 from ds_core.initializers import Init, normal_
 from ds_core.losses import Loss
 from ds_core.pretrained import Pretrained
@@ -131,8 +131,12 @@ class Logits(Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.head(*inputs).logits
 
-    def backward(self, grad: Tensor) -> None:
-        self.head.backward(None, grad)
+    def backward(self, grad: Tensor) -> InputGrad:
+        return self.head.backward(None, grad)
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        self.head.requires_input_grad_(requires_input_grad)
+        return super().requires_input_grad_(requires_input_grad)
 
 
 def label_fields(labels: tuple[str, ...]) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from ds_cnn.transforms.center_crop import CenterCrop
 from ds_cnn.transforms.color_jitter import ColorJitter
 from ds_cnn.transforms.compose import Compose
 from ds_cnn.transforms.cutout import Cutout
-from ds_cnn.transforms.mixup import MixUp
+from ds_cnn.transforms.mixup import CutMix, MixUp
 from ds_cnn.transforms.normalize import Normalize
+from ds_cnn.transforms.rand_augment import RandAugment
 from ds_cnn.transforms.random_affine import RandomAffine
+from ds_cnn.transforms.random_choice import RandomChoice
 from ds_cnn.transforms.random_crop import RandomCrop
 from ds_cnn.transforms.random_erasing import RandomErasing
 from ds_cnn.transforms.random_horizontal_flip import RandomHorizontalFlip
@@ -22,10 +24,13 @@ __all__ = [
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "CutMix",
     "Cutout",
     "MixUp",
     "Normalize",
+    "RandAugment",
     "RandomAffine",
+    "RandomChoice",
     "RandomCrop",
     "RandomErasing",
     "RandomHorizontalFlip",

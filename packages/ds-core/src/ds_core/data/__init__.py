@@ -2,9 +2,9 @@
 
 from ds_core.data.csv import load_csv, read_csv
 from ds_core.data.dataset import Dataset
-from ds_core.data.hugging_face import load_hugging_face
+from ds_core.data.hugging_face import HuggingFaceImages, load_hugging_face
 from ds_core.data.idx import load_idx, read_idx
-from ds_core.data.image_folder import load_image_folder
+from ds_core.data.image_folder import ImageFolder, load_image_folder
 from ds_core.data.load import load
 from ds_core.data.loader import DataLoader
 from ds_core.data.one_hot import one_hot
@@ -16,6 +16,8 @@ from ds_core.data.synthetic import make_housing, make_moons, make_spirals
 __all__ = [
     "DataLoader",
     "Dataset",
+    "HuggingFaceImages",
+    "ImageFolder",
     "MinMaxScaler",
     "StandardScaler",
     "load",

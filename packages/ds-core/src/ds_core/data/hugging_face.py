@@ -116,6 +116,84 @@ def load_hugging_face(
     return Dataset(x, y, [], class_names, source, table.notes)
 
 
+class HuggingFaceImages:
+    """Images of a dataset of the package `datasets` and their labels, decoded only when they are asked for.
+
+    It goes into a :class:`DataLoader` as it is: its files may be far more than memory.
+
+    Args:
+        name: a name on the hub, or a folder.
+        split: which part, "train" say; None if there is only one.
+        image: the column of images; None for the only one.
+        label: the column of class labels, or of whole numbers from 0 on; None for the only one.
+        size: (height, width) to which every image is resized, or one number for both; None for its own.
+        mode: "RGB" for three channels, "L" for one of grey.
+
+    Attributes:
+        labels: the class of each image.
+        class_names: the names of the classes; None if nobody knows.
+        source: what messages call it.
+
+    Raises:
+        ValueError: if the dataset cannot be had, has no such columns, or an image or a label is missing. So
+            does reading an image that is bad; names the row.
+        ImportError: if the package `datasets` is missing or older than version 4.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        split: str | None = None,
+        image: str | None = None,
+        label: str | None = None,
+        size: int | tuple[int, int] | None = None,
+        mode: Literal["RGB", "L"] = "RGB",
+    ) -> None:
+        check_image_options(mode, size)
+        data, self.source = open_hugging_face(name, split, None)
+        library = needed("datasets", "datasets", "images of a dataset")
+        kinds = data.features
+        image = self._column(image, "image", [c for c in kinds if isinstance(kinds[c], library.Image)], kinds)
+        named = [c for c in kinds if isinstance(kinds[c], library.ClassLabel)]
+        whole = [c for c in kinds if str(getattr(kinds[c], "dtype", "")).startswith("int")]
+        label = self._column(label, "label", named or whole, kinds)
+        self.class_names = list(kinds[label].names) if label in named else None
+        self.labels = read_column(data, label, self.source)
+        bad = [row for row, one in enumerate(self.labels) if not isinstance(one, int) or one < 0]
+        if bad or not self.labels:
+            got = f"{self.labels[bad[0]]!r} in row {bad[0]}" if bad else "no rows"
+            raise ValueError(f"{self.source}: expected labels from 0 on in column {label!r}, got {got}")
+        self._data = data.select_columns([image]).cast_column(image, library.Image(decode=False))
+        self._image, self.size, self.mode = image, size, mode
+
+    def _column(self, given: str | None, what: str, fit: list[str], known: Mapping[str, Any]) -> str:
+        """Returns the column asked for, or the only one that fits."""
+        if given is not None and given not in known:
+            raise ValueError(f"{self.source}: no column {given!r}; the columns are {', '.join(known)}")
+        if given is None and len(fit) != 1:
+            raise ValueError(
+                f"{self.source}: expected one column that can be the {what}, got {', '.join(fit) or 'none'}; "
+                f"pass {what}=. The columns are {', '.join(known)}"
+            )
+        return fit[0] if given is None else given
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        """Returns an image, uint8 ``(3 or 1, height, width)``, and its class.
+
+        Raises:
+            ValueError: if there is none or it cannot be read; names the row.
+        """
+        stored = self._data[number][self._image]
+        where = f"{self.source}, row {number}"
+        if stored is None:
+            raise ValueError(f"{where}: expected an image, got none")
+        return read_stored_image(stored, where, self.mode, self.size), self.labels[number]
+
+
 def open_hugging_face(
     name: str, split: str | None, config: str | None, what: str = "load('hf:...')"
 ) -> tuple[Any, str]:

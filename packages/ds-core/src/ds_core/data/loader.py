@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -41,6 +44,8 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         drop_last: leaves out the last batch of an epoch if it is not full.
         prefetch: how many batches a background thread prepares ahead. It pays where samples are costly to
             fetch (images decoded from disk) or to transform; tensors need none.
+        workers: how many processes prepare batches, instead of a thread; each keeps a copy of data and
+            transform. They stay from epoch to epoch, and the batches are the same, to the bit.
         transform: makes of each batch the one that is yielded: augmentations of images, say. It is called
             with the batch's tensors and, as ``generator=``, a source of random numbers that the seed, the
             epoch and the place of the batch decide. It returns a tensor or a tuple of them, and must not
@@ -72,6 +77,7 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         seed: int = 0,
         drop_last: bool = False,
         prefetch: int = 0,
+        workers: int = 0,
         transform: Transform | None = None,
     ) -> None:
         self._source = _source(data, columns)
@@ -80,7 +86,7 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
             raise ValueError("DataLoader: expected at least one sample, got none")
         if batch_size is not None:
             check_whole("DataLoader", batch_size=batch_size)
-        check_whole("DataLoader", 0, prefetch=prefetch)
+        check_whole("DataLoader", 0, prefetch=prefetch, workers=workers)
         check_whole("DataLoader", -(2**63), seed=seed)
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: expected transform to be a function of tensors, got {transform!r}")
@@ -88,7 +94,9 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
-        self.prefetch = prefetch
+        self.prefetch = prefetch or 2 * workers
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
         self.transform = transform
         if not len(self):
             raise ValueError(
@@ -118,26 +126,49 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         return (changed,) if isinstance(changed, Tensor) else changed
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yields the batches from ``first`` on; a thread fetches up to ``prefetch`` of them ahead.
+        """Yields the batches from ``first`` on; up to ``prefetch`` of them are fetched ahead.
 
-        The thread ends with this generator, whether that comes to its end, is closed or is forgotten.
+        The thread that does so ends with this generator, whether that comes to its end, is closed or is
+        forgotten.
         """
         batches = enumerate(self._rows(epoch, first), first)
         if not self.prefetch:
             for batch, rows in batches:
                 yield self._take(rows, epoch, batch)
             return
-        thread = ThreadPoolExecutor(1, thread_name_prefix="DataLoader")
-        waiting: deque[Future[tuple[Tensor, ...]]] = deque()
-        try:
+        with self._helpers() as ask:
+            waiting: deque[Future[tuple[Tensor, ...]]] = deque()
             for batch, rows in batches:
-                waiting.append(thread.submit(self._take, rows, epoch, batch))
+                waiting.append(ask(rows, epoch, batch))
                 if len(waiting) > self.prefetch:
-                    yield waiting.popleft().result()  # an error in the thread is raised here
+                    yield waiting.popleft().result()  # an error over there is raised here
             while waiting:
                 yield waiting.popleft().result()
+
+    @contextmanager
+    def _helpers(self) -> Iterator[Callable[[Rows, int, int], Future[tuple[Tensor, ...]]]]:
+        """Gives a function that has a batch prepared: by a thread of this epoch, or by lasting processes."""
+        if self.workers:
+            if self._pool is None:
+                context = get_context("spawn")  # a copy of a process with threads may hang
+                self._pool = ProcessPoolExecutor(self.workers, context, _begin, (self,))
+            yield partial(self._pool.submit, _prepare)
+            return
+        thread = ThreadPoolExecutor(1, thread_name_prefix="DataLoader")
+        try:
+            yield partial(thread.submit, self._take)
         finally:
             thread.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        """Ends the processes, if there are any; the next epoch starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy needs: all but the processes."""
+        return vars(self) | {"_pool": None}
 
     def fingerprint(self) -> str | None:
         return fingerprint(self._source.tensors) if isinstance(self._source, _Tensors) else None
@@ -145,6 +176,19 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
     def setting(self) -> dict[str, Any]:
         names = ("samples", "batch_size", "shuffle", "seed", "drop_last")
         return {name: getattr(self, name) for name in names}
+
+
+_here: DataLoader  # in a process that prepares batches: the loader
+
+
+def _begin(loader: DataLoader) -> None:
+    global _here
+    _here = loader
+    torch.set_num_threads(1)
+
+
+def _prepare(rows: Rows, epoch: int, batch: int) -> tuple[Tensor, ...]:
+    return _here._take(rows, epoch, batch)
 
 
 # ---- where batches come from ---------------------------------------------------------------------------

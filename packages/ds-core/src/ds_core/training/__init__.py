@@ -1,5 +1,6 @@
 """Training: the loop, what it records, what may happen besides, and checkpoints to go on from."""
 
+from ds_core.training.average_weights import AverageWeights, MovingAverage
 from ds_core.training.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping
 from ds_core.training.checkpoint import (
     load_checkpoint,
@@ -13,12 +14,14 @@ from ds_core.training.run_folder import RunFolder, described
 from ds_core.training.trainer import Trainer
 
 __all__ = [
+    "AverageWeights",
     "BestCheckpoint",
     "CSVLog",
     "Callback",
     "CheckpointError",
     "EarlyStopping",
     "History",
+    "MovingAverage",
     "RunFolder",
     "Trainer",
     "described",

@@ -62,6 +62,7 @@ class Model(NamedTuple):
 MODELS = {
     "clip": Model("compares pictures and captions (CLIP)", "clip"),
     "gpt": Model("continues text (GPT-2)", "gpt2"),
+    "vit": Model("says what an image shows (ViT)", "vit"),
 }
 
 

@@ -5,6 +5,9 @@
 ``csv:FILE``            a table, gzipped if it ends in ``.gz``
 ``hf:NAME[SPLIT]``      a data set of the package `datasets`: a name on the hub, or a folder
 ``bundled:NAME``        what is inside the package, or inside Python
+``imagefolder:FOLDER``  images, in one subfolder for each class
+``idx:FOLDER[SPLIT]``   images in files as MNIST's
+``sklearn:NAME``        what the package scikit-learn brings along
 ======================  ==================================================================
 
 Behind ``csv:`` and ``hf:`` a column may be named: ``csv:reviews.csv#review``. A kind of data that is not
@@ -23,6 +26,9 @@ KINDS = {
     "csv": "csv:FILE",
     "hf": "hf:NAME[SPLIT]",
     "bundled": "bundled:NAME",
+    "imagefolder": "imagefolder:FOLDER",
+    "idx": "idx:FOLDER[SPLIT]",
+    "sklearn": "sklearn:NAME",
 }
 
 
@@ -32,7 +38,7 @@ class Word(NamedTuple):
     Attributes:
         kind: one of :data:`KINDS`.
         what: the file, the folder or the name.
-        split: of a data set of `datasets`; None if none is named.
+        split: of a data set of `datasets`, or of files as MNIST's; None if none is named.
         column: of a table or a data set; None if none is named.
     """
 
@@ -72,7 +78,7 @@ def parse(word: str) -> Word:
     if kind in ("csv", "hf") and not Path(what).exists():
         what, mark, named = what.rpartition("#")
         what, column = (what, named) if mark else (named, None)
-    if kind == "hf" and what.endswith("]") and "[" in what:
+    if kind in ("hf", "idx") and what.endswith("]") and "[" in what:
         what, _, split = what[:-1].partition("[")
     return Word(kind, what, split, column)
 

@@ -23,9 +23,8 @@ from ds_core.text import (
     Tokenizer,
     WordTokenizer,
 )
-from ds_core.text.translation.average_weights import AverageWeights
 from ds_core.text.translation.translator import SOURCE_FILE, TARGET_FILE, Translator
-from ds_core.training import Callback, CSVLog, History, RunFolder, Trainer
+from ds_core.training import AverageWeights, Callback, CSVLog, History, RunFolder, Trainer
 
 # What a run leaves behind, besides its checkpoint and its log.
 RESULTS = (*("config.json", "model*.safetensors*", "best.safetensors", "loss.png"),)

@@ -1,0 +1,438 @@
+"""Training a MiniViT on labelled images, from pixels to a run folder, and what a run is good for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from ds_cnn.transforms import (
+    CutMix,
+    MixUp,
+    RandAugment,
+    RandomChoice,
+    RandomCrop,
+    RandomHorizontalFlip,
+)
+from ds_core import AdamW, Callback, CrossEntropyLoss, History, Trainer, WarmupCosine
+from ds_core.data import train_test_split
+from ds_core.metrics import Accuracy, ConfusionMatrix
+from ds_core.module import evaluating
+from ds_core.pretrained import has_weights
+from ds_core.training import CSVLog, MovingAverage, RunFolder
+from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
+from ds_core.verify import GradientReport, check_gradients
+from rich.console import Console
+
+from ds_zoo.heads import Logits
+from ds_zoo.vit.data import PROCESSOR_FILE, LabelledImages, Preparation, read_images
+from ds_zoo.vit.model import MiniViTConfig, MiniViTForImageClassification, pair
+
+# What a run leaves behind, besides its checkpoint, its log and what describes it.
+RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png")
+SAMPLES_OF_VALIDATION = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: a setting with which a Transformer learns from some ten thousand small images.
+
+    A convolution knows that neighbours belong together and that a thing moved is the same thing; a ViT has to
+    learn it, so the data must say it: by flips, crops and changed colours.
+
+    Args:
+        data: the images to learn from, as imagefolder:FOLDER, hf:NAME[SPLIT] or idx:FOLDER.
+        channels: 3 for colour, 1 for grey; what suits the data if not given.
+        image_size: height and width in pixels to which images are resized; their own if not given.
+        patch: height and width of a patch.
+        width: numbers that describe a patch.
+        layers: number of layers.
+        heads: attention heads of a layer.
+        inner: inner width of the MLPs.
+        pooling: what stands for the image: "mean" of the patches, or a token of its own, "cls".
+        spread: standard deviation of the initial weights.
+        dropout: share of numbers that are dropped in training.
+        drop_path: share of images for which the last layer is left out.
+        flip: whether images are mirrored at random.
+        pad: pixels around an image from which a random crop is taken.
+        changes: random changes of each image, of colour and place (RandAugment).
+        strength: of these changes, from 0 to 1.
+        mix: two images in one, by mixup or by cutmix: alpha of the shares; 0 for none.
+        label_smoothing: how much of each label is spread over all classes.
+        epochs: how often all images are seen.
+        batch_size: images in a forward and backward.
+        accumulate: batches in an optimizer step.
+        lr: highest learning rate, reached after the warm-up.
+        min_lr: learning rate at the end of the cosine.
+        warmup: steps of the linear warm-up; a twentieth of all if not given.
+        weight_decay: decay of matrices; biases and norms are not decayed.
+        beta2: AdamW's second beta.
+        clip: largest norm of all gradients together.
+        ema: decay of the moving average of weights, which the model gets at the end; 0 for none.
+        held_out: share of the images kept for validation.
+        validate_every: steps between validations; an epoch if not given.
+        workers: processes that read and change images.
+        seed: of initial weights, order, changes and what is dropped.
+        engine: our own backwards, or torch's tape.
+    """
+
+    data: str = "sklearn:digits"
+    channels: int | None = None
+    image_size: int | None = None
+    patch: int = 4
+    width: int = 64
+    layers: int = 4
+    heads: int = 4
+    inner: int = 128
+    pooling: Literal["mean", "cls"] = "mean"
+    spread: float = 0.06
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    flip: bool = False
+    pad: int = 0
+    changes: int = 0
+    strength: float = 0.3
+    mix: float = 0.0
+    label_smoothing: float = 0.1
+    epochs: int = 20
+    batch_size: int = 64
+    accumulate: int = 1
+    lr: float = 1e-3
+    min_lr: float = 1e-5
+    warmup: int | None = None
+    weight_decay: float = 0.05
+    beta2: float = 0.99
+    clip: float = 1.0
+    ema: float = 0.99
+    held_out: float = 0.1
+    validate_every: int | None = None
+    workers: int = 0
+    seed: int = 0
+    engine: Literal["manual", "autograd"] = "manual"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "digits": {"patch": 2, "pad": 1, "epochs": 60, "lr": 2e-3},
+    "fashion": {"flip": True, "pad": 2, "lr": 2e-3, "epochs": 12, "held_out": 0.05},
+    "mini": {
+        **{"width": 128, "layers": 6, "inner": 256, "spread": 0.04, "drop_path": 0.1},
+        **{"flip": True, "pad": 4, "changes": 2, "mix": 0.8, "epochs": 100, "ema": 0.999},
+    },
+    "small": {
+        **{"width": 192, "layers": 12, "heads": 3, "inner": 768, "spread": 0.02, "drop_path": 0.1},
+        **{"flip": True, "pad": 4, "changes": 2, "mix": 0.8, "epochs": 200, "ema": 0.999},
+    },
+    "vit-base-16": {
+        **{"image_size": 224, "patch": 16, "width": 768, "layers": 12, "heads": 12, "inner": 3072},
+        **{"pooling": "cls", "spread": 0.02, "drop_path": 0.1, "flip": True, "pad": 16, "changes": 2},
+        **{"strength": 0.9, "mix": 0.8, "epochs": 300, "batch_size": 64, "accumulate": 16, "workers": 8},
+        **{"ema": 0.9999},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model, and how pictures are prepared for it."""
+
+    model: MiniViTForImageClassification
+    preparation: Preparation
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training leaves behind."""
+
+    model: MiniViTForImageClassification
+    preparation: Preparation
+    history: History
+    accuracy: float | None  # on the images held out; None if training ended before it could be measured
+    chance: float  # the share of the most frequent class
+    out: Path
+
+    def show(self, console: Console) -> None:
+        """Prints what was reached beside a blind guess, and what to try next."""
+        if self.accuracy is None:
+            console.print("\nEnded before the first validation.\n")
+            return
+        console.print(
+            f"\nAccuracy [bold]{100 * self.accuracy:.2f} %[/] on images held out (always the most frequent "
+            f"class: {100 * self.chance:.1f} %)\n",
+            highlight=False,
+        )
+        folder = shlex.quote(str(self.out))
+        for command in (f"predict {folder} IMAGE.png", f"eval {folder}"):
+            console.print(f"Next: ds-zoo {command}", markup=False, soft_wrap=True)
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    device: torch.device | str = "cpu",
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train a ViT to say what an image shows.
+
+    The run folder holds ``recipe.toml``, ``config.json``, ``model.safetensors`` and
+    ``preprocessor_config.json`` (readable by `transformers` if the pooling is "cls"), ``log.csv``,
+    ``loss.png`` and, to resume from, ``checkpoint.safetensors``. It is written from the first step on, see
+    :class:`ds_core.training.RunFolder`; what is refused changes nothing.
+
+    Args:
+        recipe: how to train.
+        out: the run folder, made if needed.
+        resume: continue an interrupted run in ``out``, with the recipe it has.
+        overwrite: start anew in ``out`` even if it holds a run.
+        progress: whether to show it.
+        device: where to compute.
+        callbacks: called besides, see :class:`ds_core.Callback`.
+
+    Raises:
+        FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
+        CheckpointError: if there is nothing to resume, it is damaged, or of other images or other options;
+            names them.
+        ValueError: if images cannot be read, or an option is out of range.
+    """
+    out = Path(out)
+    images = read_images(recipe.data, size=_size(recipe), channels=recipe.channels)
+    channels, *size = images.shape()
+    learned, held_out = split(images, recipe)
+    preparation = Preparation.of(learned, (size[0], size[1]))
+    files = {RECIPE_FILE: recipe_text("vit", recipe), PROCESSOR_FILE: preparation.file_text()}
+    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=files)
+    config = MiniViTConfig(
+        hidden_size=recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        intermediate_size=recipe.inner,
+        image_size=(size[0], size[1]) if size[0] != size[1] else size[0],
+        patch_size=recipe.patch,
+        num_channels=channels,
+        hidden_dropout_prob=recipe.dropout,
+        drop_path_rate=recipe.drop_path,
+        initializer_range=recipe.spread,
+        pooling=recipe.pooling,
+        labels=images.class_names,
+    )
+    model = MiniViTForImageClassification(config, generator=torch.Generator().manual_seed(recipe.seed))
+    optimizer = AdamW(decay_groups(model, recipe.weight_decay), lr=recipe.lr, betas=(0.9, recipe.beta2))
+    loader = learned.loader(
+        recipe.batch_size,
+        shuffle=True,
+        seed=recipe.seed,
+        workers=recipe.workers,
+        transform=preparation.steps(*random_changes(recipe, config)),
+    )
+    validation = held_out.loader(SAMPLES_OF_VALIDATION, transform=preparation.steps())
+    steps = recipe.epochs * -(-len(loader) // recipe.accumulate)
+    warmup = steps // 20 if recipe.warmup is None else recipe.warmup
+    depends_on = {name: value for name, value in asdict(recipe).items() if name not in ("data", "workers")}
+    means = [MovingAverage(recipe.ema)] if recipe.ema else []
+    trainer = Trainer(
+        Logits(model).requires_input_grad_(False),
+        CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        optimizer,
+        WarmupCosine(optimizer, warmup, steps, recipe.min_lr),
+        engine=recipe.engine,
+        metrics=["accuracy"],
+        clip_norm=recipe.clip,
+        accumulate=recipe.accumulate,
+        callbacks=[folder, CSVLog(out / "log.csv"), *means, *callbacks],
+        out=out,
+        progress=progress,
+        device=device,
+        seed=recipe.seed,
+        settings={"images": images.print, **depends_on},
+    )
+    accuracy = None
+    try:
+        with folder:
+            history = trainer.fit(
+                loader,
+                validation=validation,
+                epochs=recipe.epochs,
+                validate_every=recipe.validate_every,
+                resume=resume,
+            )
+            if len(history):  # not where it was interrupted before the first step
+                model.save_pretrained(out)
+                history.plot(out / "loss.png")
+                accuracy = trainer.evaluate(validation)["accuracy"]
+    finally:
+        loader.close()
+    chance = held_out.labels.bincount().max().item() / len(held_out)
+    return Run(model, preparation, history, accuracy, chance, out)
+
+
+def _size(recipe: Recipe) -> tuple[int, int] | None:
+    return None if recipe.image_size is None else (recipe.image_size, recipe.image_size)
+
+
+def split(images: LabelledImages, recipe: Recipe) -> tuple[LabelledImages, LabelledImages]:
+    """Sets images aside, each class by its share: those to learn from, and those held out."""
+    rows = torch.arange(len(images))
+    try:
+        learned, held_out = train_test_split(
+            rows, test_size=recipe.held_out, seed=recipe.seed, stratify=images.labels
+        )
+    except ValueError:  # a class with a single image
+        learned, held_out = train_test_split(rows, test_size=recipe.held_out, seed=recipe.seed)
+    return images.part(learned), images.part(held_out)
+
+
+def random_changes(recipe: Recipe, config: MiniViTConfig) -> list[Any]:
+    """Returns what happens to images while a model learns from them."""
+    changes: list[Any] = []
+    if recipe.flip:
+        changes.append(RandomHorizontalFlip())
+    if recipe.pad:
+        changes.append(RandomCrop(pair(config.image_size), padding=recipe.pad))
+    if recipe.changes:
+        changes.append(RandAugment(recipe.changes, recipe.strength))
+    if recipe.mix:
+        options: dict[str, Any] = {"alpha": recipe.mix, "num_classes": config.num_labels}
+        changes.append(RandomChoice(MixUp(**options), CutMix(**options)))
+    return changes
+
+
+def decay_groups(model: MiniViTForImageClassification, weight_decay: float) -> list[dict[str, object]]:
+    """Splits parameters in two groups: matrices, which decay, and vectors, which do not, as those of places."""
+    named = list(model.named_parameters())
+    spared = ("position_embeddings", "cls_token")
+    decays = {name: p.dim() >= 2 and not name.endswith(spared) for name, p in named}
+    return [
+        {"params": [p for name, p in named if decays[name]], "weight_decay": weight_decay},
+        {"params": [p for name, p in named if not decays[name]], "weight_decay": 0.0},
+    ]
+
+
+# ---- what a run is good for ----------------------------------------------------------------------------
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
+    """Reads a model, and how pictures are prepared for it, from a run folder.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or it holds no finished training.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; train one with `ds-zoo train vit --out {folder}`")
+    if not has_weights(folder):
+        raise FileNotFoundError(
+            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
+            "anew"
+        )
+    model = MiniViTForImageClassification.from_pretrained(folder)
+    size = pair(model.config.image_size)
+    return Loaded(model.to(device), Preparation.load(folder, size, model.config.num_channels), folder)
+
+
+def save(loaded: Loaded, folder: Path) -> str:
+    """Write model and preparation as `transformers` reads them.
+
+    Args:
+        loaded: what :func:`load` returns.
+        folder: where to; made if needed.
+    """
+    loaded.model.save_pretrained(folder)
+    (Path(folder) / PROCESSOR_FILE).write_text(loaded.preparation.file_text(), encoding="utf-8")
+    return f"wrote {folder}"
+
+
+def predict(loaded: Loaded, inputs: list[str], *, top: int = 3) -> list[dict[str, Any]]:
+    """Say what images show.
+
+    Args:
+        loaded: what :func:`load` returns.
+        inputs: image files.
+        top: how many labels of each, the likeliest first.
+    """
+    if top < 1:
+        raise ValueError(f"top: expected at least 1, got {top}")
+    labels = loaded.model.config.labels
+    found = []
+    for path in inputs:
+        pixels = loaded.preparation.steps()(loaded.preparation.read(path).unsqueeze(0))
+        chances = probabilities(loaded.model, pixels)[0]
+        best = chances.topk(min(top, len(labels)))
+        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        answers = {labels[number]: round(chance, 4) for chance, number in pairs}
+        found.append({"image": path, **answers})
+    return found
+
+
+def probabilities(model: MiniViTForImageClassification, pixels: torch.Tensor) -> torch.Tensor:
+    """Returns the probability of each label for prepared images, ``(B, L)``."""
+    device = next(model.parameters()).device
+    with torch.no_grad(), evaluating(model):
+        return CrossEntropyLoss(dim=-1).probabilities(model(pixels.to(device)).logits).cpu()
+
+
+def evaluate(
+    loaded: Loaded, *, data: str | None = None, picture: str | None = None, batch_size: int = 256
+) -> dict[str, float]:
+    """Measure how often a model is right.
+
+    Args:
+        loaded: what :func:`load` returns.
+        data: labelled images, as for training; if none are given, those that the run held out.
+        picture: where the confusion matrix is drawn; "confusion.png" in the run folder if not given.
+        batch_size: images at a time.
+    """
+    model, size, channels = loaded.model, loaded.preparation.size, loaded.preparation.channels
+    if data is None:
+        recipe = recipe_of(loaded.folder)
+        _, images = split(read_images(recipe.data, size=size, channels=channels), recipe)
+    else:
+        images = read_images(data, size=size, channels=channels, test=True)
+    names = model.config.labels
+    if len(images.class_names) > len(names) or set(images.class_names) - set(names):
+        unknown = sorted(set(images.class_names) - set(names))
+        raise ValueError(f"data: expected classes among {', '.join(names)}, got {', '.join(unknown)}")
+    order = torch.tensor([names.index(name) for name in images.class_names])
+    one, five, confused = Accuracy(), Accuracy(k=min(5, len(names))), ConfusionMatrix(classes=len(names))
+    losses = 0.0
+    for pixels, labels in images.loader(batch_size, transform=loaded.preparation.steps()):
+        chances, target = probabilities(model, pixels), order[labels]
+        for metric in (one, five, confused):
+            metric.update(chances, target)
+        losses -= chances.gather(1, target[:, None]).clamp(min=1e-12).log().sum().item()
+    confused.plot(loaded.folder / "confusion.png" if picture is None else picture, names)
+    return {
+        "images": len(images),
+        "accuracy": float(one.compute()),
+        "top-5": float(five.compute()),
+        "loss": losses / len(images),
+    }
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """Returns the recipe of a run.
+
+    Raises:
+        ValueError: if the folder is of no run: it does not say on what the model was trained.
+    """
+    if not (folder / RECIPE_FILE).is_file():
+        raise ValueError(f"{folder}: has no {RECIPE_FILE}, so nobody knows its images; give --data")
+    fields = read_recipe(folder / RECIPE_FILE)
+    fields.pop("model", None)
+    return make_recipe(Recipe, fields, str(folder / RECIPE_FILE))
+
+
+def verify() -> Iterator[tuple[str, GradientReport]]:
+    """Yields name and report of the gradients of small random models."""
+    for pooling in ("cls", "mean"):
+        config = MiniViTConfig(8, 2, 2, 12, 4, 2, 2, initializer_range=0.3, pooling=pooling)
+        model = MiniViTForImageClassification(config, generator=torch.Generator().manual_seed(0))
+        images = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+        yield f"MiniViT, pooling {pooling}", check_gradients(Logits(model), images)
