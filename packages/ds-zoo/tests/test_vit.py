@@ -4,11 +4,18 @@ import json
 
 import pytest
 import torch
+from ds_cnn.visualize import filters
 from ds_core import engine
 from ds_core.training.files import load_tensors, save_tensors
 from ds_zoo import MiniViT, MiniViTConfig, MiniViTForImageClassification, at_size
 from ds_zoo.functional import resize_positions
 from ds_zoo.vit.model import PatchEmbedding, patches
+from ds_zoo.vit.visualize import (
+    attention_rollout,
+    draw_position_similarity,
+    draw_rollout,
+    position_similarity,
+)
 from torch import nn
 
 SIZES = {
@@ -303,3 +310,40 @@ def test_mistakes():
             model.backward()
     with pytest.raises(ValueError, match="different labels"):
         MiniViTConfig(labels=())
+
+
+# ---- what it looks at ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_attention_rollout_is_its_formula(pooling):
+    config = MiniViTConfig(**SIZES, pooling=pooling, initializer_range=0.5)
+    model = MiniViTForImageClassification(config, generator=torch.Generator().manual_seed(0))
+    x = pictures(8, 12)
+    seen = attention_rollout(model, x)
+    assert seen.shape == (4, 4, 6)
+    assert model.training
+    torch.testing.assert_close(seen.sum((1, 2)), torch.ones(4))
+    maps = model.vit.eval()(x, True, output_attentions=True).attentions
+    tokens = 24 + (pooling == "cls")
+    half = [0.5 * torch.eye(tokens) + 0.5 * attention.mean(1) for attention in maps]
+    rolled = half[2] @ half[1] @ half[0]
+    row = rolled[:, 0, 1:] if pooling == "cls" else rolled.mean(1)
+    torch.testing.assert_close(seen.flatten(1), row / row.sum(1, keepdim=True))
+    with pytest.raises(ValueError, match="residual from 0 to 1, got 2"):
+        attention_rollout(model, x, residual=2)
+
+
+def test_pictures(tmp_path):
+    model = MiniViT(MiniViTConfig(**SIZES), generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 3, 8, 8)
+    similar = position_similarity(model)
+    assert similar.shape == (4, 4, 4, 4)
+    torch.testing.assert_close(similar.flatten(2).flatten(0, 1).diagonal(), torch.ones(16))
+    torch.testing.assert_close(similar, similar.permute(2, 3, 0, 1))
+    draw_rollout(x, attention_rollout(model, x), path=tmp_path / "rollout.png")
+    draw_position_similarity(model, path=tmp_path / "places.png")
+    filters(model, "embeddings.patch_embeddings.projection").plot(tmp_path / "filters.png")
+    assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("rollout", "places", "filters"))
+    with pytest.raises(ValueError, match="as many images as maps, got 1 and 2"):
+        draw_rollout(x[:1], torch.rand(2, 4, 4))

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -152,11 +151,12 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
             if self._pool is None:
                 context = get_context("spawn")  # a copy of a process with threads may hang
                 self._pool = ProcessPoolExecutor(self.workers, context, _begin, (self,))
-            yield partial(self._pool.submit, _prepare)
+            pool = self._pool
+            yield lambda rows, epoch, batch: pool.submit(_prepare, rows, epoch, batch)
             return
         thread = ThreadPoolExecutor(1, thread_name_prefix="DataLoader")
         try:
-            yield partial(thread.submit, self._take)
+            yield lambda rows, epoch, batch: thread.submit(self._take, rows, epoch, batch)
         finally:
             thread.shutdown(cancel_futures=True)
 

@@ -163,7 +163,13 @@ class Preparation:
         if isinstance(chosen.samples, tuple):
             pixels = chosen.samples[0]
         else:
-            pixels = torch.stack([chosen.samples[number][0] for number in range(len(chosen))])
+            read = [chosen.samples[number][0] for number in range(len(chosen))]
+            if len(sizes := sorted({tuple(image.shape[1:]) for image in read})) > 1:
+                raise ValueError(
+                    f"data: expected images of one size, got {sizes[0]} and {sizes[1]}; give --image-size to "
+                    "resize all"
+                )
+            pixels = torch.stack(read)
         std, mean = torch.std_mean(pixels.double() / 255, (0, 2, 3))
         return cls(size, tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist()))
 

@@ -305,7 +305,7 @@ def random_changes(recipe: Recipe, config: MiniViTConfig) -> list[Any]:
 
 
 def decay_groups(model: MiniViTForImageClassification, weight_decay: float) -> list[dict[str, object]]:
-    """Splits parameters in two groups: matrices, which decay, and vectors, which do not, as those of places."""
+    """Splits parameters in two groups: matrices, which decay, and the rest, which does not."""
     named = list(model.named_parameters())
     spared = ("position_embeddings", "cls_token")
     decays = {name: p.dim() >= 2 and not name.endswith(spared) for name, p in named}

@@ -1,0 +1,155 @@
+"""ViT from images to a run folder and back: training, predicting, measuring, and mistakes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from ds_core import Callback
+from ds_core.training import CheckpointError
+from ds_core.training.files import load_tensors
+from ds_zoo.cli import app
+from ds_zoo.vit.data import Preparation, read_images
+from ds_zoo.vit.train import PRESETS, Recipe, evaluate, load, predict, save, train
+from PIL import Image
+from typer.testing import CliRunner
+
+SMALL = {
+    **{"patch": 4, "image_size": 8, "width": 16, "layers": 1, "heads": 2, "inner": 16, "lr": 5e-3},
+    **{"epochs": 3, "batch_size": 8, "held_out": 0.25, "flip": True, "pad": 1, "mix": 0.2},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Bright and dark pictures of several kinds and sizes."""
+    for name, low in (("bright", 160), ("dark", 0)):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        for i in range(16):
+            value = low + 5 * i
+            mode, colour = (("RGB", (value, value, value)), ("L", value), ("RGBA", (value,) * 3 + (255,)))[
+                i % 3
+            ]
+            Image.new(mode, (9 + i % 4, 12), colour).save(tmp_path / "all" / name / f"{i}.png")
+    return tmp_path / "all"
+
+
+@pytest.fixture
+def run(folder, tmp_path):
+    return train(Recipe(data=f"imagefolder:{folder}", **SMALL), tmp_path / "run", progress=False)
+
+
+def test_a_run_is_trained_measured_and_asked(run, folder, tmp_path):
+    assert run.accuracy is not None
+    assert run.chance == 0.5
+    names = {path.name for path in run.out.iterdir()}
+    assert {
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "recipe.toml",
+        "loss.png",
+    } <= names
+    loaded = load(run.out)
+    assert loaded.model.config.labels == ("bright", "dark")
+    assert loaded.preparation == run.preparation
+    results = evaluate(loaded)
+    assert results["images"] == 8
+    assert results["accuracy"] == pytest.approx(run.accuracy)
+    assert results["top-5"] == 1.0
+    assert (run.out / "confusion.png").is_file()
+    picture = str(tmp_path / "other.png")
+    whole = evaluate(loaded, data=f"imagefolder:{folder}", picture=picture)
+    assert whole["images"] == 32
+    assert Image.open(picture).size[0] > 100
+    found = predict(loaded, [str(folder / "dark" / "0.png"), str(folder / "bright" / "15.png")], top=5)
+    assert [answer["image"][-6:] for answer in found] == ["/0.png", "15.png"]
+    assert sum(found[0][name] for name in ("bright", "dark")) == pytest.approx(1, abs=1e-3)
+    save(loaded, tmp_path / "copy")
+    assert predict(load(tmp_path / "copy"), [str(folder / "dark" / "0.png")], top=5) == found[:1]
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(run, folder, tmp_path):
+    recipe = Recipe(data=f"imagefolder:{folder}", **SMALL)
+
+    class End(Callback):
+        def on_epoch_end(self, trainer):
+            if trainer.epoch == 2:
+                trainer.stop("enough")
+
+    out = tmp_path / "parts"
+    train(recipe, out, progress=False, callbacks=[End()])
+    train(recipe, out, progress=False, resume=True)
+    whole, parts = (load_tensors(folder / "model.safetensors")[0] for folder in (run.out, out))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    with pytest.raises(CheckpointError, match="label_smoothing"):
+        train(replace(recipe, label_smoothing=0.0), out, progress=False, resume=True)
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        train(recipe, out, progress=False)
+
+
+def test_the_command_line(run, folder):
+    runner = CliRunner()
+    said = runner.invoke(app, ["predict", str(run.out), str(folder / "dark" / "3.png"), "--top", "1"])
+    assert said.exit_code == 0, said.output
+    assert "dark" in said.output or "bright" in said.output
+    said = runner.invoke(app, ["eval", str(run.out), "--data", f"imagefolder:{folder}"])
+    assert said.exit_code == 0, said.output
+    assert "accuracy" in said.output
+    (folder / "dark" / "bad.png").write_bytes(b"junk")
+    said = runner.invoke(app, ["predict", str(run.out), str(folder / "dark" / "bad.png")])
+    assert said.exit_code != 0
+    assert "bad.png: cannot be read as an image" in " ".join(said.output.split())
+
+
+def test_mistakes(run, folder, tmp_path):
+    loaded = load(run.out)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.png: no such file"):
+        predict(loaded, [str(tmp_path / "nowhere.png")])
+    with pytest.raises(ValueError, match="top: expected at least 1"):
+        predict(loaded, [], top=0)
+    with pytest.raises(ValueError, match="expected images: imagefolder:FOLDER"):
+        read_images("csv:x.csv")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="lacks weights"):
+        load(tmp_path / "empty")
+    (folder / "other").mkdir()
+    Image.new("L", (9, 9)).save(folder / "other" / "1.png")
+    with pytest.raises(ValueError, match="expected classes among bright, dark, got other"):
+        evaluate(loaded, data=f"imagefolder:{folder}")
+    (folder / "other" / "1.png").unlink()
+    with pytest.raises(ValueError, match=r"expected one shape throughout .*got"):
+        train(
+            Recipe(data=f"imagefolder:{folder}", **SMALL | {"image_size": None}),
+            tmp_path / "a",
+            progress=False,
+        )
+    path = run.out / "preprocessor_config.json"
+    path.write_text(json.dumps({"image_mean": [0.5]}))
+    with pytest.raises(ValueError, match="expected image_mean for 3 channels, got"):
+        load(run.out)
+    path.unlink()
+    assert load(run.out).preparation == Preparation((8, 8), (0.5,) * 3, (0.5,) * 3)
+    (run.out / "recipe.toml").unlink()
+    with pytest.raises(ValueError, match="nobody knows its images; give --data"):
+        evaluate(load(run.out))
+
+
+def test_every_preset_is_a_recipe():
+    for changes in PRESETS.values():
+        Recipe(**changes)
+
+
+# ---- learning ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_it_learns_the_digits(tmp_path, seed):
+    """Four fifths of scikit-learn's digits; the mean of three splits is 98 %."""
+    pytest.importorskip("sklearn")
+    recipe = Recipe(**PRESETS["digits"], held_out=0.2, seed=seed)
+    assert train(recipe, tmp_path / "digits", progress=False).accuracy >= 0.97
