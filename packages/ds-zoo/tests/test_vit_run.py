@@ -120,7 +120,7 @@ def test_mistakes(run, folder, tmp_path):
     with pytest.raises(ValueError, match="expected classes among bright, dark, got other"):
         evaluate(loaded, data=f"imagefolder:{folder}")
     (folder / "other" / "1.png").unlink()
-    with pytest.raises(ValueError, match=r"expected one shape throughout .*got"):
+    with pytest.raises(ValueError, match=r"expected images of one size, got \(12, 9\) and .*--image-size"):
         train(
             Recipe(data=f"imagefolder:{folder}", **SMALL | {"image_size": None}),
             tmp_path / "a",
