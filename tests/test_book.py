@@ -112,6 +112,38 @@ def test_only_module_engines_and_kernels_ask_whether_autograd_records():
     assert not asking
 
 
+# torch's products of matrices; a kernel calls those of ds_core.kernels.matmul, which chooses the faster one.
+PRODUCTS = {"mm", "matmul", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "inner", "outer", "ger"}
+PRODUCTS |= {"addr", "addbmm", "linear", "einsum", "tensordot", "chain_matmul", "bilinear"}
+KERNELS = sorted(set(ROOT.glob("packages/*/src/*/kernels/**/*.py")))
+
+
+def products(tree: ast.AST) -> list[tuple[int, str]]:
+    """Lists (line, what) of the products that do not go through ``matmul``."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.MatMult):
+            found.append((node.lineno, "@"))
+        elif isinstance(node, ast.Attribute) and node.attr.rstrip("_") in PRODUCTS:
+            found += [(node.lineno, ast.unparse(node))] * (ast.unparse(node.value) != "matmul")
+    return found
+
+
+@pytest.mark.parametrize("file", KERNELS, ids=lambda file: str(file.relative_to(ROOT / "packages")))
+def test_the_products_of_kernels_go_through_one_place(file):
+    found = products(ast.parse(file.read_text(encoding="utf-8")))
+    if str(file).endswith("ds_core/kernels/matmul.py"):
+        assert found
+    else:
+        assert not found, "\n".join(f"{file.relative_to(ROOT)}:{line}: {what}" for line, what in found)
+
+
+@pytest.mark.parametrize("code", ["a @ b", "a @= b", "torch.mm(a, b)", "c.addmm_(a, b)", "f = torch.bmm"])
+def test_a_product_past_that_place_is_found(code):
+    assert products(ast.parse(code))
+    assert not products(ast.parse("matmul.addmm(c, a, b)"))
+
+
 # What has to be opened to see both passes of a layer, and the longest it may be.
 DISTANCES = {
     "Dense": (["ds_core.layers.dense", "ds_core.functional.linear"], 130),

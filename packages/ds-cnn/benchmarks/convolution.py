@@ -62,7 +62,8 @@ def convolutions() -> list[Comparison]:
             if algorithm == auto:
                 row, chosen = measure(name, ours, theirs, x), algorithm
             elif not (ours.groups > 4 and algorithm == "im2col"):
-                others.append(f"{algorithm} {measure(name, ours, theirs, x, 0.5).time_ratio:.2f}")
+                other = measure(f"{name}, {algorithm}", ours, theirs, x, 0.5)
+                others.append(f"{algorithm} {other.time_ratio:.2f}")
         note = f"{chosen}; {', '.join(others)}" if others else chosen
         rows.append(Comparison(name, row.ours_ms, row.theirs_ms, row.ours_mib, row.theirs_mib, note))
     return rows

@@ -85,7 +85,7 @@ def measure(batch: int, size: int) -> Comparison:
         their_gradients()
         their_optimizer.step()
 
-    return compare(f"batch {batch}, {size}x{size}", ours, theirs, seconds=30)
+    return compare(f"batch {batch}, {size}x{size}", ours, theirs, seconds=30, medium=True)
 
 
 if __name__ == "__main__":

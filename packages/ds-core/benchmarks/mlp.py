@@ -37,7 +37,9 @@ def main() -> None:
     theirs()
     for mine, other in zip(model.parameters(), referee.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-6)
-    report("MLP 784-512-512-10, batch 128: training step with Adam", [compare("MLP", ours, theirs)])
+    report(
+        "MLP 784-512-512-10, batch 128: training step with Adam", [compare("MLP", ours, theirs, medium=True)]
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def measure(name: str, model, referee) -> Comparison:
     theirs()
     for mine, other in zip(model.parameters(), referee.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-4)
-    return compare(name, ours, theirs)
+    return compare(name, ours, theirs, medium=True)
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def measure(name, model, referee, inputs, masks=None, their_masks=None) -> Compa
     pairs += [(parameter.grad, named[key].grad) for key, parameter in model.named_parameters()]
     for mine, other in pairs:  # as a whole: one ReLU on the other side of 0 changes single numbers
         assert (mine - other).norm() <= 1e-3 * other.norm(), name
-    return compare(name, ours, theirs)
+    return compare(name, ours, theirs, medium=True)
 
 
 def encoder_layer(width: int, context: int) -> Comparison:

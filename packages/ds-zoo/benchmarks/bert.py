@@ -60,7 +60,7 @@ def measure(name: str, config: MiniBERTConfig, batch: int, sparse: bool) -> Comp
         torch.nn.utils.clip_grad_norm_(referee.parameters(), 1.0)
         their_optimizer.step()
 
-    return compare(name, ours, theirs, seconds=4)
+    return compare(name, ours, theirs, seconds=4, medium=True)
 
 
 def main() -> None:

@@ -104,7 +104,7 @@ def measure(name: str, config: MiniGPTConfig, batch: int) -> Comparison:
         nn.utils.clip_grad_norm_(referee.parameters(), 1.0)
         their_optimizer.step()
 
-    return compare(name, ours, theirs, seconds=8)
+    return compare(name, ours, theirs, seconds=8, medium=True)
 
 
 def main() -> None:

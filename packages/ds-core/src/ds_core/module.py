@@ -65,7 +65,7 @@ class Entry:
 
     values: tuple[Any, ...]
     watched: list[tuple[Tensor, int]]
-    output: list[Any] | None = None
+    output: Any = None
     through_second: Tensor | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
@@ -157,12 +157,11 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs :meth:`forward`."""
-        if not self.recording:
-            return self.forward(*args, **kwargs)
-        height = len(self._stack)
+        stack = self._stack
+        height = len(stack)
         output = self.forward(*args, **kwargs)
-        if len(self._stack) > height:
-            self._stack[-1].output = _shapes(output)
+        if len(stack) > height:
+            stack[-1].output = _shapes(output)
         return output
 
     @property
@@ -178,7 +177,10 @@ class Module:
         """Pushes what backward will need; does nothing unless our stack records."""
         if self.recording:
             note_push(self)
-            self._stack.append(Entry(values, _watched(values, [])))
+            watched: list[tuple[Tensor, int]] = []
+            if not torch.compiler.is_compiling():  # reading the count would break the graph
+                _watch(values, watched)
+            self._stack.append(Entry(values, watched))
             if len(self._stack) == _MANY_PENDING:
                 warnings.warn(
                     f"{self.label()}: {_MANY_PENDING} forwards wait for their backward and hold memory; "
@@ -195,13 +197,13 @@ class Module:
         """
         if self._stack and not torch.is_grad_enabled():
             entry = self._stack.pop()
-            changed = [tuple(t.shape) for t, version in entry.watched if t._version != version]
-            if changed:
-                raise RuntimeError(
-                    f"{self.label()}: a tensor that forward saved for backward was changed in place since "
-                    f"(one of shape {changed[0]}); write y = y + 1 instead of y += 1 for what a layer gave "
-                    "or took"
-                )
+            for tensor, version in entry.watched:
+                if tensor._version != version:
+                    raise RuntimeError(
+                        f"{self.label()}: a tensor that forward saved for backward was changed in place "
+                        f"since (one of shape {tuple(tensor.shape)}); write y = y + 1 instead of y += 1 for "
+                        "what a layer gave or took"
+                    )
             return entry.values
         if not self.training:
             why = "it is in eval mode, where forward saves nothing; call train() first"
@@ -622,7 +624,8 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
             return backward(self, *grads, **named)
         entry = self._stack[-1]
         if entry.output is not None:
-            _check_grads(self, entry.output, grads)
+            if grads:
+                _check_grads(self, entry.output, grads if isinstance(entry.output, list) else grads[0])
             entry.output = None  # once: a base class's backward may follow
         if type(self).second_backward is not Module.second_backward and note_second(self):
             self._second.append((grads[0], entry.values))
@@ -632,38 +635,34 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def _check_grads(module: Module, shapes: Any, grads: tuple[Any, ...]) -> None:
+def _check_grads(module: Module, expected: Any, grad: Any) -> None:
     """Raises a ValueError if a gradient has not the shape of its output; None and numbers pass."""
-    for expected, grad in zip(shapes, grads, strict=False):
-        if isinstance(grad, (tuple, list)) and isinstance(expected, list):
-            _check_grads(module, expected, tuple(grad))
-        elif isinstance(grad, Tensor) and isinstance(expected, torch.Size) and grad.shape != expected:
+    if isinstance(grad, Tensor):
+        if isinstance(expected, torch.Size) and grad.shape != expected:
             raise ValueError(
                 f"{module.label()}: expected a gradient of the shape {tuple(expected)} of what forward gave, "
                 f"got {tuple(grad.shape)}"
             )
+    elif isinstance(grad, (tuple, list)) and isinstance(expected, list):
+        for shape, part in zip(expected, grad, strict=False):
+            _check_grads(module, shape, part)
 
 
-def _shapes(output: Any) -> list[Any]:
-    """Lists the shape of each output, nested as the outputs are; None for what is no tensor."""
+def _shapes(output: Any) -> Any:
+    """Returns the shape of an output, in a list for each of several, nested as they are; else None."""
     if isinstance(output, Tensor):
-        return [output.shape]
-    if not isinstance(output, (tuple, list)):
-        return [None]
-    return [_shapes(part) if isinstance(part, (tuple, list)) else _shapes(part)[0] for part in output]
+        return output.shape
+    return [_shapes(part) for part in output] if isinstance(output, (tuple, list)) else None
 
 
-def _watched(values: Any, found: list[tuple[Tensor, int]]) -> list[tuple[Tensor, int]]:
+def _watch(values: Any, found: list[tuple[Tensor, int]]) -> None:
     """Adds each tensor in nested tuples and lists, with how often it was changed in place so far."""
-    if torch.compiler.is_compiling():  # reading the count would break the graph
-        return found
     for value in values:
         if isinstance(value, Tensor):
             if not value.is_inference():  # nobody counts for those
                 found.append((value, value._version))
         elif isinstance(value, (tuple, list)):
-            _watched(value, found)
-    return found
+            _watch(value, found)
 
 
 def _lost_in(value: Any) -> str:

@@ -271,12 +271,11 @@ def _pick(kernels: list[Kernel], x: Tensor) -> Kernel | None:
     """Returns the kernel that runs for an input, None where the formula does."""
     if torch.is_grad_enabled() or not switch.kernels:
         return None
-    compiling = torch.compiler.is_compiling()
     for candidate in kernels:
         if (
             (not candidate.dtypes or x.dtype in candidate.dtypes)
-            and (not candidate.devices or x.device.type in candidate.devices)
-            and (candidate.traceable or not compiling)
+            and (not candidate.devices or ("cpu" if x.is_cpu else x.device.type) in candidate.devices)
+            and (candidate.traceable or not torch.compiler.is_compiling())
         ):
             return candidate
     return None

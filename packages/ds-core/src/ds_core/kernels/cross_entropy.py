@@ -51,12 +51,17 @@ class CrossEntropyKernel:
             spread = spread if w is None else spread * w
             total, n = spread.sum(dim, keepdim=True), x.numel() / max(classes, 1)
         else:
-            y = target.unsqueeze(dim)
-            right = y.clamp(0, classes - 1)
-            heard = (y != ignore_index).to(x.dtype)
-            t_y = total = heard if weight is None else weight[right].mul_(heard)
-            n = float(t_y.sum())
-            all_wanted = weight is None and n == y.numel()
+            right = target.unsqueeze(dim)
+            ignored = right == ignore_index
+            all_wanted = weight is None and not ignored.any()
+            if all_wanted:
+                heard = t_y = x.new_ones(()).expand(right.shape)
+                n = right.numel()
+            else:
+                right, heard = right.clamp(0, classes - 1), (~ignored).to(x.dtype)
+                t_y = heard if weight is None else weight[right].mul_(heard)
+                n = float(t_y.sum())
+            total = t_y
             if smoothing:
                 t_y = t_y * (1 - smoothing) if smoothing < 1 else None  # 0 times -inf is no number
                 spread = heard * (smoothing / classes)

@@ -100,11 +100,12 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Cuts tensors of one shape into views of at most BLOCK numbers, side by side.
 
     Several steps on one block, then on the next, find its numbers still in the cache, and what they need in
-    between is small. Tensors that do not lie in memory one number after the other are left whole.
+    between is small. Tensors of a few blocks are left whole, and those that do not lie in memory one number
+    after the other.
 
     Shape:
         each ``(...)`` -> ``(BLOCK,)`` and at last the rest.
     """
-    if not all(tensor.is_contiguous() for tensor in tensors):
+    if tensors[0].numel() <= 4 * BLOCK or not all(tensor.is_contiguous() for tensor in tensors):
         return iter([tensors])
     return zip(*(tensor.view(-1).split(BLOCK) for tensor in tensors), strict=True)

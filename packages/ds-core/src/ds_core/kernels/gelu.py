@@ -33,11 +33,11 @@ class GELUKernel:
             gate = _gate(x_, approximate)
             torch.mul(x_, gate, out=y_)
             if approximate == "none":
-                density = torch.exp2_(_polynomial(x_, -math.log2(2 * math.pi) / 2, -LOG2_E / 2))
-                torch.addcmul(gate, density, x_, out=slope_)
+                density = _polynomial(x_, -math.log2(2 * math.pi) / 2, -LOG2_E / 2, out=slope_).exp2_()
+                torch.addcmul(gate, density, x_, out=density)
             else:
-                growth = _polynomial(x_, _SCALE, 3 * _SCALE * _CUBE).mul_(y_)  # y 2u'
-                torch.addcmul(growth, growth, gate, value=-1, out=slope_).add_(gate)
+                growth = _polynomial(x_, _SCALE, 3 * _SCALE * _CUBE, out=slope_).mul_(y_)  # y 2u'
+                growth.addcmul_(growth, gate, value=-1).add_(gate)
         return y, slope
 
     @staticmethod
@@ -54,9 +54,9 @@ def _gate(x: Tensor, approximate: GELUForm) -> Tensor:
     return sigmoid(u, out=u)
 
 
-def _polynomial(x: Tensor, constant: float, square: float) -> Tensor:
+def _polynomial(x: Tensor, constant: float, square: float, *, out: Tensor | None = None) -> Tensor:
     """Returns constant + square x^2 in one pass."""
-    return torch.addcmul(_number(constant, x), x, x, value=square)
+    return torch.addcmul(_number(constant, x), x, x, value=square, out=out)
 
 
 def _number(value: float, like: Tensor) -> Tensor:

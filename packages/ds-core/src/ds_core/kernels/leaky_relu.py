@@ -21,9 +21,10 @@ class LeakyReLUKernel:
     @staticmethod
     def backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
         x, negative_slope = saved
+        below = x.new_full((), negative_slope)
         grad_x = torch.empty_like(grad)
         for x_, g, out in blocks(x, grad, grad_x):
-            torch.gt(x_, 0, out=out).mul_(1 - negative_slope).add_(negative_slope).mul_(g)
+            torch.add(below, torch.gt(x_, 0, out=out), alpha=1 - negative_slope, out=out).mul_(g)
         return grad_x
 
 

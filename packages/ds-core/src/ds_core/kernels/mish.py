@@ -29,7 +29,7 @@ class MishKernel:
         for x_, y_, slope_ in blocks(x, y, slope):
             bounded = x_.clamp(max=TOP)
             e = exp(bounded)
-            n = e * (e + 2)
+            n = torch.add(e, 2, out=slope_).mul_(e)
             below = (n + 2).reciprocal_()
             gate = n.mul_(below)
             torch.mul(x_, gate, out=y_)

@@ -24,15 +24,15 @@ class NLLKernel:
         reduction: str = "mean",
         dim: int = 1,
     ) -> tuple[Tensor, Saved]:
-        y = target.unsqueeze(dim)
-        right = y.clamp(0, x.shape[dim] - 1)
-        share = (y != ignore_index).to(x.dtype)
-        if weight is not None:
-            share.mul_(weight[right])
-        n = float(share.sum())
-        picked = x.gather(dim, right)
-        if weight is not None or n < y.numel():
-            picked = torch.where(share == 0, 0, picked)
+        right = target.unsqueeze(dim)
+        ignored = right == ignore_index
+        if weight is None and not ignored.any():  # each position counts alike
+            n, share, picked = float(right.numel()), x.new_ones(()), x.gather(dim, right)
+        else:
+            right, share = right.clamp(0, x.shape[dim] - 1), (~ignored).to(x.dtype)
+            if weight is not None:
+                share.mul_(weight[right])
+            n, picked = float(share.sum()), torch.where(share == 0, 0, x.gather(dim, right))
         if reduction == "mean":
             share.mul_(1 / n if n else 0.0)
         values = picked.mul_(share).neg_()
@@ -44,4 +44,4 @@ class NLLKernel:
         index, share, shape, dim = saved
         if isinstance(grad, Tensor) and grad.dim():  # of each position
             grad = grad.unsqueeze(dim)
-        return share.new_zeros(shape).scatter_(dim, index, -grad * share)
+        return share.new_zeros(shape).scatter_(dim, index, (-grad * share).expand(index.shape))

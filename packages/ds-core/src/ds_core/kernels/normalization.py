@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ds_core.kernels import matmul
+
 
 class Normalized(NamedTuple):
     """What x was normalised to, and by what: like x, with size 1 along the dimensions averaged over."""
@@ -101,6 +103,6 @@ def _weighted_sum(x: Tensor, weight: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Returns the sum of x * weight over ``dims``, kept as size 1, without a temporary of x's size."""
     constant = [dim for dim in dims if weight.shape[dim] == 1]
     if not constant:  # x is a matrix, and each of its rows is weighed alike
-        return x @ weight.T
+        return matmul.mm(x, weight.T)
     total = x.sum(constant, keepdim=True) * weight
     return total if len(constant) == len(dims) else total.sum(dims, keepdim=True)

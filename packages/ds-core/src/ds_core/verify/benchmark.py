@@ -27,7 +27,10 @@ from torch.profiler import ProfilerActivity, profile
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row: times in milliseconds (medians), memory in MiB (the most that was allocated at once)."""
+    """One row: times in milliseconds (medians), memory in MiB (the most that was allocated at once).
+
+    ``medium_ms`` is the referee's time once torch may multiply float32 matrices as it likes, where asked for.
+    """
 
     name: str
     ours_ms: float
@@ -35,6 +38,7 @@ class Comparison:
     ours_mib: float
     theirs_mib: float
     note: str = ""
+    medium_ms: float | None = None
 
     @property
     def time_ratio(self) -> float:
@@ -54,6 +58,7 @@ def compare(
     *,
     seconds: float = 4.0,
     note: str = "",
+    medium: bool = False,
 ) -> Comparison:
     """Measures two callables that do the same work, in turns.
 
@@ -63,32 +68,52 @@ def compare(
         theirs: runs the referee's once.
         seconds: roughly how long to measure, after a warm-up.
         note: shown at the end of the row (a chosen algorithm, say).
+        medium: whether the referee also runs after ``torch.set_float32_matmul_precision("medium")``: faster
+            on some processors, and less exact on some of those.
 
     Returns:
         Medians of the times, and the peak of what torch's allocator handed out during one call beyond what
         was in use before it.
     """
+    calls = [ours, theirs, *([_at_medium(theirs)] if medium else [])]
     for _ in range(3):  # warm-up: pages, thread pools, the processor's clock
-        ours()
         start = time.perf_counter()
-        theirs()
+        for call in calls:
+            call()
         once = time.perf_counter() - start
-    rounds = max(5, min(1000, int(seconds / (2 * once))))
-    times: tuple[list[float], list[float]] = ([], [])
+    rounds = max(5, min(1000, int(seconds / once)))
+    times: list[list[float]] = [[] for _ in calls]
     gc.collect()
     for turn in range(rounds):
-        for which in (0, 1) if turn % 2 else (1, 0):
+        pairs = list(zip(calls, times, strict=True))
+        for call, taken in pairs if turn % 2 else reversed(pairs):
             start = time.perf_counter()
-            (ours, theirs)[which]()
-            times[which].append(time.perf_counter() - start)
+            call()
+            taken.append(time.perf_counter() - start)
+    ours_ms, theirs_ms, *medium_ms = (statistics.median(taken) * 1e3 for taken in times)
     return Comparison(
         name,
-        statistics.median(times[0]) * 1e3,
-        statistics.median(times[1]) * 1e3,
+        ours_ms,
+        theirs_ms,
         peak_memory(ours) / 2**20,
         peak_memory(theirs) / 2**20,
         note,
+        *medium_ms,
     )
+
+
+def _at_medium(call: Callable[[], object]) -> Callable[[], object]:
+    """Returns a call that runs with torch's products of float32 at "medium" precision."""
+
+    def run() -> None:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            call()
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    return run
 
 
 def peak_memory(call: Callable[[], object]) -> int:
@@ -126,15 +151,20 @@ def _quiet() -> Iterator[None]:
 def report(title: str, rows: Sequence[Comparison]) -> None:
     """Prints comparisons as a table, with the number of threads they ran on."""
     caption = f"{threads()}; below 1.00 ours needs less"
+    if any(row.medium_ms for row in rows):
+        caption += "; to medium: torch after set_float32_matmul_precision('medium')"
     table = Table(title=escape(title), caption=caption, title_justify="left")
     table.add_column("")
-    for column in ("time ratio", "ours ms", "torch ms", "memory ratio", "ours MiB", "torch MiB"):
+    medium = any(row.medium_ms for row in rows)
+    columns = ["time ratio", *(["to medium"] if medium else []), "ours ms", "torch ms"]
+    for column in (*columns, "memory ratio", "ours MiB", "torch MiB"):
         table.add_column(column, justify="right")
     table.add_column("")
     for row in rows:
         table.add_row(
             escape(row.name),
             f"{row.time_ratio:.2f}",
+            *([f"{row.ours_ms / row.medium_ms:.2f}" if row.medium_ms else ""] if medium else []),
             f"{row.ours_ms:.3f}",
             f"{row.theirs_ms:.3f}",
             f"{row.memory_ratio:.2f}",
