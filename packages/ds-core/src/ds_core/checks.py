@@ -47,6 +47,11 @@ def checked_together() -> Iterator[list[Doubt]]:
         _block.doubts = outer
 
 
+def reads_at_once() -> bool:
+    """Says whether :func:`check_numbers` reads its number from the device at once."""
+    return _block.doubts is None
+
+
 def check_numbers(wrong: Tensor, error: Callable[[], Exception]) -> bool:
     """Raises an error if numbers are wrong: at once, or at the end of :func:`checked_together`.
 

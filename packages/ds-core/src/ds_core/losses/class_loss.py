@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ds_core.checks import check_floating, check_numbers, shape
+from ds_core.checks import check_floating, check_numbers, reads_at_once, shape
 from ds_core.losses.loss import Loss, Reduction
 
 
@@ -82,7 +82,7 @@ class ClassLoss(Loss):
             )
         index = target.to(torch.int64)
         if not torch.compiler.is_compiling():
-            if index.is_cpu and index.numel():  # where reading costs nothing
+            if reads_at_once() and index.numel():  # the extremes are found sooner than what is outside
                 low, high = index.aminmax()
                 if int(low) >= 0 and int(high) < classes:
                     return index
