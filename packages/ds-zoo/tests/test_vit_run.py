@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ds_core import Callback
+from ds_core import AdamW, Callback, WarmupCosine, engine
 from ds_core.training import CheckpointError
 from ds_core.training.files import load_tensors
-from ds_zoo.cli import app
+from ds_zoo import MiniViTConfig, MiniViTForImageClassification
+from ds_zoo.cli import command_line
 from ds_zoo.vit.data import Preparation, read_images
 from ds_zoo.vit.train import PRESETS, Recipe, evaluate, load, predict, save, train
 from PIL import Image
@@ -89,7 +90,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(run, folder, tmp_path)
 
 
 def test_the_command_line(run, folder):
-    runner = CliRunner()
+    runner, app = CliRunner(), command_line()
     said = runner.invoke(app, ["predict", str(run.out), str(folder / "dark" / "3.png"), "--top", "1"])
     assert said.exit_code == 0, said.output
     assert "dark" in said.output or "bright" in said.output
@@ -145,11 +146,44 @@ def test_every_preset_is_a_recipe():
 # ---- learning ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
-)
-def test_it_learns_the_digits(tmp_path, seed):
-    """Four fifths of scikit-learn's digits; the mean of three splits is 98 %."""
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_it_learns_what_needs_places(seed):
+    """Whether a bar stands or lies: the same patches in both classes, only their places tell."""
+    draw = torch.Generator().manual_seed(seed)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = MiniViTConfig(**sizes, image_size=8, patch_size=2, num_channels=1, initializer_range=0.15)
+    model = MiniViTForImageClassification(config, generator=draw).requires_input_grad_(False)
+    optimizer = AdamW(model.parameters(), lr=4e-3)
+    schedule = WarmupCosine(optimizer, 15, 120)
+
+    def batch(size):
+        images = 0.3 * torch.randn(size, 1, 8, 8, generator=draw)
+        labels = torch.randint(2, (size,), generator=draw)
+        starts = 2 * torch.randint(4, (size,), generator=draw)
+        for image, label, start in zip(images[:, 0], labels.tolist(), starts.tolist(), strict=True):
+            bar = image[start : start + 2] if label else image[:, start : start + 2]
+            bar += 1
+        return images, labels
+
+    for _ in range(120):
+        images, labels = batch(48)
+        optimizer.zero_grad()
+        with engine("manual"):
+            model(images, labels)
+            model.backward()
+        optimizer.step()
+        schedule.step()
+    images, labels = batch(500)
+    right = model.eval()(images).logits.argmax(1) == labels
+    assert right.float().mean() >= 0.97
+
+
+@pytest.mark.slow
+def test_it_learns_the_digits(tmp_path):
+    """Four fifths of scikit-learn's digits, three times another fifth held out."""
     pytest.importorskip("sklearn")
-    recipe = Recipe(**PRESETS["digits"], held_out=0.2, seed=seed)
-    assert train(recipe, tmp_path / "digits", progress=False).accuracy >= 0.97
+    reached = []
+    for seed in range(3):
+        recipe = Recipe(**PRESETS["digits"], held_out=0.2, seed=seed)
+        reached.append(train(recipe, tmp_path / str(seed), progress=False).accuracy)
+    assert sum(reached) / 3 >= 0.975
