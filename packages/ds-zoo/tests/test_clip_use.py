@@ -8,6 +8,7 @@ import torch
 from ds_core import Callback
 from ds_core.text import WordTokenizer
 from ds_core.training.files import load_tensors
+from ds_zoo.cli import command_line
 from ds_zoo.clip import MiniCLIP, MiniCLIPConfig
 from ds_zoo.clip.captions import encode_captions
 from ds_zoo.clip.data import FilePairs, open_pairs, pair_batches
@@ -17,6 +18,7 @@ from ds_zoo.clip.visualize import embedding_map, flat_map, similarity_matrix
 from ds_zoo.clip.zero_shot import ZeroShot, embed_captions, embed_images, retrieval, save_embeddings
 from ds_zoo.data.scenes import Scenes, write_scenes
 from PIL import Image
+from typer.testing import CliRunner
 
 WORDS = ["a red circle", "a blue square", "a photo of a green star ."]
 
@@ -335,3 +337,23 @@ def test_prediction_and_evaluation(run, tmp_path):
     }
     with pytest.raises(ValueError, match="at least 500 pairs, got 27"):
         evaluate(loaded, data=str(tmp_path / "scenes" / "captions.csv"), among=500)
+
+
+def test_the_command_line_draws_scenes_and_names_them(run, tmp_path):
+    runner, app = CliRunner(), command_line()
+    told = runner.invoke(app, ["data", "scenes"])
+    assert told.exit_code == 0
+    assert "captions" in told.output
+    written = runner.invoke(
+        app, ["data", "scenes", "--out", str(tmp_path / "s"), "--count", "3", "--size", "40", "--shapes", "2"]
+    )
+    assert written.exit_code == 0, written.output
+    image = next((tmp_path / "s" / "images").rglob("*.png"))
+    named = runner.invoke(
+        app, ["predict", str(run.out), str(image), "--labels", "a red circle,a blue square"]
+    )
+    assert named.exit_code == 0, named.output
+    assert named.output.split("\t")[1] in ("a red circle", "a blue square")  # no terminal: values, no table
+    refused = runner.invoke(app, ["predict", str(run.out), str(image), "--labels", "a red circle"])
+    assert refused.exit_code != 0
+    assert "at least 2" in refused.output

@@ -71,13 +71,22 @@ def list_models() -> None:
     )
 
 
-def show_data(name: str, *, out: Path | None = None) -> None:
-    """Show what is behind a data word: a text file or folder, csv:FILE, hf:NAME[SPLIT] or bundled:NAME.
+def show_data(
+    name: str, *, out: Path | None = None, count: int = 1000, size: int = 96, shapes: int = 5, seed: int = 0
+) -> None:
+    """Show what is behind a data word: a text file or folder, csv:FILE, hf:NAME[SPLIT], bundled:NAME, scenes.
 
     Args:
         name: the data word.
-        out: write its texts to this file.
+        out: write its texts to this file; of scenes, images, captions, boxes and masks to this folder.
+        count: how many scenes are written.
+        size: height and width of scenes.
+        shapes: most shapes in a scene.
+        seed: of scenes.
     """
+    if name == "scenes":
+        _show_scenes(out, count, size, shapes, seed)
+        return
     from ds_zoo.data.text import BETWEEN, about_texts, read_texts
 
     console = Console(emoji=False)
@@ -91,6 +100,20 @@ def show_data(name: str, *, out: Path | None = None) -> None:
         return
     for line in about_texts(name):
         console.print(line, markup=False, highlight=False)
+
+
+def _show_scenes(out: Path | None, count: int, size: int, shapes: int, seed: int) -> None:
+    from ds_zoo.data.scenes import Scenes, write_scenes
+
+    console = Console(emoji=False)
+    scenes = Scenes(count, seed=seed, size=size, objects=(1, shapes))
+    if out is not None:
+        write_scenes(scenes, out)
+        console.print(f"wrote {count:,} scenes to {out}", markup=False, highlight=False, soft_wrap=True)
+        return
+    console.print("scenes of shapes, drawn as they are needed; some captions:", highlight=False)
+    for number in range(min(8, count)):
+        console.print(f"  {scenes[number]['caption']}", markup=False, highlight=False, soft_wrap=True)
 
 
 def import_model(source: str, *, out: Path) -> None:

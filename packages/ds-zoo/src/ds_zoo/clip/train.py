@@ -205,7 +205,7 @@ def train(
         decay_groups(pairs, recipe.weight_decay), lr=recipe.lr, betas=(recipe.beta1, recipe.beta2)
     )
     warmup = recipe.steps // 20 if recipe.warmup is None else recipe.warmup
-    batches = {"batch_size": recipe.batch_size, "width": recipe.context, "pad": tokens.pad_id}
+    batches: dict[str, Any] = {"batch_size": recipe.batch_size, "width": recipe.context, "pad": tokens.pad_id}
     naming = Naming(recipe, tokens, processor) if recipe.data == SCENES else None
     trainer = Trainer(
         pairs,
@@ -296,6 +296,14 @@ class Part:
     def caption(self, number: int) -> str:
         """Returns its caption."""
         return self.pairs.caption(self.numbers[number])
+
+
+class NamedScenes(ScenePairs):
+    """Scenes of one shape whose captions name it and say nothing else: "a red circle"."""
+
+    def caption(self, number: int) -> str:
+        (shape,) = self.scenes.scene(number).shapes
+        return label_of(shape.colour, shape.kind)
 
 
 def scene_pairs(recipe: Recipe | Mapping[str, Any], which: str, count: int, seed: int) -> Scenes:
@@ -517,6 +525,9 @@ def predict(
 def evaluate(loaded: Loaded, *, data: str | None = None, among: int = 100) -> dict[str, float]:
     """Measure how well pictures find their captions and captions their pictures.
 
+    Of scenes it is told twice: for captions of any wording, places, sizes and backgrounds included, and for
+    those that name colour and kind alone; and how well scenes are named, see :func:`scene_accuracy`.
+
     Args:
         loaded: what :func:`load` returns.
         data: the pairs; if none are given, scenes or the part of the run's data kept for validation.
@@ -530,7 +541,10 @@ def evaluate(loaded: Loaded, *, data: str | None = None, among: int = 100) -> di
     word = fields["data"] if data is None else data
     if word == SCENES:
         scenes = scene_pairs(fields, "seen", 10 * among, -3)
-        return _recall(loaded, ScenePairs(scenes), among) | scene_accuracy(loaded, fields)
+        named = {
+            f"name, {what}": value for what, value in _recall(loaded, NamedScenes(scenes), among).items()
+        }
+        return _recall(loaded, ScenePairs(scenes), among) | named | scene_accuracy(loaded, fields)
     recipe = Recipe(**fields)
     return _recall(loaded, split_pairs(recipe)[1] if data is None else open_pairs(word), among)
 
