@@ -24,7 +24,7 @@ SEARCHES = ("greedy_search", "beam_search", "sample")
 # What others are made from: no formula of their own.
 BASES = {
     *("Activation", "Loss", "ClassLoss", "MarginLoss", "PointwiseLoss", "Metric", "Optimizer", "Scheduler"),
-    *("ModuleDict", "ModuleList", "SequenceModel", "SequenceToSequence"),
+    *("ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "SequenceModel", "SequenceToSequence"),
 }
 
 

@@ -11,7 +11,16 @@ from torch import Tensor
 
 from ds_core.module import InputGrad, Module
 
-__all__ = ["Concatenate", "ModuleDict", "ModuleList", "Residual", "Sequential", "Sum"]
+__all__ = [
+    "Concatenate",
+    "ModuleDict",
+    "ModuleList",
+    "ParameterDict",
+    "ParameterList",
+    "Residual",
+    "Sequential",
+    "Sum",
+]
 
 Container = TypeVar("Container", bound=Module)
 
@@ -33,13 +42,56 @@ class ModuleList(Module):
         Raises:
             TypeError: if it is not a Module.
         """
+        place = len(self)
+        setattr(self, str(place), self._checked_module(place, module))
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Adds modules at the end; errors as for :meth:`append`."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Adds a module before the one at a place; those behind move on by one, and so do their names.
+
+        Raises:
+            TypeError: if it is not a Module.
+        """
+        modules = list(self.children())
+        modules.insert(index, self._checked_module(index, module))
+        self._rename(modules)
+        return self
+
+    def _checked_module(self, place: int, module: Module) -> Module:
         if not isinstance(module, Module):
             raise TypeError(
-                f"{type(self).__name__}: expected a Module at place {len(list(self.children()))}, "
-                f"got {type(module).__name__}"
+                f"{type(self).__name__}: expected a Module at place {place}, got {type(module).__name__}"
             )
-        setattr(self, str(len(list(self.children()))), module)
-        return self
+        return module
+
+    def _rename(self, modules: list[Module]) -> None:
+        """Keeps these modules alone, under the names of their places."""
+        for name, _ in list(self.named_children()):
+            delattr(self, name)
+        for i, module in enumerate(modules):
+            setattr(self, str(i), module)
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        """Puts a module in the place of another, counted from the end if negative.
+
+        Raises:
+            TypeError: if it is not a Module.
+            IndexError: if there is no such place.
+        """
+        names = [name for name, _ in self.named_children()]
+        setattr(self, names[index], self._checked_module(index, module))
+
+    def __delitem__(self, index: int | slice) -> None:
+        """Removes a module, or a slice of them; those behind move up, and so do their names."""
+        modules = list(self.children())
+        del modules[index]
+        self._rename(modules)
 
     def __len__(self) -> int:
         return len(list(self.children()))
@@ -128,17 +180,100 @@ class ModuleDict(Module):
         return dict(self.named_children()).items()
 
 
+class ParameterList(Module):
+    """Holds parameters in order, under the names "0", "1", ...
+
+    Args:
+        parameters: tensors made by :func:`ds_core.Parameter`.
+
+    Raises:
+        TypeError: if one is not a parameter.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor] = ()) -> None:
+        for parameter in parameters:
+            self.append(parameter)
+
+    def append(self, parameter: Tensor) -> Self:
+        """Adds a parameter at the end."""
+        setattr(self, str(len(self)), _checked_parameter(self, len(self), parameter))
+        return self
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (getattr(self, name) for name in self._parameters)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return list(self)[index]
+
+
+class ParameterDict(Module):
+    """Holds parameters under names.
+
+    Args:
+        parameters: name -> tensor made by :func:`ds_core.Parameter`.
+
+    Raises:
+        TypeError: if one is not a parameter.
+        ValueError: if a name is empty, holds a dot, or is that of a method or attribute.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
+        for name, parameter in (parameters or {}).items():
+            self[name] = parameter
+
+    def __setitem__(self, name: str, parameter: Tensor) -> None:
+        if not name or (name not in self._parameters and hasattr(self, name)):
+            raise ValueError(f"ParameterDict: expected a name that means nothing else, got {name!r}")
+        setattr(self, name, _checked_parameter(self, name, parameter))
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._parameters:
+            there = ", ".join(map(repr, self)) or "no name"
+            raise KeyError(f"ParameterDict: expected one of {there}, got {name!r}")
+        parameter: Tensor = getattr(self, name)
+        return parameter
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parameters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+
+def _checked_parameter(owner: Module, place: int | str, parameter: Tensor) -> Tensor:
+    if not getattr(parameter, "_is_parameter", False):
+        raise TypeError(
+            f"{type(owner).__name__}: expected a tensor made by ds_core.Parameter at {place!r}, "
+            f"got {type(parameter).__name__}"
+        )
+    return parameter
+
+
 class Sequential(ModuleList):
     """Feeds each module's output to the next.
 
     y = f_n(... f_2(f_1(x)))
 
     Args:
-        modules: f_1 ... f_n.
+        modules: f_1 ... f_n; or one mapping, an ``OrderedDict`` say, of names to them.
     """
 
-    def __init__(self, *modules: Module) -> None:
-        super().__init__(modules)
+    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            for name, module in modules[0].items():
+                if not name or hasattr(self, name):
+                    raise ValueError(
+                        f"{type(self).__name__}: expected a name that means nothing else, got {name!r}"
+                    )
+                setattr(self, name, self._checked_module(len(self), module))
+        else:
+            super().__init__(modules)  # type: ignore[arg-type]
 
     def forward(self, x: Any) -> Any:
         for module in self:

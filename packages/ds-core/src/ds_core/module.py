@@ -304,6 +304,8 @@ class Module:
         advice = _lost_in(value)
         if advice:
             raise TypeError(f"{type(self).__name__}.{name}: {advice}")
+        if "." in name:
+            raise ValueError(f"{type(self).__name__}: expected a name without dots, got {name!r}")
         if isinstance(value, Tensor) and getattr(value, "_is_parameter", False):
             self._parameters[name] = None
         elif name in self._parameters and value is not None:
@@ -323,6 +325,19 @@ class Module:
         """Adds a parameter under a name; None reserves the place."""
         self._parameters[name] = None
         setattr(self, name, value)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Adds a module under a name, as an assignment does; None reserves the place.
+
+        Raises:
+            TypeError: if it is neither a Module nor None.
+        """
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}.add_module: expected a Module or None as {name!r}, "
+                f"got {type(module).__name__}"
+            )
+        setattr(self, name, module)
 
     def register_buffer(self, name: str, value: Tensor | None, persistent: bool = True) -> None:
         """Adds a tensor that moves and is saved with the module but is not trained.
@@ -355,37 +370,110 @@ class Module:
         for _, module in self.named_modules():
             yield module
 
+    def get_submodule(self, target: str) -> Module:
+        """Returns the module at a path such as ``"layers.0.norm"``; ``""`` is this module itself.
+
+        Raises:
+            AttributeError: if there is none; says up to where the path leads and what there is.
+        """
+        found = self
+        for i, name in enumerate(target.split(".") if target else []):
+            children = dict(found.named_children())
+            if name not in children:
+                where = ".".join(target.split(".")[:i]) or type(self).__name__
+                raise AttributeError(
+                    f"{type(self).__name__}: expected {target!r} to be the path of a module, but {where} "
+                    f"has no {name!r}; it has {', '.join(children) or 'no modules'}"
+                )
+            found = children[name]
+        return found
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Puts another module in the place of the one at a path.
+
+        Raises:
+            AttributeError: if there is no module at that path.
+            TypeError: if it is not a Module.
+        """
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}.set_submodule: expected a Module, got {type(module).__name__}"
+            )
+        self.get_submodule(target)
+        if not target:
+            raise ValueError(
+                f"{type(self).__name__}.set_submodule: expected the path of a module below it, got ''"
+            )
+        above, _, name = target.rpartition(".")
+        setattr(self.get_submodule(above), name, module)
+
+    def get_parameter(self, target: str) -> Tensor:
+        """Returns the parameter at a path such as ``"layers.0.weight"``.
+
+        Raises:
+            AttributeError: if there is none.
+        """
+        above, _, name = target.rpartition(".")
+        module = self.get_submodule(above)
+        if name not in module._parameters or getattr(module, name) is None:
+            raise AttributeError(
+                f"{type(self).__name__}: expected {target!r} to be the path of a parameter, but "
+                f"{module.label()} has {', '.join(module._parameters) or 'no parameters'}"
+            )
+        parameter: Tensor = getattr(module, name)
+        return parameter
+
+    def apply(self, function: Callable[[Module], object]) -> Self:
+        """Calls a function with every module below, then with this one, to initialise weights, say."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yields every path to every module, shared ones as often as they are reachable."""
         yield prefix, self
         for name, child in self.named_children():
             yield from child._walk(f"{prefix}.{name}" if prefix else name)
 
-    def _named_tensors(self, kind: str) -> Iterator[tuple[str, Tensor]]:
+    def _named_tensors(
+        self, kind: str, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yields (path, tensor) along every path; shared tensors come as often as they are reachable."""
-        for path, module in self._walk():
+        for path, module in self._walk(prefix) if recurse else [(prefix, self)]:
             for name in module._parameters if kind == "parameter" else module._buffers:
                 value = getattr(module, name)
                 if value is not None:
                     yield (f"{path}.{name}" if path else name), value
 
-    def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
-        """Yields (path, parameter), a shared one once unless ``remove_duplicate`` is False."""
-        found = self._named_tensors("parameter")
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yields (path, parameter).
+
+        Args:
+            prefix: stands before every path, with a dot between.
+            recurse: whether those of the modules below come, too.
+            remove_duplicate: whether a shared one comes once, rather than by each of its paths.
+        """
+        found = self._named_tensors("parameter", prefix, recurse)
         yield from _each_once(found) if remove_duplicate else found
 
-    def parameters(self) -> Iterator[Tensor]:
+    def parameters(self, recurse: bool = True) -> Iterator[Tensor]:
         """Yields every parameter once, in definition order."""
-        for _, parameter in self.named_parameters():
+        for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
-    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
-        """Yields (path, buffer), a shared one once."""
-        yield from _each_once(self._named_tensors("buffer"))
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yields (path, buffer); arguments as for :meth:`named_parameters`."""
+        found = self._named_tensors("buffer", prefix, recurse)
+        yield from _each_once(found) if remove_duplicate else found
 
-    def buffers(self) -> Iterator[Tensor]:
-        """Yields every buffer."""
-        for _, buffer in self.named_buffers():
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yields every buffer once."""
+        for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
     def num_parameters(self, trainable_only: bool = False) -> int:
@@ -407,10 +495,17 @@ class Module:
         """Switches to evaluation: no dropout, running statistics, nothing saved for backward."""
         return self.train(False)
 
-    def zero_grad(self) -> None:
-        """Sets every parameter's ``.grad`` to None and forgets forwards that never met their backward."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Sets every parameter's ``.grad`` to None and forgets forwards that never met their backward.
+
+        Args:
+            set_to_none: False writes zeros into gradients that are there instead.
+        """
         for parameter in self.parameters():
-            parameter.grad = None
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = torch.zeros_like(parameter.grad)
         self.forget()
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -454,6 +549,34 @@ class Module:
                     setattr(module, name, value.to(device=device, dtype=keep))
         return self
 
+    def cpu(self) -> Self:
+        """Moves parameters and buffers to the processor."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """Moves parameters and buffers to a CUDA device, the current one if none is named."""
+        return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+
+    def float(self) -> Self:
+        """Turns floating point parameters and buffers into float32."""
+        return self.to(torch.float32)
+
+    def double(self) -> Self:
+        """Turns floating point parameters and buffers into float64."""
+        return self.to(torch.float64)
+
+    def half(self) -> Self:
+        """Turns floating point parameters and buffers into float16."""
+        return self.to(torch.float16)
+
+    def bfloat16(self) -> Self:
+        """Turns floating point parameters and buffers into bfloat16."""
+        return self.to(torch.bfloat16)
+
+    def type(self, dst_type: torch.dtype) -> Self:
+        """Turns floating point parameters and buffers into a floating point type."""
+        return self.to(dst_type)
+
     def copy(self, share_generators: bool = False) -> Self:
         """Returns an equal module that shares nothing: without gradients, and with nothing saved in it yet.
 
@@ -479,8 +602,14 @@ class Module:
 
     # ---- weights as common currency ------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Returns name -> tensor of all parameters and persistent buffers, sharing their memory."""
+    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """Returns name -> tensor of all parameters and persistent buffers, sharing their memory.
+
+        Args:
+            prefix: stands before every name as it is, its dot included, as in ``torch.nn``: ``"encoder."``.
+        """
+        if prefix:
+            return {prefix + name: tensor for name, tensor in self.state_dict().items()}
         state: dict[str, Tensor] = {}
         for path, module in self._walk():
             dot = f"{path}." if path else ""
@@ -492,12 +621,16 @@ class Module:
                     state[dot + name] = getattr(module, name).detach()
         return state
 
-    def load_state_dict(self, state: Mapping[str, Tensor], strict: bool = True) -> Incompatible:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
+    ) -> Incompatible:
         """Copies values into parameters and buffers, all or nothing.
 
         Args:
-            state: name -> tensor, as from :meth:`state_dict` here or of the ``torch.nn`` namesake.
+            state_dict: name -> tensor, as from :meth:`state_dict` here or of the ``torch.nn`` namesake.
             strict: whether missing and unexpected names are errors; wrong shapes always are.
+            assign: whether parameters and buffers take the given tensors' memory, type and device instead of
+                copying their values into their own.
 
         Returns:
             The names that were missing and those that were unexpected.
@@ -505,7 +638,7 @@ class Module:
         Raises:
             ValueError: lists every missing, unexpected and mis-shaped name; nothing has been changed then.
         """
-        own = self.state_dict()
+        state, own = state_dict, self.state_dict()
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
         problems = []
@@ -520,11 +653,36 @@ class Module:
         if problems:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
             raise ValueError("\n  ".join([f"{type(self).__name__}.load_state_dict: {count}:", *problems]))
+        if assign:
+            self.forget()
         with torch.no_grad():
             for name, mine in own.items():
-                if name in state:
+                if name in state and not assign:
                     mine.copy_(state[name])
+                elif name in state:
+                    above, _, last = name.rpartition(".")
+                    module = self.get_submodule(above)
+                    if last in module._parameters:
+                        getattr(module, last).data = state[name].detach()
+                    else:
+                        setattr(module, last, state[name].detach())
         return Incompatible(missing, unexpected)
+
+    # ---- what torch has and this has not ----------------------------------------------------------------
+
+    def _no_hooks(self, *args: Any, **kwargs: Any) -> Any:
+        """Says what to do instead of registering a hook.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            f"{self.label()}: there are no hooks; `ds_core.xray` and its `observe` look at what passes "
+            "through a layer, and a module of your own around it changes what passes"
+        )
+
+    register_forward_hook = register_forward_pre_hook = _no_hooks
+    register_full_backward_hook = register_full_backward_pre_hook = register_backward_hook = _no_hooks
 
     # ---- what a reader sees --------------------------------------------------------------------------
 
