@@ -3,9 +3,12 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from ds_core import Callback
+from ds_core.text import CharacterTokenizer
 from ds_core.training import RunFolder
 from ds_zoo import MiniGPT
 from ds_zoo.cli import command_line
@@ -172,11 +175,11 @@ def test_a_run_begun_anew_and_killed_is_not_the_old_one(trained, tmp_path):
 
 def test_nobody_begins_anew_where_another_process_trains(trained, tmp_path):
     shutil.copytree(trained[0], tmp_path / "run")
-    before = everything(tmp_path / "run")
     recipe = Recipe(str(trained[0].parent / "text.txt"), steps=60, validate_every=10, **SIZES)
     results = {"resume": False, "overwrite": True, "results": ()}
     with RunFolder(tmp_path / "run", **results) as other:
         other.on_validation_end(None)
+        before = everything(tmp_path / "run")
         with pytest.raises(BlockingIOError, match="run: another process trains there at this moment"):
             train(recipe, tmp_path / "run", progress=False, overwrite=True)
         assert everything(tmp_path / "run") == before
@@ -279,6 +282,58 @@ def test_unknown_characters_in_a_prompt_are_named(trained):
     result = run("generate", trained[0], "--prompt", "the é")
     assert result.exit_code == 2
     assert "'é' at position 4" in result.output
+
+
+def test_a_prompt_comes_from_the_standard_input(trained):
+    app, words = command_line(), ["generate", str(trained[0]), "--prompt", "-", "--length", "3"]
+    result = CliRunner().invoke(app, words, input="the fox\n")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("the fox")
+    for content, message in ((b"", "expected a text, got nothing"), (b"\xff", "not UTF-8 text (byte 0)")):
+        result = CliRunner().invoke(app, words, input=content)
+        assert result.exit_code == 2
+        assert f"standard input: {message}" in result.output
+    assert "expected at least one character" in run("generate", trained[0], "--prompt", "").output
+    assert "a gpt, which has no `predict`" in run("predict", trained[0], "x").output
+
+
+def test_what_is_no_run_of_the_zoo_is_explained(trained, tmp_path):
+    for name, change, message in (
+        ("other", {"config.json": '{"model_type": "gpt_neo"}'}, "not the configuration of a MiniGPT"),
+        ("model", {"recipe.toml": 'model = "gpd"'}, "expected a model of"),
+        ("damaged", {"recipe.toml": "model = "}, "recipe.toml: not a recipe"),
+        ("size", {"vocabulary.json": CharacterTokenizer.from_text("abc").file_text()}, "has 3 tokens, but"),
+        (
+            "shard",
+            {"model.safetensors.index.json": '{"weight_map": {"a": "b"}}'},
+            "files of weights named in",
+        ),
+    ):
+        shutil.copytree(trained[0], tmp_path / name)
+        if name == "shard":
+            (tmp_path / name / "model.safetensors").unlink()
+        for file, content in change.items():
+            (tmp_path / name / file).write_text(content)
+        result = run("generate", tmp_path / name)
+        assert result.exit_code == 2, result.output
+        assert message in result.output
+
+
+def test_what_is_exported_is_imported(trained, tmp_path):
+    assert run("export", trained[0], tmp_path / "there").exit_code == 0
+    assert run("import", tmp_path / "there", "--out", tmp_path / "back").exit_code == 0
+    ask = ["--prompt", "the ", "--length", 20]
+    said = run("generate", tmp_path / "back", *ask).output
+    assert said == run("generate", trained[0], *ask).output
+    assert "is there already" in run("import", tmp_path / "there", "--out", tmp_path / "back").output
+    assert "was not trained here; say on what" in run("eval", tmp_path / "back").output
+    measured = run("eval", tmp_path / "back", "--data", trained[0].parent / "text.txt")
+    assert "perplexity" in measured.output
+
+
+def test_models_are_imported_when_they_are_used():
+    code = "import sys, ds_zoo; assert not [m for m in sys.modules if m.startswith('ds_zoo.')], sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_help_reads_well():

@@ -1,11 +1,31 @@
-"""ds_zoo: models people know, each forward and backward written by hand, and a command line to train them."""
+"""ds_zoo: models people know, each forward and backward written by hand, and a command line to train them.
 
-from ds_zoo import bert, clip, gpt, vit
-from ds_zoo.bert import *
-from ds_zoo.clip import *
-from ds_zoo.gpt import *
-from ds_zoo.vit import *
+A model's folder is imported when one of its names is first used.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-__all__ = [*bert.__all__, *clip.__all__, *gpt.__all__, *vit.__all__]
+_MODELS = ("gpt", "bert", "vit", "clip")
+
+if TYPE_CHECKING:
+    from ds_zoo.bert import *
+    from ds_zoo.clip import *
+    from ds_zoo.gpt import *
+    from ds_zoo.vit import *
+else:
+
+    def __getattr__(name: str) -> Any:
+        if not name.startswith("_") and find_spec(f"ds_zoo.{name}") is not None:
+            return import_module(f"ds_zoo.{name}")
+        if name == "__all__":
+            return [public for model in _MODELS for public in import_module(f"ds_zoo.{model}").__all__]
+        if not name.startswith("_"):
+            for model in _MODELS:
+                found = import_module(f"ds_zoo.{model}")
+                if name in found.__all__:
+                    return getattr(found, name)
+        raise AttributeError(f"module 'ds_zoo' has no attribute {name!r}")
