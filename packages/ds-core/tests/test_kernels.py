@@ -10,7 +10,9 @@ import torch
 from ds_core import (
     CrossEntropyLoss,
     Dense,
+    Flatten,
     LayerNorm,
+    LeakyReLU,
     Module,
     Parameter,
     ReLU,
@@ -20,6 +22,8 @@ from ds_core import (
     keep_for_second,
 )
 from ds_core.kernels import declared, runs
+from ds_core.layers import dense
+from ds_core.verify import check_gradients
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
@@ -126,12 +130,58 @@ def test_second_gradients_are_those_of_autograd(shape):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
+def test_second_gradients_of_a_critic_are_those_of_autograd():
+    torch.manual_seed(0)
+    critic = Sequential(Flatten(), Dense(6, 5), LayerNorm(5), LeakyReLU(0.2), Dense(5, 1)).to(torch.float64)
+    x = draw(4, 2, 3)
+
+    def penalty(grad_x):
+        return ((grad_x.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+    with engine("manual"), keep_for_second():
+        score = critic(x)
+        grad_x = critic.backward(torch.ones_like(score))
+        for parameter in critic.parameters():
+            parameter.grad = None
+        norms = grad_x.flatten(1).norm(dim=1).view(-1, 1, 1)
+        critic.second_backward(2 / len(x) * (norms - 1) * grad_x / norms)
+        ours_x = critic.backward(torch.zeros_like(score))
+    assert not any(layer._stack or layer._second for layer in critic.modules())
+    ours = {name: p.grad for name, p in critic.named_parameters()}
+    x.requires_grad_()
+    with torch.enable_grad():
+        (grad_x,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+        theirs_x, *theirs = torch.autograd.grad(
+            penalty(grad_x), [x, *critic.parameters()], allow_unused=True, materialize_grads=True
+        )
+    torch.testing.assert_close(ours_x, theirs_x, rtol=1e-10, atol=1e-12)
+    for (name, mine), other in zip(ours.items(), theirs, strict=True):
+        torch.testing.assert_close(
+            mine, other, rtol=1e-10, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}"
+        )
+
+
+def test_a_wrong_second_gradient_is_seen(monkeypatch):
+    def wrong(grad_grad, grad, saved):
+        return grad_grad @ saved[1].weight.T, grad_grad.T @ grad  # the weight's is transposed
+
+    assert check_gradients(Dense(3, 3), draw(4, 3), max_entries=4).ok
+    monkeypatch.setattr(dense, "linear_second_backward", wrong)
+    report = check_gradients(Dense(3, 3), draw(4, 3), max_entries=4)
+    assert [name for name, _ in report.problems] == ["second: weight"]
+    assert "transposed" in report.problems[0][1]
+
+
 def test_what_offers_no_second_gradients_says_so():
     with engine("manual"), keep_for_second():
         layer = Sigmoid()
         step(layer, draw(3), draw(3))
         with pytest.raises(NotImplementedError, match=r"Sigmoid.*offers no second gradients"):
             layer.second_backward(draw(3))
+        layers = Sequential(Dense(3, 3, dtype=torch.float64), Sigmoid())
+        step(layers, draw(3), draw(3))
+        with pytest.raises(NotImplementedError, match=r"Sigmoid.*offers no second gradients"):
+            layers.second_backward(draw(3))
         with pytest.raises(RuntimeError, match="second_backward without a backward"):
             norm(5).second_backward(draw(5))
 

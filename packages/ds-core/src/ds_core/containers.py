@@ -285,6 +285,11 @@ class Sequential(ModuleList):
             grad = module.backward(grad)
         return grad
 
+    def second_backward(self, grad_grad: Any) -> Any:
+        for module in self:
+            grad_grad = module.second_backward(grad_grad)
+        return grad_grad
+
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         """Passes the wish on to the first module."""
         return _pass_on(self, list(self)[:1], requires_input_grad)

@@ -18,6 +18,8 @@ from ds_cnn.functional.convolution import (
     convolution_backward,
     convolution_loop,
     convolution_loop_backward,
+    convolution_loop_second_backward,
+    convolution_second_backward,
 )
 from ds_cnn.functional.global_avg_pool import global_avg_pool, global_avg_pool_backward
 from ds_cnn.functional.instance_norm import instance_norm, instance_norm_backward
@@ -47,6 +49,8 @@ __all__ = [
     "convolution_backward",
     "convolution_loop",
     "convolution_loop_backward",
+    "convolution_loop_second_backward",
+    "convolution_second_backward",
     "global_avg_pool",
     "global_avg_pool_backward",
     "instance_norm",

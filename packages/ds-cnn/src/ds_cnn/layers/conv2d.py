@@ -12,8 +12,12 @@ from torch import Tensor
 from ds_cnn import functional
 from ds_cnn.layers.convolution import Convolution
 
-convolution, convolution_backward = dispatch(functional.convolution, half=torch.float32)
-loop, loop_backward = dispatch(functional.convolution_loop, half=torch.float32)
+convolution, convolution_backward, convolution_second_backward = dispatch(
+    functional.convolution, half=torch.float32, second=True
+)
+loop, loop_backward, loop_second_backward = dispatch(
+    functional.convolution_loop, half=torch.float32, second=True
+)
 pad, pad_backward = dispatch(functional.pad)
 
 
@@ -79,3 +83,15 @@ class Conv2d(Convolution):
         self.add_grad("bias", grad_bias)
         grad_x = grad_x if edges is None or grad_x is None else pad_backward(grad_x, edges)
         return grad_x if grad_x is None else grad_x.reshape(shape)
+
+    def second_backward(self, grad_grad: Tensor) -> Tensor:
+        grad, saved, edges, shape = self.kept_for_second()
+        self.save_again(saved, edges, shape, grad_x=None)
+        v, g = (t.reshape(-1, *t.shape[-3:]) for t in (grad_grad, grad))  # (N, C, H, W) and (N, O, H', W')
+        if edges is not None:
+            v, _ = pad(v, self.edges, self.padding_mode)
+        by_loops = self.algorithm == "loop"
+        convolve_second_backward = loop_second_backward if by_loops else convolution_second_backward
+        grad_of_grad, grad_weight = convolve_second_backward(v, g, saved)
+        self.add_grad("weight", grad_weight)
+        return grad_of_grad.reshape(grad.shape)

@@ -11,7 +11,7 @@ from ds_core.activations.activation import Activation
 from ds_core.kernels import dispatch
 from ds_core.module import InputGrad
 
-leaky_relu, leaky_relu_backward = dispatch(functional.leaky_relu)
+leaky_relu, leaky_relu_backward, leaky_relu_second_backward = dispatch(functional.leaky_relu, second=True)
 
 
 @final
@@ -39,6 +39,12 @@ class LeakyReLU(Activation):
     def backward(self, grad: Tensor) -> InputGrad:
         (saved,) = self.saved()
         return leaky_relu_backward(grad, saved) if self.input_grad else None
+
+    def second_backward(self, grad_grad: Tensor) -> Tensor:
+        grad, saved = self.kept_for_second()
+        grad_of_grad: Tensor = leaky_relu_second_backward(grad_grad, grad, saved)
+        self.save_again(saved, grad_x=None)
+        return grad_of_grad
 
     def extra_repr(self) -> str:
         return ", ".join(

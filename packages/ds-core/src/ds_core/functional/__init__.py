@@ -30,8 +30,14 @@ from ds_core.functional.huber import huber, huber_backward, smooth_l1, smooth_l1
 from ds_core.functional.kl_div import kl_div, kl_div_backward
 from ds_core.functional.l1 import l1, l1_backward
 from ds_core.functional.layer_norm import layer_norm, layer_norm_backward, layer_norm_second_backward
-from ds_core.functional.leaky_relu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
-from ds_core.functional.linear import linear, linear_backward
+from ds_core.functional.leaky_relu import (
+    leaky_relu,
+    leaky_relu_backward,
+    leaky_relu_second_backward,
+    prelu,
+    prelu_backward,
+)
+from ds_core.functional.linear import linear, linear_backward, linear_second_backward
 from ds_core.functional.lion import lion
 from ds_core.functional.lora import lora, lora_backward, lora_weight, lora_weight_backward
 from ds_core.functional.margin_ranking import margin_ranking, margin_ranking_backward
@@ -48,6 +54,7 @@ from ds_core.functional.sigmoid import sigmoid, sigmoid_backward
 from ds_core.functional.silu import silu, silu_backward
 from ds_core.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from ds_core.functional.softplus import log_sigmoid, log_sigmoid_backward, softplus, softplus_backward
+from ds_core.functional.spectral_norm import spectral_norm, spectral_norm_backward
 from ds_core.functional.tanh import tanh, tanh_backward
 from ds_core.functional.triplet_margin import triplet_margin, triplet_margin_backward
 
@@ -97,8 +104,10 @@ __all__ = [
     "layer_norm_second_backward",
     "leaky_relu",
     "leaky_relu_backward",
+    "leaky_relu_second_backward",
     "linear",
     "linear_backward",
+    "linear_second_backward",
     "lion",
     "log_sigmoid",
     "log_sigmoid_backward",
@@ -138,6 +147,8 @@ __all__ = [
     "softmax_backward",
     "softplus",
     "softplus_backward",
+    "spectral_norm",
+    "spectral_norm_backward",
     "tanh",
     "tanh_backward",
     "triplet_margin",

@@ -18,6 +18,11 @@ def leaky_relu_backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
     return torch.where(x > 0, grad, negative_slope * grad)  # y = x where x > 0, else s x
 
 
+def leaky_relu_second_backward(grad_grad: Tensor, grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
+    """With S = sum of v dL/dx, v = grad_grad:   dS/dg = v where x > 0, else s v,   dS/dx = 0."""
+    return leaky_relu_backward(grad_grad, saved)  # S is linear in g, with the slopes of the first backward
+
+
 def prelu(x: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Scales what is below zero by w, which broadcasts with x: y = x where x > 0, else w x."""
     below = torch.where(x > 0, 0, x)

@@ -13,6 +13,7 @@ from ds_core.layers.layer_norm import LayerNorm
 from ds_core.layers.lora import LoRADense, LoRAWeight
 from ds_core.layers.neuron import Neuron, Perceptron
 from ds_core.layers.rms_norm import RMSNorm
+from ds_core.layers.spectral_norm import SpectralNorm
 
 __all__ = [
     "BatchNorm1d",
@@ -28,6 +29,7 @@ __all__ = [
     "Linear",
     "LoRADense",
     "LoRAWeight",
+    "SpectralNorm",
     "Neuron",
     "Perceptron",
     "RMSNorm",

@@ -13,7 +13,7 @@ from ds_core.initializers import Init, initialize, torch_linear_bias_
 from ds_core.kernels import dispatch
 from ds_core.module import InputGrad, Module, Parameter
 
-linear, linear_backward = dispatch(functional.linear)
+linear, linear_backward, linear_second_backward = dispatch(functional.linear, second=True)
 
 
 @final
@@ -78,6 +78,13 @@ class Dense(Module):
         self.add_grad("weight", grad_weight)
         self.add_grad("bias", grad_bias)
         return grad_x
+
+    def second_backward(self, grad_grad: Tensor) -> Tensor:
+        grad, saved = self.kept_for_second()
+        grad_of_grad, grad_weight = linear_second_backward(grad_grad, grad, saved)
+        self.add_grad("weight", grad_weight)
+        self.save_again(saved, grad_x=None)
+        return grad_of_grad
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")

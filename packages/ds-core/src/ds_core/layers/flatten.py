@@ -17,6 +17,11 @@ class _Reshape(Module):
         (shape,) = self.saved()
         return grad.reshape(shape) if self.input_grad else None
 
+    def second_backward(self, grad_grad: Tensor) -> Tensor:
+        grad, shape = self.kept_for_second()
+        self.save_again(shape, grad_x=None)
+        return grad_grad.reshape(grad.shape)
+
 
 class Flatten(_Reshape):
     """Joins neighbouring dimensions into one; the gradient is viewed back.

@@ -9,6 +9,7 @@ from ds_core.training.checkpoint import (
     save_weights,
 )
 from ds_core.training.files import CheckpointError, load_tensors, save_tensors
+from ds_core.training.game_trainer import GameTrainer
 from ds_core.training.history import History
 from ds_core.training.run_folder import RunFolder, described
 from ds_core.training.trainer import Trainer
@@ -20,6 +21,7 @@ __all__ = [
     "Callback",
     "CheckpointError",
     "EarlyStopping",
+    "GameTrainer",
     "History",
     "MovingAverage",
     "RunFolder",

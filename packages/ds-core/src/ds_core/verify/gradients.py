@@ -32,6 +32,9 @@ def check_gradients(
     ``Loss`` is itself L. For each entry p_i of each parameter and input the differences are
     (L(p_i + eps) - L(p_i - eps)) / (2 eps), which needs nothing but the forward.
 
+    A module that offers second gradients has those compared, too, as rows ``second: ...``: the gradients of
+    s = sum(dL/dx * fixed random numbers), by g = dL/dy, x and parameters.
+
     Beyond the numbers it sees that backward takes back all that forward saved, writes over nothing it was
     given, adds up over several calls, and works with parameters frozen or the input gradient unwanted.
     All this happens on a copy: the module keeps its weights, gradients, saves and random state.
@@ -101,6 +104,8 @@ def judge(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: float 
                 # Where the tape agrees with ours, both engines' forwards share what is wrong.
                 problem = problem or _blame(mine, seen.view(mine.shape), "the tape too, but differences say")
             report.add(row, problem)
+    if report.ok and trial.module.input_grad and trial.offers_second():
+        _judge_second(trial, report, eps, max_entries)
     written = [name for name, now, before in ours.given if not torch.equal(now, before)]
     report.problems += [(name, "forward or backward wrote over it") for name in written]
     if ours.left:
@@ -109,6 +114,25 @@ def judge(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: float 
         for what in MANNERS:
             report.problems += _misbehaviour(what, trial, ours, report.limits.tape, scale)
     return report
+
+
+def _judge_second(trial: Trial, report: GradientReport, eps: float, max_entries: int) -> None:
+    """Compares second gradients with the tape of the tape, and with differences of our first gradient."""
+    tape, ours = trial.second_tape(), trial.second()
+    tensors = [("g", trial.upstream[0]), *trial.named_inputs(), *trial.module.named_parameters()]
+    draw, scale = torch.Generator().manual_seed(0), largest(*(t for t in tape.values() if t is not None))
+    for name, tensor in tensors:
+        assert tensor is not None
+        mine, theirs = (torch.zeros_like(tensor) if g is None else g for g in (ours[name], tape[name]))
+        row = GradientRow(f"second: {name}", tuple(tensor.shape))
+        row.tape = relative_error(mine, theirs, scale)
+        problem = _blame(mine, theirs, "torch's tape says")
+        if trial.dtype == torch.float64 and max_entries > 0:
+            entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
+            differences = trial.second_differences(tensor, entries.tolist(), eps)
+            row.differences = relative_error(mine.reshape(-1)[entries], differences, scale)
+            row.entries = len(entries)
+        report.add(row, problem)
 
 
 def _blame(ours: Tensor, theirs: Tensor, judge: str) -> str:

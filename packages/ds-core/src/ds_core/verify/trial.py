@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ds_core.engines import engine
+from ds_core.engines import engine, keep_for_second
 from ds_core.losses.loss import Loss
 from ds_core.module import Module
 from ds_core.verify.comparison import map_tensors, tensors
@@ -184,11 +185,71 @@ class Trial:
                 slopes.append(self.loss([a - b for a, b in zip(higher, lower, strict=True)]) / (2 * eps))
         return torch.stack(slopes) if slopes else tensor.new_empty(0)
 
+    # ---- second gradients: of s = sum(v * dL/dx), v being fixed random numbers ---------------------
+
+    def offers_second(self) -> bool:
+        """Says whether the module, and all in it, has second gradients, and takes one input to one output."""
+        return _offers_second(self.module) and len(self.names) == len(self.inputs) == len(self.upstream) == 1
+
+    def direction(self) -> Tensor:
+        """Draws v, shaped like x."""
+        draw = torch.Generator().manual_seed(self._seed + 1)
+        (x,) = self.inputs
+        return torch.randn(x.shape, generator=draw, dtype=torch.float64).to(x)
+
+    def second(self) -> Named:
+        """Our own second gradients: ds/dg, ds/dx, and ds/dp of every parameter p."""
+        self.restart()
+        with engine("manual"), keep_for_second():
+            first = self.backward(self.forward(self.inputs))
+            for parameter in self.module.parameters():
+                parameter.grad = None  # of the first backward: here s is differentiated, not the loss
+            grad_of_grad = self.module.second_backward(self.direction())
+            grad_x = self.module.backward(torch.zeros_like(first.output[0]))
+        return {"g": grad_of_grad, self.names[0]: grad_x, **{n: p.grad for n, p in _named(self.module)}}
+
+    def second_tape(self) -> Named:
+        """The same by torch's tape, through the tape of the first gradients."""
+        self.restart()
+        (x,), (g,) = map_tensors(_leaf, self.inputs), map_tensors(_leaf, tuple(self.upstream))
+        with engine("autograd"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using backward.. with create_graph=True")
+            self.module(x.clone()).backward(g, create_graph=True, inputs=[x])
+            first, x.grad = x.grad, None
+            if first is not None:  # else y does not depend on x: an empty batch
+                (first * self.direction()).sum().backward()
+        return {"g": g.grad, self.names[0]: x.grad, **{n: p.grad for n, p in _named(self.module)}}
+
+    def second_differences(self, tensor: Tensor, entries: list[int], eps: float) -> Tensor:
+        """Central finite differences of our own first gradient, of s, by some entries of g, x or p."""
+        slopes = []
+        for entry in entries:
+            place = torch.unravel_index(torch.tensor(entry), tensor.shape)
+            value = tensor[place].item()
+            first = []
+            for moved in (value + eps, value - eps):
+                with engine("manual"):
+                    tensor[place] = moved
+                    self.restart()
+                    first.append(self.backward(self.forward(self.inputs)).inputs[self.names[0]])
+            higher, lower = first
+            assert higher is not None
+            assert lower is not None
+            with torch.no_grad():
+                tensor[place] = value
+            slopes.append(((higher - lower) * self.direction()).sum() / (2 * eps))
+        return torch.stack(slopes) if slopes else tensor.new_empty(0)
+
     def output(self) -> list[Tensor]:
         """Our forward alone."""
         self.restart()
         with engine("manual"):
             return [y.clone() for y in tensors(self.module(*map_tensors(torch.clone, self.inputs)))]
+
+
+def _offers_second(module: Module) -> bool:
+    own = type(module).second_backward is not Module.second_backward
+    return own and all(map(_offers_second, module.children()))
 
 
 def _leaf(t: Tensor) -> Tensor:

@@ -3,7 +3,18 @@
 ``name(...) -> (result, saved)`` and ``name_backward(grad, saved) -> grads``
 """
 
+from ds_zoo.functional.adversarial import (
+    hinge,
+    hinge_backward,
+    least_squares,
+    least_squares_backward,
+    non_saturating,
+    non_saturating_backward,
+    wasserstein,
+    wasserstein_backward,
+)
 from ds_zoo.functional.contrastive import contrastive, contrastive_backward
+from ds_zoo.functional.gradient_penalty import gradient_penalty, gradient_penalty_backward
 from ds_zoo.functional.quick_gelu import quick_gelu, quick_gelu_backward
 from ds_zoo.functional.resize_positions import resize_positions, resize_positions_backward
 from ds_zoo.functional.similarity import similarity, similarity_backward
@@ -12,6 +23,14 @@ from ds_zoo.functional.unit_length import unit_length, unit_length_backward
 __all__ = [
     "contrastive",
     "contrastive_backward",
+    "gradient_penalty",
+    "gradient_penalty_backward",
+    "hinge",
+    "hinge_backward",
+    "least_squares",
+    "least_squares_backward",
+    "non_saturating",
+    "non_saturating_backward",
     "quick_gelu",
     "quick_gelu_backward",
     "resize_positions",
@@ -20,4 +39,6 @@ __all__ = [
     "similarity_backward",
     "unit_length",
     "unit_length_backward",
+    "wasserstein",
+    "wasserstein_backward",
 ]

@@ -1,0 +1,94 @@
+"""SpectralNorm: a layer that stretches no vector to more than its length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor
+
+from ds_core import functional
+from ds_core.functional.spectral_norm import power_iteration
+from ds_core.kernels import dispatch
+from ds_core.module import InputGrad, Module
+
+spectral_norm, spectral_norm_backward = dispatch(functional.spectral_norm, half=torch.float32)
+
+_FIRST = 16  # steps of power iteration before the first call
+
+
+@final
+class SpectralNorm(Module):
+    """Lets a layer work with its weight divided by the weight's largest singular value.
+
+    W' = W / s,   s = u^T W v;   with G the gradient that the layer finds for W':
+    dL/dW = (G - sum(G W') u v^T) / s
+
+    In training each call brings u and v one step of power iteration nearer to the singular vectors of W.
+
+    Args:
+        layer: Dense or a convolution: one whose weight has a row for each output.
+        eps: the least length that is divided by.
+        generator: source of the initial u and v; None for torch's global one.
+
+    Shape:
+        as the layer; u ``(O,)``, v ``(I,)``, I being the numbers in one row of the weight.
+
+    Raises:
+        ValueError: if the layer has no such weight.
+
+    Source: Miyato et al., Spectral Normalization for Generative Adversarial Networks (2018), algorithm 1.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, layer: Any, eps: float = 1e-12, *, generator: torch.Generator | None = None) -> None:
+        weight = getattr(layer, "weight", None)
+        if not isinstance(weight, Tensor) or weight.dim() < 2:
+            raise ValueError(f"SpectralNorm: expected a layer whose weight has rows, got {layer!r}")
+        self.layer, self.eps, self.input_grad = layer, eps, layer.input_grad
+        self.register_buffer("u", weight.new_empty(len(weight)).normal_(generator=generator))
+        self.register_buffer("v", weight.new_empty(weight[0].numel()).normal_(generator=generator))
+        with torch.no_grad():
+            for _ in range(_FIRST):
+                self.u, self.v = power_iteration(weight, self.v, eps)
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        if self.training:
+            with torch.no_grad():
+                self.u, self.v = power_iteration(self.layer.weight, self.v, self.eps)
+        weight, saved = spectral_norm(self.layer.weight, self.u, self.v)
+        if self.recording:
+            weight.requires_grad_(self.layer.weight.requires_grad)  # for the layer's backward
+        with self._in_place(weight):
+            y = self.layer(*args, **options)
+        self.save(weight, saved)
+        return y
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        weight, saved = self.saved()
+        weight.requires_grad_(self.layer.weight.requires_grad)
+        with self._in_place(weight):
+            grad_x = self.layer.backward(grad)
+        if weight.grad is not None:
+            self.layer.add_grad("weight", spectral_norm_backward(weight.grad, saved))
+            weight.grad = None
+        return grad_x
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        """Says it to the layer, too."""
+        self.layer.requires_input_grad_(requires_input_grad)
+        return super().requires_input_grad_(requires_input_grad)
+
+    @contextmanager
+    def _in_place(self, weight: Tensor) -> Iterator[None]:
+        """Lets the layer work with another weight for a while."""
+        own = self.layer.weight
+        object.__setattr__(self.layer, "weight", weight)
+        try:
+            yield
+        finally:
+            object.__setattr__(self.layer, "weight", own)
