@@ -17,7 +17,7 @@ from ds_zoo.gan import (
     precision_recall,
 )
 from ds_zoo.gan.quality import square_root
-from ds_zoo.gan.ring import ring
+from ds_zoo.gan.ring import found, ring
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
@@ -130,6 +130,29 @@ def test_a_training_interrupted_and_resumed_is_one_never_interrupted(tmp_path, c
         assert torch.equal(value, resumed.state_dict()[name]), name
     with pytest.raises(CheckpointError, match="optimizer"):
         trainer(small(penalty=0.1, classes=8), lr=0.1, batches=2, out=tmp_path).fit(x, y, **data, resume=True)
+
+
+def learned(seed, steps, decay):
+    """Trains on the ring; returns how many of 2000 samples lie near each of the places, and their share."""
+    torch.manual_seed(seed)
+    players = Generator(8, (2,), 64, 2, bounded=False), Discriminator((2,), 64, 2)
+    game = Game(*players, AdversarialLoss(), penalty=0.1, penalty_at="real", decay=decay)
+    trainer(game, lr=3e-3, seed=seed).fit(*ring(8192, seed), steps=steps, batch_size=128)
+    return found(game.sample(2000))
+
+
+def test_the_ring_is_learned_with_all_its_modes():
+    counts, share = learned(0, 500, 0.98)
+    assert counts.min() > 60
+    assert share > 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_nine_samples_of_ten_are_within_three_standard_deviations(seed):
+    counts, share = learned(seed, 4000, 0.995)
+    assert counts.min() > 100
+    assert share >= 0.9
 
 
 # ---- quality -----------------------------------------------------------------------------------------------
