@@ -9,7 +9,7 @@ from ds_core.text.decoded import Decoded, reorder_state
 from ds_core.text.greedy_search import greedy_search
 from ds_core.text.pair_batches import PairBatch, PairBatches
 from ds_core.text.pairs import Pairs, load_pairs
-from ds_core.text.sampling import sample
+from ds_core.text.sampling import penalize_repetition, sample
 from ds_core.text.subword_tokenizer import SubwordTokenizer
 from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
@@ -34,6 +34,7 @@ __all__ = [
     "greedy_search",
     "load_pairs",
     "reorder_state",
+    "penalize_repetition",
     "sample",
     "sequential_windows",
     "split_text",

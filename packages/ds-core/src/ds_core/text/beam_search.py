@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +12,12 @@ from ds_core.checks import check_number, check_whole
 from ds_core.text.decoded import Decoded, Reorder, Step, reorder_state
 from ds_core.text.greedy_search import check_log_probabilities
 
+# What log p of n tokens is divided by, given alpha.
+NORMALIZERS: dict[str, Callable[[int, float], float]] = {
+    "google": lambda n, alpha: ((5 + n) / 6) ** alpha,
+    "power": lambda n, alpha: n**alpha,
+}
+
 
 @torch.no_grad()
 def beam_search(
@@ -19,17 +26,19 @@ def beam_search(
     *,
     batch_size: int,
     bos_id: int,
-    eos_id: int,
+    eos_id: int | Sequence[int],
     beam_size: int = 5,
     max_length: int,
     length_penalty: float = 0.6,
+    normalizer: str = "google",
+    keep_unfinished: bool = False,
     pad_id: int = 0,
     reorder: Reorder = reorder_state,
     device: torch.device | str = "cpu",
 ) -> Decoded:
     """Decodes sentences by keeping the K likeliest beginnings of each at every step.
 
-    score(y) = log p(y) / lp(|y|),   lp(n) = ((5 + n) / 6)^alpha
+    score(y) = log p(y) / lp(|y|),   lp(n) = ((5 + n) / 6)^alpha, or n^alpha
 
     Every beginning is continued by every token. The K best continuations go on; an ``<eos>`` that is better
     than the last of them makes a finished sentence. The search for a sentence is over when no beginning can
@@ -42,12 +51,14 @@ def beam_search(
         state: of the decoder at the start, one row for each sentence.
         batch_size: B, the number of sentences.
         bos_id: the token to start from.
-        eos_id: the token that ends a sentence.
+        eos_id: the token that ends a sentence, or several, or none.
         beam_size: K.
-        max_length: the most tokens of a sentence, ``<eos>`` included. The best beginning is the result only
-            if none of its sentence's has ended by then.
+        max_length: the most tokens of a sentence, ``<eos>`` included. What has not ended by then is cut.
         length_penalty: alpha. 0 compares log p itself, which favours short sentences, since every further
-            token costs; 1 compares almost the mean over the tokens.
+            token costs; 1 compares the mean over the tokens, almost or exactly.
+        normalizer: "google" for lp(n) = ((5 + n) / 6)^alpha, "power" for n^alpha.
+        keep_unfinished: whether the best beginning that was cut is the result where its score is the best; if
+            not, it is only where no sentence has ended.
         pad_id: fills the rows of the result. The decoder never sees it: a sentence that has ended leaves the
             batch.
         reorder: takes rows of a state, ``reorder(state, index (rows,))``; the default knows tensors, tuples,
@@ -59,19 +70,27 @@ def beam_search(
 
     Raises:
         TypeError: if a number is none, or not whole.
-        ValueError: if it is too small, or a step gives NaN.
+        ValueError: if it is too small, the normalizer has another name, or a step gives NaN.
+        IndexError: if there is no token ``eos_id``.
 
     Source: Wu et al., Google's Neural Machine Translation System (2016), section 7, for the length penalty.
     """
     if not callable(step):
         raise TypeError(f"beam_search: expected step to be a function of tokens and state, got {step!r}")
     check_whole("beam_search", batch_size=batch_size, beam_size=beam_size, max_length=max_length)
-    check_whole("beam_search", 0, bos_id=bos_id, eos_id=eos_id)
+    ends = list(eos_id) if isinstance(eos_id, Sequence) else [eos_id]
+    for end in ends:
+        check_whole("beam_search", 0, eos_id=end)
+    check_whole("beam_search", 0, bos_id=bos_id)
     check_whole("beam_search", -(2**63), pad_id=pad_id)
     check_number("beam_search", 0, length_penalty=length_penalty)
+    if normalizer not in NORMALIZERS:
+        raise ValueError(
+            f"beam_search: expected normalizer {' or '.join(map(repr, NORMALIZERS))}, got {normalizer!r}"
+        )
 
     def penalty(length: int) -> float:
-        return ((5 + length) / 6) ** length_penalty
+        return NORMALIZERS[normalizer](length, length_penalty)
 
     wide = beam_size  # K
     tokens = torch.full((batch_size, max_length), pad_id, dtype=torch.int64, device=device)
@@ -88,11 +107,15 @@ def beam_search(
             log_p = step_log_p.new_full((batch_size, wide), -torch.inf)
             log_p[:, 0] = 0  # all K begin alike: count one
         vocab_size = step_log_p.shape[-1]
-        if eos_id >= vocab_size:
-            raise IndexError(f"beam_search: expected eos_id below the {vocab_size} tokens, got {eos_id}")
+        if max(ends, default=0) >= vocab_size:
+            raise IndexError(f"beam_search: expected eos_id below the {vocab_size} tokens, got {max(ends)}")
         continued = log_p[:, :, None] + step_log_p.view(len(rows), wide, vocab_size)  # (R, K, V)
-        ended = continued[:, :, eos_id].clone()  # (R, K)
-        continued[:, :, eos_id] = -torch.inf
+        ended = torch.full_like(log_p, -torch.inf)  # (R, K)
+        last = torch.zeros_like(log_p, dtype=torch.int64)  # (R, K), the token that ends each
+        if ends:
+            ended, which = continued[:, :, ends].max(2)
+            last = torch.tensor(ends, device=device)[which]
+            continued[:, :, ends] = -torch.inf
         log_p, place = continued.flatten(1).topk(wide)  # (R, K), the best first
         check_log_probabilities("beam_search", log_p + ended)  # topk takes NaN for the best
 
@@ -104,7 +127,7 @@ def beam_search(
         won = rows[better]
         tokens[won] = pad_id
         tokens[won, : length - 1] = begun[better, best[better], 1:]
-        tokens[won, length - 1] = eos_id
+        tokens[won, length - 1] = last[better, best[better]]
 
         beam = place // vocab_size  # which beginning is continued
         begun = torch.cat([take(begun, beam), (place % vocab_size)[:, :, None]], 2)
@@ -119,7 +142,10 @@ def beam_search(
             break
         state = reorder(state, beam.flatten())
 
-    cut = (lengths[rows] == 0).nonzero().flatten()  # of these the best beginning is all there is
+    cut = lengths[rows] == 0  # of these the best beginning is all there is
+    if keep_unfinished and len(rows):
+        cut = cut | (log_p[:, 0] / penalty(max_length) > scores[rows])
+    cut = cut.nonzero().flatten()
     tokens[rows[cut], : begun.shape[2] - 1] = begun[cut, 0, 1:]
     lengths[rows[cut]] = max_length
     scores[rows[cut]] = log_p[cut, 0] / penalty(max_length)

@@ -1,34 +1,52 @@
 """MiniGPT: the decoder-only Transformer, from token ids to logits, forward and backward.
 
-Read top to bottom: the configuration, the model, how it generates, how its weights move.
+Read top to bottom: the configuration, what the model returns, the model. How it continues a text is in
+``generate.py``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
-from ds_core import GELU, Dense, Dropout, Embedding, LayerNorm, ModuleList
+from ds_core import GELU, CrossEntropyLoss, Dense, Dropout, Embedding, LayerNorm, ModuleList
 from ds_core.checks import check_fields, shape
 from ds_core.functional.gelu import GELUForm
 from ds_core.initializers import normal_
-from ds_core.module import evaluating
 from ds_core.pretrained import Pretrained
-from ds_core.text import sample
-from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer
+from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer, attention_maps
 from torch import Tensor
 
+from ds_zoo.gpt.generate import Generates
 from ds_zoo.gpt.pretrained import DEFAULTS, GPT2
+
+GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+# Sizes with a name: what differs from the configuration's own defaults, which are "mini".
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 2},
+    "mini": {},
+    "small": {
+        "n_positions": 256,
+        "n_embd": 192,
+        "n_layer": 4,
+        "n_head": 6,
+        "embd_pdrop": 0.1,
+        "resid_pdrop": 0.1,
+    },
+    "gpt2": DEFAULTS,
+}
+NO_TARGET = -100  # the label of a token that does not count
 
 
 @dataclass(frozen=True)
 class MiniGPTConfig:
     """The size and shape of a MiniGPT; names and meaning are those of ``transformers.GPT2Config``.
 
-    The defaults are a mini model; ``n_positions=1024, n_embd=768, n_layer=12, n_head=12,
-    vocab_size=50257`` is GPT-2.
+    The defaults are a mini model; :meth:`preset` knows others, GPT-2 among them.
 
     Args:
         vocab_size: number of different tokens.
@@ -37,7 +55,7 @@ class MiniGPTConfig:
         n_layer: number of blocks.
         n_head: attention heads in each block; must divide ``n_embd``.
         n_inner: inner width of the MLPs; None for 4 times the width.
-        activation_function: "gelu" (exact) or "gelu_new" (its tanh approximation).
+        activation_function: "gelu" (exact), or "gelu_new" or "gelu_pytorch_tanh" (its tanh approximation).
         embd_pdrop: dropout after the embeddings.
         resid_pdrop: dropout after attention and MLP.
         attn_pdrop: dropout of attention weights.
@@ -82,14 +100,52 @@ class MiniGPTConfig:
                 f"got {self.activation_function!r}"
             )
 
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """Returns a size by its name: "tiny", "mini", "small" or "gpt2".
 
-GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh"}
+        Args:
+            name: of the size.
+            changes: fields that differ from it; all but "gpt2" need vocab_size.
+
+        Raises:
+            ValueError: if there is no preset of that name.
+
+        Example:
+            >>> MiniGPTConfig.preset("small", vocab_size=65)
+        """
+        if name not in PRESETS:
+            raise ValueError(f"MiniGPTConfig: expected a preset {', '.join(PRESETS)}, got {name!r}")
+        return cls(**(PRESETS[name] | changes))
 
 
-class MiniGPT(Pretrained):
+class MiniGPTOutput(NamedTuple):
+    """What a MiniGPT returns if it is called by names.
+
+    Attributes:
+        loss: a scalar; None without labels.
+        logits: the scores of the next token at every position, ``(B, T, V)``.
+        past_key_values: if asked for or given: what the next call takes as ``past_key_values``, a cache for
+            each block.
+        hidden_states: if asked for: what the embeddings gave, what each block but the last gave, and what the
+            final norm gave, ``(B, T, C)`` each.
+        attentions: if asked for: of each block who looked at whom, ``(B, H, T, S)``.
+    """
+
+    loss: Tensor | None
+    logits: Tensor
+    past_key_values: list[KeyValueCache] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class MiniGPT(Generates, Pretrained):
     """Predicts the next token at every position of a sequence.
 
     x = wte[ids] + wpe[0..T-1];   x = block_n(... block_1(x));   logits = norm(x) W_head^T
+
+    ``model(ids)`` gives the logits; called by names, ``model(input_ids=ids, labels=ids)``, it gives a
+    :class:`MiniGPTOutput`, with the loss -log softmax(logits_t)[ids_t+1], the mean over all t that count.
 
     Args:
         config: size and shape.
@@ -99,8 +155,8 @@ class MiniGPT(Pretrained):
         ids ``(B, T)`` or ``(T,)``, int64, T at most ``config.n_positions`` -> logits ``(B, T, V)``.
 
     Raises:
-        ValueError: if the sequence is longer than the context.
-        IndexError: if a token id is outside the vocabulary.
+        ValueError: if the sequence is longer than the context, or shapes differ.
+        IndexError: if a token id, or a label but -100, is outside the vocabulary.
 
     Source: Radford et al., Language Models are Unsupervised Multitask Learners (2019).
     """
@@ -138,93 +194,147 @@ class MiniGPT(Pretrained):
         self.head = Dense(width, config.vocab_size, bias=False, init=init, generator=generator)
         if config.tie_word_embeddings:
             self.head.weight = self.wte.weight
+        self.loss = CrossEntropyLoss(dim=-1)
         # Each block adds twice to the residual stream: keep its variance from growing with depth.
         for block in self.blocks:
             for projection in (block.self_attn.out_proj, block.linear2):
                 std = config.initializer_range / math.sqrt(2 * config.n_layer)
                 normal_(projection.weight, std=std, generator=generator)
 
-    def forward(self, ids: Tensor, caches: list[KeyValueCache] | None = None) -> Tensor:
-        past = caches[0].length if caches else 0
+    def forward(
+        self,
+        ids: Tensor | None = None,
+        *,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: list[KeyValueCache] | None = None,
+        use_cache: bool = False,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> Tensor | MiniGPTOutput:
+        """Scores the next token at every position.
+
+        Args:
+            ids: the tokens; given alone, the result is the logits alone.
+            input_ids: the tokens by name; the result has names then, too.
+            attention_mask: ``(B, past + T)``, 0 at what fills up short texts, 1 elsewhere; None for 1.
+            labels: like the tokens: the text itself. The label of a token is compared with what was said at
+                the one before it; -100 does not count.
+            position_ids: like the tokens, where each stands in its text; None to count from the first one,
+                be it filling or not.
+            past_key_values: what an earlier call returned so: its tokens come before these.
+            use_cache: whether to return such.
+            output_hidden_states: whether to return what each block gave.
+            output_attentions: whether to return who looked at whom.
+        """
+        given = (attention_mask, labels, position_ids, past_key_values)
+        asked = use_cache or output_hidden_states or output_attentions
+        by_name = ids is None or asked or any(each is not None for each in given)
+        ids = self._only(ids, input_ids)
+        if past_key_values is None and use_cache:
+            past_key_values = [StaticCache(self.config.n_positions) for _ in self.blocks]
+        past = past_key_values[0].length if past_key_values else 0
+        self._check(ids, past, attention_mask, labels, position_ids)
+        if position_ids is None:
+            position_ids = torch.arange(past, past + ids.shape[-1], device=ids.device)  # (T,)
+        hidden = None if attention_mask is None else attention_mask == 0
+
+        with attention_maps(self) if output_attentions else nullcontext() as maps:
+            x = self.dropout(self.wte(ids) + self.wpe(position_ids))  # (B, T, C)
+            states = [x]
+            for i, block in enumerate(self.blocks):
+                cache = past_key_values[i] if past_key_values else None
+                x = block(x, src_key_padding_mask=hidden, is_causal=True, cache=cache)
+                states.append(x)
+        states[-1] = self.norm(x)
+        logits = self.head(states[-1])  # (B, T, V)
+
+        loss = None if labels is None else self.loss(logits, shifted(labels))
+        self.save(by_name, loss is not None, position_ids.dim())
+        if not by_name:
+            return logits
+        return MiniGPTOutput(
+            loss,
+            logits,
+            past_key_values,
+            tuple(states) if output_hidden_states else None,
+            tuple(maps.values()) if maps is not None else None,
+        )
+
+    def backward(
+        self,
+        grad: Tensor | float | None = None,
+        grad_logits: Tensor | None = None,
+        grad_past_key_values: None = None,
+        grad_hidden_states: Sequence[Tensor | None] | None = None,
+        grad_attentions: None = None,
+    ) -> None:
+        """Adds to every parameter's ``.grad``.
+
+        After a call with ids alone it takes the gradient of the logits. After a call by names it takes those
+        of the outputs, None where nobody used one; with labels, ``backward()`` alone begins at the loss.
+
+        Args:
+            grad: of the first output: of the logits, or, called by names, of the loss.
+            grad_logits: called by names.
+            grad_past_key_values: has none.
+            grad_hidden_states: of each of them.
+            grad_attentions: has none: attention weights are shown, but pass no gradient.
+        """
+        by_name, has_loss, places = self.saved()
+        if grad_attentions is not None or grad_past_key_values is not None:
+            raise NotImplementedError("MiniGPT.backward: attentions and caches pass no gradient")
+        grads = list(grad_hidden_states or [None] * (len(self.blocks) + 1))
+        if not by_name:
+            grad, grad_logits = None, grad  # type: ignore[assignment]  # the only output
+        if has_loss and (grad is not None or (grad_logits is None and grad_hidden_states is None)):
+            grad_logits = total(self.loss.backward(1.0 if grad is None else grad), grad_logits)
+        elif has_loss:
+            self.loss.saved()  # nobody used it
+        elif grad is not None:
+            raise ValueError("MiniGPT.backward: got a gradient of the loss, but forward got no labels")
+
+        if grad_logits is None:
+            self.head.saved()  # nobody used the logits
+        grad = total(None if grad_logits is None else self.head.backward(grad_logits), grads.pop())
+        if grad is None:
+            raise ValueError("MiniGPT.backward: expected the gradient of the logits or of the last state")
+        grad = self.norm.backward(grad)
+        for block, more in zip(reversed(self.blocks), reversed(grads), strict=True):
+            grad = total(block.backward(grad), more)
+        grad = self.dropout.backward(grad)  # (B, T, C)
+        # Without position ids of their own all sequences used the same places.
+        self.wpe.backward(grad.sum(0) if grad.dim() > places + 1 else grad)
+        self.wte.backward(grad)
+
+    def _only(self, ids: Tensor | None, input_ids: Tensor | None) -> Tensor:
+        """Returns the one of the two that is given."""
+        if (ids is None) == (input_ids is None):
+            raise TypeError("MiniGPT: expected token ids, as the first argument or as input_ids=, once")
+        return input_ids if ids is None else ids  # type: ignore[return-value]
+
+    def _check(
+        self, ids: Tensor, past: int, mask: Tensor | None, labels: Tensor | None, places: Tensor | None
+    ) -> None:
         length = ids.shape[-1] if ids.dim() else 0
         if not 1 <= ids.dim() <= 2 or past + length > self.config.n_positions:
             raise ValueError(
                 f"MiniGPT: expected token ids (B, T) with T at most {self.config.n_positions} (the context), "
                 f"got {shape(ids)}" + (f" after {past} positions" if past else "")
             )
-        places = torch.arange(past, past + length, device=ids.device)
-        x = self.dropout(self.wte(ids) + self.wpe(places))  # (B, T, C)
-        for i, block in enumerate(self.blocks):
-            x = block(x, is_causal=True, cache=caches[i] if caches else None)
-        return self.head(self.norm(x))  # (B, T, V)
-
-    def backward(self, grad: Tensor) -> None:
-        grad = self.norm.backward(self.head.backward(grad))
-        for block in reversed(self.blocks):
-            grad = block.backward(grad)
-        grad = self.dropout.backward(grad)
-        self.wpe.backward(grad.sum(0) if grad.dim() == 3 else grad)  # every sequence used the same places
-        self.wte.backward(grad)
-
-    # ---- generation ----------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def generate(
-        self,
-        ids: Tensor,
-        max_new_tokens: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        generator: torch.Generator | None = None,
-        use_cache: bool = True,
-    ) -> Tensor:
-        """Continues sequences token by token.
-
-        With the cache each new token costs one position. Once the context is full, the later half of it is
-        read again from its start, since learned positions cannot slide.
-
-        Args:
-            ids: the prompts, ``(B, T)`` or ``(T,)``, at least one token each; of a prompt longer than the
-                context the end counts.
-            max_new_tokens: how many to add.
-            temperature: 0 for greedy; see :func:`ds_core.text.sample`, also for top_k and top_p.
-            top_k: keep only the k likeliest tokens.
-            top_p: keep only the nucleus.
-            generator: source of chance.
-            use_cache: False recomputes every position for each token: the plain form, for comparison.
-
-        Returns:
-            Prompt and continuation, ``(B, T + max_new_tokens)`` or without B as given.
-
-        Raises:
-            ValueError: if the prompt is empty or an option is out of range.
-        """
-        if ids.dim() == 1:
-            options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-            options |= {"generator": generator, "use_cache": use_cache}
-            return self.generate(ids[None], max_new_tokens, **options)[0]
-        if ids.dim() != 2 or ids.shape[1] == 0:
-            raise ValueError(f"MiniGPT.generate: expected a prompt of at least one token, got {shape(ids)}")
-        if max_new_tokens < 0:
-            raise ValueError(f"MiniGPT.generate: expected max_new_tokens >= 0, got {max_new_tokens}")
-        context = self.config.n_positions
-        with evaluating(self):
-            caches: list[KeyValueCache] | None = None
-            start = max(0, ids.shape[1] - context)  # where the window that the model sees begins
-            for _ in range(max_new_tokens):
-                if ids.shape[1] - start > context:
-                    start, caches = ids.shape[1] - (context + 1) // 2, None
-                if caches is None:
-                    if use_cache:
-                        caches = [StaticCache(context) for _ in self.blocks]
-                    logits = self(ids[:, start:], caches)
-                else:
-                    logits = self(ids[:, -1:], caches)
-                chosen = sample(logits[:, -1], temperature, top_k, top_p, generator)
-                ids = torch.cat([ids, chosen[:, None]], dim=1)
-        return ids
+        for name, other, width in (
+            ("attention_mask", mask, past + length),
+            ("labels", labels, length),
+            ("position_ids", places, length),
+        ):
+            if other is not None and other.shape != (*ids.shape[:-1], width):
+                raise ValueError(
+                    f"MiniGPT: expected {name} of the shape {(*ids.shape[:-1], width)} of input_ids"
+                    + (" and what came before" if width > length else "")
+                    + f", got {shape(other)}"
+                )
 
     # ---- weights as common currency ------------------------------------------------------------------
 
@@ -234,3 +344,15 @@ class MiniGPT(Pretrained):
     @classmethod
     def from_config(cls, fields: dict[str, Any]) -> Self:
         return cls(MiniGPTConfig(**(DEFAULTS | fields)))
+
+
+def shifted(labels: Tensor) -> Tensor:
+    """Moves labels one place back, to where each is predicted; the last place has no target."""
+    return torch.cat([labels[..., 1:], torch.full_like(labels[..., :1], NO_TARGET)], -1)
+
+
+def total(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Adds two gradients, either of which may be None."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
