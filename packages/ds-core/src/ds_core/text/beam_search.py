@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ def beam_search(
     *,
     batch_size: int,
     bos_id: int,
-    eos_id: int | Sequence[int],
+    eos_id: int | list[int],
     beam_size: int = 5,
     max_length: int,
     length_penalty: float = 0.6,
@@ -51,7 +51,7 @@ def beam_search(
         state: of the decoder at the start, one row for each sentence.
         batch_size: B, the number of sentences.
         bos_id: the token to start from.
-        eos_id: the token that ends a sentence, or several, or none.
+        eos_id: the token that ends a sentence, or a list of several or none.
         beam_size: K.
         max_length: the most tokens of a sentence, ``<eos>`` included. What has not ended by then is cut.
         length_penalty: alpha. 0 compares log p itself, which favours short sentences, since every further
@@ -78,7 +78,7 @@ def beam_search(
     if not callable(step):
         raise TypeError(f"beam_search: expected step to be a function of tokens and state, got {step!r}")
     check_whole("beam_search", batch_size=batch_size, beam_size=beam_size, max_length=max_length)
-    ends = list(eos_id) if isinstance(eos_id, Sequence) else [eos_id]
+    ends = list(eos_id) if isinstance(eos_id, list) else [eos_id]
     for end in ends:
         check_whole("beam_search", 0, eos_id=end)
     check_whole("beam_search", 0, bos_id=bos_id)

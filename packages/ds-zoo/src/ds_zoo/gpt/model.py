@@ -27,16 +27,9 @@ from ds_zoo.gpt.pretrained import DEFAULTS, GPT2
 GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 # Sizes with a name: what differs from the configuration's own defaults, which are "mini".
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 2},
+    "tiny": {"n_positions": 32, "n_embd": 64, "n_layer": 2, "n_head": 2},
     "mini": {},
-    "small": {
-        "n_positions": 256,
-        "n_embd": 192,
-        "n_layer": 4,
-        "n_head": 6,
-        "embd_pdrop": 0.1,
-        "resid_pdrop": 0.1,
-    },
+    "small": {"n_positions": 256, "n_embd": 192, "n_layer": 4, "n_head": 6},
     "gpt2": DEFAULTS,
 }
 NO_TARGET = -100  # the label of a token that does not count

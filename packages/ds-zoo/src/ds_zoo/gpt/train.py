@@ -107,7 +107,10 @@ class Recipe:
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"layers": 2, "heads": 2, "width": 64, "context": 32, "steps": 500},
     "mini": {},
-    "small": {"layers": 6, "heads": 6, "width": 192, "context": 128, "dropout": 0.1, "steps": 10_000},
+    "small": {
+        **{"layers": 4, "heads": 6, "width": 192, "context": 256, "tie": True},
+        **{"steps": 6000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200, "validate_every": 500},
+    },
     "gpt2": {
         **{"layers": 12, "heads": 12, "width": 768, "context": 1024, "dropout": 0.1, "tie": True},
         **{"steps": 600_000, "lr": 6e-4, "min_lr": 6e-5, "warmup": 2000, "beta2": 0.95},
@@ -410,7 +413,7 @@ def continue_text(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
-        generator=torch.Generator(device).manual_seed(seed),
+        seed=seed,
     )
     return tokenizer.decode(ids)
 
