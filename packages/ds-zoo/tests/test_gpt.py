@@ -5,8 +5,12 @@ import json
 import pytest
 import torch
 from ds_core import CrossEntropyLoss, engine
+from ds_core.finetuning import add_lora
 from ds_core.module import replaced
-from ds_zoo import MiniGPT, MiniGPTConfig
+from ds_core.text import CharacterTokenizer
+from ds_core.training.files import load_tensors, save_tensors
+from ds_zoo import MiniGPT, MiniGPTConfig, perplexity
+from ds_zoo.gpt.decoder import Decoder
 from ds_zoo.gpt.pretrained import DEFAULTS, to_hugging_face
 
 SMALL = MiniGPTConfig(vocab_size=11, n_positions=8, n_embd=12, n_layer=2, n_head=3)
@@ -91,10 +95,7 @@ def test_what_a_file_leaves_out_has_their_default(tmp_path, model):
 def test_cache_changes_nothing(model, sampling):
     model.to(torch.float64)
     prompt = torch.tensor([[1, 2, 3], [4, 5, 6]])
-    plain, cached = (
-        model.generate(prompt, 20, use_cache=use, seed=3, **sampling)
-        for use in (False, True)
-    )
+    plain, cached = (model.generate(prompt, 20, use_cache=use, seed=3, **sampling) for use in (False, True))
     assert plain.shape == (2, 23)
     # Without the cache every token reads the same window again, so texts longer than the context agree too.
     assert torch.equal(plain, cached)
@@ -200,3 +201,375 @@ def test_damaged_files_are_named(model, tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json: not the configuration"):
         MiniGPT.from_pretrained(tmp_path)
+
+
+# ---- called by names, beside transformers ---------------------------------------------------------------
+
+
+def gpt2(dtype=torch.float64, **options):
+    """Hugging Face's model of random weights, none of them 0 or 1 as norms and biases begin."""
+    transformers = pytest.importorskip("transformers")
+    sizes = {"vocab_size": 11, "n_positions": 12, "n_embd": 12, "n_layer": 3, "n_head": 3}
+    sizes |= {"embd_pdrop": 0, "resid_pdrop": 0, "attn_pdrop": 0, "bos_token_id": None, "eos_token_id": None}
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(**(sizes | options), attn_implementation="eager")
+    model = transformers.GPT2LMHeadModel(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.to(dtype).eval()
+
+
+def both(folder, dtype=torch.float64, **options):
+    theirs = gpt2(dtype, **options)
+    theirs.save_pretrained(folder)
+    return MiniGPT.from_pretrained(folder).to(dtype), theirs
+
+
+def on_disk(model, folder):
+    """The tensors of a model under the names that files have for them."""
+    model.save_pretrained(folder)
+    return load_tensors(folder / "model.safetensors")[0]
+
+
+def gradients_on_disk(model, folder):
+    for parameter in model.parameters():
+        parameter.data = parameter.grad.clone()
+    return on_disk(model, folder)
+
+
+VARIANTS = [
+    {},
+    {"tie_word_embeddings": False, "n_inner": 20, "activation_function": "gelu"},
+    {"layer_norm_epsilon": 1e-3, "activation_function": "gelu_pytorch_tanh", "n_head": 1},
+]
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("padded", [False, True])
+def test_everything_equals_gpt2(tmp_path, options, dtype, tolerance, padded):
+    ours, theirs = both(tmp_path / "theirs", dtype, **options)
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(11, (3, 9), generator=draw)
+    mask = torch.ones_like(ids)
+    if padded:
+        mask[0, :4] = mask[2, :1] = 0
+    shown = {"output_hidden_states": True, "output_attentions": True}
+    labels = torch.where(mask == 1, ids, -100)
+    labels[1, 3] = -100
+    labels[0, 4] = labels[2, 1] = -100  # what filling predicts is nobody's business
+    expected = theirs(input_ids=ids, attention_mask=mask, labels=labels, **shown)
+    mixes = [torch.randn(3, 9, 12, generator=draw, dtype=dtype) * mask[..., None] for _ in range(4)]
+    # transformers takes the loss in float32, whatever the logits: so it is taken here.
+    their_loss = torch.nn.functional.cross_entropy(
+        expected.logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+    )
+    total = 3 * their_loss + sum(
+        (state * mix).sum() for state, mix in zip(expected.hidden_states, mixes, strict=True)
+    )
+    total.backward()
+    ours.train()
+    with engine("manual"):
+        found = ours(input_ids=ids, attention_mask=mask if padded else None, labels=labels, **shown)
+        ours.backward(3.0, None, None, mixes)
+
+    real = mask == 1
+    assert relative(found.loss, their_loss) < tolerance
+    assert relative(found.loss, expected.loss) < 1e-5
+    assert relative(found.logits[real], expected.logits[real]) < tolerance
+    assert len(found.hidden_states) == len(expected.hidden_states) == 4
+    for state, other in zip(found.hidden_states, expected.hidden_states, strict=True):
+        assert relative(state[real], other[real]) < tolerance
+    for attention, other in zip(found.attentions, expected.attentions, strict=True):
+        assert relative(attention.mT.transpose(1, 3)[real], other.mT.transpose(1, 3)[real]) < tolerance
+    mine = gradients_on_disk(ours, tmp_path / "ours")
+    other = gradients_on_disk(theirs, tmp_path / "others")
+    assert mine.keys() == other.keys()
+    scale = max(gradient.abs().max().item() for gradient in other.values())
+    for name, gradient in other.items():
+        assert (mine[name] - gradient).abs().max().item() < tolerance * scale, name
+
+
+def test_weights_go_both_ways_unchanged(tmp_path):
+    ours, theirs = both(tmp_path / "theirs", torch.float32)
+    again = type(theirs).from_pretrained(save(ours, tmp_path / "ours"))
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def save(model, folder):
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_loss_alone_and_states_alone_and_autograd_agree(model):
+    ids = torch.randint(11, (2, 8))
+    model.to(torch.float64)
+
+    def gradients(run):
+        model.zero_grad()
+        run()
+        return [parameter.grad for parameter in model.parameters()]
+
+    def manual():
+        with engine("manual"):
+            model(input_ids=ids, labels=ids)
+            model.backward()
+
+    def plain():
+        loss = CrossEntropyLoss(dim=-1)
+        with engine("manual"):
+            loss(model(ids)[:, :-1], ids[:, 1:])
+            grad = torch.zeros(2, 8, 11, dtype=torch.float64)
+            grad[:, :-1] = loss.backward()
+            model.backward(grad)
+
+    expected = gradients(lambda: model(input_ids=ids, labels=ids).loss.backward())
+    for run in (manual, plain):
+        for mine, other in zip(gradients(run), expected, strict=True):
+            assert relative(mine, other) < 1e-10
+
+    def states():
+        with engine("manual"):
+            model(input_ids=ids, labels=ids, output_hidden_states=True)
+            model.backward(grad_hidden_states=[None, torch.ones(2, 8, 12, dtype=torch.float64), None])
+
+    def taped():
+        model(input_ids=ids, output_hidden_states=True).hidden_states[1].sum().backward()
+
+    model.zero_grad()
+    states()
+    mine = model.wte.weight.grad
+    model.zero_grad()
+    taped()
+    assert relative(mine, model.wte.weight.grad) < 1e-10
+
+
+# ---- generation beside transformers ----------------------------------------------------------------------
+
+
+def padded_prompts(prompts):
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    return {"input_ids": ids, "attention_mask": mask, "pad_token_id": 0}
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.4])
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_greedy_tokens_equal_transformers(tmp_path, penalty, use_cache):
+    ours, theirs = both(tmp_path)
+    prompts = [[1, 2, 3, 4], [5, 6, 7, 9]]  # of one length: transformers would penalise the filling, too
+    options = {"max_new_tokens": 8, "do_sample": False, "repetition_penalty": penalty}
+    expected = theirs.generate(**padded_prompts(prompts), **options)
+    found = ours.generate(
+        torch.tensor(prompts), 8, temperature=0, repetition_penalty=penalty, use_cache=use_cache
+    )
+    assert torch.equal(found, expected)
+
+
+def test_prompts_of_different_lengths_equal_transformers(tmp_path):
+    ours, theirs = both(tmp_path)
+    prompts = [[1, 2, 3, 4, 8], [5], [6, 7]]
+    expected = theirs.generate(**padded_prompts(prompts), max_new_tokens=7, do_sample=False)
+    found = ours.generate([torch.tensor(p) for p in prompts], 7, temperature=0)
+    for row, prompt, other in zip(found, prompts, expected, strict=True):
+        assert row.tolist() == prompt + other[5:].tolist()
+
+
+@pytest.mark.parametrize("beams", [2, 5])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("stop", [[], [3], [2, 7]])
+def test_beams_equal_transformers(tmp_path, beams, alpha, stop):
+    ours, theirs = both(tmp_path)
+    prompts = [[1, 2, 3], [5], [6, 7], [4, 4]]
+    expected = theirs.generate(
+        **padded_prompts(prompts),
+        max_new_tokens=7,
+        do_sample=False,
+        num_beams=beams,
+        length_penalty=alpha,
+        early_stopping="never",
+        eos_token_id=stop or None,
+    )
+    found = ours.generate(
+        [torch.tensor(p) for p in prompts], 7, num_beams=beams, length_penalty=alpha, stop_tokens=stop
+    )
+    for row, prompt, other in zip(found, prompts, expected, strict=True):
+        new = row[len(prompt) :].tolist()
+        assert new == other[3 : 3 + len(new)].tolist()
+        assert len(new) == 7 or new[-1] in stop
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_decoder_scores_as_the_model_does(tmp_path, watched):
+    ours, theirs = both(tmp_path)
+    ids = torch.randint(11, (2, 7), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        caches = ours(input_ids=ids[:, :4], use_cache=True).past_key_values
+        for place in range(4, 7):
+            if watched:
+                step = ours(input_ids=ids[:, place : place + 1], past_key_values=caches).logits[:, -1]
+            else:
+                step = Decoder(ours)(ids[:, place], torch.full((2,), place), caches, None)
+            assert relative(step, theirs(ids[:, : place + 1]).logits[:, -1]) < 1e-9
+
+
+def test_the_decoder_passes_over_nobody(model):
+    assert Decoder.serves(model)
+    with replaced(model.blocks[1].linear1, forward=model.blocks[1].linear1.forward):
+        assert not Decoder.serves(model)
+    with engine("manual", kernels=False):
+        assert not Decoder.serves(model)
+    assert not Decoder.serves(add_lora(model.copy(), r"linear1"))
+    assert not Decoder.serves(model.copy().to(torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"top_k": 4}, {"top_p": 0.8}, {"min_p": 0.2}, {"temperature": 0, "repetition_penalty": 1.5}],
+)
+def test_a_sample_depends_on_its_seed_alone(tmp_path, options):
+    ours, _ = both(tmp_path)  # in float64: rounding differs with the batch
+    prompts = [torch.tensor(p) for p in ([1, 2, 3, 4, 5, 6], [7], [8, 9])]
+    together = ours.generate(prompts, 25, seed=[5, 6, 7], **options)  # beyond the context
+    for prompt, seed, text in zip(prompts, (5, 6, 7), together, strict=True):
+        assert torch.equal(ours.generate(prompt, 25, seed=seed, **options), text)
+    assert torch.equal(ours.generate(prompts, 25, seed=5, **options)[2], together[2])
+    longer = ours.generate(prompts[1], 30, seed=6, **options)
+    assert torch.equal(longer[:26], together[1])
+
+
+def test_a_text_that_stops_leaves_the_others_alone(tmp_path):
+    ours, _ = both(tmp_path)
+    prompts = [torch.tensor(p) for p in ([1, 2, 3, 4, 5, 6, 8], [7], [8, 9])]
+    free = ours.generate(prompts, 25, seed=1)
+    stop = free[0][9].item()
+    found = ours.generate(prompts, 25, seed=1, stop_tokens=[stop])
+    for text, other, prompt in zip(found, free, prompts, strict=True):
+        new = other[len(prompt) :].tolist()
+        end = new.index(stop) + 1 if stop in new else 25
+        assert text.tolist() == prompt.tolist() + new[:end]
+
+
+def test_stop_strings_and_the_form_of_the_result(model):
+    letters = CharacterTokenizer.from_text("abcdefghijk")
+    ids = torch.tensor([[0, 1], [2, 3]])
+    free = model.generate(ids, 6, seed=3)
+    stop = letters.decode(free[0, 3:5])
+    found = model.generate(ids, 6, seed=3, stop_strings=[stop], tokenizer=letters, pad_token=9)
+    assert found[0, :5].tolist() == free[0, :5].tolist()
+    assert (found[0, 5:] == 9).all()
+    assert found.dtype == torch.int64
+    assert [len(text) for text in model.generate([[1], [2, 3]], 2)] == [3, 4]
+    assert model.generate([], 2) == []
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "said"),
+    [
+        (torch.zeros(0, dtype=torch.int64), {}, "prompt of at least one token"),
+        ([[1], []], {}, "prompt of at least one token"),
+        (torch.zeros(9, dtype=torch.int64), {}, r"at most 8 \(the context\), got \(9,\)"),
+        ([1, 2], {}, "prompt of at least one token"),
+        ([[1]], {"seed": [1, 2]}, "one seed or 1"),
+        ([[1]], {"stop_strings": ["a"]}, "tokenizer="),
+        ([[1]], {"num_beams": 2, "top_k": 3}, "beams take no chance"),
+        ([[1] * 6], {"num_beams": 2}, "fit into the context of 8, got 6 and 3"),
+        ([[1]], {"num_beams": 0}, "num_beams of at least 1|num_beams to be|expected num_beams"),
+        ([[1]], {"temperature": -1}, "temperature of at least 0"),
+        ([[1]], {"min_p": 2}, "min_p <= 1"),
+        ([[1]], {"repetition_penalty": 0}, "penalty above 0"),
+    ],
+)
+def test_what_cannot_be_continued_is_said(model, prompts, options, said):
+    with pytest.raises(ValueError, match=said):
+        model.generate(prompts, 3, **options)
+
+
+def test_tokens_outside_the_vocabulary_are_named(model):
+    with pytest.raises(IndexError, match="11"):
+        model.generate([[11]], 3)
+    with pytest.raises(IndexError, match="stop_tokens from 0 to 10, got 11"):
+        model.generate([[1]], 3, stop_tokens=[11])
+    with pytest.raises(TypeError, match="integers"):
+        model.generate(torch.ones(2), 3)
+    with pytest.raises(IndexError, match="11"):
+        model(input_ids=torch.tensor([[1, 2]]), labels=torch.tensor([[1, 11]]))
+    with pytest.raises(ValueError, match=r"labels of the shape \(1, 2\)"):
+        model(input_ids=torch.tensor([[1, 2]]), labels=torch.tensor([[1]]))
+    with pytest.raises(TypeError, match="once"):
+        model()
+
+
+# ---- perplexity -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 10, 30])
+@pytest.mark.parametrize("stride", [1, 3, 8, None])
+def test_perplexity_predicts_every_token_once_with_enough_before_it(model, length, stride):
+    model.to(torch.float64)
+    ids = torch.randint(11, (length,), generator=torch.Generator().manual_seed(length))
+    found = perplexity(model, ids, stride=stride, batch_size=2)
+    step, expected = stride or 4, 0.0
+    for place in range(1, length):  # one token at a time: the definition
+        window = max(0, -(-(place - 8) // step)) * step  # the first window that reaches so far
+        with torch.no_grad():
+            logits = model(ids[window:place])
+        expected -= torch.log_softmax(logits[-1], -1)[ids[place]].item()
+    assert found.tokens == length - 1
+    assert found.loss == pytest.approx(expected / (length - 1), rel=1e-12)
+    assert found.perplexity == pytest.approx(torch.tensor(found.loss).exp().item(), rel=1e-5)
+
+
+def test_perplexity_says_what_it_cannot_measure(model):
+    for ids, options in ((torch.tensor([1]), {}), (torch.zeros(9, dtype=torch.int64), {"stride": 9})):
+        with pytest.raises(ValueError, match=r"perplexity: expected"):
+            perplexity(model, ids, **options)
+
+
+# ---- files as they are in the world, and names on the hub -------------------------------------------------
+
+
+def test_published_files_load(tmp_path):
+    """No prefix, constant masks, no head: as GPT-2 lies on the hub."""
+    ours, _ = both(tmp_path, torch.float32)
+    tensors = load_tensors(tmp_path / "model.safetensors")[0]
+    published = {name.removeprefix("transformer."): t for name, t in tensors.items() if "lm_head" not in name}
+    for i in range(3):
+        published[f"h.{i}.attn.bias"] = torch.ones(12, 12).tril().view(1, 1, 12, 12)
+        published[f"h.{i}.attn.masked_bias"] = torch.tensor(-1e4)
+    save_tensors(tmp_path / "model.safetensors", published)
+    again = MiniGPT.from_pretrained(tmp_path)
+    ids = torch.randint(11, (2, 5))
+    assert torch.equal(again(ids), ours(ids))
+
+
+def test_a_pickle_alone_is_refused_and_a_missing_shard_named(tmp_path, model):
+    model.save_pretrained(tmp_path, max_file_bytes=4000)
+    shards = sorted(tmp_path.glob("model-*.safetensors"))
+    shards[1].unlink()
+    with pytest.raises(FileNotFoundError, match=shards[1].name):
+        MiniGPT.from_pretrained(tmp_path)
+    for file in tmp_path.glob("model*"):
+        file.unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"(?s)pickle.*GPT2LMHeadModel.from_pretrained"):
+        MiniGPT.from_pretrained(tmp_path)
+
+
+def test_vocabulary_and_embedding_of_different_size_are_named(tmp_path, model):
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"vocab_size": 12}))
+    with pytest.raises(ValueError, match=r"wte.weight, expected \(12, 12\), got \(11, 12\)"):
+        MiniGPT.from_pretrained(tmp_path)
+
+
+def test_presets():
+    assert MiniGPTConfig.preset("gpt2").n_embd == 768
+    assert MiniGPTConfig.preset("mini", vocab_size=5) == MiniGPTConfig(5)
+    assert MiniGPTConfig.preset("small", vocab_size=5, n_layer=2).n_layer == 2
+    with pytest.raises(ValueError, match="preset tiny, mini, small, gpt2, got 'large'"):
+        MiniGPTConfig.preset("large")

@@ -30,6 +30,7 @@ INDEX_FILE = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _CALLS_A_TENSOR = 30  # twice what a layer needs to make one
 _MOST_BUFFERS = 2 * 10**9
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 # Fields that any configuration may hold and that leave what a model computes as it is.
@@ -191,13 +192,18 @@ class Pretrained(Module):
 
         Weights of another floating point type, such as float16 or bfloat16, become the model's.
 
+        Args:
+            folder: the folder; or a name on the hub, as ``"gpt2"`` or ``"owner/name"``, which
+                `huggingface_hub` fetches (``pip install "ds-core[hub]"``) unless a folder is called so.
+
         Raises:
-            FileNotFoundError: if the folder, its configuration or a file of weights is missing.
+            FileNotFoundError: if the folder, its configuration or a file of weights is missing; or, of a name
+                on the hub, if the hub does not give it or `huggingface_hub` is missing.
             ValueError: if a file is damaged, is not of such a model, holds a field that could change what is
                 computed and that the model does not know, or does not fit the configuration; or if there are
                 weights only as a pickle.
         """
-        folder = Path(folder)
+        folder = fetched(folder)
         fields = read_config(folder, cls.hugging_face, cls.__name__)
         theirs = read_tensors(folder, cls.hugging_face)
         try:
@@ -217,6 +223,35 @@ class Pretrained(Module):
         except ValueError as error:
             raise CheckpointError(f"{folder}: {error}") from error
         return model.eval()
+
+
+# ---- the hub -------------------------------------------------------------------------------------------
+
+
+def fetched(folder: str | Path) -> Path:
+    """Returns the folder of a model, which it fetches from the hub if it is none but a name there.
+
+    Only JSON, text and safetensors are fetched; nothing that is run.
+
+    Raises:
+        FileNotFoundError: if the hub does not give it, or `huggingface_hub` is missing; says how to fetch it.
+    """
+    if isinstance(folder, Path) or Path(folder).exists() or not _HUB_NAME.fullmatch(folder):
+        return Path(folder)
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise FileNotFoundError(
+            f"{folder}: no such folder. If it is a name on the hub, install what fetches it, "
+            'pip install "ds-core[hub]"; or fetch the folder yourself, '
+            f"git clone https://huggingface.co/{folder}, and give its path"
+        ) from error
+    try:
+        return Path(snapshot_download(folder, allow_patterns=["*.json", "*.txt", "*.safetensors"]))
+    except Exception as error:  # of the network, of the hub, or of the name
+        raise FileNotFoundError(
+            f"{folder}: no such folder, and the hub did not give it: {type(error).__name__}: {error}"
+        ) from error
 
 
 # ---- configuration -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """GPT: a decoder-only Transformer that continues text."""
 
-from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
+from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig, MiniGPTOutput
+from ds_zoo.gpt.perplexity import Perplexity, perplexity
 
-__all__ = ["MiniGPT", "MiniGPTConfig"]
+__all__ = ["MiniGPT", "MiniGPTConfig", "MiniGPTOutput", "Perplexity", "perplexity"]

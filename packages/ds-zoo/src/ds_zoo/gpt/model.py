@@ -292,8 +292,10 @@ class MiniGPT(Generates, Pretrained):
         if grad_logits is None:
             self.head.saved()  # nobody used the logits
         grad = total(None if grad_logits is None else self.head.backward(grad_logits), grads.pop())
+        if grad is None:  # begin at a state further down
+            grad = next((torch.zeros_like(more) for more in grads if more is not None), None)
         if grad is None:
-            raise ValueError("MiniGPT.backward: expected the gradient of the logits or of the last state")
+            raise ValueError("MiniGPT.backward: expected the gradient of at least one output, got none")
         grad = self.norm.backward(grad)
         for block, more in zip(reversed(self.blocks), reversed(grads), strict=True):
             grad = total(block.backward(grad), more)
