@@ -422,7 +422,7 @@ def test_the_decoder_passes_over_nobody(model):
         assert not Decoder.serves(model)
     with engine("manual", kernels=False):
         assert not Decoder.serves(model)
-    assert not Decoder.serves(add_lora(model.copy(), r"linear1"))
+    assert not Decoder.serves(add_lora(model.copy(), layers="linear1"))
     assert not Decoder.serves(model.copy().to(torch.bfloat16))
 
 
