@@ -540,7 +540,7 @@ def test_published_files_load(tmp_path):
     for i in range(3):
         published[f"h.{i}.attn.bias"] = torch.ones(12, 12).tril().view(1, 1, 12, 12)
         published[f"h.{i}.attn.masked_bias"] = torch.tensor(-1e4)
-    save_tensors(tmp_path / "model.safetensors", published)
+    save_tensors(tmp_path / "model.safetensors", published, {"format": "pt"})
     again = MiniGPT.from_pretrained(tmp_path)
     ids = torch.randint(11, (2, 5))
     assert torch.equal(again(ids), ours(ids))

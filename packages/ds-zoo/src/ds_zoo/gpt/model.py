@@ -281,7 +281,7 @@ class MiniGPT(Generates, Pretrained):
             raise NotImplementedError("MiniGPT.backward: attentions and caches pass no gradient")
         grads = list(grad_hidden_states or [None] * (len(self.blocks) + 1))
         if not by_name:
-            grad, grad_logits = None, grad  # type: ignore[assignment]  # the only output
+            grad, grad_logits = None, grad  # the only output
         if has_loss and (grad is not None or (grad_logits is None and grad_hidden_states is None)):
             grad_logits = total(self.loss.backward(1.0 if grad is None else grad), grad_logits)
         elif has_loss:
@@ -291,18 +291,18 @@ class MiniGPT(Generates, Pretrained):
 
         if grad_logits is None:
             self.head.saved()  # nobody used the logits
-        grad = total(None if grad_logits is None else self.head.backward(grad_logits), grads.pop())
-        if grad is None:  # begin at a state further down
-            grad = next((torch.zeros_like(more) for more in grads if more is not None), None)
-        if grad is None:
+        top = total(None if grad_logits is None else self.head.backward(grad_logits), grads.pop())
+        if top is None:  # begin at a state further down
+            top = next((torch.zeros_like(more) for more in grads if more is not None), None)
+        if top is None:
             raise ValueError("MiniGPT.backward: expected the gradient of at least one output, got none")
-        grad = self.norm.backward(grad)
+        g: Tensor = self.norm.backward(top)
         for block, more in zip(reversed(self.blocks), reversed(grads), strict=True):
-            grad = total(block.backward(grad), more)
-        grad = self.dropout.backward(grad)  # (B, T, C)
+            g = total(block.backward(g), more)
+        g = self.dropout.backward(g)  # (B, T, C)
         # Without position ids of their own all sequences used the same places.
-        self.wpe.backward(grad.sum(0) if grad.dim() > places + 1 else grad)
-        self.wte.backward(grad)
+        self.wpe.backward(g.sum(0) if g.dim() > places + 1 else g)
+        self.wte.backward(g)
 
     def _only(self, ids: Tensor | None, input_ids: Tensor | None) -> Tensor:
         """Returns the one of the two that is given."""
