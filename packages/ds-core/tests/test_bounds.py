@@ -351,7 +351,7 @@ def test_what_is_no_path_no_column_and_no_tensor_is_named(bad, tmp_path):
     for call, words in [
         (lambda: read_csv(bad), "read_csv: expected the path"),
         (lambda: read_idx(bad), "read_idx: expected the path"),
-        (lambda: load_image_folder(bad), "load_image_folder: expected the path"),
+        (lambda: load_image_folder(bad), "ImageFolder: expected the path"),
         (lambda: load_pairs(bad, "a", "y"), "load_pairs: expected a file"),
         (lambda: StandardScaler().fit(bad), "StandardScaler: expected a tensor"),
         (lambda: sample(bad), "sample: expected logits"),

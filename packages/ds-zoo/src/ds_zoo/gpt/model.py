@@ -298,7 +298,7 @@ class MiniGPT(Generates, Pretrained):
             raise ValueError("MiniGPT.backward: expected the gradient of at least one output, got none")
         g: Tensor = self.norm.backward(top)
         for block, more in zip(reversed(self.blocks), reversed(grads), strict=True):
-            g = total(block.backward(g), more)
+            g = block.backward(g) if more is None else block.backward(g) + more
         g = self.dropout.backward(g)  # (B, T, C)
         # Without position ids of their own all sequences used the same places.
         self.wpe.backward(g.sum(0) if g.dim() > places + 1 else g)
