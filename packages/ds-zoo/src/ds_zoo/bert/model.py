@@ -22,13 +22,38 @@ from ds_zoo.activations import ACTIVATIONS
 from ds_zoo.bert.pretrained import DEFAULTS, ENCODER
 from ds_zoo.heads import PROBLEMS, initial, label_fields, labels_of, total
 
+PRESETS: dict[str, dict[str, int]] = {
+    "tiny": {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 256,
+        "max_position_embeddings": 64,
+    },
+    "mini": {},
+    "small": {
+        "vocab_size": 8000,
+        "hidden_size": 256,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "intermediate_size": 1024,
+    },
+    "bert-base": {
+        "vocab_size": 30522,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 512,
+    },
+}
+
 
 @dataclass(frozen=True)
 class MiniBERTConfig:
     """The size and shape of a MiniBERT; names and meaning are those of ``transformers.BertConfig``.
 
-    The defaults are a mini model; ``hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
-    intermediate_size=3072, max_position_embeddings=512, vocab_size=30522`` is the published base BERT.
+    The defaults are a mini model; :meth:`preset` has others, "bert-base" is the published one.
 
     Args:
         vocab_size: number of different tokens.
@@ -96,6 +121,21 @@ class MiniBERTConfig:
                 )
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"MiniBERTConfig: expected different labels, at least one, got {self.labels}")
+
+    @classmethod
+    def preset(cls, name: str, **fields: Any) -> Self:
+        """Returns the configuration of a size.
+
+        Args:
+            name: "tiny", "mini", "small" or "bert-base".
+            fields: those that differ; ``vocab_size``, where the size does not say it.
+
+        Raises:
+            ValueError: if there is no such size.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"MiniBERTConfig: expected preset {' or '.join(PRESETS)}, got {name!r}")
+        return cls(**{**PRESETS[name], **fields})
 
     @property
     def num_labels(self) -> int:

@@ -113,9 +113,17 @@ class WordPieceTokenizer:
             )
         empty = cls._from_words(list(SPECIALS), lowercase=lowercase)
         trainer = needed("tokenizers", "tokenizers", "WordPieceTokenizer", extra="text").trainers
-        options = {"vocab_size": vocab_size, "special_tokens": list(SPECIALS), "show_progress": False}
+        texts = list(texts)
+        # The library numbers letters within words in the order of a hash, and so breaks ties between equally
+        # frequent pairs by chance. Given beforehand, they have an order.
+        normalize = empty._model.normalizer.normalize_str
+        letters = sorted({letter for text in texts for letter in normalize(text) if not letter.isspace()})
+        first = [*SPECIALS, *(f"##{letter}" for letter in letters)]
+        options = {"vocab_size": max(vocab_size, len(first)), "special_tokens": first, "show_progress": False}
         empty._model.train_from_iterator(texts, trainer.WordPieceTrainer(**options))
-        return cls(empty._model.to_str())
+        pieces = empty._model.get_vocab()
+        words = sorted(pieces, key=pieces.__getitem__)[: max(vocab_size, len(first))]
+        return cls._from_words(words, lowercase=lowercase)
 
     @classmethod
     def _from_words(cls, words: Sequence[str], **normalizing: Any) -> Self:
@@ -179,6 +187,31 @@ class WordPieceTokenizer:
         rows = [[-1 if word is None else word for word in encoding.word_ids] for encoding in encodings]
         return torch.tensor([row + [-1] * (length - len(row)) for row in rows])
 
+    def pieces(self, texts: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
+        """Returns of each text its token ids, without [CLS] and [SEP], and the number of each one's word.
+
+        Raises:
+            ValueError: if a text holds half a character.
+        """
+        for text in texts:
+            utf8("WordPieceTokenizer", text)
+        self._model.no_truncation()
+        encodings = self._model.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (torch.tensor(e.ids, dtype=torch.int64), torch.tensor(e.word_ids, dtype=torch.int64))
+            for e in encodings
+        ]
+
+    def check_known(self, texts: Sequence[str]) -> None:
+        """Checks that of each text at least one word is known.
+
+        Raises:
+            ValueError: shows the first text of which none is.
+        """
+        for text, (ids, _) in zip(texts, self.pieces(texts), strict=True):
+            if all(number in self.special_ids for number in ids.tolist()):
+                raise ValueError(f"WordPieceTokenizer: no word is known of the text {text[:60]!r}")
+
     def _encodings(
         self, texts: Sequence[str], seconds: Sequence[str] | None, max_length: int | None
     ) -> list[Any]:
@@ -215,11 +248,10 @@ class WordPieceTokenizer:
         found: str = self._model.id_to_token(number)
         return found
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``tokenizer.json``, ``vocab.txt`` and their settings, as `transformers` reads them."""
+    def files(self) -> dict[str, str]:
+        """Returns name -> content of the files that hold it: see :meth:`save_pretrained`."""
         self._model.no_truncation()
         content = json.loads(self._model.to_str())
-        write_text(Path(folder) / TOKENIZER_FILE, json.dumps(content, ensure_ascii=False))
         names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIALS, strict=True))
         normalizer = content.get("normalizer") or {}
         settings = {
@@ -229,7 +261,15 @@ class WordPieceTokenizer:
             "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
             **{f"{name}_token": token for name, token in names.items()},
         }
-        write_text(Path(folder) / SETTINGS_FILE, json.dumps(settings, indent=2) + "\n")
         vocabulary: dict[str, int] = self._model.get_vocab()
         words = sorted(vocabulary, key=lambda word: vocabulary[word])
-        write_text(Path(folder) / VOCABULARY_FILE, "".join(f"{word}\n" for word in words))
+        return {
+            TOKENIZER_FILE: json.dumps(content, ensure_ascii=False),
+            SETTINGS_FILE: json.dumps(settings, indent=2) + "\n",
+            VOCABULARY_FILE: "".join(f"{word}\n" for word in words),
+        }
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``tokenizer.json``, ``vocab.txt`` and their settings, as `transformers` reads them."""
+        for name, text in self.files().items():
+            write_text(Path(folder) / name, text)

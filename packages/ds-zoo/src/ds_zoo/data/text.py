@@ -9,9 +9,14 @@ from pathlib import Path
 from ds_core.data import read_csv
 from ds_core.data.hugging_face import stream_hugging_face
 
+from ds_zoo.data.tasks import TASKS, make_task
 from ds_zoo.data.words import Word, parse
 
-BUNDLED = {"python": "the language reference that Python's help() shows, 465,000 characters of English"}
+BUNDLED = {
+    "python": "the language reference that Python's help() shows, 465,000 characters of English",
+    "sentiment": "sentences that praise or complain, those to learn from",
+    **{name: f"lines of a small task, see ds_zoo.data.tasks: {name}" for name in TASKS},
+}
 BETWEEN = "\n\n"  # two documents
 _TEXT_FILES = (".txt", ".md")
 _PIECE = 1 << 20  # characters
@@ -165,9 +170,17 @@ def _files(path: Path) -> list[Path]:
 
 
 def _bundled(name: str) -> Iterator[str]:
-    if name != "python":
+    if name not in BUNDLED:
         raise ValueError(f"bundled:{name}: expected one of {', '.join(BUNDLED)}")
-    from pydoc_data.topics import topics
+    if name in TASKS:
+        yield make_task(name).text
+    elif name == "python":
+        from pydoc_data.topics import topics
 
-    for topic in sorted(topics):
-        yield topics[topic]
+        for topic in sorted(topics):
+            yield topics[topic]
+    else:
+        from ds_zoo.data.labelled import read_labelled
+
+        learned, _ = read_labelled(f"bundled:{name}").parts()
+        yield from learned.texts

@@ -1,0 +1,159 @@
+"""Texts in batches, as BERT learns from them: with hidden words, or with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ds_core.data.fingerprint import fingerprint
+from ds_core.text.pair_batches import pad
+from torch import Tensor
+
+from ds_zoo.bert.heads import NO_TARGET
+from ds_zoo.bert.masking import mask_tokens
+from ds_zoo.bert.tokenizer import WordPieceTokenizer
+from ds_zoo.data.rows import RowBatches
+
+
+class MaskedBatches(RowBatches):
+    """Rows with hidden tokens, hidden anew in each epoch; see :func:`mask_tokens`.
+
+    Args:
+        rows: token ids and, of each, the number of the word it is a piece of, ``(T,)`` both; see
+            :func:`cut_rows`.
+        tokenizer: whose ids they are.
+        max_tokens: in a batch.
+        whole_words: whether all pieces of a word are hidden together.
+        probability: of each token, or word.
+        shuffle: whether every epoch has an order, and hidden tokens, of its own.
+        seed: of both.
+
+    Yields:
+        The inputs of :class:`MiniBERTForMaskedLM`, the last of them ``sparse_prediction``, and as target the
+        hidden tokens alone, ``(M,)``.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[Tensor, Tensor]],
+        tokenizer: WordPieceTokenizer,
+        max_tokens: int,
+        *,
+        whole_words: bool = True,
+        probability: float = 0.15,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__([ids for ids, _ in rows], tokenizer.pad_id, max_tokens, shuffle=shuffle, seed=seed)
+        self.words = [words for _, words in rows]
+        self.tokenizer, self.whole_words, self.probability = tokenizer, whole_words, probability
+
+    def batch(self, numbers: list[int], generator: torch.Generator) -> tuple[Any, ...]:
+        ids, mask = self.padded([self.rows[number] for number in numbers])
+        words, _ = pad([self.words[number] for number in numbers], -1)
+        labels = torch.full_like(ids, NO_TARGET)
+        while (labels == NO_TARGET).all():  # a batch of short texts may have none hidden
+            hidden, labels = mask_tokens(
+                ids,
+                mask_id=self.tokenizer.mask_id,
+                vocab_size=self.tokenizer.vocab_size,
+                special_ids=self.tokenizer.special_ids,
+                words=words if self.whole_words else None,
+                probability=self.probability,
+                generator=generator,
+            )
+        return hidden, mask, None, labels, True, labels[labels != NO_TARGET]
+
+    def asked(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns the rows of the first epoch and their labels, each ``(T,)``, batch after batch."""
+        rows, labels = [], []
+        for numbers, batch in zip(self._order(0), self.batches(0, 0), strict=True):
+            for number, row in zip(numbers, batch[3], strict=True):
+                rows.append(self.rows[number])
+                labels.append(row[: len(rows[-1])])
+        return rows, labels
+
+    def setting(self) -> dict[str, Any]:
+        return {**super().setting(), "whole_words": self.whole_words, "probability": self.probability}
+
+
+class LabelledBatches(RowBatches):
+    """Rows and the number of each one's label.
+
+    Args:
+        rows: token ids, each ``(T,)``.
+        labels: a number for each.
+        pad_id: fills up short rows.
+        max_tokens: in a batch.
+        shuffle: whether every epoch has an order of its own.
+        seed: of these orders.
+
+    Yields:
+        The inputs of :class:`MiniBERTForSequenceClassification`, labels among them, and the labels ``(B,)``.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Tensor],
+        labels: Sequence[int],
+        pad_id: int,
+        max_tokens: int,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(rows, pad_id, max_tokens, shuffle=shuffle, seed=seed)
+        self.labels = torch.tensor(labels)
+
+    def batch(self, numbers: list[int], generator: torch.Generator) -> tuple[Any, ...]:
+        ids, mask = self.padded([self.rows[number] for number in numbers])
+        labels = self.labels[numbers]
+        return ids, mask, None, labels, labels
+
+    def fingerprint(self) -> str:
+        return super().fingerprint() + fingerprint([self.labels])
+
+
+def cut_rows(
+    texts: Sequence[str], tokenizer: WordPieceTokenizer, context: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Cuts texts into rows of at most ``context`` tokens, each begun by [CLS] and ended by [SEP].
+
+    Returns:
+        Of each row its token ids and, of each token, the number of the word it is a piece of, -1 at [CLS] and
+        [SEP], ``(T,)`` both.
+
+    Raises:
+        ValueError: if ``context`` leaves no room.
+    """
+    if context < 3:
+        raise ValueError(f"cut_rows: expected a context of at least 3 tokens, got {context}")
+    rows = []
+    around = torch.tensor([tokenizer.cls_id]), torch.tensor([tokenizer.sep_id])
+    none = torch.tensor([-1])
+    for ids, words in tokenizer.pieces(texts):
+        for part, of in zip(ids.split(context - 2), words.split(context - 2), strict=True):
+            if len(part):
+                rows.append((torch.cat([around[0], part, around[1]]), torch.cat([none, of, none])))
+    return rows
+
+
+def labelled_rows(
+    texts: Sequence[str], tokenizer: WordPieceTokenizer, context: int
+) -> tuple[list[Tensor], int]:
+    """Turns texts into rows, one each, begun by [CLS] and ended by [SEP]; the ends of long ones are cut off.
+
+    Returns:
+        Token ids ``(T,)`` of each, and how many texts were cut.
+
+    Raises:
+        ValueError: if ``context`` leaves no room, or no word of a text is known.
+    """
+    tokenizer.check_known(texts)
+    around = torch.tensor([tokenizer.cls_id]), torch.tensor([tokenizer.sep_id])
+    if context < 3:
+        raise ValueError(f"labelled_rows: expected a context of at least 3 tokens, got {context}")
+    pieces = [ids for ids, _ in tokenizer.pieces(texts)]
+    rows = [torch.cat([around[0], ids[: context - 2], around[1]]) for ids in pieces]
+    return rows, sum(len(ids) > context - 2 for ids in pieces)

@@ -1,0 +1,371 @@
+"""MiniBERT's training: hidden words, then labels; LoRA and freezing; what is refused; a run's uses."""
+
+import csv
+import json
+import shutil
+
+import pytest
+import torch
+from ds_core import Callback, load_lora
+from ds_core.training import CheckpointError, load_checkpoint
+from ds_zoo import MiniBERTConfig, MiniBERTForSequenceClassification, WordPieceTokenizer
+from ds_zoo.bert import train as bert
+from ds_zoo.bert.baselines import BagOfWords, FillIn
+from ds_zoo.bert.batches import LabelledBatches, MaskedBatches, cut_rows, labelled_rows
+from ds_zoo.cli import command_line
+from ds_zoo.data.labelled import read_labelled
+from ds_zoo.data.text import read_texts
+from typer.testing import CliRunner
+
+pytest.importorskip("tokenizers")
+
+SIZES = {"vocab_size": 70, "layers": 1, "heads": 2, "width": 16, "inner": 32, "context": 16}
+QUICK = {"steps": 6, "batch_size": 8, "validate_every": 3}
+ANIMALS = ("cat", "dog", "bird", "horse")
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Texts, labelled texts, and a BERT that has learnt a little to read."""
+    folder = tmp_path_factory.mktemp("world")
+    texts = [
+        f"the {a} sat on the {b}, and the {c} sat on it." for a in ANIMALS for b in ANIMALS for c in ANIMALS
+    ]
+    (folder / "texts.txt").write_text("\n\n".join(texts))
+    rows = [
+        (f"the {a} saw the {b}{end}", "purrs" if a == "cat" else "runs")
+        for a in ANIMALS
+        for b in ANIMALS
+        for end in (".", ", and sat.", ", it sat on the mat.")
+    ]
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    recipe = bert.Recipe(data=str(folder / "texts.txt"), **SIZES, **QUICK)
+    run = bert.train(recipe, folder / "words", progress=False)
+    return folder, recipe, run
+
+
+def labelling(folder, **changes):
+    fields = {
+        "data": f"csv:{folder / 'labels.csv'}",
+        "task": "labels",
+        "base": str(folder / "words"),
+        **QUICK,
+    }
+    return bert.Recipe(**fields | changes)
+
+
+# ---- data ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tokenizer(world):
+    return WordPieceTokenizer.from_pretrained(world[0] / "words")
+
+
+def test_rows_hold_the_whole_text(tokenizer):
+    texts = ["the cat sat on the dog, and the bird sat on it. " * 3, "the dog"]
+    rows = cut_rows(texts, tokenizer, 10)
+    whole = [number for ids, _ in rows for number in ids[1:-1].tolist()]
+    assert whole == [number for ids, _ in tokenizer.pieces(texts) for number in ids.tolist()]
+    for ids, words in rows:
+        assert (ids[0], ids[-1]) == (tokenizer.cls_id, tokenizer.sep_id)
+        assert len(ids) == len(words) <= 10
+        assert (words == -1).nonzero()[:, 0].tolist() == [0, len(ids) - 1]
+
+
+def test_an_epoch_has_every_row_once_and_hides_anew(tokenizer):
+    rows = cut_rows([f"the {a} sat on the {b}" for a in ANIMALS for b in ANIMALS], tokenizer, 16)
+    batches = MaskedBatches(rows, tokenizer, 40, seed=3)
+    first, second, again = list(batches), list(batches), list(MaskedBatches(rows, tokenizer, 40, seed=3))
+    for epoch in (first, second):
+        seen = []
+        for hidden, mask, _, labels, _, target in epoch:
+            assert hidden.numel() <= 40
+            assert torch.equal(labels[labels >= 0], target)
+            right = torch.where(labels >= 0, labels, hidden)
+            seen += [tuple(row[: int(m.sum())].tolist()) for row, m in zip(right, mask, strict=True)]
+        assert sorted(seen) == sorted(tuple(ids.tolist()) for ids, _ in rows)
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+    assert not all(
+        a[0].shape == b[0].shape and torch.equal(a[0], b[0]) for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_labelled_rows_are_cut_and_counted(tokenizer):
+    rows, cut = labelled_rows(["the cat", "the cat sat on the dog and on it"], tokenizer, 6)
+    assert [len(row) for row in rows] == [4, 6]
+    assert cut == 1
+    with pytest.raises(ValueError, match="no word is known of the text '猫'"):
+        labelled_rows(["the cat", "猫"], tokenizer, 6)
+    with pytest.raises(ValueError, match="at least 3"):
+        cut_rows(["the cat"], tokenizer, 2)
+    with pytest.raises(ValueError, match="a text of 6 tokens is above max_tokens=3"):
+        LabelledBatches(rows, [0, 1], 0, 3)
+
+
+def test_the_bundled_sentences_come_in_two_parts():
+    learned, held_out = read_labelled("bundled:sentiment").parts()
+    assert not set(learned.texts) & set(held_out.texts)
+    assert set(learned.labels) == set(held_out.labels) == {"negative", "positive"}
+    assert list(read_texts("bundled:sentiment")) == learned.texts  # without labels, to read
+
+
+def test_labelled_data_that_lack_something(tmp_path):
+    (tmp_path / "a.csv").write_text("text,mood\nfine,good\n")
+    with pytest.raises(ValueError, match="a column 'label'; the columns are text, mood"):
+        read_labelled(f"csv:{tmp_path / 'a.csv'}")
+    (tmp_path / "b.csv").write_text("text,label\nfine,good\n,bad\n")
+    with pytest.raises(ValueError, match="line 3: expected a text and a label"):
+        read_labelled(f"csv:{tmp_path / 'b.csv'}")
+    (tmp_path / "c.csv").write_text("text,label,part\nfine,good,training\n")
+    with pytest.raises(ValueError, match="some to learn from and some held out"):
+        read_labelled(f"csv:{tmp_path / 'c.csv'}").parts()
+    with pytest.raises(ValueError, match="expected labelled texts"):
+        read_labelled("bundled:python")
+
+
+# ---- baselines -----------------------------------------------------------------------------------------
+
+
+def test_fill_in_counts():
+    rows = [torch.tensor(row) for row in ([2, 5, 6, 3], [2, 5, 7, 3], [2, 5, 7, 8, 3], [2, 8, 7, 3])]
+    fill_in = FillIn(rows, (0, 1, 2, 3, 4))
+    assert fill_in.guesses(5, 8) == {"unigram": 5, "bigram": 7, "two bigrams": 7}
+    assert fill_in.guesses(2, 6) == {"unigram": 5, "bigram": 5, "two bigrams": 5}
+    assert fill_in.guesses(9, 9) == {"unigram": 5, "bigram": 5, "two bigrams": 5}  # never seen
+    shares = fill_in.accuracies([torch.tensor([2, 5, 6, 3])], [torch.tensor([-100, 5, 6, -100])])
+    assert shares == {"unigram": 0.5, "bigram": 0.5, "two bigrams": 0.5}
+
+
+def test_a_bag_of_words_learns_words_and_no_order():
+    rows = [torch.tensor(row) for row in ([1, 2], [1, 3], [4, 2], [4, 3])]
+    assert BagOfWords(rows, [0, 0, 1, 1]).accuracy(rows, [0, 0, 1, 1]) == 1
+    assert BagOfWords(rows, [0, 0, 1, 1]).predict([torch.tensor([4, 4, 9])]).tolist() == [1]
+    order = [torch.tensor(row) for row in ([1, 2], [2, 1])]
+    assert BagOfWords(order, [0, 1]).accuracy(order, [0, 1]) == 0.5
+
+
+# ---- runs ----------------------------------------------------------------------------------------------
+
+
+def test_hidden_words_are_learned(world, tmp_path):
+    _, recipe, run = world
+    assert set(run.baselines) == {"unigram", "bigram", "two bigrams"}
+    there = set(files(run.out))
+    assert there >= {
+        "recipe.toml",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "vocab.txt",
+        "log.csv",
+    }
+    longer = bert.Recipe(**vars(recipe) | {"steps": 120, "lr": 5e-3, "validate_every": 120})
+    reached = bert.train(longer, tmp_path / "out", progress=False)
+    assert reached.history["val_accuracy"][-1] > run.baselines["unigram"] + 0.2
+    loaded = bert.load(tmp_path / "out")
+    assert bert.evaluate(loaded)["accuracy"] == pytest.approx(reached.history["val_accuracy"][-1])
+    guesses = bert.fill_mask(loaded, "the cat sat [MASK] the dog", top_k=3)
+    assert guesses[0]["token"] == "on"
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_labels_are_learned(world, tmp_path, engine):
+    folder, _, _ = world
+    recipe = labelling(folder, steps=60, lr=1e-2, validate_every=60, engine=engine)
+    run = bert.train(recipe, tmp_path / "out", progress=False)
+    assert run.history["val_accuracy"][-1] == 1
+    loaded = bert.load(tmp_path / "out")
+    assert bert.evaluate(loaded)["accuracy"] == 1
+    assert bert.evaluate(loaded, data=recipe.data)["accuracy"] == 1
+    rows = bert.predict(loaded, ["the cat saw the dog.", "the dog saw the cat."])
+    assert [row["label"] for row in rows] == ["purrs", "runs"]
+    assert rows[0]["purrs"] + rows[0]["runs"] == pytest.approx(1)
+
+
+def test_lora_is_saved_alone_and_merged(world, tmp_path):
+    folder, _, words = world
+    run = bert.train(labelling(folder, lora_rank=2, lr=1e-2), tmp_path / "out", progress=False)
+    loaded = bert.load(run.out)
+    changed = [name for name, p in loaded.model.bert.named_parameters() if not name.startswith("pooler")]
+    before = dict(words.model.bert.named_parameters())
+    after = dict(loaded.model.bert.named_parameters())
+    changed = {name for name in changed if not torch.equal(before[name], after[name])}
+    assert changed == {f"layers.0.{name}.weight" for name in ("self_attn.out_proj", "linear1", "linear2")} | {
+        "layers.0.self_attn.in_proj_weight"
+    }
+    fresh = MiniBERTForSequenceClassification.from_encoder(
+        words.model.bert, labels=loaded.model.config.labels
+    )
+    adapted = load_lora(fresh, run.out / "adapter.safetensors").eval()
+    ids, mask, types = loaded.tokenizer(["the cat saw the dog."])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            adapted(ids, mask, types).logits, loaded.model.eval()(ids, mask, types).logits
+        )
+
+
+def test_frozen_parameters_stay_and_lower_layers_learn_slower(world, tmp_path):
+    folder, _, words = world
+    run = bert.train(
+        labelling(folder, freeze="embeddings", layer_decay=0.5), tmp_path / "out", progress=False
+    )
+    before, after = dict(words.model.bert.named_parameters()), dict(run.model.bert.named_parameters())
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {name for name in before if name.startswith("embeddings.")}
+    groups = load_checkpoint(run.out / "checkpoint.safetensors")["optimizer"]["param_groups"]
+    assert {group["initial_lr"] for group in groups} == {1e-3, 5e-4}
+
+
+class Stop(Callback):
+    """Ends a training after a step, as Ctrl-C does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer):
+        if trainer.step == self.step:
+            trainer.stop("interrupted")
+
+
+@pytest.mark.parametrize("task", ["words", "labels"])
+def test_resumed_bit_for_bit(world, tmp_path, task):
+    folder, words, _ = world
+    recipe = words if task == "words" else labelling(folder, lora_rank=2)
+    whole = bert.train(recipe, tmp_path / "whole", progress=False)
+    bert.train(recipe, tmp_path / "parts", progress=False, callbacks=[Stop(4)])
+    parts = bert.train(recipe, tmp_path / "parts", progress=False, resume=True)
+    assert parts.history.validation == whole.history.validation
+    for name in ("model.safetensors", "tokenizer.json", "recipe.toml", "config.json"):
+        assert (whole.out / name).read_bytes() == (parts.out / name).read_bytes()
+
+
+def test_resume_with_other_data_or_another_tokenizer_changes_nothing(world, tmp_path):
+    folder, _, _ = world
+    base = tmp_path / "base"
+    shutil.copytree(folder / "words", base)
+    recipe = labelling(folder, base=str(base))
+    bert.train(recipe, tmp_path / "out", progress=False, callbacks=[Stop(4)])
+    before = files(tmp_path / "out")
+    (tmp_path / "other.csv").write_text((folder / "labels.csv").read_text().replace("bird", "cat"))
+    other = labelling(folder, base=str(base), data=f"csv:{tmp_path / 'other.csv'}")
+    with pytest.raises(CheckpointError, match="texts: "):
+        bert.train(other, tmp_path / "out", progress=False, resume=True)
+    content = json.loads((base / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    vocabulary["tac"] = vocabulary.pop("cat")
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="tokenizer: "):
+        bert.train(recipe, tmp_path / "out", progress=False, resume=True)
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        bert.train(recipe, tmp_path / "out", progress=False)
+    assert files(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"base": None}, "base: labels are learned by a BERT that can read"),
+        ({"also": "bundled:sentiment"}, "also: more texts are for hidden words"),
+        ({"width": 32}, "width: has no effect here"),
+        ({"whole_words": False}, "whole_words: has no effect here"),
+        ({"lora_rank": 2, "freeze": "layers"}, "freeze: with lora_rank everything is frozen already"),
+        ({"lora_rank": -1}, "lora_rank: expected at least 0"),
+        ({"freeze": "no such path"}, "freeze: expected 'no such path'"),
+        ({"layer_decay": 0.0}, "layer_groups: expected decay above 0"),
+    ],
+)
+def test_options_that_do_not_go_together(world, tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        bert.train(labelling(world[0], **changes), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_label_outside_the_range(world, tmp_path):
+    folder, _, _ = world
+    run = bert.train(labelling(folder), tmp_path / "out", progress=False)
+    rows = "text,label,part\nthe cat,purrs,training\nthe dog,runs,training\nthe bird,sings,test\n"
+    (tmp_path / "a.csv").write_text(rows)
+    with pytest.raises(
+        ValueError, match="expected one of the labels purrs, runs, got 'sings' for 'the bird'"
+    ):
+        bert.evaluate(bert.load(run.out), data=f"csv:{tmp_path / 'a.csv'}")
+    recipe = labelling(folder, data=f"csv:{tmp_path / 'a.csv'}")
+    with pytest.raises(ValueError, match="got 'sings'"):
+        bert.train(recipe, tmp_path / "new", progress=False)
+    ids, mask, types = run.tokenizer(["the cat"])
+    with pytest.raises(IndexError, match="2"):
+        run.model(ids, mask, types, torch.tensor([2]))
+
+
+def test_uses_that_a_run_does_not_have(world, tmp_path):
+    folder, _, _ = world
+    words = bert.load(folder / "words")
+    with pytest.raises(ValueError, match="expected a model that labels texts, got a MiniBERTForMaskedLM"):
+        bert.predict(words, ["the cat"])
+    with pytest.raises(ValueError, match="no word is known of the text '猫 犬'"):
+        bert.fill_mask(words, "猫[MASK]犬")
+    with pytest.raises(ValueError, match=r"expected \[MASK\]"):
+        bert.fill_mask(words, "the cat")
+    labels = bert.load(bert.train(labelling(folder), tmp_path / "out", progress=False).out)
+    for text in ("猫", ""):
+        with pytest.raises(ValueError, match="no word is known"):
+            bert.predict(labels, ["the cat", text])
+    with pytest.raises(ValueError, match="at least one text"):
+        bert.predict(labels, [])
+    with pytest.raises(ValueError, match="guesses hidden words"):
+        bert.fill_mask(labels, "the [MASK]")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        bert.load(tmp_path / "nowhere")
+
+
+def test_a_vocabulary_larger_than_the_embedding(world, tmp_path):
+    folder = tmp_path / "words"
+    shutil.copytree(world[0] / "words", folder)
+    other = WordPieceTokenizer.train(["a quick brown fox jumps over the lazy dog " * 3], 90)
+    more = WordPieceTokenizer.train([" ".join(map(chr, range(97, 1000)))], 500)
+    assert other.vocab_size < more.vocab_size
+    more.save_pretrained(folder)
+    with pytest.raises(
+        ValueError, match=rf"expected a tokenizer of at most \d+ tokens.* got one of {more.vocab_size}"
+    ):
+        bert.load(folder)
+
+
+def test_presets_and_their_sizes():
+    base = MiniBERTConfig.preset("bert-base")
+    assert (base.hidden_size, base.num_hidden_layers, base.vocab_size) == (768, 12, 30522)
+    assert MiniBERTConfig.preset("tiny", vocab_size=9).hidden_size == 64
+    with pytest.raises(ValueError, match="expected preset tiny or mini or small or bert-base, got 'huge'"):
+        MiniBERTConfig.preset("huge")
+    for fields in bert.PRESETS.values():
+        bert.Recipe(**fields)
+
+
+def test_gradients_of_each_kind_are_right():
+    for name, report in bert.verify():
+        assert report.ok, f"{name}\n{report}"
+
+
+def test_the_command_line(world, tmp_path):
+    folder, _, _ = world
+
+    def run(*words):
+        return CliRunner().invoke(command_line(), [str(word) for word in words], catch_exceptions=False)
+
+    words = ["--task", "labels", "--base", folder / "words", "--steps", 6, "--batch-size", 8, "--quiet"]
+    out = tmp_path / "out"
+    assert run("train", "bert", "--data", f"csv:{folder / 'labels.csv'}", "--out", out, *words).exit_code == 0
+    assert run("train", "bert", "--out", out, "--resume", "--quiet").exit_code == 0
+    said = run("predict", out, "the cat saw the dog.", "the dog.").output.splitlines()
+    assert [line.split("\t")[-1] for line in said] == ["the cat saw the dog.", "the dog."]
+    assert "accuracy" in run("eval", out).output
+    assert "sat" in run("fill-mask", folder / "words", "the cat [MASK] on the dog", "--top-k", 5).output
+    refused = run("predict", out, "猫")
+    assert refused.exit_code != 0
+    assert "no word is known" in refused.output
