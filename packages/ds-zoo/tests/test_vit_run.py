@@ -154,7 +154,7 @@ def test_it_learns_what_needs_places(seed):
     config = MiniViTConfig(**sizes, image_size=8, patch_size=2, num_channels=1, initializer_range=0.15)
     model = MiniViTForImageClassification(config, generator=draw).requires_input_grad_(False)
     optimizer = AdamW(model.parameters(), lr=4e-3)
-    schedule = WarmupCosine(optimizer, 15, 120)
+    schedule = WarmupCosine(optimizer, 15, 400)
 
     def batch(size):
         images = 0.3 * torch.randn(size, 1, 8, 8, generator=draw)
@@ -165,7 +165,7 @@ def test_it_learns_what_needs_places(seed):
             bar += 1
         return images, labels
 
-    for _ in range(120):
+    for _ in range(400):
         images, labels = batch(48)
         optimizer.zero_grad()
         with engine("manual"):

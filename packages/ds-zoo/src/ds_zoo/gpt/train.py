@@ -108,7 +108,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"layers": 2, "heads": 2, "width": 64, "context": 32, "steps": 500},
     "mini": {},
     "small": {
-        **{"layers": 4, "heads": 6, "width": 192, "context": 256, "tie": True},
+        **{"layers": 4, "heads": 6, "width": 192, "context": 256, "dropout": 0.1, "tie": True},
         **{"steps": 6000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200, "validate_every": 500},
     },
     "gpt2": {
