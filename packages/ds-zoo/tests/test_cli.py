@@ -65,7 +65,8 @@ def test_train_fills_the_run_folder(trained):
     rows = list(csv.DictReader((out / "log.csv").open()))
     assert len(rows) > 0
     assert json.loads((out / "config.json").read_text())["n_embd"] == 16
-    assert "bigram guessing" in output
+    assert "knowing the previous token" in output
+    assert "everything needed to go on training" in output
 
 
 def test_training_learns(trained):

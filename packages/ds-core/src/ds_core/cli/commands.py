@@ -232,10 +232,30 @@ def train_command(program: str, name: str, model: Trainable) -> Any:
                 console.print(again, highlight=False, markup=False, soft_wrap=True)
             else:
                 done.show(console)
+                show_files(console, out)
 
     text, _ = explained(model.train)
     parameters = [*head, *recipe_options(model.Recipe, "Recipe")]
     return make_command(run, parameters, name, text, no_args_is_help=True)
+
+
+# What may be in a run's folder, as a reader is told.
+_FILES = {
+    "model.safetensors": "the weights; with config.json in the Hugging Face format",
+    RECIPE_FILE: "how it was trained",
+    "loss.png": "the losses as a picture",
+    "log.csv": "the losses as numbers",
+    "samples.txt": "what it wrote at each validation",
+    "checkpoint.safetensors": "everything needed to go on training",
+}
+
+
+def show_files(console: Console, out: Path) -> None:
+    """Prints what a run's folder holds."""
+    console.print(f"\nIn {out}:", highlight=False, markup=False, soft_wrap=True)
+    for file, meaning in _FILES.items():
+        if (out / file).exists():
+            console.print(f"  {file:24}{meaning}", highlight=False, markup=False, soft_wrap=True)
 
 
 def resolve_recipe(

@@ -42,7 +42,7 @@ class TranslatorOptions:
         batch_size: pairs in a step.
         lr: highest learning rate.
         seed: of initial weights, batches and dropout.
-        engine: our own backwards, or torch's tape.
+        engine: our own backwards, or torch's autograd.
     """
 
     data: str

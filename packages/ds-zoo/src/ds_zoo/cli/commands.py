@@ -135,7 +135,7 @@ def import_model(source: str, *, out: Path) -> None:
 
 
 def verify(model: str | None = None) -> None:
-    """Check hand-written gradients against torch's tape and finite differences, on small random models.
+    """Check hand-written gradients against torch's autograd and finite differences, on small random models.
 
     Args:
         model: only this one.

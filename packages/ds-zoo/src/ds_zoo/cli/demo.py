@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ds_core.cli.commands import show_files
 from rich.console import Console
 
 from ds_zoo.gpt.train import Recipe, Run, train
@@ -23,11 +24,12 @@ def run_demo(
     console = Console(emoji=False)
     console.print(
         "Learning to write English, character by character, from Python's own documentation.\n"
-        "Every gradient comes from a backward written by hand; torch's tape is off.\n"
+        "Every gradient comes from a backward written by hand; torch's autograd is off.\n"
     )
     recipe = Recipe(steps=steps, seed=seed, validate_every=max(1, steps // 10), prompt="The ")
     run = train(recipe, out, overwrite=True, progress=progress)
     run.show(console)
+    show_files(console, run.out)
     return run
 
 

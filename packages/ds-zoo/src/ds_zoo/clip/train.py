@@ -76,7 +76,7 @@ class Recipe:
         clip: largest norm of all gradients together.
         validate_every: steps between validations.
         seed: of initial weights and of the order of pairs.
-        engine: our own backwards, or torch's tape.
+        engine: our own backwards, or torch's autograd.
     """
 
     data: str = SCENES

@@ -142,9 +142,10 @@ class Run:
         if not self.history.validation:
             console.print("\nEnded before the first validation.\n")
             return
-        known = " ".join(f"({name} guessing {loss:.3f})" for name, loss in self.baselines.items())
+        guesses = {"uniform": "guessing blindly", "bigram": "knowing the previous token"}
+        known = ", ".join(f"{guesses.get(name, name)} {loss:.3f}" for name, loss in self.baselines.items())
         reached = self.history.best("val_loss")
-        console.print(f"\nValidation loss [bold]{reached:.3f}[/] nats a token {known}", highlight=False)
+        console.print(f"\nValidation loss [bold]{reached:.3f}[/] nats a token ({known}).", highlight=False)
         sample = generate(Loaded(self.model, self.tokenizer, self.out))
         console.print(Panel(Text(sample), title="what it writes now", title_align="left"))
         console.print(f"Next: ds-zoo generate {shlex.quote(str(self.out))}", markup=False, soft_wrap=True)
