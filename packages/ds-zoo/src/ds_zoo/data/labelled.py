@@ -11,8 +11,7 @@ from ds_core.data import read_csv
 from ds_core.data.hugging_face import open_hugging_face, read_column
 from ds_core.data.table import Table
 
-from ds_zoo.data.text import text_column
-from ds_zoo.data.words import parse
+from ds_zoo.data.words import parse, text_column
 
 SENTIMENT = Path(__file__).parent / "bundled" / "sentiment.csv.gz"
 BUNDLED = {"sentiment": SENTIMENT}

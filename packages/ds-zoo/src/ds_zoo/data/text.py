@@ -10,7 +10,7 @@ from ds_core.data import read_csv
 from ds_core.data.hugging_face import stream_hugging_face
 
 from ds_zoo.data.tasks import TASKS, make_task
-from ds_zoo.data.words import Word, parse
+from ds_zoo.data.words import Word, parse, text_column
 
 BUNDLED = {
     "python": "the language reference that Python's help() shows, 465,000 characters of English",
@@ -140,24 +140,6 @@ def read_text(path: str | Path) -> str:
     if not text:
         raise ValueError(f"{path}: the file is empty; there is nothing to learn from")
     return text
-
-
-def text_column(columns: Sequence[str], word: Word) -> str:
-    """Returns the column that holds the texts: the one named, ``text``, or the only one.
-
-    Raises:
-        ValueError: if it is not clear; lists the columns.
-    """
-    if word.column is not None and word.column not in columns:
-        raise ValueError(f"{word}: no column {word.column!r}; the columns are {', '.join(columns)}")
-    if word.column is not None or len(columns) == 1:
-        return word.column or columns[0]
-    if "text" in columns:
-        return "text"
-    raise ValueError(
-        f"{word}: which column holds the texts? Name it: {word}#{columns[0]}; the columns are "
-        f"{', '.join(columns)}"
-    )
 
 
 def _files(path: Path) -> list[Path]:

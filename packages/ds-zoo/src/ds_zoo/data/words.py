@@ -17,6 +17,7 @@ listed here is added to :data:`KINDS`, with a module of this package that reads 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,3 +87,21 @@ def parse(word: str) -> Word:
 def _kinds() -> str:
     *others, last = KINDS.values()
     return f"{', '.join(others)} or {last}"
+
+
+def text_column(columns: Sequence[str], word: Word) -> str:
+    """Returns the column that holds the texts: the one named, ``text``, or the only one.
+
+    Raises:
+        ValueError: if it is not clear; lists the columns.
+    """
+    if word.column is not None and word.column not in columns:
+        raise ValueError(f"{word}: no column {word.column!r}; the columns are {', '.join(columns)}")
+    if word.column is not None or len(columns) == 1:
+        return word.column or columns[0]
+    if "text" in columns:
+        return "text"
+    raise ValueError(
+        f"{word}: which column holds the texts? Name it: {word}#{columns[0]}; the columns are "
+        f"{', '.join(columns)}"
+    )

@@ -7,16 +7,13 @@ around each operation: at a batch of one they take longer than the mathematics. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from ds_core import Dense, LayerNorm
 from ds_core.kernels import matmul, switch
 from ds_transformer import KeyValueCache, MultiheadAttention
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from ds_zoo.gpt.model import MiniGPT
 
 # tanh's argument in GELU's approximation is x (SLOPE + SLOPE CUBIC x^2).
 SLOPE, CUBIC = (2 / torch.pi) ** 0.5, 0.044715
@@ -55,7 +52,7 @@ class Decoder:
         model: a model that :meth:`serves`; its weights must not be replaced while the decoder is in use.
     """
 
-    def __init__(self, model: MiniGPT) -> None:
+    def __init__(self, model: Any) -> None:
         self.heads = model.config.n_head
         self.exact = model.blocks[0].activation.approximate == "none"
         self.tokens, self.places = model.wte.weight, model.wpe.weight
@@ -75,7 +72,7 @@ class Decoder:
         self.norm, self.head = norm_of(model.norm), product_of(model.head)
 
     @staticmethod
-    def serves(model: MiniGPT) -> bool:
+    def serves(model: Any) -> bool:
         """Says whether a model is as it was made, so that nobody misses a module that is passed over.
 
         Not where LoRA adapts a layer, something watches or replaces a forward, kernels are switched off, or

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self
 
 import torch
 from ds_core.checks import check_whole, shape
@@ -19,9 +19,6 @@ from ds_transformer import KeyValueCache, StaticCache
 from torch import Tensor
 
 from ds_zoo.gpt.decoder import Decoder
-
-if TYPE_CHECKING:
-    from ds_zoo.gpt.model import MiniGPT
 
 _TAIL = 8  # tokens looked at for a stop string, besides as many as it has characters
 
@@ -84,7 +81,7 @@ class Generates(Module):
             TypeError: if prompts are no token ids.
             IndexError: if a token is outside the vocabulary.
         """
-        model = cast("MiniGPT", self)
+        model: Any = self
         context, vocabulary = model.config.n_positions, model.config.vocab_size
         rows = self._rows(prompts, context)
         check_whole("MiniGPT.generate", 0, max_new_tokens=max_new_tokens)
@@ -193,7 +190,7 @@ class Reading:
         penalty: of repetition.
     """
 
-    def __init__(self, model: MiniGPT, rows: list[list[int]], use_cache: bool, penalty: float) -> None:
+    def __init__(self, model: Any, rows: list[list[int]], use_cache: bool, penalty: float) -> None:
         self.model, self.use_cache, self.penalty = model, use_cache, penalty
         self.device = model.wte.weight.device
         self.rows = [list(row) for row in rows]
