@@ -26,8 +26,8 @@ def test_upsample_equals_torch(old, new, scale, mode, corners, antialias):
     to = {"size": new} if scale is None else {"scale_factor": scale}
     if mode == "nearest":
         corners, antialias = None, False
-    if old[1] == 1 and (new[1] if scale is None else int(scale)) == 1:
-        antialias = False  # of one column torch repeats the first pixel: see the test below
+    if (new[1] if scale is None else int(old[1] * scale)) == 1:
+        antialias = False  # to one column torch repeats the first pixel: see the test below
     ours = Upsample(**to, mode=mode, align_corners=corners, antialias=antialias)
 
     def theirs(x):
@@ -46,8 +46,9 @@ def test_upsample_equals_torch(old, new, scale, mode, corners, antialias):
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_antialias_of_one_column_is_that_of_one_row(mode):
-    column = torch.randn(2, 3, 5, 1, dtype=torch.float64)
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_antialias_to_one_column_is_that_to_one_row(mode, width):
+    column = torch.randn(2, 3, 5, width, dtype=torch.float64)
     ours = Upsample((3, 1), mode=mode, antialias=True)(column)
     row = nn.functional.interpolate(column.mT, (1, 3), mode=mode, antialias=True)
     torch.testing.assert_close(ours, row.mT, rtol=0, atol=1e-9)

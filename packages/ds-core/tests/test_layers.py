@@ -293,7 +293,7 @@ def test_drop_path_drops_whole_samples():
     x = torch.ones(3, 2)
     assert DropPath(0.4).eval()(x) is x
     with pytest.raises(
-        ValueError, match=r"DropPath\(.* dim=-3\): expected a dimension -3, got input \(3, 2\)"
+        ValueError, match=r"DropPath\(.* dim=-3\): expected input with a dimension -3, got \(3, 2\)"
     ):
         DropPath(0.4, dim=-3)(x)
     with pytest.raises(ValueError, match="DropPath: expected a probability drop_prob from 0 to 1"):
