@@ -18,6 +18,8 @@ from ds_cnn.functional.convolution import (
     convolution_backward,
     convolution_loop,
     convolution_loop_backward,
+)
+from ds_cnn.functional.convolution_second import (
     convolution_loop_second_backward,
     convolution_second_backward,
 )

@@ -70,17 +70,6 @@ def convolution_loop_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tenso
     return cut_zeros(grad_padded, geometry), grad_weight, grad_bias  # padded = x with zeros around it
 
 
-def convolution_loop_second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
-    """With s = sum of v dL/dx, v = grad_grad: v takes the place of x, in both.
-
-    ds/dg[n, o, i, j] = sum over c, u, v of  weight[o, c, u, v]  v[n, c, i stride + u, j stride + v]
-    ds/dweight[o, :, u, v] += g[n, o, i, j]  v[n, :, i stride + u, j stride + v],   ds/dx = 0
-    """
-    grad_of_grad, in_place_of_x = convolution_loop(grad_grad, saved.weight, None, saved.geometry)
-    _, grad_weight, _ = convolution_loop_backward(grad, in_place_of_x)
-    return grad_of_grad, grad_weight
-
-
 # ---- by products: the formula ----------------------------------------------------------------------------
 
 
@@ -110,13 +99,3 @@ def convolution_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Te
     grad_weight = (g.mT @ windows(x, geometry)).reshape(weight.shape)  # rows @ kernels.mT, by the kernels
     grad_rows = g @ kernels(weight, geometry)  # rows @ kernels.mT, by the rows
     return windows_backward(grad_rows, len(x), x.shape[2:], geometry), grad_weight, grad_bias  # windows(x)
-
-
-def convolution_second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
-    """With s = sum of v dL/dx, v = grad_grad, V its rows:   ds/dG = V W^T,   ds/dW = G^T V,   ds/dx = 0."""
-    weight, geometry = saved.weight, saved.geometry
-    v = windows(grad_grad, geometry)  # (groups, N H' W', C / groups * kernel)
-    g = positions_of(grad, geometry)
-    grad_weight = (g.mT @ v).reshape(weight.shape)  # s = sum of V (G W), by W
-    grad_of_grad = v @ kernels(weight, geometry).mT  # and by G
-    return images(grad_of_grad, len(grad), geometry.output_size(grad_grad.shape[2:])), grad_weight

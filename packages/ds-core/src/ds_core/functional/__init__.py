@@ -37,7 +37,8 @@ from ds_core.functional.leaky_relu import (
     prelu,
     prelu_backward,
 )
-from ds_core.functional.linear import linear, linear_backward, linear_second_backward
+from ds_core.functional.linear import linear, linear_backward
+from ds_core.functional.linear_second import linear_second_backward
 from ds_core.functional.lion import lion
 from ds_core.functional.lora import lora, lora_backward, lora_weight, lora_weight_backward
 from ds_core.functional.margin_ranking import margin_ranking, margin_ranking_backward

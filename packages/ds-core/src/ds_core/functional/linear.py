@@ -32,14 +32,6 @@ def linear_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Tensor 
     return grad_x, grad_weight, grad_bias
 
 
-def linear_second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
-    """With s = sum of v dL/dx, v = grad_grad:   ds/dg = v W^T,   ds/dW = g^T v,   ds/dx = 0."""
-    weight = saved.weight
-    grad_of_grad = grad_grad @ weight.T  # s = sum of v (g W), by g
-    grad_weight = as_rows(grad).T @ as_rows(grad_grad)  # and by W
-    return grad_of_grad, grad_weight
-
-
 def as_rows(x: Tensor) -> Tensor:
     """Views ``(..., features)`` as the matrix ``(rows, features)``."""
     return x if x.dim() == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

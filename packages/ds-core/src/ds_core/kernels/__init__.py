@@ -243,7 +243,8 @@ def dispatch(
 
     if not second:
         return forward, backward
-    formula_second = getattr(book, f"{name}_second_backward")
+    # Its second gradient may stand in a file of its own: it is a third pass.
+    formula_second = getattr(sys.modules[formula.__module__.rpartition(".")[0]], f"{name}_second_backward")
 
     def second_backward(grad_grad: Any, grad: Any, saved: Saved) -> Any:
         _, values, narrow = saved  # of the formula: inside keep_for_second() no kernel runs
