@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import torch
 from ds_core import BCEWithLogitsLoss, CrossEntropyLoss, InputGrad, Module, MSELoss
@@ -161,6 +161,12 @@ def labels_of(fields: dict[str, Any]) -> tuple[str, ...]:
     return tuple(names[number] for number in sorted(names, key=int))
 
 
+@overload
+def total(first: Tensor, second: Tensor | None) -> Tensor: ...
+@overload
+def total(first: Tensor | None, second: Tensor) -> Tensor: ...
+@overload
+def total(first: Tensor | None, second: Tensor | None) -> Tensor | None: ...
 def total(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     """Adds two gradients, either of which may be None."""
     return first if second is None else second if first is None else first + second

@@ -17,7 +17,8 @@ from torch import Tensor
 from ds_zoo.clip.config import MiniCLIPConfig, MiniCLIPTextConfig, MiniCLIPVisionConfig
 from ds_zoo.clip.loss import ContrastiveLoss, Similarity, UnitLength
 from ds_zoo.clip.pretrained import CLIP, TEXT, VISION, is_whole, text_config, vision_config, whole_config
-from ds_zoo.clip.towers import CLIPTextTower, CLIPVisionTower, normal, total
+from ds_zoo.clip.towers import CLIPTextTower, CLIPVisionTower
+from ds_zoo.heads import initial, total
 
 
 class TextOutput(NamedTuple):
@@ -367,7 +368,7 @@ class CLIPPairs(Module):
 
 def projection(width: int, out: int, generator: torch.Generator | None) -> Dense:
     """Makes the map into the space of both towers."""
-    return Dense(width, out, bias=False, init=normal(width**-0.5), generator=generator)
+    return Dense(width, out, bias=False, init=initial(width**-0.5), generator=generator)
 
 
 def project_backward(layer: Dense, grad: Tensor | None, more: Tensor | None) -> Tensor | None:

@@ -5,7 +5,7 @@ Read top to bottom: what both share, the text tower, the image tower.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from torch import Tensor
 from ds_zoo import functional
 from ds_zoo.activations import ACTIVATIONS
 from ds_zoo.clip.config import HIGHEST, MiniCLIPTextConfig, MiniCLIPVisionConfig, TowerConfig
+from ds_zoo.heads import initial, total
 
 resize_positions, resize_positions_backward = dispatch(functional.resize_positions, half=torch.float32)
 
@@ -78,7 +79,7 @@ class Tower(Module):
                 batch_first=True,
                 norm_first=True,
                 attention_dropout=config.attention_dropout,
-                init=normal(width**-0.5 * deep),
+                init=initial(width**-0.5 * deep),
                 generator=generator,
             )
             for _ in range(config.num_hidden_layers)
@@ -133,7 +134,7 @@ class CLIPTextTower(Tower):
 
     def __init__(self, config: MiniCLIPTextConfig, *, generator: torch.Generator | None = None) -> None:
         self.config = config
-        width, init = config.hidden_size, normal(config.initializer_range)
+        width, init = config.hidden_size, initial(config.initializer_range)
         self.token = Embedding(config.vocab_size, width, init=init, generator=generator)
         self.position = Embedding(config.max_position_embeddings, width, init=init, generator=generator)
         self.add_layers(config, generator)
@@ -223,13 +224,13 @@ class CLIPVisionTower(Tower):
 
     def __init__(self, config: MiniCLIPVisionConfig, *, generator: torch.Generator | None = None) -> None:
         self.config = config
-        width, init = config.hidden_size, normal(config.initializer_range)
+        width = config.hidden_size
         self.class_embedding = Parameter(torch.empty(width))
         self.patch = patches(config, generator)
         self.side = config.image_size // config.patch_size
         self.position = Parameter(torch.empty(self.side**2 + 1, width))
         normal_(self.class_embedding, std=width**-0.5, generator=generator)
-        init(self.position, generator=generator)
+        normal_(self.position, std=config.initializer_range, generator=generator)
         self.pre_norm = LayerNorm(width, config.layer_norm_eps)
         self.add_layers(config, generator)
         self.post_norm = LayerNorm(width, config.layer_norm_eps)
@@ -305,7 +306,7 @@ def patches(config: MiniCLIPVisionConfig, generator: torch.Generator | None) -> 
     """Makes what turns patches into vectors: one convolution whose kernels do not overlap, or several."""
     channels, width, side = config.num_channels, config.hidden_size, config.patch_size
     if config.stem == "patch":
-        init = normal(config.initializer_range)
+        init = initial(config.initializer_range)
         return Conv2d(channels, width, side, side, bias=False, init=init, generator=generator)
     parts: list[Module] = []
     steps = side.bit_length() - 1
@@ -318,24 +319,6 @@ def patches(config: MiniCLIPVisionConfig, generator: torch.Generator | None) -> 
         ]
         channels = out
     return Sequential(*parts, Conv2d(channels, width, 1, bias=False, generator=generator))
-
-
-def normal(std: float) -> Callable[..., Tensor]:
-    """Returns what draws initial weights: a normal distribution of that width."""
-
-    def init(tensor: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        return normal_(tensor, std=std, generator=generator)
-
-    return init
-
-
-def total(first: Tensor | None, second: Tensor | None) -> Tensor:
-    """Adds two gradients, one of which may be None."""
-    if first is None or second is None:
-        one = second if first is None else first
-        assert one is not None
-        return one
-    return first + second
 
 
 def given(

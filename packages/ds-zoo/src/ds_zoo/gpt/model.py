@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ds_zoo.gpt.generate import Generates
 from ds_zoo.gpt.pretrained import DEFAULTS, GPT2
+from ds_zoo.heads import total
 
 GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 # Sizes with a name: what differs from the configuration's own defaults, which are "mini".
@@ -298,7 +299,7 @@ class MiniGPT(Generates, Pretrained):
             raise ValueError("MiniGPT.backward: expected the gradient of at least one output, got none")
         g: Tensor = self.norm.backward(top)
         for block, more in zip(reversed(self.blocks), reversed(grads), strict=True):
-            g = block.backward(g) if more is None else block.backward(g) + more
+            g = total(block.backward(g), more)
         g = self.dropout.backward(g)  # (B, T, C)
         # Without position ids of their own all sequences used the same places.
         self.wpe.backward(g.sum(0) if g.dim() > places + 1 else g)
@@ -344,10 +345,3 @@ class MiniGPT(Generates, Pretrained):
 def shifted(labels: Tensor) -> Tensor:
     """Moves labels one place back, to where each is predicted; the last place has no target."""
     return torch.cat([labels[..., 1:], torch.full_like(labels[..., :1], NO_TARGET)], -1)
-
-
-def total(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    """Adds two gradients, either of which may be None."""
-    if first is None or second is None:
-        return second if first is None else first
-    return first + second
