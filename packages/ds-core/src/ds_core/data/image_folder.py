@@ -50,7 +50,9 @@ class ImageFolder:
         path = as_path("ImageFolder", path)
         if not path.is_dir():
             raise FileNotFoundError(
-                f"{path}: " + ("is a file, not a folder" if path.exists() else "no such folder")
+                f"{path}: "
+                + ("is a file, not a folder" if path.exists() else "no such folder")
+                + "; expected one with a subfolder of images for each class"
             )
         check_image_options(mode, size)
         needed("PIL.Image", "pillow", "load('imagefolder:...')")
