@@ -246,27 +246,37 @@ def test_a_setting_that_is_not_known_is_refused(tmp_path):
 # ---- training in parts ---------------------------------------------------------------------------------
 
 
-def pairs_of(stem="patch", dropout=0.0):
+def pairs_of(dropout=0.0, **options):
     config = MiniCLIPConfig(
-        MiniCLIPTextConfig(**TEXT, attention_dropout=dropout), MiniCLIPVisionConfig(**VISION, stem=stem), 8
+        MiniCLIPTextConfig(**TEXT, attention_dropout=dropout), MiniCLIPVisionConfig(**VISION | options), 8
     )
     return MiniCLIP(config, generator=torch.Generator().manual_seed(1)).to(torch.float64)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4, 7, 50])
-@pytest.mark.parametrize("stem", ["patch", "conv"])
-def test_a_batch_in_parts_has_the_gradients_of_the_whole(chunk, stem):
+@pytest.mark.parametrize("options", [{"stem": "patch"}, {"stem": "conv"}, {"tower": "resnet"}])
+def test_a_batch_in_parts_has_the_gradients_of_the_whole(chunk, options):
     ids, _ = captions(7, 9)
     pixels, numbers = images(7, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 3, 4, 5])
     found = []
     for size in (None, chunk):
-        model = pairs_of(stem)
+        model = pairs_of(**options)
         pairs, loss = CLIPPairs(model, size), ContrastiveLoss()
         with engine("manual"):
             value = loss(pairs(pixels, ids), numbers)
             grad = pairs.backward(loss.backward())
         found.append([value, grad, *(p.grad for p in model.parameters())])
     assert all(relative(a, b) < 1e-9 for a, b in zip(*found, strict=True))
+
+
+def test_a_resnet_comes_back_from_its_file_and_shows_no_attention(tmp_path):
+    model = pairs_of(tower="resnet").float().eval()
+    model.save_pretrained(tmp_path)
+    again = MiniCLIP.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(again.get_image_features(images(2)), model.get_image_features(images(2)))
+        with pytest.raises(ValueError, match="neither hidden states of tokens nor attentions"):
+            again.vision(images(2), output_attentions=True)
 
 
 def test_between_the_passes_only_inputs_and_embeddings_are_kept():
@@ -376,6 +386,8 @@ def test_mistakes_in_what_it_is_given():
     [
         (lambda: MiniCLIPVisionConfig(image_size=4, patch_size=8), "image_size of at least patch_size"),
         (lambda: MiniCLIPVisionConfig(stem="resnet"), "stem 'patch' or 'conv', got 'resnet'"),
+        (lambda: MiniCLIPVisionConfig(tower="cnn"), "tower 'vit' or 'resnet', got 'cnn'"),
+        (lambda: MiniCLIPVisionConfig(tower="resnet", hidden_size=6, num_attention_heads=2), "multiple of 4"),
         (lambda: MiniCLIPVisionConfig(stem="conv", patch_size=6, image_size=12), "2, 4, 8"),
         (lambda: MiniCLIPTextConfig(vocab_size=5, hidden_size=10), "num_attention_heads to divide"),
         (

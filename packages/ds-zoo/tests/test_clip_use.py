@@ -2,20 +2,23 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from ds_core import Callback
-from ds_core.text import WordTokenizer
+from ds_core.text import Tokenizer, WordTokenizer
 from ds_core.training.files import load_tensors
 from ds_zoo.cli import command_line
 from ds_zoo.clip import MiniCLIP, MiniCLIPConfig
 from ds_zoo.clip.captions import encode_captions
 from ds_zoo.clip.data import FilePairs, open_pairs, pair_batches
-from ds_zoo.clip.images import ImageProcessor
+from ds_zoo.clip.tokenizer import CLIPTokenizer
 from ds_zoo.clip.train import Recipe, evaluate, load, predict, save, scene_words, split_pairs, train, true_of
 from ds_zoo.clip.visualize import embedding_map, flat_map, similarity_matrix
 from ds_zoo.clip.zero_shot import ZeroShot, embed_captions, embed_images, retrieval, save_embeddings
+from ds_zoo.data.processor import ImageProcessor
 from ds_zoo.data.scenes import Scenes, write_scenes
 from PIL import Image
 from typer.testing import CliRunner
@@ -80,6 +83,17 @@ def test_pixels_are_those_of_the_published_processor(tmp_path, fields):
         assert torch.equal(ours([pixels]), ours([image]))
 
 
+@pytest.mark.parametrize("fields", [{}, {"size": 20}, {"size": {"height": 18, "width": 26}, "resample": 3}])
+def test_pixels_are_those_of_the_published_processor_of_vit(fields):
+    vit = pytest.importorskip("transformers.models.vit.image_processing_pil_vit")
+    theirs = vit.ViTImageProcessorPil(**fields)
+    ours = ImageProcessor.from_fields(fields, "ViTImageProcessor")
+    for pixels in pictures((40, 31), (17, 50)):
+        image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        expected = theirs(image, return_tensors="pt")["pixel_values"].float()
+        assert (ours([pixels]) - expected).abs().max() <= 1e-6
+
+
 def test_the_processor_is_written_and_read(tmp_path):
     for made in (ImageProcessor(), ImageProcessor.of_size(48), ImageProcessor((8, 9), None, resample=2)):
         made.save(tmp_path)
@@ -127,6 +141,117 @@ def test_mistakes_in_captions(tokens):
         encode_captions(tokens, ["  "], 6)
     with pytest.raises(ValueError, match="at least one"):
         encode_captions(tokens, [], 6)
+
+
+SENTENCES = [
+    "A photo of a RED   circle.",
+    "it's 2 dogs' 1,024 toys, isn't it?!",
+    "caf\u00e9 \u00c9t\u00e9 na\u0131ve \u4e2d\u6587 \U0001f642",
+    "tab\tand\nline",
+    "x<|endoftext|>y",
+    "unseen: zyzzyva_9",
+]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A folder with a small vocabulary in the published form."""
+    library = pytest.importorskip("tokenizers")
+    folder = tmp_path_factory.mktemp("published")
+    bytes_ = sorted(library.pre_tokenizers.ByteLevel.alphabet())
+    merges = [("r", "e"), ("re", "d</w>"), ("o", "f</w>"), ("c", "i"), ("ci", "r"), ("cir", "c"), ("p", "h")]
+    pieces = [*bytes_, *(f"{byte}</w>" for byte in bytes_), *("".join(pair) for pair in merges)]
+    vocabulary = {piece: number for number, piece in enumerate([*pieces, "<|startoftext|>", "<|endoftext|>"])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    lines = ["#version: 0.2", *map(" ".join, merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_captions_are_cut_as_published(published, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.CLIPTokenizer.from_pretrained(published)
+    ours = CLIPTokenizer.from_pretrained(published)
+    ours.save_pretrained(tmp_path)
+    again = transformers.CLIPTokenizer.from_pretrained(tmp_path)
+    theirs.save_pretrained(tmp_path / "theirs")
+    (tmp_path / "theirs" / "vocab.json").unlink(missing_ok=True)  # tokenizer.json alone
+    for sentence in SENTENCES:
+        expected = theirs(sentence)["input_ids"]
+        for tokenizer in (
+            *(
+                ours,
+                CLIPTokenizer.from_pretrained(tmp_path),
+                CLIPTokenizer.from_pretrained(tmp_path / "theirs"),
+            ),
+            Tokenizer.from_file_text(ours.file_text(), "here"),
+        ):
+            assert encode_captions(tokenizer, [sentence], 77)[0].tolist() == expected
+            assert tokenizer.decode(tokenizer.encode(sentence)) == theirs.decode(
+                [id for id in expected if id not in (ours.bos_id, ours.eos_id)]
+            ) or ours.eos_id in ours.encode(sentence)
+        assert again(sentence)["input_ids"] == expected
+    padded = theirs(SENTENCES, padding=True, return_tensors="pt")["input_ids"]
+    assert torch.equal(encode_captions(ours, SENTENCES, 77), padded)
+    cut = theirs(SENTENCES, padding=True, truncation=True, max_length=9, return_tensors="pt")["input_ids"]
+    assert torch.equal(encode_captions(ours, SENTENCES, 9, truncate=True), cut)
+
+
+def test_mistakes_in_published_tokenizers(published, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"neither vocab\.json and merges\.txt nor tokenizer\.json"):
+        CLIPTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"lacks <\|startoftext\|> and <\|endoftext\|>"):
+        CLIPTokenizer({"a": 0}, [])
+    with pytest.raises(ValueError, match="not the merges of this vocabulary"):
+        CLIPTokenizer({"<|startoftext|>": 0, "<|endoftext|>": 1}, [("a", "b")])
+    shutil.copy(published / "vocab.json", tmp_path)
+    (tmp_path / "merges.txt").write_text("r e d\n")
+    with pytest.raises(ValueError, match=r"merges\.txt: expected two pieces a line, got 'r e d'"):
+        CLIPTokenizer.from_pretrained(tmp_path)
+    (tmp_path / "vocab.json").unlink()
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece"}}))
+    with pytest.raises(ValueError, match=r"tokenizer\.json: expected pieces with </w>"):
+        CLIPTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_published_folder_names_and_finds(published, tmp_path):
+    """Weights and files of transformers; its words for probabilities."""
+    transformers = pytest.importorskip("transformers")
+    both = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
+    theirs = CLIPTokenizer.from_pretrained(published)
+    text = both | {
+        "vocab_size": theirs.vocab_size,
+        "eos_token_id": theirs.eos_id,
+        "bos_token_id": theirs.bos_id,
+        "pad_token_id": theirs.pad_id,
+    }
+    config = transformers.CLIPConfig(
+        text_config=text, vision_config=both | {"image_size": 16, "patch_size": 8}, projection_dim=8
+    )
+    torch.manual_seed(0)
+    referee = transformers.CLIPModel(config).eval()
+    referee.save_pretrained(tmp_path)
+    theirs.save_pretrained(tmp_path)
+    ImageProcessor.of_size(16).save(tmp_path)
+    loaded = load(tmp_path)
+    for name, pixels in zip("ab", pictures((16, 20), (30, 16)), strict=True):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / f"{name}.png")
+    files, labels = [str(tmp_path / "a.png"), str(tmp_path / "b.png")], ["a red circle", "A photo"]
+    rows = predict(loaded, files, labels=",".join(labels))
+    tokens = transformers.CLIPTokenizer.from_pretrained(tmp_path)(labels, padding=True, return_tensors="pt")
+    pixels = loaded.processor([Image.open(file) for file in files])
+    with torch.no_grad():
+        expected = referee(**tokens, pixel_values=pixels).logits_per_image.softmax(1)
+    found = torch.tensor([[row[label] for label in labels] for row in rows])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    pairs = table(tmp_path, [("a.png", labels[0]), ("b.png", labels[1])])
+    assert evaluate(loaded, data=str(pairs), among=2)["image to text, recall@5"] == 1
+    save(loaded, tmp_path / "copy")
+    assert predict(load(tmp_path / "copy"), files, labels=",".join(labels)) == rows
+    small = tmp_path / "small"
+    save(replace(loaded, tokenizer=CLIPTokenizer(theirs.vocabulary | {"more": 999}, theirs.merges)), small)
+    with pytest.raises(ValueError, match=f"at most {theirs.vocab_size} tokens, as the model has, got"):
+        load(small)
 
 
 # ---- naming and finding --------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_weights_go_both_ways(tmp_path, name, options):
         expected = again.eval()(x).to_tuple()
     assert all(relative(a, b) < 1e-5 for a, b in zip(mine, expected, strict=True))
     config = json.loads((tmp_path / "ours" / "config.json").read_text())
-    assert not {"pooling", "drop_path_rate"} & config.keys()  # transformers has no word for them
+    assert not {"pooling", "drop_path_rate", "stem"} & config.keys()  # transformers has no word for them
     assert again.config.num_labels == ours.config.num_labels
 
 
@@ -178,7 +178,9 @@ def test_files_with_and_without_pooler_head_and_prefix(tmp_path):
 
 
 def test_what_transformers_has_no_word_for_comes_back(tmp_path):
-    config = MiniViTConfig(**SIZES, pooling="mean", drop_path_rate=0.2, labels=("cat", "dog", "cow"))
+    config = MiniViTConfig(
+        **SIZES, pooling="mean", stem="conv", drop_path_rate=0.2, labels=("cat", "dog", "cow")
+    )
     model = MiniViTForImageClassification(config, generator=torch.Generator().manual_seed(0)).eval()
     model.save_pretrained(tmp_path)
     again = MiniViTForImageClassification.from_pretrained(tmp_path)
@@ -197,6 +199,9 @@ def test_what_transformers_has_no_word_for_comes_back(tmp_path):
         ({"num_channels": 0}, "expected num_channels of at least 1"),
         ({"hidden_size": 16}, "num_attention_heads to divide hidden_size"),
         ({"pooling": "max"}, "expected pooling 'cls' or 'mean', got 'max'"),
+        ({"stem": "resnet"}, "expected stem 'patch' or 'conv', got 'resnet'"),
+        ({"stem": "conv", "patch_size": 3}, r"patch_size of 2, 4, 8 ... with stem='conv', got \(3, 3\)"),
+        ({"stem": "conv", "image_size": 9}, "patch_size to divide image_size with stem='conv', got image_s"),
         ({"drop_path_rate": 1.0}, "drop_path_rate from 0 to below 1"),
         ({"use_mean_pooling": True}, "unknown setting use_mean_pooling=True"),
         ({"model_type": "deit"}, "expected model_type 'vit', got 'deit'"),

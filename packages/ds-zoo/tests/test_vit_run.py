@@ -10,7 +10,8 @@ from ds_core.training import CheckpointError
 from ds_core.training.files import load_tensors
 from ds_zoo import MiniViTConfig, MiniViTForImageClassification
 from ds_zoo.cli import command_line
-from ds_zoo.vit.data import Preparation, read_images
+from ds_zoo.data.processor import ImageProcessor
+from ds_zoo.vit.data import read_images
 from ds_zoo.vit.train import PRESETS, Recipe, evaluate, load, predict, save, train
 from PIL import Image
 from typer.testing import CliRunner
@@ -53,7 +54,7 @@ def test_a_run_is_trained_measured_and_asked(run, folder, tmp_path):
     } <= names
     loaded = load(run.out)
     assert loaded.model.config.labels == ("bright", "dark")
-    assert loaded.preparation == run.preparation
+    assert loaded.processor == run.processor
     results = evaluate(loaded)
     assert results["images"] == 8
     assert results["accuracy"] == pytest.approx(run.accuracy)
@@ -128,11 +129,16 @@ def test_mistakes(run, folder, tmp_path):
             progress=False,
         )
     path = run.out / "preprocessor_config.json"
-    path.write_text(json.dumps({"image_mean": [0.5]}))
-    with pytest.raises(ValueError, match="expected image_mean for 3 channels, got"):
-        load(run.out)
+    for fields, said in (
+        ({"image_mean": [0.5]}, "three means and three deviations"),
+        ({"image_mean": [0.5], "image_std": [0.5]}, r"expected image_mean for 3 channels, got \[0.5\]"),
+    ):
+        path.write_text(json.dumps(fields))
+        with pytest.raises(ValueError, match=said):
+            load(run.out)
     path.unlink()
-    assert load(run.out).preparation == Preparation((8, 8), (0.5,) * 3, (0.5,) * 3)
+    half = (0.5,) * 3
+    assert load(run.out).processor == ImageProcessor((8, 8), None, half, half, 2, kind="ViTImageProcessor")
     (run.out / "recipe.toml").unlink()
     with pytest.raises(ValueError, match="nobody knows its images; give --data"):
         evaluate(load(run.out))

@@ -200,6 +200,14 @@ CASES = [
         no_namesake="transformers' CLIP has none",
     ),
     Case(
+        name="MiniCLIPVisionModelWithProjection, a ResNet",
+        make=lambda: MiniCLIPVisionModelWithProjection(
+            MiniCLIPVisionConfig(**VISION | {"tower": "resnet", "num_hidden_layers": 1})
+        ),
+        inputs=lambda g: (images(g, 2),),
+        no_namesake="transformers' CLIP has none",
+    ),
+    Case(
         name="MiniCLIP",
         make=lambda: MiniCLIP(config()),
         inputs=both,

@@ -123,6 +123,12 @@ CASES = [
         inputs=images(rows=3),
         no_namesake="torch draws the numbers of dropout in another order",
     ),
+    Case(
+        name="MiniViT(stem='conv'), images of 8 x 12",
+        make=lambda: MiniViT(MiniViTConfig(**SIZES | {"image_size": 8, "patch_size": 4}, stem="conv")),
+        inputs=lambda g: (*images(8, 12)(g), True),
+        no_namesake="transformers has no such stem",
+    ),
     classifier("one of three", torch.tensor([2, 0])),
     classifier("any of three", torch.tensor([[1.0, 0, 1], [0, 0, 1]])),
     classifier("a number", torch.tensor([2.0, -1]), many=("stars",)),

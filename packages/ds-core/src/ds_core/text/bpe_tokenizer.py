@@ -110,13 +110,7 @@ class BPETokenizer(Tokenizer):
         library = needed("tokenizers", "tokenizers", "BPETokenizer", extra="text")
         vocabulary = read_json(files[0], "a vocabulary")
         try:
-            lines = files[1].read_text(encoding="utf-8-sig").split("\n")
-            rules = [tuple(line.rstrip("\r").split(" ")) for line in lines if line.strip()]
-            rules = [rule for rule in rules if rule[0] != "#version:"]
-            wrong = next((rule for rule in rules if len(rule) != 2), None)
-            if wrong is not None:
-                raise ValueError(f"expected two pieces a line, got {' '.join(wrong)!r}")
-            model = cls._byte_level(library.models.BPE(vocabulary, rules))
+            model = cls._byte_level(library.models.BPE(vocabulary, read_merges(files[1])))
             if END in vocabulary:
                 model.add_special_tokens([END])
             return cls(model.to_str())
@@ -163,3 +157,18 @@ class BPETokenizer(Tokenizer):
     @classmethod
     def _from_content(cls, content: Any) -> Self:
         return cls(json.dumps(content))
+
+
+def read_merges(path: Path) -> list[tuple[str, str]]:
+    """Reads which pieces are joined, the first ones first: two a line, as in ``merges.txt``.
+
+    Raises:
+        ValueError: if a line holds anything else.
+    """
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    rules = [line.rstrip("\r").split(" ") for line in lines if line.strip()]
+    rules = [rule for rule in rules if rule[0] != "#version:"]
+    wrong = next((rule for rule in rules if len(rule) != 2), None)
+    if wrong is not None:
+        raise ValueError(f"expected two pieces a line, got {' '.join(wrong)!r}")
+    return [(first, second) for first, second in rules]

@@ -8,18 +8,21 @@ import torch
 from ds_core.text import Tokenizer
 from torch import Tensor
 
+from ds_zoo.clip.tokenizer import CLIPTokenizer
+
 
 def encode_captions(
     tokenizer: Tokenizer, captions: Sequence[str], most: int, *, truncate: bool = False
 ) -> Tensor:
     """Turns captions into token ids, each followed by ``<eos>`` and filled up with ``<pad>``.
 
-    No mask is needed: no token sees a later one, and a caption is read off at its ``<eos>``.
+    With the published tokenizer each begins with ``<|startoftext|>``, too. No mask is needed: no token sees a
+    later one, and a caption is read off at its ``<eos>``.
 
     Args:
         tokenizer: with special tokens.
         captions: M of them.
-        most: tokens that the model reads, ``<eos>`` included.
+        most: tokens that the model reads, those at both ends included.
         truncate: whether what is too long is cut off, rather than an error.
 
     Returns:
@@ -30,16 +33,18 @@ def encode_captions(
     """
     if not captions:
         raise ValueError("captions: expected at least one, got none")
+    start = [tokenizer.bos_id] if isinstance(tokenizer, CLIPTokenizer) else []
+    room = most - 1 - len(start)
     rows = []
     for caption in captions:
         ids = tokenizer.encode(caption)
         if not ids:
             raise ValueError(f"captions: expected words, got {caption!r}")
-        if len(ids) >= most and not truncate:
+        if len(ids) > room and not truncate:
             raise ValueError(
-                f"captions: expected at most {most - 1} tokens, got {len(ids)}: {caption[:80]!r}; shorten "
-                "it, or pass truncate=True to leave out the end"
+                f"captions: expected at most {room} tokens, got {len(ids)}: {caption[:80]!r}; shorten it, or "
+                "pass truncate=True to leave out the end"
             )
-        rows.append([*ids[: most - 1], tokenizer.eos_id])
+        rows.append([*start, *ids[:room], tokenizer.eos_id])
     longest = max(map(len, rows))
     return torch.tensor([row + [tokenizer.pad_id] * (longest - len(row)) for row in rows])

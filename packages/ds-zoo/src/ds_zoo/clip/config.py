@@ -8,8 +8,9 @@ from typing import Any, Self
 from ds_core.checks import check_fields
 
 from ds_zoo.activations import ACTIVATIONS
+from ds_zoo.stem import check_stem
 
-STEMS = ("patch", "conv")
+TOWERS = ("vit", "resnet")
 HIGHEST = 2  # as eos_token_id: what files of before 2023 say; the last token is the one of the highest id
 
 
@@ -96,20 +97,22 @@ class MiniCLIPVisionConfig(TowerConfig):
         image_size: height and width it is made for.
         patch_size: height and width of a patch; must divide ``image_size``, or the rest is not looked at.
         stem: how a patch becomes a vector: "patch", one matrix as published, or "conv", a few small
-            convolutions with stride 2 (patch sizes 2, 4, 8 ...), which see edges and colours from the start
-            and need fewer images; `transformers` has no such tower.
+            convolutions (patch sizes 2, 4, 8 ...), see :func:`ds_zoo.stem.stem`; `transformers` has no such
+            tower.
+        tower: "vit", or "resnet" for :class:`ds_zoo.clip.towers.CLIPResNetTower`: hidden_size is the number
+            of channels at the end, num_hidden_layers that of blocks in each stage, and what belongs to
+            patches and attention is not used; `transformers` has no such tower.
 
     Raises:
         ValueError: if a number is out of range or the name of an option is unknown.
         TypeError: if a field is of another type.
-
-    Source: for the stem, Xiao et al., Early Convolutions Help Transformers See Better (2021).
     """
 
     num_channels: int = 3
     image_size: int = 64
     patch_size: int = 8
     stem: str = "patch"
+    tower: str = "vit"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,20 +121,21 @@ class MiniCLIPVisionConfig(TowerConfig):
                 f"MiniCLIPVisionConfig: expected image_size of at least patch_size={self.patch_size}, got "
                 f"{self.image_size}"
             )
-        if self.stem not in STEMS:
+        check_stem("MiniCLIPVisionConfig", self.stem, (self.patch_size, self.patch_size))
+        if self.tower not in TOWERS:
             raise ValueError(
-                f"MiniCLIPVisionConfig: expected stem {' or '.join(map(repr, STEMS))}, got {self.stem!r}"
+                f"MiniCLIPVisionConfig: expected tower {' or '.join(map(repr, TOWERS))}, got {self.tower!r}"
             )
-        if self.stem == "conv" and (self.patch_size < 2 or self.patch_size & (self.patch_size - 1)):
+        if self.tower == "resnet" and self.hidden_size % 4:
             raise ValueError(
-                "MiniCLIPVisionConfig: expected patch_size of 2, 4, 8 ... with stem='conv', got "
-                f"{self.patch_size}"
+                f"MiniCLIPVisionConfig: expected hidden_size to be a multiple of 4 with tower='resnet', got "
+                f"{self.hidden_size}"
             )
 
     def to_fields(self) -> dict[str, Any]:
-        """Returns the fields of ``config.json``; the stem only where it is not the published one."""
-        found = asdict(self)
-        return found if self.stem != "patch" else {k: v for k, v in found.items() if k != "stem"}
+        """Returns the fields of ``config.json``; stem and tower only where they are not as published."""
+        published = {"stem": "patch", "tower": "vit"}
+        return {name: value for name, value in asdict(self).items() if published.get(name) != value}
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ class MiniCLIPConfig:
         layers: int = 3,
         heads: int = 4,
         stem: str = "patch",
+        tower: str = "vit",
         **text: Any,
     ) -> Self:
         """Makes a configuration with two towers of the same width and depth.
@@ -184,6 +189,7 @@ class MiniCLIPConfig:
             layers: of each tower.
             heads: in each layer.
             stem: see :class:`MiniCLIPVisionConfig`.
+            tower: see :class:`MiniCLIPVisionConfig`.
             text: more fields of :class:`MiniCLIPTextConfig`.
         """
         both: dict[str, Any] = {
@@ -195,7 +201,9 @@ class MiniCLIPConfig:
         }
         return cls(
             MiniCLIPTextConfig(vocab_size=vocab_size, **both, **text),
-            MiniCLIPVisionConfig(image_size=image_size, patch_size=patch_size, stem=stem, **both),
+            MiniCLIPVisionConfig(
+                image_size=image_size, patch_size=patch_size, stem=stem, tower=tower, **both
+            ),
             width,
         )
 

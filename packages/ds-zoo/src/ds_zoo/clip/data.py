@@ -13,7 +13,7 @@ from ds_core.data.hugging_face import open_hugging_face, read_stored_image
 from ds_core.data.optional import needed
 from torch import Tensor
 
-from ds_zoo.clip.images import ImageProcessor, read_picture
+from ds_zoo.data.processor import ImageProcessor, read_picture
 from ds_zoo.data.scenes import Scenes
 from ds_zoo.data.words import parse
 
@@ -172,6 +172,8 @@ def pair_batches(
     shuffle: bool = True,
     prefetch: int = 2,
     tint: float = 0.0,
+    swap: float = 0.0,
+    colours: Sequence[int] = (),
 ) -> DataLoader:
     """Makes batches of (pixels, token ids, caption numbers): equal captions have equal numbers.
 
@@ -186,9 +188,18 @@ def pair_batches(
         shuffle: whether every epoch has an order of its own.
         prefetch: batches made ahead, in a thread.
         tint: by how much each channel of each picture is made lighter or darker at random, from 0 to 1.
+        swap: share of the pictures whose caption names no colour that get their channels in another order:
+            the caption stays true.
+        colours: token ids that name a colour.
     """
+    named = torch.tensor(list(colours), dtype=torch.int64)
 
     def finish(pixels: Tensor, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+        if swap:
+            drawn = torch.rand(len(pixels), 4, generator=generator)
+            order = drawn[:, :3].argsort(1)[:, :, None, None].expand_as(pixels)
+            swapped = (drawn[:, 3] < swap) & ~torch.isin(ids, named).any(1)
+            pixels = torch.where(swapped[:, None, None, None], pixels.gather(1, order), pixels)
         if tint:
             light = 1 + tint * (2 * torch.rand(len(pixels), 3, 1, 1, generator=generator) - 1)
             pixels = (pixels * light).clamp(0, 255)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ds_zoo.clip.config import MiniCLIPConfig, MiniCLIPTextConfig, MiniCLIPVisionConfig
 from ds_zoo.clip.loss import ContrastiveLoss, Similarity, UnitLength
 from ds_zoo.clip.pretrained import CLIP, TEXT, VISION, is_whole, text_config, vision_config, whole_config
-from ds_zoo.clip.towers import CLIPTextTower, CLIPVisionTower
+from ds_zoo.clip.towers import CLIPResNetTower, CLIPTextTower, CLIPVisionTower
 from ds_zoo.heads import initial, total
 
 
@@ -154,7 +154,8 @@ class MiniCLIPVisionModelWithProjection(Pretrained):
 
     def __init__(self, config: MiniCLIPVisionConfig, *, generator: torch.Generator | None = None) -> None:
         self.config = config
-        self.vision_model = CLIPVisionTower(config, generator=generator)
+        tower = CLIPVisionTower if config.tower == "vit" else CLIPResNetTower
+        self.vision_model = tower(config, generator=generator)
         self.visual_projection = projection(config.hidden_size, config.projection_dim, generator)
 
     def forward(self, pixel_values: Tensor, **options: bool) -> VisionOutput:

@@ -96,7 +96,9 @@ CLIP = clip_format(
     "CLIPModel",
 )
 TEXT = clip_format("clip_text_model", tuple(TEXT_DEFAULTS), "CLIPTextModelWithProjection")
-VISION = clip_format("clip_vision_model", (*VISION_DEFAULTS, "stem"), "CLIPVisionModelWithProjection")
+VISION = clip_format(
+    "clip_vision_model", (*VISION_DEFAULTS, "stem", "tower"), "CLIPVisionModelWithProjection"
+)
 
 
 def text_config(fields: Mapping[str, Any]) -> MiniCLIPTextConfig:

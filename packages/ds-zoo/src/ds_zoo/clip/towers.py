@@ -7,21 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from ds_cnn import Conv2d
-from ds_core import (
-    Embedding,
-    GroupNorm,
-    InputGrad,
-    LayerNorm,
-    Module,
-    ModuleList,
-    Parameter,
-    ReLU,
-    Sequential,
-)
+from ds_cnn import BasicBlock, ResNet
+from ds_core import Embedding, GroupNorm, InputGrad, LayerNorm, Module, ModuleList, Parameter
 from ds_core.checks import shape
 from ds_core.initializers import normal_
 from ds_core.kernels import dispatch
@@ -32,6 +23,7 @@ from ds_zoo import functional
 from ds_zoo.activations import ACTIVATIONS
 from ds_zoo.clip.config import HIGHEST, MiniCLIPTextConfig, MiniCLIPVisionConfig, TowerConfig
 from ds_zoo.heads import initial, total
+from ds_zoo.stem import stem
 
 resize_positions, resize_positions_backward = dispatch(functional.resize_positions, half=torch.float32)
 
@@ -226,7 +218,15 @@ class CLIPVisionTower(Tower):
         self.config = config
         width = config.hidden_size
         self.class_embedding = Parameter(torch.empty(width))
-        self.patch = patches(config, generator)
+        self.patch = stem(
+            config.stem,
+            config.num_channels,
+            width,
+            (config.patch_size, config.patch_size),
+            bias=False,
+            init=initial(config.initializer_range),
+            generator=generator,
+        )
         self.side = config.image_size // config.patch_size
         self.position = Parameter(torch.empty(self.side**2 + 1, width))
         normal_(self.class_embedding, std=width**-0.5, generator=generator)
@@ -243,7 +243,7 @@ class CLIPVisionTower(Tower):
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> TowerOutput:
-        self._check(pixel_values, interpolate_pos_encoding)
+        check_pixels(self.config, pixel_values, interpolate_pos_encoding)
         x = self.patch(pixel_values)  # (B, C, H', W')
         size = x.shape
         x = x.flatten(2).mT  # (B, H' W', C)
@@ -283,42 +283,98 @@ class CLIPVisionTower(Tower):
         self.patch.requires_input_grad_(self.input_grad)
         return self.patch.backward(grad[:, 1:].mT.reshape(size))
 
-    def _check(self, pixels: Tensor, interpolate: bool) -> None:
-        config = self.config
-        if pixels.dim() != 4 or pixels.shape[1] != config.num_channels:
-            raise ValueError(
-                f"MiniCLIP: expected pixel_values (B, {config.num_channels}, H, W), got {shape(pixels)}"
-            )
-        side = config.image_size
-        if not interpolate and pixels.shape[2:] != (side, side):
-            raise ValueError(
-                f"MiniCLIP: expected images of {side} x {side} pixels, got {pixels.shape[2]} x "
-                f"{pixels.shape[3]}; resize them, or pass interpolate_pos_encoding=True"
-            )
-        if min(pixels.shape[2:]) < config.patch_size:
-            raise ValueError(
-                f"MiniCLIP: expected images of at least one patch, {config.patch_size} pixels, got "
-                f"{pixels.shape[2]} x {pixels.shape[3]}"
-            )
+
+class CLIPResNetTower(Module):
+    """Looks at images with a ResNet; the mean of its last map stands for the image.
+
+    x = features(image);   pooled = norm(mean of x over all places)
+
+    Its norms are group norms of one group: batch norms would mix the parts of a batch taken in several.
+
+    Args:
+        config: size and shape.
+        generator: source of initial values.
+
+    Shape:
+        pixel_values ``(B, channels, H, W)``; another size than ``config.image_size`` only with
+        ``interpolate_pos_encoding`` -> :class:`TowerOutput` with a vector for each place, without attentions.
+
+    Raises:
+        ValueError: if images have another size or other channels, or hidden states or attentions are asked
+            for, of which there are none.
+
+    Source: Radford et al. (2021), section 2.4, whose pooling is attention; He et al., Deep Residual Learning
+    for Image Recognition (2016).
+    """
+
+    def __init__(self, config: MiniCLIPVisionConfig, *, generator: torch.Generator | None = None) -> None:
+        self.config = config
+        width = config.hidden_size
+        self.resnet = ResNet(
+            BasicBlock,
+            [config.num_hidden_layers] * 4,
+            1,
+            in_channels=config.num_channels,
+            widths=(width // 4, width // 2, width, width),
+            norm=partial(GroupNorm, 1),
+            generator=generator,
+        )
+        self.resnet.fc = None  # type: ignore[assignment]  # the tower takes the maps before it
+        self.post_norm = LayerNorm(width, config.layer_norm_eps)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        *,
+        interpolate_pos_encoding: bool = False,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> TowerOutput:
+        if output_hidden_states or output_attentions:
+            raise ValueError("CLIPResNetTower: has neither hidden states of tokens nor attentions to show")
+        check_pixels(self.config, pixel_values, interpolate_pos_encoding)
+        (x,) = self.resnet.features(pixel_values, [4])  # (B, C, H', W')
+        self.save(x.shape)
+        last = x.flatten(2).mT  # (B, H' W', C)
+        return TowerOutput(last, self.post_norm(last.mean(1)))
+
+    def backward(
+        self,
+        grad_last_hidden_state: Tensor | None = None,
+        grad_pooler_output: Tensor | None = None,
+        grad_hidden_states: None = None,
+        grad_attentions: None = None,
+    ) -> InputGrad:
+        """Returns the gradient of the pixels; outputs that nobody used have the gradient None."""
+        (size,) = self.saved()
+        length, grad = size[2] * size[3], grad_last_hidden_state
+        if grad_pooler_output is None:
+            self.post_norm.saved()
+        else:
+            mean = self.post_norm.backward(grad_pooler_output)[:, None] / length  # (B, 1, C)
+            grad = total(grad, mean.expand(-1, length, -1))
+        grad = given(self, grad, None, (size[0], length, size[1]))
+        self.resnet.requires_input_grad_(self.input_grad)
+        return self.resnet.features_backward([grad.mT.reshape(size)])
 
 
-def patches(config: MiniCLIPVisionConfig, generator: torch.Generator | None) -> Module:
-    """Makes what turns patches into vectors: one convolution whose kernels do not overlap, or several."""
-    channels, width, side = config.num_channels, config.hidden_size, config.patch_size
-    if config.stem == "patch":
-        init = initial(config.initializer_range)
-        return Conv2d(channels, width, side, side, bias=False, init=init, generator=generator)
-    parts: list[Module] = []
-    steps = side.bit_length() - 1
-    for step in range(steps):
-        out = min(width, 16 << step)
-        parts += [
-            Conv2d(channels, out, 3, 2, 1, bias=False, init="he_normal", generator=generator),
-            GroupNorm(1, out),
-            ReLU(),
-        ]
-        channels = out
-    return Sequential(*parts, Conv2d(channels, width, 1, bias=False, generator=generator))
+def check_pixels(config: MiniCLIPVisionConfig, pixels: Tensor, interpolate: bool) -> None:
+    """Checks channels and size of images."""
+    if pixels.dim() != 4 or pixels.shape[1] != config.num_channels:
+        raise ValueError(
+            f"MiniCLIP: expected pixel_values (B, {config.num_channels}, H, W), got {shape(pixels)}"
+        )
+    side = config.image_size
+    if not interpolate and pixels.shape[2:] != (side, side):
+        raise ValueError(
+            f"MiniCLIP: expected images of {side} x {side} pixels, got {pixels.shape[2]} x "
+            f"{pixels.shape[3]}; resize them, or pass interpolate_pos_encoding=True"
+        )
+    if min(pixels.shape[2:]) < config.patch_size:
+        raise ValueError(
+            f"MiniCLIP: expected images of at least one patch, {config.patch_size} pixels, got "
+            f"{pixels.shape[2]} x {pixels.shape[3]}"
+        )
 
 
 def given(

@@ -24,12 +24,14 @@ from torch import Tensor
 from ds_zoo.clip.captions import encode_captions
 from ds_zoo.clip.config import MiniCLIPConfig, MiniCLIPTextConfig, MiniCLIPVisionConfig
 from ds_zoo.clip.data import Pairs, ScenePairs, all_captions, open_pairs, pair_batches
-from ds_zoo.clip.images import PROCESSOR_FILE, ImageProcessor, read_picture
 from ds_zoo.clip.loss import ContrastiveLoss
 from ds_zoo.clip.model import CLIPPairs, MiniCLIP
+from ds_zoo.clip.tokenizer import CLIPTokenizer
 from ds_zoo.clip.zero_shot import ZeroShot, embed_captions, embed_images, retrieval, save_embeddings
+from ds_zoo.data.processor import PROCESSOR_FILE, ImageProcessor, read_picture
 from ds_zoo.data.scenes import (
     ALL_PAIRS,
+    COLOURS,
     KINDS,
     Scenes,
     attribute_captions,
@@ -54,6 +56,7 @@ class Recipe:
         image_size: height and width that pictures are brought to.
         patch_size: height and width of a patch.
         stem: how a patch becomes a vector: one matrix, or a few small convolutions.
+        tower: what looks at pictures: a ViT, or a ResNet, each stage of which has that many layers of blocks.
         width: of both towers and of the space they share.
         layers: of the image tower.
         text_layers: of the text tower.
@@ -63,6 +66,7 @@ class Recipe:
         held_out: combinations of colour and kind that no scene in training has.
         one_attribute: share of scenes whose caption names the colour or the kind alone.
         tint: by how much each channel of a picture is made lighter or darker at random, from 0 to 1.
+        swap: share of the scenes whose caption names no colour that get their colours exchanged.
         images: different pictures in training; endlessly many scenes, or all there are, if not given.
         steps: optimizer steps.
         batch_size: pairs that are compared with each other.
@@ -83,6 +87,7 @@ class Recipe:
     image_size: int = 48
     patch_size: int = 8
     stem: Literal["patch", "conv"] = "conv"
+    tower: Literal["vit", "resnet"] = "vit"
     width: int = 64
     layers: int = 2
     text_layers: int = 2
@@ -92,6 +97,7 @@ class Recipe:
     held_out: int = 12
     one_attribute: float = 0.5
     tint: float = 0.0
+    swap: float = 0.0
     images: int | None = None
     steps: int = 6000
     batch_size: int = 128
@@ -112,6 +118,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"width": 32, "layers": 1, "text_layers": 1, "heads": 2, "steps": 500, "batch_size": 64},
     "mini": {},
     "plain": {"stem": "patch", "layers": 3},
+    "resnet": {"tower": "resnet", "layers": 1},
 }
 
 
@@ -166,8 +173,9 @@ def train(
     """Train a CLIP: pictures and captions in one space.
 
     The run folder holds ``recipe.toml``, ``config.json`` and ``model.safetensors`` (readable by
-    `transformers` unless the stem is "conv"), ``vocabulary.json``, ``preprocessor_config.json``, ``log.csv``,
-    ``loss.png``, for scenes ``zero_shot.csv`` and, to resume from, ``checkpoint.safetensors``.
+    `transformers` unless the stem is "conv" or the tower a ResNet), ``vocabulary.json``,
+    ``preprocessor_config.json``, ``log.csv``, ``loss.png``, for scenes ``zero_shot.csv`` and, to resume from,
+    ``checkpoint.safetensors``.
 
     Args:
         recipe: how to train.
@@ -232,6 +240,8 @@ def train(
                 shuffle=len(learned) < _ENDLESS,
                 seed=recipe.seed,
                 tint=recipe.tint,
+                swap=recipe.swap,
+                colours=[tokens.vocabulary.id(colour) for colour in COLOURS] if naming else (),
                 **batches,
             ),
             validation=list(pair_batches(held_back, processor, encode, shuffle=False, **batches)),
@@ -267,6 +277,7 @@ def make_config(recipe: Recipe, tokens: Tokenizer) -> MiniCLIPConfig:
         patch_size=recipe.patch_size,
         num_hidden_layers=recipe.layers,
         stem=recipe.stem,
+        tower=recipe.tower,
         **both,
     )
     return MiniCLIPConfig(text, vision, recipe.width)
@@ -444,23 +455,30 @@ def scene_accuracy(
 
 
 def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
-    """Reads model, tokenizer and how pictures are prepared from a run folder.
+    """Reads model, tokenizer and how pictures are prepared from a run folder, or from a published one.
 
     Raises:
-        FileNotFoundError: if there is no such folder, or it holds no finished training.
+        FileNotFoundError: if there is no such folder, or it holds no finished training and no published CLIP.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder}: no such folder; train one with `ds-zoo train clip --out {folder}`"
         )
-    if not (has_weights(folder) and (folder / TOKENIZER_FILE).exists()):
+    if not has_weights(folder):
         raise FileNotFoundError(
-            f"{folder}: lacks weights or {TOKENIZER_FILE}, so it holds no finished training; continue it "
-            "with --resume, or train anew"
+            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
+            "anew"
         )
+    ours = (folder / TOKENIZER_FILE).is_file()
+    tokenizer = Tokenizer.load(folder / TOKENIZER_FILE) if ours else CLIPTokenizer.from_pretrained(folder)
     model = MiniCLIP.from_pretrained(folder).to(device)
-    return Loaded(model, Tokenizer.load(folder / TOKENIZER_FILE), ImageProcessor.load(folder), folder)
+    if (most := model.config.text_config.vocab_size) < tokenizer.vocab_size:
+        raise ValueError(
+            f"{folder}: expected a tokenizer of at most {most} tokens, as the model has, got "
+            f"{tokenizer.vocab_size}"
+        )
+    return Loaded(model, tokenizer, ImageProcessor.load(folder), folder)
 
 
 def save(loaded: Loaded, folder: Path) -> str:
@@ -471,7 +489,10 @@ def save(loaded: Loaded, folder: Path) -> str:
         folder: where to; made if needed.
     """
     loaded.model.save_pretrained(folder)
-    loaded.tokenizer.save(folder / TOKENIZER_FILE)
+    if isinstance(loaded.tokenizer, CLIPTokenizer):
+        loaded.tokenizer.save_pretrained(folder)
+    else:
+        loaded.tokenizer.save(folder / TOKENIZER_FILE)
     loaded.processor.save(folder)
     return f"wrote {folder}"
 
@@ -584,13 +605,12 @@ def true_of(pairs: Pairs, numbers: Sequence[int], sentences: Sequence[str]) -> T
 
 def verify() -> Iterator[tuple[str, GradientReport]]:
     """Yields name and report of the gradients of small random models."""
-    for stem in ("patch", "conv"):
-        config = MiniCLIPConfig.of_size(
-            11, image_size=8, patch_size=4, width=8, layers=1, heads=2, stem=stem, eos_token_id=10
-        )
+    for stem, tower in (("patch", "vit"), ("conv", "vit"), ("patch", "resnet")):
+        sizes: dict[str, Any] = {"image_size": 8, "patch_size": 4, "width": 8, "layers": 1, "heads": 2}
+        config = MiniCLIPConfig.of_size(11, **sizes, stem=stem, tower=tower, eos_token_id=10)
         model = MiniCLIP(config, generator=torch.Generator().manual_seed(0))
         draw = torch.Generator().manual_seed(0)
         ids = torch.randint(10, (3, 5), generator=draw)
         ids[:, 4] = 10
         images = torch.randn(3, 3, 8, 8, generator=draw)
-        yield f"MiniCLIP, stem {stem!r}", check_gradients(model, ids, images, None, True)
+        yield f"MiniCLIP, {tower}, stem {stem!r}", check_gradients(model, ids, images, None, True)

@@ -22,8 +22,7 @@ class QuickGELUKernel:
         for x_, y_, slope_ in blocks(x, y, slope):
             s = sigmoid(x_, STEEP)
             torch.mul(x_, s, out=y_)
-            torch.sub(1, s, out=slope_)
-            slope_.mul_(y_).mul_(STEEP).add_(s)
+            torch.add(s, y_, alpha=STEEP, out=slope_).addcmul_(y_, s, value=-STEEP)
         return y, slope
 
     @staticmethod

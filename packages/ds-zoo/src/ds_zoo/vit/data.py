@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 import torch
 from ds_cnn.transforms import Compose, Normalize
 from ds_core.data import DataLoader, HuggingFaceImages, ImageFolder, load
 from ds_core.data.fingerprint import fingerprint
-from ds_core.data.read_image import read_image
-from ds_core.training.files import read_json
 from torch import Tensor
 
+from ds_zoo.data.processor import BILINEAR, PROCESSOR_FILE, ImageProcessor
 from ds_zoo.data.words import parse
 
-PROCESSOR_FILE = "preprocessor_config.json"
 SMALL = 4096  # images from which mean and deviation are taken
 
 
@@ -64,6 +61,15 @@ class LabelledImages:
         data = self.samples if isinstance(self.samples, tuple) else (self.samples,)
         return DataLoader(*data, batch_size=batch_size, **options)
 
+    def prepared(self, processor: ImageProcessor) -> LabelledImages:
+        """Returns them as a processor resizes and crops them."""
+        if isinstance(self.samples, tuple):
+            images, labels = self.samples
+            ready: Any = (torch.stack([processor.sized(image) for image in images]), labels)
+        else:
+            ready = Prepared(self.samples, processor)
+        return LabelledImages(ready, self.labels, self.class_names, self.print)
+
     def shape(self) -> tuple[int, int, int]:
         """Returns channels, height and width of the first image."""
         first = self.samples[0][0]
@@ -81,6 +87,20 @@ class Chosen:
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
         return self.samples[self.rows[number]]
+
+
+class Prepared:
+    """The samples, resized and cropped by a processor."""
+
+    def __init__(self, samples: Samples, processor: ImageProcessor) -> None:
+        self.samples, self.processor = samples, processor
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        image, label = self.samples[number]
+        return self.processor.sized(image), label
 
 
 def read_images(
@@ -141,101 +161,54 @@ def read_images(
     return LabelledImages((pixels, data.y), data.y, tuple(names), fingerprint((pixels, data.y)))
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """What a picture goes through before a model sees it: (pixels / 255 - mean) / std, at one size.
+def processor_of(images: LabelledImages, size: tuple[int, int]) -> ImageProcessor:
+    """Prepares pictures of one size with mean and deviation of the data, or of some thousand of them."""
+    rows = torch.linspace(0, len(images) - 1, min(len(images), SMALL)).long().unique()
+    chosen = images.part(rows)
+    if isinstance(chosen.samples, tuple):
+        pixels = chosen.samples[0]
+    else:
+        read = [chosen.samples[number][0] for number in range(len(chosen))]
+        if len(sizes := sorted({tuple(image.shape[1:]) for image in read})) > 1:
+            raise ValueError(
+                f"data: expected images of one size, got {sizes[0]} and {sizes[1]}; give --image-size to "
+                "resize all"
+            )
+        pixels = torch.stack(read)
+    std, mean = torch.std_mean(pixels.double() / 255, (0, 2, 3))
+    return ImageProcessor(
+        size, None, tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist()), kind="ViTImageProcessor"
+    )
 
-    Args:
-        size: (height, width).
-        mean: of each channel.
-        std: of each channel.
+
+def load_processor(folder: str | Path, size: tuple[int, int], channels: int) -> ImageProcessor:
+    """Reads ``preprocessor_config.json``; where there is none, pixels go from -1 to 1 as ViT's first did.
+
+    Raises:
+        ValueError: if it is damaged, or for images of other channels.
     """
-
-    size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def of(cls, images: LabelledImages, size: tuple[int, int]) -> Self:
-        """Takes mean and deviation of each channel from the data, or from some thousand of them."""
-        rows = torch.linspace(0, len(images) - 1, min(len(images), SMALL)).long().unique()
-        chosen = images.part(rows)
-        if isinstance(chosen.samples, tuple):
-            pixels = chosen.samples[0]
-        else:
-            read = [chosen.samples[number][0] for number in range(len(chosen))]
-            if len(sizes := sorted({tuple(image.shape[1:]) for image in read})) > 1:
-                raise ValueError(
-                    f"data: expected images of one size, got {sizes[0]} and {sizes[1]}; give --image-size to "
-                    "resize all"
-                )
-            pixels = torch.stack(read)
-        std, mean = torch.std_mean(pixels.double() / 255, (0, 2, 3))
-        return cls(size, tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist()))
-
-    @property
-    def channels(self) -> int:
-        """Counts the channels: 3 for colour, 1 for grey."""
-        return len(self.mean)
-
-    def read(self, path: str | Path) -> Tensor:
-        """Reads a picture, uint8 ``(channels, *size)``.
-
-        Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if it cannot be read; names it.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
-        return read_image(path, str(path), "L" if self.channels == 1 else "RGB", self.size)
-
-    def steps(self, *changes: Any) -> Prepare:
-        """Returns what a loader does to each batch of pixels, with random changes before they are scaled."""
-        return Prepare(
-            Compose(*changes, Normalize(self.mean, self.std)) if changes else Normalize(self.mean, self.std)
+    if not (Path(folder) / PROCESSOR_FILE).is_file():
+        half = (0.5,) * channels
+        return ImageProcessor(size, None, half, half, BILINEAR, kind="ViTImageProcessor")
+    processor = ImageProcessor.load(folder, "ViTImageProcessor")
+    if processor.channels != channels:
+        raise ValueError(
+            f"{Path(folder) / PROCESSOR_FILE}: expected image_mean for {channels} channels, got "
+            f"{list(processor.mean)}"
         )
-
-    def file_text(self) -> str:
-        """Returns ``preprocessor_config.json``, as `transformers` reads it."""
-        fields = {
-            "image_processor_type": "ViTImageProcessor",
-            "do_resize": True,
-            "size": {"height": self.size[0], "width": self.size[1]},
-            "resample": 3,  # bicubic
-            "do_rescale": True,
-            "rescale_factor": 1 / 255,
-            "do_normalize": True,
-            "image_mean": list(self.mean),
-            "image_std": list(self.std),
-        }
-        return json.dumps(fields, indent=2) + "\n"
-
-    @classmethod
-    def load(cls, folder: str | Path, size: tuple[int, int], channels: int) -> Self:
-        """Reads ``preprocessor_config.json``; where there is none, pixels go from -1 to 1 as ViT's first did.
-
-        Raises:
-            ValueError: if it is damaged.
-        """
-        path = Path(folder) / PROCESSOR_FILE
-        fields = read_json(path, "how pictures are prepared") if path.is_file() else {}
-        mean, std = (fields.get(name, [0.5] * channels) for name in ("image_mean", "image_std"))
-        for name, numbers in (("image_mean", mean), ("image_std", std)):
-            if not isinstance(numbers, list) or len(numbers) != channels:
-                raise ValueError(f"{path}: expected {name} for {channels} channels, got {numbers!r}")
-        return cls(size, tuple(map(float, mean)), tuple(map(float, std)))
+    return processor
 
 
-class Prepare:
-    """Bytes to numbers from 0 to 1, then what else is to be done; a loader's transform.
+class Augment:
+    """Bytes to numbers from 0 to 1, random changes, then what a processor does; a loader's transform.
 
     Args:
+        processor: whose mean and deviation.
         changes: of images in [0, 1], and of what belongs to them.
     """
 
-    def __init__(self, changes: Any) -> None:
-        self.changes = changes
+    def __init__(self, processor: ImageProcessor, *changes: Any) -> None:
+        self.changes = Compose(*changes, Normalize(processor.mean, processor.std))
 
     def __call__(self, images: Tensor, *others: Tensor, generator: torch.Generator | None = None) -> Any:
         return self.changes(images.float() / 255, *others, generator=generator)

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
-from ds_cnn import Conv2d
 from ds_core import Dense, Dropout, LayerNorm, Module, ModuleList, Parameter
 from ds_core.checks import check_fields, shape
 from ds_core.initializers import normal_
@@ -24,6 +23,7 @@ from torch import Tensor
 from ds_zoo import functional
 from ds_zoo.activations import ACTIVATIONS
 from ds_zoo.heads import PROBLEMS, Head, HeadOutput, LabelLoss, initial, label_fields, labels_of, total
+from ds_zoo.stem import check_stem, stem
 from ds_zoo.vit.pretrained import CLASSIFICATION, DEFAULTS, ENCODER
 
 POOLINGS = ("cls", "mean")
@@ -49,6 +49,9 @@ class MiniViTConfig:
         intermediate_size: inner width of the MLPs.
         image_size: of the images, in pixels: (height, width), or one number for both.
         patch_size: of a patch, alike; what remains of an image at the right and at the bottom is not seen.
+        stem: how a patch becomes a vector: "patch", one matrix as published, or "conv", a few small
+            convolutions (patch sizes 2, 4, 8 ... that divide the image), see :func:`ds_zoo.stem.stem`;
+            `transformers` has no such model.
         num_channels: of the images: 3 for colour, 1 for grey.
         hidden_act: "gelu" (exact), "gelu_new" or "gelu_pytorch_tanh" (its tanh approximation), "relu", "silu"
             or "tanh".
@@ -90,6 +93,7 @@ class MiniViTConfig:
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
     qkv_bias: bool = True
+    stem: str = "patch"
     pooling: str = "cls"
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"
@@ -108,6 +112,12 @@ class MiniViTConfig:
                     f"MiniViTConfig: expected {name} in pixels, one number or (height, width), got "
                     f"{getattr(self, name)}"
                 )
+        check_stem("MiniViTConfig", self.stem, pair(self.patch_size))
+        if self.stem == "conv" and uneven(pair(self.image_size), pair(self.patch_size)):
+            raise ValueError(
+                f"MiniViTConfig: expected patch_size to divide image_size with stem='conv', got image_size="
+                f"{self.image_size}, patch_size={self.patch_size}"
+            )
         if min(self.grid) < 1:
             raise ValueError(
                 f"MiniViTConfig: expected images of at least one patch, got image_size={self.image_size}, "
@@ -170,7 +180,7 @@ class MiniViTConfig:
         """Returns the fields of ``config.json``; those that `transformers` has no word for only if needed."""
         fields = asdict(self)
         fields |= label_fields(fields.pop("labels"))
-        unneeded = {"drop_path_rate": 0.0, "pooling": "cls"}
+        unneeded = {"drop_path_rate": 0.0, "pooling": "cls", "stem": "patch"}
         return {name: value for name, value in fields.items() if unneeded.get(name) != value}
 
     @classmethod
@@ -219,6 +229,7 @@ class PatchEmbedding(Module):
         size: height and width of a patch.
         bias: whether there is b.
         spread: standard deviation of the initial weights.
+        kind: "patch", or "conv" for a few small convolutions in its place, see :func:`ds_zoo.stem.stem`.
         generator: source of initial values.
 
     Shape:
@@ -233,10 +244,11 @@ class PatchEmbedding(Module):
         bias: bool = True,
         *,
         spread: float = 0.02,
+        kind: str = "patch",
         generator: torch.Generator | None = None,
     ) -> None:
         init = initial(spread)
-        self.projection = Conv2d(channels, width, size, size, bias=bias, init=init, generator=generator)
+        self.projection = stem(kind, channels, width, size, bias=bias, init=init, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.projection(x)  # (B, C, h, w)
@@ -276,6 +288,7 @@ class ViTEmbeddings(Module):
         width, spread = config.hidden_size, config.initializer_range
         self.image_size, self.grid = pair(config.image_size), config.grid
         self.patch_size, self.channels = pair(config.patch_size), config.num_channels
+        self.whole = config.stem == "conv"  # whether images must be of whole patches
         self.extra = int(config.pooling == "cls")  # tokens that come before the patches
         token = Parameter(torch.zeros(1, 1, width)) if self.extra else None
         self.register_parameter("cls_token", token)
@@ -284,7 +297,7 @@ class ViTEmbeddings(Module):
             if parameter is not None:
                 normal_(parameter, std=spread, generator=generator)
         self.patch_embeddings = PatchEmbedding(
-            config.num_channels, width, self.patch_size, spread=spread, generator=generator
+            config.num_channels, width, self.patch_size, spread=spread, kind=config.stem, generator=generator
         )
         self.dropout = Dropout(config.hidden_dropout_prob, generator=generator)
 
@@ -327,6 +340,11 @@ class ViTEmbeddings(Module):
         if min(grid_of((images.shape[2], images.shape[3]), self.patch_size)) < 1:
             raise ValueError(
                 f"MiniViT: expected images of at least one patch of {self.patch_size}, got {shape(images)}"
+            )
+        if self.whole and uneven((images.shape[2], images.shape[3]), self.patch_size):
+            raise ValueError(
+                f"MiniViT: expected images of whole patches of {self.patch_size} with stem='conv', got "
+                f"{shape(images)}"
             )
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
@@ -646,6 +664,11 @@ def dense(config: MiniViTConfig, out_features: int, generator: torch.Generator |
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """Returns (height, width) of a size that may be one number for both."""
     return (size, size) if isinstance(size, int) else size
+
+
+def uneven(image: tuple[int, int], patch: tuple[int, int]) -> bool:
+    """Says whether something remains of an image beside whole patches."""
+    return any(side % part for side, part in zip(image, patch, strict=True))
 
 
 def grid_of(image: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:

@@ -28,7 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "pooler_act": "tanh",
     "problem_type": None,
 }
-OWN = ("pooling", "drop_path_rate")  # what transformers.ViTConfig has no word for
+OWN = ("pooling", "drop_path_rate", "stem")  # what transformers.ViTConfig has no word for
 
 RENAMES = (
     ("layers.", "encoder.layer."),

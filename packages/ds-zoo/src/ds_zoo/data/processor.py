@@ -1,4 +1,4 @@
-"""How pictures become the pixels a tower looks at: resized, cropped, and normalised, as a file says."""
+"""How pictures become the pixels a model looks at: resized, cropped, and normalised, as a file says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from ds_core.checks import shape
@@ -19,7 +19,19 @@ from torch import Tensor
 PROCESSOR_FILE = "preprocessor_config.json"
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures that the published CLIP learned from
 STD = (0.26862954, 0.26130258, 0.27577711)
-BICUBIC = 3  # pillow's number
+BILINEAR, BICUBIC = 2, 3  # pillow's numbers
+
+# What a file leaves out, by the model it belongs to; as in transformers.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "CLIPImageProcessor": {
+        **{"size": {"shortest_edge": 224}, "crop_size": 224, "do_center_crop": True},
+        **{"image_mean": MEAN, "image_std": STD, "resample": BICUBIC},
+    },
+    "ViTImageProcessor": {
+        **{"size": {"height": 224, "width": 224}, "crop_size": 224, "do_center_crop": False},
+        **{"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5), "resample": BILINEAR},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -30,15 +42,16 @@ class ImageProcessor:
         size: length of the shorter side in pixels, the other one following; or (height, width); None to leave
             sizes as they are.
         crop: (height, width) that is cut out of the middle; what lies outside is black; None for no crop.
-        mean: of each channel.
+        mean: of each channel: three for colour, one for grey.
         std: of each channel.
         resample: how to resize, pillow's number: 0 nearest, 2 bilinear, 3 bicubic.
         rescale: what pixels from 0 to 255 are multiplied by.
+        kind: what its file calls it: "CLIPImageProcessor" or "ViTImageProcessor".
 
     Raises:
-        ValueError: if a size is below 1, or there are not three means and deviations.
+        ValueError: if a size is below 1, there are not as many deviations as means, or a name is unknown.
 
-    Source: ``transformers.CLIPImageProcessor`` with pillow.
+    Source: ``transformers.CLIPImageProcessor`` and ``transformers.ViTImageProcessor`` with pillow.
     """
 
     size: int | tuple[int, int] | None = 224
@@ -47,6 +60,7 @@ class ImageProcessor:
     std: tuple[float, ...] = STD
     resample: int = BICUBIC
     rescale: float = 1 / 255
+    kind: str = "CLIPImageProcessor"
 
     def __post_init__(self) -> None:
         sides = [self.size] if isinstance(self.size, int) else list(self.size or ())
@@ -54,21 +68,45 @@ class ImageProcessor:
             raise ValueError(
                 f"ImageProcessor: expected sizes of at least 1, got size={self.size}, crop={self.crop}"
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
             raise ValueError(
-                "ImageProcessor: expected three means and three deviations above 0, got "
-                f"mean={self.mean}, std={self.std}"
+                "ImageProcessor: expected three means and three deviations above 0, or one of each for grey, "
+                f"got mean={self.mean}, std={self.std}"
             )
         if self.resample not in range(6):
             raise ValueError(f"ImageProcessor: expected resample from 0 to 5, got {self.resample}")
+        if self.kind not in PUBLISHED:
+            raise ValueError(f"ImageProcessor: expected {' or '.join(PUBLISHED)} as kind, got {self.kind!r}")
 
     @classmethod
     def of_size(cls, side: int) -> Self:
         """Makes one for a tower that looks at squares of so many pixels, with the published mean."""
         return cls(side, (side, side))
 
+    @property
+    def channels(self) -> int:
+        """Counts the channels: 3 for colour, 1 for grey."""
+        return len(self.mean)
+
+    @property
+    def mode(self) -> Literal["RGB", "L"]:
+        """Returns pillow's word for colour or grey."""
+        return "L" if self.channels == 1 else "RGB"
+
+    def read(self, path: str | Path) -> Tensor:
+        """Reads an image file in its own size, uint8 ``(channels, H, W)``.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if it cannot be read; names it.
+        """
+        return read_picture(path, self.mode)
+
     def __call__(self, images: Sequence[Tensor | Image.Image]) -> Tensor:
-        """Returns the pixels of pictures: of pillow, or uint8 ``(3, H, W)``, as float32 ``(N, 3, H', W')``.
+        """Returns the pixels of pictures, as float32 ``(N, C, H', W')``.
+
+        Args:
+            images: of pillow, or uint8 ``(C, H, W)``; C is 3 for colour and 1 for grey.
 
         Raises:
             ValueError: if a picture is something else, or they come out in different sizes.
@@ -84,29 +122,30 @@ class ImageProcessor:
         return self.normalised(torch.stack(sized))
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Returns pixels from 0 to 255, uint8 ``(N, 3, H, W)``, as the tower wants them, float32."""
+        """Returns pixels from 0 to 255, uint8 ``(N, C, H, W)``, as the model wants them, float32."""
         mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (self.mean, self.std))
         return (pixels * self.rescale - mean) / std
 
     def sized(self, image: Tensor | Image.Image) -> Tensor:
-        """Returns a picture resized and cropped, uint8 ``(3, H', W')``; see :meth:`__call__`."""
+        """Returns a picture resized and cropped, uint8 ``(C, H', W')``; see :meth:`__call__`."""
         if isinstance(image, Tensor):
-            if image.dtype != torch.uint8 or image.dim() != 3 or len(image) != 3:
+            if image.dtype != torch.uint8 or image.dim() != 3 or len(image) != self.channels:
                 raise ValueError(
-                    f"ImageProcessor: expected uint8 (3, H, W), got {image.dtype} {shape(image)}"
+                    f"ImageProcessor: expected uint8 ({self.channels}, H, W), got {image.dtype} "
+                    f"{shape(image)}"
                 )
             height, width = image.shape[1:]
             if self._wanted(height, width) == (height, width):
                 return self._cropped(image)
             flat = image.permute(1, 2, 0).contiguous()
-            image = Image.frombytes("RGB", (width, height), bytes(flat.flatten().tolist()))
-        picture = image.convert("RGB")
+            image = Image.frombytes(self.mode, (width, height), flat.numpy().tobytes())
+        picture = image.convert(self.mode)
         width, height = picture.size
         wanted = self._wanted(height, width)
         if wanted != (height, width):
             picture = picture.resize((wanted[1], wanted[0]), Image.Resampling(self.resample))
         raw = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-        return self._cropped(raw.view(picture.height, picture.width, 3).permute(2, 0, 1))
+        return self._cropped(raw.view(picture.height, picture.width, self.channels).permute(2, 0, 1))
 
     def _wanted(self, height: int, width: int) -> tuple[int, int]:
         """Returns the size after resizing: the shorter side as asked for, the longer one in proportion."""
@@ -139,8 +178,8 @@ class ImageProcessor:
     def to_fields(self) -> dict[str, Any]:
         """Returns the fields of ``preprocessor_config.json``."""
         fields: dict[str, Any] = {
-            "image_processor_type": "CLIPImageProcessor",
-            "do_convert_rgb": True,
+            "image_processor_type": self.kind,
+            "do_convert_rgb": self.mode == "RGB",
             "do_resize": self.size is not None,
             "do_center_crop": self.crop is not None,
             "do_rescale": True,
@@ -159,22 +198,30 @@ class ImageProcessor:
         return fields
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Makes one of the fields of ``preprocessor_config.json``; what is left out is as published.
+    def from_fields(cls, fields: Mapping[str, Any], kind: str = "CLIPImageProcessor") -> Self:
+        """Makes one of the fields of ``preprocessor_config.json``.
+
+        Args:
+            fields: what is left out is as published.
+            kind: by whose publication: "CLIPImageProcessor" or "ViTImageProcessor".
 
         Raises:
             ValueError: if a field is of a form that is not known.
         """
-        size = _size(fields.get("size", 224)) if fields.get("do_resize", True) else None
-        crop = _size(fields.get("crop_size", 224)) if fields.get("do_center_crop", True) else None
-        normal = fields.get("do_normalize", True)
+        fields = {"do_resize": True, "do_rescale": True, "do_normalize": True, **PUBLISHED[kind], **fields}
+        size = _size(fields["size"])
+        if isinstance(fields["size"], int) and kind == "ViTImageProcessor":
+            size = (fields["size"],) * 2  # old files: a square
+        crop = _size(fields["crop_size"])
+        mean, std = tuple(fields["image_mean"]), tuple(fields["image_std"])
         return cls(
-            size,
-            (crop, crop) if isinstance(crop, int) else crop,
-            tuple(fields.get("image_mean", MEAN)) if normal else (0.0, 0.0, 0.0),
-            tuple(fields.get("image_std", STD)) if normal else (1.0, 1.0, 1.0),
-            fields.get("resample", BICUBIC),
-            fields.get("rescale_factor", 1 / 255) if fields.get("do_rescale", True) else 1.0,
+            size if fields["do_resize"] else None,
+            ((crop, crop) if isinstance(crop, int) else crop) if fields["do_center_crop"] else None,
+            mean if fields["do_normalize"] else (0.0,) * len(mean),
+            std if fields["do_normalize"] else (1.0,) * len(mean),
+            fields["resample"],
+            fields.get("rescale_factor", 1 / 255) if fields["do_rescale"] else 1.0,
+            kind,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -186,8 +233,12 @@ class ImageProcessor:
         return json.dumps(self.to_fields(), indent=2) + "\n"
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, kind: str = "CLIPImageProcessor") -> Self:
         """Reads ``preprocessor_config.json`` in a folder.
+
+        Args:
+            folder: where it is.
+            kind: see :meth:`from_fields`.
 
         Raises:
             FileNotFoundError: if there is none.
@@ -197,7 +248,7 @@ class ImageProcessor:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
         try:
-            return cls.from_fields(read_json(path, "how pictures are prepared"))
+            return cls.from_fields(read_json(path, "how pictures are prepared"), kind)
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"{path}: not how pictures are prepared ({error})") from error
 
@@ -214,8 +265,10 @@ def _size(given: Any) -> int | tuple[int, int]:
     raise ValueError(f"expected a size: a number, shortest_edge, or height and width, got {given!r}")
 
 
-def read_picture(path: str | Path) -> Tensor:
-    """Reads an image file, uint8 ``(3, H, W)``; see :func:`ds_core.data.read_image.read_image`.
+def read_picture(path: str | Path, mode: Literal["RGB", "L"] = "RGB") -> Tensor:
+    """Reads an image file, uint8 ``(3, H, W)``, or ``(1, H, W)`` for "L".
+
+    See :func:`ds_core.data.read_image.read_image`.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -224,4 +277,4 @@ def read_picture(path: str | Path) -> Tensor:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
-    return read_image(path, str(path))
+    return read_image(path, str(path), mode)
