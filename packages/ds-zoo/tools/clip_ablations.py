@@ -33,6 +33,7 @@ COLUMNS = ("seen", "unseen", "unseen, colour", "unseen, kind")
 
 
 def main() -> None:
+    """Trains what is not in the table yet, and prints each row."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
