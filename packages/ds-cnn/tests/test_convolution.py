@@ -16,7 +16,7 @@ LIMITS = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 def agree(ours, theirs, x, dtype, *arguments):
-    """Holds output, input gradient and parameter gradients to the referee's, relative to their size."""
+    """Compares output, input gradient and parameter gradients with the referee's, relative to their size."""
     theirs.load_state_dict(ours.state_dict())
     ours.to(dtype)
     theirs.to(dtype)

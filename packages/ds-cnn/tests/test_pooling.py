@@ -21,7 +21,7 @@ DTYPES = pytest.mark.parametrize("dtype", LIMITS, ids=["float64", "float32"])
 
 
 def agree(ours, theirs, x):
-    """Holds output and input gradient to the referee's."""
+    """Compares output and input gradient with the referee's."""
     with engine("manual"):
         y = ours(x)
         grad = torch.randn(y.shape, dtype=x.dtype)

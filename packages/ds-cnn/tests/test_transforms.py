@@ -125,7 +125,7 @@ def test_images_that_are_none(transform):
         transform(torch.zeros(3, 7, 8, dtype=torch.uint8))
 
 
-# Beside the list that layers are held to, what only moves, sorts or draws numbers.
+# Beside the list that layers keep to, what only moves, sorts or draws numbers.
 MORE = "amin any argmax bitwise_and cos exp floor gt index index_put nonzero randn round sin sort tan"
 
 

@@ -1,4 +1,4 @@
-"""Seeing: every map before its definition, computed by torch's tape through the same network."""
+"""Every map beside its definition, computed by torch's autograd through the same network."""
 
 import sys
 
@@ -66,7 +66,7 @@ networks = pytest.mark.parametrize(("make", "shape", "layer"), NETWORKS.values()
 
 
 def on_the_tape(model, images, layer, classes=None):
-    """Returns scores, dy/dx, A and dy/dA of a layer, by the tape, in evaluation."""
+    """Returns scores, dy/dx, A and dy/dA of a layer, by autograd, in evaluation."""
     model.eval()
     x = images.clone().reshape(-1, *images.shape[-3:]).requires_grad_()
     kept = []
@@ -224,7 +224,7 @@ def test_unknown_layers_list_those_known():
         grad_cam(resnet(), pictures(1, 3, 40, 40), "layer3.2")
     with pytest.raises(ValueError, match=rf"expected at least one layer; {known}"):
         feature_maps(model, images, [])
-    with pytest.raises(ValueError, match=r"filters: layer '2' is no Conv2d; there are 0, 5$"):
+    with pytest.raises(ValueError, match=r"filters: layer '2' is not a Conv2d; there are 0, 5$"):
         filters(model, "2")
     with pytest.raises(ValueError, match=rf"filters: no layer 'x'; {known}"):
         filters(model, "x")

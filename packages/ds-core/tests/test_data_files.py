@@ -219,7 +219,7 @@ def test_image_folder(pictures):
     assert data.y.tolist() == [0, 0, 1, 1]
     torch.testing.assert_close(data.x[0], torch.full((3, 4, 6), 0.2))  # a.PNG, grey
     assert data.x[1, :, 0, 0].tolist() == [1, 0, 0]  # b.png, red
-    assert data.notes == ["left out 1 files that are no images"]
+    assert data.notes == ["left out 1 files that are not images"]
     grey = load(f"imagefolder:{pictures}", mode="L", size=3)
     assert grey.x.shape == (4, 1, 3, 3)
 

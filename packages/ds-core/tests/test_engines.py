@@ -55,7 +55,7 @@ def manual_grads(module, x, grad):
 
 
 def tape_grads(module, x, grad):
-    """The same by torch's tape."""
+    """The same by torch's autograd."""
     module.zero_grad()
     leaf = x.clone().requires_grad_()
     with engine("autograd"):
@@ -320,7 +320,7 @@ def test_gradients_accumulate_over_steps_and_engines():
     with engine("manual"):
         model(xs[0])
         model.backward(grad)
-    model(xs[1]).backward(grad)  # torch's tape adds to the same place
+    model(xs[1]).backward(grad)  # torch's autograd adds to the same place
     with engine("manual"):
         model(xs[2])
         model.backward(grad)

@@ -29,7 +29,7 @@ TABLES = ["torch", "onednn"]
 
 @pytest.fixture(autouse=True)
 def without_tape_and_own_folder(monkeypatch, tmp_path):
-    """Kernels run without a tape; no table of this machine reaches the tests, and none of theirs stays."""
+    """Kernels run without autograd; no table of this machine reaches the tests, and none of theirs stays."""
     monkeypatch.delenv("DS_PRODUCTS", raising=False)
     monkeypatch.setattr(matmul, "_cache_folder", lambda: tmp_path / "cache")
     with use_table("torch"), torch.no_grad():

@@ -52,7 +52,7 @@ def manual_grads(module, x, grad):
 
 
 def tape_grads(module, x, grad):
-    """The same by torch's tape."""
+    """The same by torch's autograd."""
     module.zero_grad()
     leaf = x.clone().requires_grad_()
     with engine("autograd"):

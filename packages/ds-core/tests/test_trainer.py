@@ -549,7 +549,7 @@ def test_predict_and_predict_proba():
         torch.testing.assert_close(Trainer(model, loss, "sgd").predict_proba(x), model_eval.sigmoid())
     torch.testing.assert_close(Trainer(model, "nll", "sgd").predict_proba(x), model_eval.exp())
     torch.testing.assert_close(Trainer(model, "bce", "sgd").predict_proba(x), model_eval)
-    with pytest.raises(TypeError, match=r"trained with MSELoss\(\) are no probabilities; use predict"):
+    with pytest.raises(TypeError, match=r"trained with MSELoss\(\) are not probabilities; use predict"):
         Trainer(model, "mse", "sgd").predict_proba(x)
     a, b = Trainer(Two(), Distance(), "sgd").predict(x[:, :2], x[:, 2:], batch_size=4)
     assert a.shape == b.shape == (11, 3)

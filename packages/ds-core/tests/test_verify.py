@@ -172,7 +172,7 @@ def writes_over_its_input(self, x):
     [
         (wrong(backward=wrong_sign), "x", "sign"),
         (wrong(backward=wrong_factor), "weight", "0.5 times"),
-        (wrong(backward=missing_term), "weight", "torch's tape says"),
+        (wrong(backward=missing_term), "weight", "torch's autograd says"),
         (wrong(backward=forgotten_bias), "bias", "no gradient"),
         (wrong(backward=forgotten_input), "x", "no gradient"),
         (wrong(backward=not_a_number), "x", "nan"),

@@ -1,4 +1,4 @@
-"""Draws vanishing-gradients.png: what reaches the input, so many steps before the last."""
+"""Draws vanishing-gradients.png: what reaches the input, over the steps before the last."""
 
 from pathlib import Path
 

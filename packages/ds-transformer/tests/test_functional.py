@@ -99,7 +99,7 @@ def test_torch_agrees(form, mask, is_causal, gqa, sizes, dtype):
     for ours, leaf in zip(grads, theirs, strict=False):
         torch.testing.assert_close(ours, leaf.grad, rtol=limit, atol=limit)
 
-    leaves = [x.clone().requires_grad_() for x in (query, key, value)]  # the tape, through our own forward
+    leaves = [x.clone().requires_grad_() for x in (query, key, value)]  # autograd, through our own forward
     with engine("autograd"):
         taped, _ = forward(*leaves, given, is_causal=is_causal, scale=0.6, enable_gqa=gqa)
         taped.backward(grad)

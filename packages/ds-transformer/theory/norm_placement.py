@@ -113,7 +113,7 @@ def main() -> None:
             f"{a:7.2f}{b:6.2f}{c:9.4f}{d:8.3f}" for a, b, c, d in (v[:, number] for v in measured.values())
         ]
         print(f"{number + 1:5}" + "  ".join(columns))
-    print("\ngradient of linear2.weight in the last of so many layers")
+    print("\ngradient of linear2.weight in the last layer, by number of layers")
     for layers in (1, 3, 6, 12, 24):
         print(f"{layers:5}" + "".join(f"{mean(first, layers)[3, -1]:9.3f}" for first in placements.values()))
     print("\nlayers, norm, steps of warm-up: losses after 300 steps from three seeds")

@@ -37,8 +37,8 @@ _block = _Block()
 def checked_together() -> Iterator[list[Doubt]]:
     """Collects the doubts of :func:`check_numbers` in the block, to be read from the device all at once.
 
-    Whoever opens the block reads them, and raises the first error that is due; what has been computed from
-    wrong numbers meanwhile is worth nothing.
+    At its end they are read, and the first error that is due is raised; what has been computed from wrong
+    numbers meanwhile must not be used.
     """
     outer, _block.doubts = _block.doubts, []
     try:
@@ -79,7 +79,7 @@ def check_whole(who: str, least: int = 1, **numbers: Any) -> None:
     """Checks that arguments are whole numbers, and not too small.
 
     Raises:
-        TypeError: names function and argument, if it is no whole number.
+        TypeError: names function and argument, if it is not a whole number.
         ValueError: names them, if it is below ``least`` or beyond int64.
     """
     for name, number in numbers.items():
@@ -93,7 +93,7 @@ def check_number(who: str, least: float = -math.inf, **numbers: Any) -> None:
     """Checks that arguments are finite numbers, and not too small.
 
     Raises:
-        TypeError: names function and argument, if it is no number.
+        TypeError: names function and argument, if it is not a number.
         ValueError: names them, if it is NaN, infinite or below ``least``.
     """
     for name, number in numbers.items():
@@ -108,7 +108,7 @@ def as_path(who: str, path: Any) -> Path:
     """Returns a path.
 
     Raises:
-        TypeError: names the function, if it is none.
+        TypeError: names the function, if it is not a path.
     """
     if not isinstance(path, (str, Path)):
         raise TypeError(f"{who}: expected the path of a file or folder, got {path!r}")
@@ -119,7 +119,7 @@ def seeded(who: str, seed: int) -> torch.Generator:
     """Returns a generator with a seed.
 
     Raises:
-        TypeError, ValueError: if the seed is no whole number, or none that fits into 64 bits.
+        TypeError, ValueError: if the seed is not a whole number, or does not fit into 64 bits.
     """
     check_whole(who, -(2**63), seed=seed)
     return torch.Generator().manual_seed(seed)

@@ -291,14 +291,14 @@ class Sequential(ModuleList):
         return grad_grad
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to the first module."""
+        """Sets it for the first module, too."""
         return _pass_on(self, list(self)[:1], requires_input_grad)
 
 
 def _pass_on(container: Container, facing: list[Module], requires_input_grad: bool) -> Container:
-    """Passes a wish about the input's gradient on to the modules that see the container's input.
+    """Sets ``requires_input_grad_`` for a container and the modules that see its input.
 
-    A module that is used elsewhere in the container too must give its gradient there, so it is left alone.
+    A module that is also used elsewhere in the container must give its gradient there, so it is left alone.
     """
     container.input_grad = requires_input_grad
     used = Counter(id(module) for child in container.children() for module in child.modules())
@@ -325,7 +325,7 @@ class _Branches(ModuleList):
         return total
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to every branch."""
+        """Sets it for every branch, too."""
         return _pass_on(self, list(self), requires_input_grad)
 
 
@@ -404,5 +404,5 @@ class Residual(Module):
         return grad + grad_x if self.input_grad else None
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to the module."""
+        """Sets it for the module, too."""
         return _pass_on(self, [self.module], requires_input_grad)

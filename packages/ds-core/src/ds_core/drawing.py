@@ -1,4 +1,4 @@
-"""The brush that all pictures share. Matplotlib is an extra: it is imported when a picture is wanted."""
+"""What all pictures share. Matplotlib is an extra: it is imported when a picture is drawn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN: dict[str, Any] = {"parse_math": False}
 
 
 def new(title: str, width: float, height: float) -> Figure:
-    """Makes a figure, so many inches wide and high, that a notebook shows without the help of pyplot.
+    """Makes a figure, its size in inches, that a notebook shows without the help of pyplot.
 
     Raises:
         ImportError: if matplotlib is missing; says how to install it.
@@ -45,7 +45,7 @@ def new(title: str, width: float, height: float) -> Figure:
 
 
 def write(figure: Figure, path: str | Path | None) -> Figure:
-    """Writes a figure, if there is a path, whole or not at all, and returns it."""
+    """Saves a figure if a path is given, all or nothing, and returns it."""
     if path is not None:
         from ds_core.training.files import atomic_write  # training draws, too
 
@@ -90,7 +90,7 @@ def shades(axes: Axes, values: Tensor, scale: str, low: float, high: float, **op
 
 
 def explain(figure: Any, drawn: Any, panels: Any, label: str = "", aspect: float = 28.0) -> None:
-    """Explains the shades in a bar beside the panels, so many times as high as wide."""
+    """Explains the shades in a bar beside the panels, ``aspect`` times as high as wide."""
     bar = figure.colorbar(drawn, ax=panels, pad=0.02, aspect=aspect, shrink=0.9)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7.5, colors=SOFT, length=2, color=LINE)

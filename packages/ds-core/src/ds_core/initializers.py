@@ -1,4 +1,4 @@
-"""How parameters start: each function fills a tensor in place and returns it.
+"""Initial values of parameters: each function fills a tensor in place and returns it.
 
 Every layer with weights takes ``init=``: a name of :data:`INITIALIZERS` or any function called as
 ``init(tensor, generator=generator)``, such as ``partial(he_normal_, nonlinearity="tanh")``.
@@ -19,7 +19,7 @@ Mode = Literal["fan_in", "fan_out"]
 
 
 class Start(TypedDict, total=False):
-    """How the parameters of a layer start; options by keyword, of every layer that lists them.
+    """The keyword options for the initial values of a layer's parameters.
 
     Attributes:
         init: of the weights: a name or function of this module; None for the layer's default.

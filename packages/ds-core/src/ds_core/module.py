@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ds_core.engines import note_push, note_second
 
-# So many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
+# This many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
 
 # What backward returns: a Tensor (a tuple of them for several inputs), or None where nobody wants the
@@ -241,7 +241,7 @@ class Module:
         self._stack[-1].through_second = grad_x
 
     def wants(self, *names: str) -> tuple[bool, ...]:
-        """Says of each gradient whether anybody wants it: ``"input"``, or a parameter's name."""
+        """Says for each name whether its gradient is wanted: ``"input"``, or a parameter's name."""
         wanted = []
         for name in names:
             parameter = None if name == "input" else getattr(self, name)

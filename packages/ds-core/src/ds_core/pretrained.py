@@ -163,7 +163,7 @@ class Pretrained(Module):
             max_file_bytes: weights of more bytes are spread over several files.
 
         Raises:
-            ValueError: if the format has no word for the model.
+            ValueError: if the format cannot describe the model.
         """
         folder, form = Path(folder), self.hugging_face
         head: dict[str, Any] = {"model_type": form.model_type}
@@ -214,11 +214,11 @@ class Pretrained(Module):
             fields |= cls.hugging_face.inferred(theirs.keys())
         try:
             skeleton = without_memory(lambda: cls.from_config(fields), len(theirs))
-        except Exception as error:  # whatever nonsense in it makes a constructor stumble over
+        except Exception as error:  # whatever a constructor raises over nonsense
             raise _not_of(cls.__name__, folder / CONFIG_FILE, error) from error
         try:
             state = translated(theirs, skeleton, cls.hugging_face)
-            model = cls.from_config(fields)  # only now that the weights are known to be so many
+            model = cls.from_config(fields)  # only now, when the files are known to hold as many weights
             model.load_state_dict(state)
         except ValueError as error:
             raise CheckpointError(f"{folder}: {error}") from error
@@ -229,7 +229,7 @@ class Pretrained(Module):
 
 
 def fetched(folder: str | Path) -> Path:
-    """Returns the folder of a model, which it fetches from the hub if it is none but a name there.
+    """Returns the folder of a model, which it fetches from the hub if it is not a folder but a name there.
 
     Only JSON, text and safetensors are fetched; nothing that is run.
 

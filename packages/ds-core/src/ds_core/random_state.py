@@ -1,4 +1,4 @@
-"""The state of everything that draws random numbers in a training, to be written down and put back."""
+"""The state of everything that draws random numbers in a training, to be saved and restored."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class Recompute(Module):
     the inputs, not the weights before backward, no attributes that matter to the output.
 
     The wrapper has no name of its own: parameters, buffers and modules below are found, saved and loaded
-    under the names they have without it. In eval mode, and while torch's tape records, it only calls the
-    module; the tape then keeps what it always keeps, and no memory is saved.
+    under the names they have without it. In eval mode, and while torch's autograd records, it only calls
+    the module; autograd then keeps what it always keeps, and no memory is saved.
 
     Args:
         module: f, with any inputs and outputs.
@@ -51,7 +51,7 @@ class Recompute(Module):
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}: expected a Module, got {type(module).__name__}")
         self.module = module
-        # One stack for both, so that whoever forgets what the module saved forgets the inputs kept here.
+        # One stack for both: what forgets the saves of the module forgets the inputs kept here, too.
         self._stack = module._stack
 
     @property
@@ -102,7 +102,7 @@ class Recompute(Module):
             self._stack[:0] = earlier
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to the module."""
+        """Sets it for the module, too."""
         self.input_grad = requires_input_grad
         self.module.requires_input_grad_(requires_input_grad)
         return self

@@ -1,4 +1,4 @@
-"""Training a translator of recurrent networks: what it can be told."""
+"""Training a translator made of recurrent networks: its recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a Transformer that translates: what it can be told."""
+"""Training a Transformer that translates: its recipe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Recipe(TranslatorOptions):
         norm_first: whether parts of a layer normalise what they read, or the sum.
         max_length: the context; longer sentences are left out.
         warmup: steps to the highest learning rate, which then falls with the root of the steps.
-        average: the final weights are the mean over so many last epochs.
+        average: the final weights are the mean of those after each of this many last epochs.
     """
 
     epochs: int = 18

@@ -94,8 +94,8 @@ def each(x: Tensor, regions: Windows | Bins) -> Iterator[tuple[int, int, int, tu
 def places(regions: Windows | Bins, x: Tensor) -> Tensor:
     """Returns where in its channel each pixel of each region is: ``(H', W', pixels)``.
 
-    The pixel at (row, column) is at row times W plus column. What is no pixel, of a window that reaches over
-    the edge or of a bin smaller than the largest, is at -1.
+    The pixel at (row, column) is at row times W plus column. Where there is no pixel, in a window that
+    reaches over the edge or a bin smaller than the largest, it is -1.
     """
     rows = torch.tensor(_along(regions, 0, x.shape[-2]), device=x.device)[:, None, :, None]
     columns = torch.tensor(_along(regions, 1, x.shape[-1]), device=x.device)[None, :, None, :]

@@ -13,8 +13,8 @@ class LeNet5(Sequential):
 
     y = dense(dense(dense(pool(conv(pool(conv(x)))))), with an activation after all but pooling and the last
 
-    The network of 1998, but for details that nobody kept: pooling has no weights of its own, every channel of
-    the second convolution sees all of the first, and the last layer is a plain dense one.
+    The network of 1998, except for details that have gone out of use: pooling has no weights, every channel
+    of the second convolution sees all of the first, and the last layer is a plain dense one.
 
     Args:
         num_classes: how many numbers come out.

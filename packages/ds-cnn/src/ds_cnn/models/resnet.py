@@ -262,7 +262,7 @@ class ResNet(Pretrained):
         return self.conv1.backward(self.bn1.backward(self.relu.backward(grad)))
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to the stem, the only layer that sees the images."""
+        """Sets it for the stem, too, the only layer that sees the images."""
         self.conv1.requires_input_grad_(requires_input_grad)
         return super().requires_input_grad_(requires_input_grad)
 

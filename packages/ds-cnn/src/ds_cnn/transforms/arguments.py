@@ -52,7 +52,7 @@ def is_number(value: Any) -> bool:
 
 
 def numbers(value: Any) -> list[float] | None:
-    """Returns a sequence, or a tensor in one dimension, as a list of numbers; None if it is none of them."""
+    """Returns a sequence, or a tensor in one dimension, as a list of numbers; None if it is neither."""
     given = value.tolist() if isinstance(value, Tensor) else value
     if not isinstance(given, Sequence) or not all(map(is_number, given)):
         return None

@@ -105,7 +105,7 @@ class MixUp(Mixing):
 
     Raises:
         ValueError: if alpha is not above 0 or is above a million, there is no batch, or labels do not fit.
-        TypeError: if labels are missing, or are class indices while nobody said how many classes there are.
+        TypeError: if labels are missing, or are class indices without ``num_classes``.
 
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization (2017), section 2.
 
@@ -137,7 +137,7 @@ class CutMix(Mixing):
 
     Raises:
         ValueError: if alpha is not above 0 or is above a million, there is no batch, or labels do not fit.
-        TypeError: if labels are missing, or are class indices while nobody said how many classes there are.
+        TypeError: if labels are missing, or are class indices without ``num_classes``.
 
     Source: Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features
     (2019), section 3.1.
@@ -156,7 +156,7 @@ class CutMix(Mixing):
 
 
 def _inside(size: int, length: Tensor, middle: Tensor) -> Tensor:
-    """Says of each pixel along a side whether it is in the box: ``(N, size)``."""
+    """Says for each pixel along a side whether it is in the box: ``(N, size)``."""
     start, end = (middle - length / 2).round(), (middle + length / 2).round()
     pixel = torch.arange(size, device=middle.device)
     return (pixel >= start.unsqueeze(1)) & (pixel < end.unsqueeze(1))

@@ -148,7 +148,7 @@ def affine(
 
 
 def _places(size: int, images: Tensor) -> Tensor:
-    """Returns the middles of so many pixels, 1/2, 3/2, ..."""
+    """Returns the middles of a row of pixels, 1/2, 3/2, ..."""
     return torch.arange(size, dtype=torch.float64, device=images.device) + 0.5
 
 

@@ -1,4 +1,4 @@
-"""Seeing what a convolutional network has learned, and what it looks at.
+"""Pictures of what a convolutional network has learned, and of what it looks at.
 
 Each function returns tensors, and ``.plot("file.png")`` draws them.
 """

@@ -40,7 +40,7 @@ class FeatureMaps:
         Args:
             path: where the picture is written (``maps.png``); None for not at all.
             image: the number of the image.
-            most: at most so many maps of a layer.
+            most: how many maps of a layer are drawn at most.
 
         Returns:
             The matplotlib figure; a notebook shows it.

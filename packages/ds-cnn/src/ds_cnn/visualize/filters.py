@@ -37,7 +37,7 @@ class Filters:
 
         Args:
             path: where the picture is written (``filters.png``); None for not at all.
-            most: at most so many kernels, and as many channels of each.
+            most: how many kernels, and channels of each, are drawn at most.
 
         Returns:
             The matplotlib figure; a notebook shows it.
@@ -71,7 +71,7 @@ def filters(model: Module, layer: str | None = None) -> Filters:
         layer = next(iter(convolutions))
     elif layer not in convolutions:
         chosen(model, layer, "filters")
-        raise ValueError(f"filters: layer {layer!r} is no Conv2d; there are {', '.join(convolutions)}")
+        raise ValueError(f"filters: layer {layer!r} is not a Conv2d; there are {', '.join(convolutions)}")
     convolution = convolutions[layer]
     return Filters(convolution.weight.detach().clone(), layer, convolution.label())
 

@@ -68,7 +68,7 @@ def pass_through(
         who: asks, for error messages.
 
     Raises:
-        ValueError: if the output is no scores, a class is unknown, a layer is never called, or the model has
+        ValueError: if the output is not scores, a class is unknown, a layer is never called, or the model has
             layers that compute otherwise in evaluation than in training and whose backward is unknown there.
     """
     images = as_batch(images, who)

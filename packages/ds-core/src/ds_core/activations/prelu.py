@@ -23,7 +23,7 @@ class PReLU(Module):
 
     Args:
         num_parameters: 1, or the number of channels C.
-        init: where w starts.
+        init: the initial w.
         device: of w.
         dtype: of w.
 

@@ -1,7 +1,7 @@
 """Commands made from what they call: an option for each field of a recipe, or each parameter of a function.
 
-So a model says once what it can be told: in the fields of its recipe, in the parameters of its functions, and
-in their docstrings, of which the lines under ``Args`` are shown by ``--help``.
+So a model states its options once: in the fields of its recipe, in the parameters of its functions, and in
+their docstrings, of which the lines under ``Args`` are shown by ``--help``.
 """
 
 from __future__ import annotations
@@ -268,8 +268,8 @@ def resolve_recipe(
 ) -> Any:
     """Returns the recipe that is meant: defaults, then the preset's fields, the file's, and those given.
 
-    Of a run that is resumed it is the run's own; what is given besides must be the same, but for the place of
-    the data, whose content the checkpoint knows.
+    A resumed run keeps its own; what is given besides must agree with it, except for the place of the data,
+    whose content the checkpoint knows.
 
     Args:
         name: of the model.

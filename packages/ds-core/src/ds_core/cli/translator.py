@@ -1,4 +1,4 @@
-"""What the command lines of translators share: what any of them can be told, training, translating."""
+"""What the command lines of translators share: their options, training, translating."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAME = "translator"
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatorOptions:
-    """What the training of any translator can be told.
+    """The options of training any translator.
 
     Args:
         data: a CSV or TSV file with a column for each language, hf:NAME[SPLIT], or bundled:sentences.
@@ -63,7 +63,7 @@ class TranslatorOptions:
         return load_pairs(data, self.source, self.target)
 
     def common(self) -> dict[str, Any]:
-        """Returns what a :class:`TranslatorRecipe` is told by the same names."""
+        """Returns what a :class:`TranslatorRecipe` has under the same names."""
         engine: EngineName = self.engine
         names = ("tokenizer", "vocab_size", "epochs", "batch_size", "lr", "seed")
         return {name: getattr(self, name) for name in names} | {"engine": engine}

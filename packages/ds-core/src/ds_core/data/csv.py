@@ -60,7 +60,7 @@ def read_csv(
     try:
         "".encode(encoding)  # of which "hex", say, is none
         if codecs.lookup(encoding).name == "utf-8":
-            encoding = "utf-8-sig"  # a byte order mark is no part of the first cell
+            encoding = "utf-8-sig"  # a byte order mark is not part of the first cell
     except LookupError as error:
         raise ValueError(f"encoding: expected the name of one, 'utf-8' say, got {encoding!r}") from error
     quoting: Any = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL

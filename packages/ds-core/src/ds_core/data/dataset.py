@@ -17,7 +17,7 @@ class Dataset:
         y: targets ``(N,)`` int64 for classes, ``(N,)`` or ``(N, outputs)`` float32 for numbers; None if there
             are none.
         feature_names: one for each column of x; empty for images.
-        class_names: the name of each class in y; None for numbers, or if nobody knows.
+        class_names: the name of each class in y; None for numbers, or if unknown.
         source: where the data come from.
         notes: everything that was left out, filled in, or turned from words into numbers.
     """

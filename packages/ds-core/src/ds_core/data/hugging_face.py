@@ -131,7 +131,7 @@ class HuggingFaceImages:
 
     Attributes:
         labels: the class of each image.
-        class_names: the names of the classes; None if nobody knows.
+        class_names: the names of the classes; None if unknown.
         source: what messages call it.
 
     Raises:
@@ -217,7 +217,7 @@ def open_hugging_face(
 
 
 def stream_hugging_face(name: str, split: str | None, what: str) -> tuple[Any, str]:
-    """Returns one split of a dataset to be walked row by row, without all of it being fetched or read.
+    """Returns one split of a dataset as a stream of rows, without fetching or reading all of it.
 
     What ``save_to_disk`` wrote lies in files that are mapped into memory, and is opened as such.
 

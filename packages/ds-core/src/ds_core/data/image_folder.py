@@ -141,7 +141,7 @@ def load_image_folder(
     if skipped:
         notes.append(f"skipped {len(skipped):,} images that cannot be read: {', '.join(skipped)}")
     if listing.others:
-        notes.append(f"left out {listing.others:,} files that are no images")
+        notes.append(f"left out {listing.others:,} files that are not images")
     if empty := [name for label, name in enumerate(listing.class_names) if label not in labels]:
         notes.append(f"classes without images: {', '.join(empty)}")
     return Dataset(

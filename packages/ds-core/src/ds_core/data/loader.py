@@ -38,7 +38,7 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
             dataset of the package `datasets`, say.
         columns: of samples that are dicts, which to take and in which order; None for all.
         batch_size: samples in a batch; None for all of them.
-        shuffle: whether every epoch has an order of its own.
+        shuffle: whether each epoch has its own order.
         seed: of these orders.
         drop_last: leaves out the last batch of an epoch if it is not full.
         prefetch: how many batches a background thread prepares ahead. It pays where samples are costly to

@@ -1,4 +1,4 @@
-"""read_image: one picture as pixels, and a clear word about one that is none."""
+"""read_image: one picture as pixels, or a clear message about what is wrong with it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_image(
     try:
         with _opened(pillow, content) as image:
             return _pixels(pillow, image, mode, size)
-    except Exception as error:  # a decoder raises whatever damage makes it stumble over
+    except Exception as error:  # damage makes a decoder raise anything
         raise ValueError(
             f"{name}: cannot be read as an image ({error or type(error).__name__}); expected a whole "
             f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]} file"
@@ -64,7 +64,7 @@ def read_image(
 
 
 def check_image_options(mode: str, size: object, bad: str = "error") -> None:
-    """Checks what all readers of images are asked for.
+    """Checks the options that all readers of images share.
 
     Raises:
         ValueError: names the option.
@@ -119,7 +119,7 @@ def _orientation(image: Any) -> int:
         start = struct.unpack(f"{order}I", exif[4:8])[0] if order and len(exif) >= 8 else len(exif)
         tags = struct.unpack(f"{order}H", exif[start : start + 2])[0] if start + 2 <= len(exif) else None
         if tags is None or start + 2 + 12 * tags > len(exif):
-            raise ValueError("its EXIF data are damaged, so nobody knows how the camera was held")
+            raise ValueError("its EXIF data are damaged, so it is unknown how the camera was held")
     turn = image.getexif().get(_ORIENTATION, 0)
     if not isinstance(turn, int) or not 0 <= turn <= 8:
         raise ValueError(f"its EXIF data are damaged: expected an orientation from 1 to 8, got {turn!r}")
@@ -133,7 +133,7 @@ def _pixels(pillow: Any, image: Any, mode: str | None, size: int | tuple[int, in
         image = image.transpose(pillow.Transpose[_UPRIGHT[turn]])
     mode = mode or ("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        # Under what is transparent a file may hold any colour: nobody is meant to see it.
+        # Transparent pixels may have any colour in the file: they are not meant to be seen.
         image = image.convert("RGBA")
         paper = pillow.new("RGBA", image.size, "white")
         image = pillow.alpha_composite(paper, image)

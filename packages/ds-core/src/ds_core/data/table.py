@@ -20,7 +20,7 @@ TextAs = Literal["error", "one_hot", "index"]
 
 # A text with more different values than this is prose or a name, not a category.
 _MANY_CATEGORIES = 1000
-# Whole numbers with at most so many different values look like class labels.
+# Whole numbers with at most this many different values look like class labels.
 _FEW_VALUES = 20
 # Rounding by less than this share of the range of a column is not worth a note.
 _SMALL_SHARE = 1e-3

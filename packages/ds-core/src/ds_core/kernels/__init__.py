@@ -11,8 +11,8 @@ grads``. A kernel replaces the whole pair, and stands in the file of the same na
         @staticmethod
         def backward(grad, saved, *, wanted=None): ...        # -> grads
 
-A layer calls neither directly but what :func:`dispatch` makes of a formula, and is told which one ran by
-nobody: what a forward saved carries its side, so that a backward never meets the other one's.
+A layer calls neither directly, but what :func:`dispatch` makes of a formula, and need not know which one ran:
+what a forward saved carries its side, so that a backward never meets the other one's.
 
 The rule: the formula runs under torch's autograd, under ``torch.compile`` (unless the kernel says that it can
 be traced) and inside ``engine("manual", kernels=False)``; otherwise the kernel for this device and type, if
@@ -64,7 +64,7 @@ class Kernel:
     dtypes: tuple[torch.dtype, ...]  # empty for all
     traceable: bool
     forward_keeps: bool  # whether forward takes keep=: False where no backward will follow
-    backward_wants: bool  # whether backward takes wanted=: which gradients somebody wants
+    backward_wants: bool  # whether backward takes wanted=: which gradients are wanted
     branches: tuple[str, ...]  # the forms it chooses from by size, see branch()
 
 
@@ -186,8 +186,8 @@ def dispatch(
     """Returns a formula's pair, each call of which runs by a kernel where there is one.
 
     The forward also takes ``keep=``: False says that no backward will follow; and ``hints=``: more keyword
-    arguments of a kernel's forward, which say how to go about it and of which the formula hears nothing. The
-    backward also takes ``wanted=``: which of the gradients it returns somebody wants; the others are None.
+    arguments of a kernel's forward, which say how to go about it and which the formula does not get. The
+    backward also takes ``wanted=``: which of the gradients it returns are wanted; the others are None.
 
     Args:
         formula: the first function of a pair ``name``, ``name_backward`` in one module.

@@ -11,7 +11,7 @@ from ds_core.kernels import kernel
 
 @kernel(bce)
 class BCEKernel:
-    """No tape sees the logarithm of 0, so it may be infinite before it is cut off."""
+    """Autograd does not record here, so the logarithm of 0 may be infinite before it is cut off."""
 
     @staticmethod
     def forward(

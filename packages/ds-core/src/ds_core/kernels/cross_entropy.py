@@ -63,7 +63,7 @@ class CrossEntropyKernel:
                 n = float(t_y.sum())
             total = t_y
             if smoothing:
-                t_y = t_y * (1 - smoothing) if smoothing < 1 else None  # 0 times -inf is no number
+                t_y = t_y * (1 - smoothing) if smoothing < 1 else None  # 0 times -inf is not a number
                 spread = heard * (smoothing / classes)
                 spread = spread if w is None else spread * w
                 total = spread.expand_as(x).sum(dim, keepdim=True).add_(0 if t_y is None else t_y)

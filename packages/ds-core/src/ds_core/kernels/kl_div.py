@@ -13,7 +13,7 @@ from ds_core.kernels.elementary import bits, blocks, exp
 
 @kernel(kl_div)
 class KLDivKernel:
-    """No tape sees the logarithm of 0; where t is 0 the bits of what it made are dropped."""
+    """Autograd does not record here, so log 0 may be taken: where t is 0 its bits are dropped."""
 
     @staticmethod
     def forward(

@@ -133,7 +133,7 @@ def _finish(product: Tensor, c: Tensor | None, alpha: float, beta: float, out: T
 
 
 class Rule(NamedTuple):
-    """From which size on a product goes to oneDNN."""
+    """The size from which a product goes to oneDNN."""
 
     flops: float  # 2 n k m, of one product of a batch
     side: int  # the least of n, k and m
@@ -166,7 +166,7 @@ def _batch_to_onednn(a: Tensor, b: Tensor) -> bool:
 
 
 def _plain(a: Tensor, b: Tensor) -> bool:
-    """Says whether oneDNN's product serves: it knows float32 on the CPU, and neither tape nor compiler."""
+    """Says whether oneDNN's product can be used: float32 on the CPU, outside autograd and torch.compile."""
     return (
         a.dtype == b.dtype == torch.float32
         and a.is_cpu
@@ -243,7 +243,7 @@ def use_table(table: str | Mapping[str, Any] | None) -> AbstractContextManager[o
         A context manager whose end puts back the table that was in force.
 
     Raises:
-        ValueError: if there is no table of that name, or what is given is none.
+        ValueError: if there is no table of that name, or what is given is not a table.
 
     Warns:
         UserWarning: if the table sends products to oneDNN and this torch has no operator for it: they are
@@ -270,13 +270,13 @@ def _put(table: Table | None) -> None:
 
 
 def _choose() -> Table:
-    """Puts the table of the machine at hand in force."""
+    """Puts this machine's table in force."""
     global _table
-    wish = os.environ.get("DS_PRODUCTS")
-    if wish in ("torch", "onednn"):
-        _table = _available(_named(wish))
-    elif wish:
-        _table = _available(_load(Path(wish)))
+    choice = os.environ.get("DS_PRODUCTS")
+    if choice in ("torch", "onednn"):
+        _table = _available(_named(choice))
+    elif choice:
+        _table = _available(_load(Path(choice)))
     else:
         here = processor()
         table = _tuned() or next((table for table, key in _shipped() if here.fits(key)), TORCH)
@@ -285,7 +285,7 @@ def _choose() -> Table:
 
 
 def _available(table: Table) -> Table:
-    """Returns a table somebody asked for, and warns if it cannot be had here."""
+    """Returns a table that was asked for, and warns if it cannot be used here."""
     if table.rules and _operator() is None:
         warnings.warn(
             f"products: the table {table.name!r} sends some to oneDNN, for which this torch "

@@ -151,7 +151,7 @@ def rule_from(rows: Sequence[Measured]) -> Rule | None:
 
 
 def share_of_processor(seconds: float = 0.5) -> float:
-    """Returns which part of its threads' time a large product really gets: 1 on a machine all its own."""
+    """Returns which part of its threads' time a large product really gets: 1 on an otherwise idle machine."""
     a, b = operands("nn", SIZES[-1])
     mm(a, b)
     start, used = time.perf_counter(), time.process_time()

@@ -68,7 +68,7 @@ class BatchNorm(Normalization):
         return not self.training and self.running_mean is not None
 
     def check(self, x: Tensor, averaged: int) -> None:
-        """Checks shape and type of an input that is averaged over so many numbers for each channel."""
+        """Checks shape and type of an input, ``averaged`` numbers of which make each channel's mean."""
         dims = [layout.count(",") + 1 for layout in self.layouts]
         if x.dim() not in dims or x.shape[1] != self.num_features:
             layouts = " or ".join(self.layouts).replace("C", str(self.num_features))

@@ -28,7 +28,8 @@ class Dense(Module):
         bias: whether b is added.
         device: of the parameters.
         dtype: of the parameters.
-        init: how W starts: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
+        init: initial values of W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's
+            default.
         generator: source of the initial values; None for torch's global one.
 
     Shape:

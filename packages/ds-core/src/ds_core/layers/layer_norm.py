@@ -32,7 +32,7 @@ class LayerNorm(TrailingNorm):
         elementwise_affine: whether w and b are learned; if not, they are 1 and 0.
         bias: whether b is learned.
         device, dtype: of the parameters.
-        options: ``init``, how w starts (ones if None), and ``generator``, see :class:`Start`.
+        options: ``init``, the initial w (ones if None), and ``generator``, see :class:`Start`.
 
     Shape:
         x ``(..., *normalized_shape)`` -> the same; weight and bias ``normalized_shape``.

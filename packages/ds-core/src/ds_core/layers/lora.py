@@ -36,7 +36,7 @@ class LoRA(Module):
         """Freezes the layer and makes A ``(r, in)`` and B ``(out, r)``.
 
         Raises:
-            ValueError: if the weight is no matrix, or ``rank`` is below 1.
+            ValueError: if the weight is not a matrix, or ``rank`` is below 1.
         """
         weight = getattr(layer, name, None)
         if not isinstance(weight, Tensor) or weight.dim() != 2:
@@ -69,12 +69,12 @@ class LoRA(Module):
         return layer
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Says it to the layer, too."""
+        """Sets it for the layer, too."""
         self.base.requires_input_grad_(requires_input_grad)
         return super().requires_input_grad_(requires_input_grad)
 
     def __getattr__(self, name: str) -> Any:
-        """Returns what the layer around asks of the one it had: its width, say."""
+        """Returns an attribute of the adapted layer, its width, say."""
         if name.startswith("_") or "base" not in vars(self):
             raise AttributeError(f"{type(self).__name__} has no {name}")
         return getattr(self.base, name)
@@ -158,7 +158,7 @@ class LoRAWeight(LoRA):
         as the layer; lora_A ``(r, in)``, lora_B ``(out, r)``.
 
     Raises:
-        ValueError: if the weight is no matrix, or ``rank`` is below 1.
+        ValueError: if the weight is not a matrix, or ``rank`` is below 1.
 
     Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models (2021), section 4.1.
     """

@@ -26,7 +26,7 @@ class Neuron(Module):
         activation: f, a module that keeps the shape; None for y = s.
         device: of the parameters.
         dtype: of the parameters.
-        init: how w starts: a name or function of :mod:`ds_core.initializers`; None for
+        init: initial values of w: a name or function of :mod:`ds_core.initializers`; None for
             U(-1/sqrt(in_features), 1/sqrt(in_features)). b starts at 0.
         generator: source of the initial values; None for torch's global one.
 
@@ -82,7 +82,7 @@ class Perceptron:
 
     y = 1 if w . x + b > 0 else 0;   after each example with label t:   w += lr (t - y) x,   b += lr (t - y)
 
-    The step has no useful derivative, so this is no gradient descent: nothing changes unless the answer was
+    The step has no useful derivative, so this is not gradient descent: nothing changes unless the answer was
     wrong. If a line separates the classes by a margin m and no example (x, 1) is longer than R, at most
     (R / m)^2 mistakes are made; if none does, the mistakes never end.
 

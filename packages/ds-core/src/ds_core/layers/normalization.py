@@ -12,7 +12,7 @@ from ds_core.module import Module, Parameter
 
 
 class NormOptions(Start, total=False):
-    """What norms take by keyword; ``init`` says how w starts, ones if it is None.
+    """What norms take by keyword; ``init`` gives the initial w, ones if it is None.
 
     Attributes:
         bias: whether b is learned.

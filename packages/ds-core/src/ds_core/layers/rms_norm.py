@@ -31,7 +31,7 @@ class RMSNorm(TrailingNorm):
         elementwise_affine: whether w is learned; if not, it is 1.
         device: of the parameter.
         dtype: of the parameter.
-        options: ``init``, how w starts (ones if None), and ``generator``, see :class:`Start`.
+        options: ``init``, the initial w (ones if None), and ``generator``, see :class:`Start`.
 
     Shape:
         x ``(..., *normalized_shape)`` -> the same; weight ``normalized_shape``.

@@ -79,7 +79,7 @@ class SpectralNorm(Module):
         return grad_x
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Says it to the layer, too."""
+        """Sets it for the layer, too."""
         self.layer.requires_input_grad_(requires_input_grad)
         return super().requires_input_grad_(requires_input_grad)
 

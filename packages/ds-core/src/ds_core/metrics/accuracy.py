@@ -46,7 +46,7 @@ class Accuracy(ClassMetric):
         return target.numel()
 
     def _in_first_k(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Says of each entry whether fewer than k classes rank before its target."""
+        """Says for each entry whether fewer than k classes rank before its target."""
         if scores.dim() != 2:
             raise ValueError(f"{self.label()}: expected scores of each class, got one value an entry")
         index = target[:, None]

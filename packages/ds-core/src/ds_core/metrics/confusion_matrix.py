@@ -15,9 +15,9 @@ from ds_core.metrics.metric import ClassMetric, ClassOptions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# More than so many classes (a matrix of 128 MiB) look like a mistake unless the caller names their number.
+# More classes than this (a matrix of 128 MiB) look like a mistake unless the caller names their number.
 _MANY_CLASSES = 4096
-# Beyond so many classes a picture shows colours only: numbers would be too small to read.
+# With more classes than this a picture shows colours only: numbers would be too small to read.
 _MANY_CELLS = 30
 
 

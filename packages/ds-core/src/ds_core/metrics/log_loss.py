@@ -16,7 +16,7 @@ _ROUNDINGS = 1e3
 
 
 def log_probabilities(metric: ClassMetric, scores: Tensor, logits: bool) -> Tensor:
-    """Returns log p ``(n, C)`` of logits, or of probabilities held to their range.
+    """Returns log p ``(n, C)`` of logits, or of probabilities cut off at the ends of their range.
 
     A probability of exactly 0 or 1 is moved inwards by the type's rounding error: one impossible truth would
     otherwise make the whole loss infinite.

@@ -12,10 +12,10 @@ from ds_core.schedulers.scheduler import Scheduler, per_group
 class OneCycleLR(Scheduler):
     """Raises the rate from max_lr / div_factor to max_lr, then lowers it far below where it began.
 
-    With low = max_lr / div_factor, floor = low / final_div_factor, and momentum moving the other way:
+    With low = max_lr / div_factor, least = low / final_div_factor, and momentum moving the other way:
 
-    two phases:    low -> max_lr until t = pct_start total_steps - 1;  -> floor until t = total_steps - 1
-    three phases:  low -> max_lr -> low, both equally long;            -> floor until t = total_steps - 1
+    two phases:    low -> max_lr until t = pct_start total_steps - 1;  -> least until t = total_steps - 1
+    three phases:  low -> max_lr -> low, both equally long;            -> least until t = total_steps - 1
 
     One step for each batch.
 
@@ -77,7 +77,7 @@ class OneCycleLR(Scheduler):
         self.corners = [Corner(0, "low", "max"), Corner(top, "max", "base")]
         if three_phase:
             self.corners.append(Corner(2 * top, "low", "max"))
-        self.corners.append(Corner(total_steps - 1, "floor", "max"))
+        self.corners.append(Corner(total_steps - 1, "least", "max"))
         super().__init__(optimizer, last_epoch)
 
     def prepare(self, resumed: bool) -> None:
@@ -114,7 +114,7 @@ class OneCycleLR(Scheduler):
                 group["momentum"] = momentum
         highest = per_group(self.max_lr, index)
         low = highest / self.div_factor
-        rates = {"low": low, "max": highest, "floor": low / self.final_div_factor}
+        rates = {"low": low, "max": highest, "least": low / self.final_div_factor}
         return self._between(rates[begin.lr], rates[end.lr], share)
 
     def _between(self, begin: float, end: float, share: float) -> float:

@@ -19,7 +19,7 @@ class ReduceLROnPlateau(Scheduler):
         optimizer: see :class:`Scheduler`.
         mode: whether a lower ("min") or a higher ("max") metric is better.
         factor: of each reduction, below 1.
-        patience: steps without a better metric that are put up with.
+        patience: steps without a better metric that are tolerated.
         threshold, threshold_mode: by how much better counts, see above.
         cooldown: steps after a reduction in which nothing is counted.
         min_lr: the lowest rate, or one for each parameter group.

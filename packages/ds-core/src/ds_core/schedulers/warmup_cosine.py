@@ -9,7 +9,7 @@ from ds_core.schedulers.scheduler import Scheduler
 
 
 class WarmupCosine(Scheduler):
-    """Rises on a line, falls on half a cosine, and stays at a floor; one step for each update.
+    """Rises on a line, falls on half a cosine, and stays at ``min_lr``; one step for each update.
 
     With w = warmup_steps and T = total_steps:
 
@@ -18,13 +18,13 @@ class WarmupCosine(Scheduler):
     t >= T:      lr = min_lr
 
     So no update is wasted on a rate of zero, update number w is the first at the full rate (all counted
-    from 0), and ``total_steps`` updates end one short of the floor.
+    from 0), and ``total_steps`` updates end one short of ``min_lr``.
 
     Args:
         optimizer, last_epoch: see :class:`Scheduler`.
         warmup_steps: w, may be 0.
         total_steps: T, more than w.
-        min_lr: the floor.
+        min_lr: the lowest rate.
 
     Raises:
         ValueError: if an argument is out of range.

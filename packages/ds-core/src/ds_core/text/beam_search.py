@@ -69,7 +69,7 @@ def beam_search(
         The best sentences and their scores.
 
     Raises:
-        TypeError: if a number is none, or not whole.
+        TypeError: if an argument is not a number, or not a whole one.
         ValueError: if it is too small, the normalizer has another name, or a step gives NaN.
         IndexError: if there is no token ``eos_id``.
 

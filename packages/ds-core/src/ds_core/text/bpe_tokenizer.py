@@ -31,7 +31,7 @@ class BPETokenizer(Tokenizer):
         end_id: id of ``<|endoftext|>``; None if the vocabulary has none.
 
     Raises:
-        ValueError: if the JSON is no tokenizer's, or of one that does not give texts back.
+        ValueError: if the JSON is not a tokenizer's, or of one that does not give texts back.
         ImportError: if the package `tokenizers` is missing.
 
     Source: Sennrich et al., Neural Machine Translation of Rare Words with Subword Units (2016); Radford et

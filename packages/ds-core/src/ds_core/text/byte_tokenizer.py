@@ -11,7 +11,7 @@ from ds_core.text.tokenizer import Tokenizer
 class ByteTokenizer(Tokenizer):
     """One token for each of the 256 bytes of UTF-8, so that nothing is ever unknown; no special tokens.
 
-    Bytes that are no valid UTF-8 become U+FFFD.
+    Bytes that are not valid UTF-8 become U+FFFD.
 
     Example:
         >>> ByteTokenizer().encode("é")

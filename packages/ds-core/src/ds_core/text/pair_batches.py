@@ -50,10 +50,10 @@ class PairBatches(Epochs[PairBatch]):
         source_tokenizer: of the sentences.
         target_tokenizer: of the translations.
         batch_size: pairs in a batch; or give the next one.
-        max_tokens: as many pairs in a batch as make no side larger than so many tokens, padding included.
+        max_tokens: the most tokens on either side of a batch, padding included: as many pairs as fit.
         max_length: leaves out pairs with more tokens on either side, ``<bos>`` and ``<eos>`` included; None
             to keep all. :attr:`left_out` counts them.
-        shuffle: whether every epoch has an order of its own; otherwise batches come from short to long.
+        shuffle: whether each epoch has its own order; otherwise batches come from short to long.
         seed: of these orders.
 
     Yields:

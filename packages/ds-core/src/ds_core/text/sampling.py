@@ -25,14 +25,13 @@ def sample(
 
     Args:
         logits: ``(N, V)``; -inf for tokens that may not come.
-        temperature: below 1 bolder, above 1 more varied; 0 is greedy: the likeliest token, no chance.
+        temperature: below 1 bolder, above 1 more varied; 0 is greedy: the likeliest token, without chance.
         top_k: keep only the k likeliest tokens.
         top_p: keep the fewest likeliest tokens whose probabilities sum to at least p (the nucleus), p being
             of what top_k left.
-        generator: source of chance; None for torch's global one.
+        generator: source of the random numbers; None for torch's global one.
         min_p: keep only tokens at least this share as likely as the likeliest.
-        draws: the chance itself, ``(N,)`` uniform in [0, 1), so that each row may have its own; None to draw
-            it.
+        draws: these numbers, ``(N,)`` uniform in [0, 1), so that each row may have its own; None to draw them.
 
     Returns:
         Token ids ``(N,)``, int64.

@@ -55,7 +55,7 @@ class Tokenizer(ABC):
         ``<pad>`` and ``<bos>`` are left out; ``<unk>`` is shown, since something is missing there.
 
         Raises:
-            IndexError: if an id is none of the tokenizer's.
+            IndexError: if an id is not one of the tokenizer's.
         """
         places = token_ids(type(self).__name__, ids, self.vocab_size, self.eos_id if self.specials else None)
         if self.specials:

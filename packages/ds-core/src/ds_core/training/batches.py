@@ -105,13 +105,13 @@ class Batches:
 def as_batches(
     data: tuple[Any, ...], batch_size: int | None, shuffle: bool = False, seed: int = 0
 ) -> Iterable[Batch]:
-    """Turns what a person hands over into an iterable of batches.
+    """Turns data of any kind into an iterable of batches.
 
     Args:
         data: inputs and target as tensors, ``(x, y)`` or ``(x1, x2, y)`` or ``((x1, x2), y)``; or one thing:
             a tuple of these, a :class:`Dataset`, or any iterable of batches.
         batch_size: of tensors, as are the next two; an iterable has its own. See :class:`DataLoader`.
-        shuffle: whether every epoch has an order of its own.
+        shuffle: whether each epoch has its own order.
         seed: of these orders.
 
     Raises:
@@ -137,7 +137,7 @@ def as_batches(
 
 
 def fingerprint_of(data: Any) -> str | None:
-    """Returns what tells data from others, if they are a list of tensors, or can tell; None if not."""
+    """Returns the fingerprint of a list of tensors, or of data that have one; None for others."""
     if hasattr(data, "fingerprint"):
         made: str | None = data.fingerprint()
         return made

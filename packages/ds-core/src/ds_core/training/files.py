@@ -30,7 +30,7 @@ class CheckpointError(ValueError):
 
 CHECKSUM = "sha256"
 _ZEROS = b"0" * 64  # what stands in the checksum's place while it is computed
-_LEFTOVER = 3600.0  # seconds after which a file half written is nobody's: no single write takes an hour
+_LEFTOVER = 3600.0  # seconds after which a file half written is abandoned: no single write takes an hour
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Example:
         >>> with atomic_write(Path("notes.txt")) as temporary:
-        ...     temporary.write_text("whole or not at all")
+        ...     temporary.write_text("all or nothing")
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
         metadata: words for the header.
 
     Raises:
-        TypeError: if the format has no word for a dtype.
+        TypeError: if the format does not know a dtype.
     """
     own = {}
     for name, tensor in tensors.items():
@@ -138,7 +138,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises:
         CheckpointError: if there is none, it is cut off or something else, or its bytes are not those that
-            were written; of a file without checksum, as other programs write them, nobody can say the last.
+            were written; of a file without checksum, as other programs write them, the last cannot be told.
     """
     path = Path(path)
     if path.is_dir():
@@ -208,7 +208,7 @@ def _checksum(content: bytes, place: int, data: memoryview | bytes = b"") -> byt
 
 
 def _remove_if_old(path: Path) -> None:
-    """Removes a temporary file, unless somebody may still be writing it."""
+    """Removes a temporary file, unless another process may still be writing it."""
     with suppress(FileNotFoundError):
         if time.time() - path.stat().st_mtime > _LEFTOVER:
             path.unlink()

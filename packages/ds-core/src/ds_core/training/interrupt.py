@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish: the step at hand is finished before training ends."""
+"""Ctrl-C and SIGTERM as a request: the current step is finished before training ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interruptible(wish: Callable[[], None]) -> Iterator[None]:
-    """Calls ``wish`` at the first Ctrl-C or SIGTERM within the block; the second one strikes as always.
+def interruptible(request: Callable[[], None]) -> Iterator[None]:
+    """Calls ``request`` at the first Ctrl-C or SIGTERM within the block; the second one acts as usual.
 
     Python delivers signals to the main thread alone; in any other, the block changes nothing. Nor does it
-    where somebody ignores a signal or handles it.
+    where a signal is ignored or handled already.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     ours = [n for n in _SIGNALS if before[n] in (signal.SIG_DFL, signal.default_int_handler)]
@@ -30,7 +30,7 @@ def interruptible(wish: Callable[[], None]) -> Iterator[None]:
 
     def first(number: int, frame: FrameType | None) -> None:
         put_back()
-        wish()
+        request()
 
     for number in ours:
         signal.signal(number, first)

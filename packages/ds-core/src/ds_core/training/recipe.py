@@ -1,7 +1,7 @@
 """Recipes: how a model is trained, as a frozen dataclass of plain fields, and as a TOML file beside a run.
 
-A field is a whole number, a number, a word, one of some words, a flag, or nothing. None in a file is a field
-that is not there, so only a field whose default is None may be None.
+A field is a whole number, a number, a word, one of some words, a flag, or nothing. A file
+leaves out a field that is None, so only a field whose default is None may be None.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def read_recipe_text(text: str, where: str) -> dict[str, Any]:
     """Returns the fields of a recipe in TOML, ``model`` among them.
 
     Raises:
-        ValueError: if it is no TOML, or has tables; names ``where`` it is from.
+        ValueError: if it is not TOML, or has tables; names ``where`` it is from.
     """
     try:
         found = tomllib.loads(text)
@@ -120,7 +120,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no recipe; names it.
+        ValueError: if it is not a recipe; names it.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The folder of a run: of one training, never of two in turn without being told, never of two mixed."""
+"""The folder of a run: it belongs to one training, and another takes it over only if told to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # not on Windows: there, nobody is asked whether he uses a folder
+except ImportError:  # not on Windows: there, folders are not locked
     fcntl = None  # type: ignore[assignment]
 
 
@@ -136,14 +136,14 @@ def described(folder: str | Path) -> dict[str, str]:
 
 
 def _locked(folder: Path, alone: bool) -> int:
-    """Opens a folder as one of those who train there; -1 where that cannot be told.
+    """Opens a folder and locks it, shared with other processes or not; -1 where there are no locks.
 
     Args:
         folder: the folder.
-        alone: whether there may be nobody else at this moment.
+        alone: whether no other process may be using it.
 
     Raises:
-        BlockingIOError: if there is somebody else.
+        BlockingIOError: if another process is using it.
     """
     if fcntl is None:
         return -1

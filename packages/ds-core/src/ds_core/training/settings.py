@@ -9,7 +9,7 @@ from ds_core.module import Module
 from ds_core.optimizers import Optimizer
 from ds_core.schedulers import Scheduler
 
-_SHOWN = 5  # so many differences are listed
+_SHOWN = 5  # how many differences are listed
 _LONGEST = 60  # characters of a value
 
 

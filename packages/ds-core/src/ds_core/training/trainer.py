@@ -70,7 +70,7 @@ class Trainer:
         optimizer: an optimizer over the model's parameters, or its name: ``"sgd"``, ``"adamw"``, ...
         schedule: a scheduler on that optimizer, or a function that makes one from it. It is stepped after
             every optimizer step, not every epoch; ReduceLROnPlateau after every validation, with its loss.
-        engine: ``"manual"`` (our own backward) or ``"autograd"`` (torch's tape through the same forward).
+        engine: ``"manual"`` (our own backward) or ``"autograd"`` (torch's autograd through the same forward).
         metrics: what to measure besides the loss, from the model's first output, when validating: metrics or
             their names, ``"accuracy"``, ...; a dict says what to call them.
         clip_norm: largest norm of all gradients together; None for no clipping.
@@ -179,7 +179,7 @@ class Trainer:
         Each call begins with step 1 and a new history, but with model, optimizer and schedule as they are. A
         model in eval mode is switched to training, and back at the end; layers in eval mode within a model in
         training stay as they are. Ctrl-C and SIGTERM finish the step at hand, write the checkpoint and
-        return; a second one strikes at once.
+        return; a second one acts at once.
 
         ``out`` is written from the first step on. With its checkpoint that of an earlier training there is
         replaced.
@@ -374,7 +374,7 @@ class Trainer:
     def once_begun(self, write: Callable[[], None]) -> None:
         """Writes into ``out`` when the checkpoint there is this training's; for callbacks.
 
-        That is at once, but for a training's first step: then it is right after its checkpoint is written, so
+        That is at once; at a training's first step it is right after its checkpoint is written, so
         that ``out`` never holds an earlier training's checkpoint beside files of this one.
         """
         if self.out is None or self._saved_at is not None:
@@ -428,7 +428,7 @@ class Trainer:
         return {"trainer": self._generator, "model": self.model, "loss": self.loss}
 
     def _call(self, moment: str) -> None:
-        """Tells every callback that a moment has come; Ctrl-C raised there is a wish like any other."""
+        """Tells every callback that a moment has come; Ctrl-C raised there counts like any other."""
         for callback in self._listeners:
             try:
                 getattr(callback, moment)(self)
@@ -558,7 +558,7 @@ class Trainer:
         outputs: Tensor = self.predict(*inputs, batch_size=batch_size)
         if not hasattr(self.loss, "probabilities"):
             raise TypeError(
-                f"predict_proba: outputs trained with {self.loss.label()} are no probabilities; use predict"
+                f"predict_proba: outputs trained with {self.loss.label()} are not probabilities; use predict"
             )
         probabilities: Tensor = self.loss.probabilities(outputs)
         return probabilities
@@ -638,7 +638,7 @@ class Trainer:
         self._load_state(state, self._data, self.validation)
 
     def _all_settings(self, data: Batches | None, validation: Any) -> dict[str, Any]:
-        """Returns all that the result depends on, but for how long to train."""
+        """Returns all that the result depends on, except how long to train."""
         kinds = {str(p.dtype).removeprefix("torch."): None for p in self.model.parameters()}
         return {
             "settings": self.settings,
@@ -752,7 +752,7 @@ _STATE = (
 
 
 def _memories(callbacks: Sequence[Callback], saved: Sequence[Any]) -> list[tuple[Callback, Any]]:
-    """Finds for each callback what it is to remember: the first of a class has what the first of it gave."""
+    """Finds each callback's saved state: the first of a class gets the first of that class, and so on."""
     left = [(name, memory) for name, memory in saved]
     found = []
     for callback in callbacks:

@@ -1,6 +1,6 @@
 """The referees as a tool: is this gradient right, and what does this code really execute?
 
-``check_gradients(layer, x)`` holds a hand-written backward against torch's tape and finite differences;
+``check_gradients(layer, x)`` compares a hand-written backward with torch's autograd and finite differences;
 ``record_operations(layer, x)`` lists what is executed. ``python -m ds_core.verify FOLDER`` runs both, and
 the namesakes, over whole packages.
 """

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m ds_core.verify",
-        description="Hold layers, losses, models, optimizers and schedules against their referees.",
+        description="Check layers, losses, models, optimizers and schedules against their referees.",
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a case file or a folder of them")
     parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name contains TEXT")

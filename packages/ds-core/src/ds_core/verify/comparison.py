@@ -13,12 +13,12 @@ from torch import Tensor
 class Limits(NamedTuple):
     """The largest relative error that each referee lets pass."""
 
-    tape: float  # torch's tape through our own forward: the same sums, perhaps in another order
+    tape: float  # torch's autograd through our own forward: the same sums, perhaps in another order
     differences: float  # central finite differences, which are themselves only this precise
     namesake: float  # torch.nn, torch.optim or another library's form of the same
 
     def times(self, looser: float) -> Limits:
-        """Returns limits that are so many times looser."""
+        """Returns limits that are ``looser`` times as large."""
         return Limits(*(limit * looser for limit in self))
 
 
@@ -29,13 +29,13 @@ LIMITS = {
 
 # A tensor whose every entry is far smaller than this share of the largest gradient around it (or of 1) is
 # judged by that share instead of by its own size: what should be zero comes out as rounding noise.
-FLOOR = {torch.float64: 1e-3, torch.float32: 1e-1}
+LEAST = {torch.float64: 1e-3, torch.float32: 1e-1}
 
 
 def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0, *, equal_nan: bool = False) -> float:
-    """Returns max |ours - reference| / max(max |reference|, floor scale); infinite for NaN or another shape.
+    """Returns max |ours - reference| / max(max |reference|, least scale); infinite for NaN or another shape.
 
-    floor is 0.001 in float64 and 0.1 in float32: see ``FLOOR``.
+    least is 0.001 in float64 and 0.1 in float32: see ``LEAST``.
 
     Args:
         ours: what is checked, any shape.
@@ -47,11 +47,11 @@ def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0, *, equal
         return math.inf
     if ours.numel() == 0:
         return 0.0
-    floor = FLOOR.get(ours.dtype, 0.0) * scale
+    least = LEAST.get(ours.dtype, 0.0) * scale
     ours, reference = ours.detach().double(), reference.detach().double()
     same = (ours == reference) | (ours.isnan() & reference.isnan() & equal_nan)
     difference = torch.where(same, 0.0, ours - reference).abs().max().item()
-    error = difference / max(largest(reference), floor, 1e-300)
+    error = difference / max(largest(reference), least, 1e-300)
     return error if math.isfinite(error) else math.inf
 
 

@@ -1,4 +1,4 @@
-"""check_gradients: our backward before two judges, torch's tape and finite differences."""
+"""check_gradients: our backward before two referees, torch's autograd and finite differences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_gradients(
     seed: int = 0,
     looser: float = 1.0,
 ) -> GradientReport:
-    """Compares a module's backward with torch's tape and with central finite differences.
+    """Compares a module's backward with torch's autograd and with central finite differences.
 
     The loss is L = sum(output * fixed random numbers), so every entry of the output counts; a scalar
     ``Loss`` is itself L. For each entry p_i of each parameter and input the differences are
@@ -45,8 +45,8 @@ def check_gradients(
             backward returns None (a target, a mask) is left out, unless it is the first.
         dtype: in which type to compute: torch.float64, or torch.float32, too coarse for differences.
         eps: half the width of a difference.
-        max_entries: at most so many entries of each tensor, drawn at random, meet finite differences (0: no
-            differences at all); the tape judges all of them.
+        max_entries: how many entries of each tensor, drawn at random, are compared with finite differences
+            at most (0: none); all of them are compared with autograd.
         seed: of the random numbers in the loss and of torch's global ones in the module.
         looser: factor on the limits, :data:`ds_core.verify.LIMITS`.
 
@@ -64,10 +64,10 @@ def check_gradients(
     if dtype not in LIMITS:
         raise ValueError(f"check_gradients: expected dtype {' or '.join(map(str, LIMITS))}, got {dtype}")
     with same_random_state(module):
-        return judge(Trial(module, inputs, dtype, seed), eps, max_entries, looser)
+        return compare(Trial(module, inputs, dtype, seed), eps, max_entries, looser)
 
 
-def judge(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: float = 1.0) -> GradientReport:
+def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: float = 1.0) -> GradientReport:
     """Compares the three ways to each gradient; see :func:`check_gradients`."""
     module = trial.module
     report = GradientReport(module.label(), trial.dtype, LIMITS[trial.dtype].times(looser))
@@ -94,30 +94,30 @@ def judge(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: float 
         else:
             theirs = torch.zeros_like(tensor) if theirs is None else theirs
             row.tape = relative_error(mine, theirs, scale)
-            problem = _blame(mine, theirs, "torch's tape says")
+            problem = _blame(mine, theirs, "torch's autograd says")
             if trial.dtype == torch.float64 and max_entries > 0:
                 entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
                 seen = mine.detach().clone().reshape(-1)
                 seen[entries] = trial.differences(tensor, entries.tolist(), eps)
                 row.differences = relative_error(mine.reshape(-1)[entries], seen[entries], scale)
                 row.entries = len(entries)
-                # Where the tape agrees with ours, both engines' forwards share what is wrong.
-                problem = problem or _blame(mine, seen.view(mine.shape), "the tape too, but differences say")
+                # Where autograd agrees with ours, both engines' forwards share what is wrong.
+                problem = problem or _blame(mine, seen.view(mine.shape), "autograd too, but differences say")
             report.add(row, problem)
     if report.ok and trial.module.input_grad and trial.offers_second():
-        _judge_second(trial, report, eps, max_entries)
+        _compare_second(trial, report, eps, max_entries)
     written = [name for name, now, before in ours.given if not torch.equal(now, before)]
     report.problems += [(name, "forward or backward wrote over it") for name in written]
     if ours.left:
         report.problems.append(("backward", f"forward saved more than backward took: {'; '.join(ours.left)}"))
     if report.ok:  # else these would only repeat what is wrong
-        for what in MANNERS:
-            report.problems += _misbehaviour(what, trial, ours, report.limits.tape, scale)
+        for what in OTHER_WAYS:
+            report.problems += _wrong_when(what, trial, ours, report.limits.tape, scale)
     return report
 
 
-def _judge_second(trial: Trial, report: GradientReport, eps: float, max_entries: int) -> None:
-    """Compares second gradients with the tape of the tape, and with differences of our first gradient."""
+def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entries: int) -> None:
+    """Compares second gradients with autograd applied twice, and with differences of our first gradient."""
     tape, ours = trial.second_tape(), trial.second()
     tensors = [("g", trial.upstream[0]), *trial.named_inputs(), *trial.module.named_parameters()]
     draw, scale = torch.Generator().manual_seed(0), largest(*(t for t in tape.values() if t is not None))
@@ -126,7 +126,7 @@ def _judge_second(trial: Trial, report: GradientReport, eps: float, max_entries:
         mine, theirs = (torch.zeros_like(tensor) if g is None else g for g in (ours[name], tape[name]))
         row = GradientRow(f"second: {name}", tuple(tensor.shape))
         row.tape = relative_error(mine, theirs, scale)
-        problem = _blame(mine, theirs, "torch's tape says")
+        problem = _blame(mine, theirs, "torch's autograd says")
         if trial.dtype == torch.float64 and max_entries > 0:
             entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
             differences = trial.second_differences(tensor, entries.tolist(), eps)
@@ -135,7 +135,7 @@ def _judge_second(trial: Trial, report: GradientReport, eps: float, max_entries:
         report.add(row, problem)
 
 
-def _blame(ours: Tensor, theirs: Tensor, judge: str) -> str:
+def _blame(ours: Tensor, theirs: Tensor, referee: str) -> str:
     """Says where a gradient is worst and, if it can, why; empty where there is nothing to blame."""
     if relative_error(ours, theirs) <= LIMITS[ours.dtype].tape:
         return ""
@@ -143,26 +143,24 @@ def _blame(ours: Tensor, theirs: Tensor, judge: str) -> str:
     place = torch.unravel_index(torch.tensor(worst), ours.shape)
     where = f"at {[int(i) for i in place]} " if place else ""
     guess = hint(ours, theirs)
-    text = f"{where}ours is {ours[place].item():.6g}, {judge} {theirs[place].item():.6g}"
+    text = f"{where}ours is {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
     return text + (f": {guess}" if guess else "")
 
 
-# ---- manners: other ways to call the module that must give the same gradients -------------------------
+# ---- other ways to call the module, which must give the same gradients -------------------------------
 
 Problems = list[tuple[str, str]]  # (name, what is wrong with it)
 # (name, what came, what should have come)
 Pairs = Iterator[tuple[str, Tensor | None, Tensor | None]]
 
 
-def _misbehaviour(
-    what: str, trial: Trial, ours: Outcome, limit: float, scale: float
-) -> list[tuple[str, str]]:
-    """Runs one test of manners; returns (name, what is wrong)."""
+def _wrong_when(what: str, trial: Trial, ours: Outcome, limit: float, scale: float) -> list[tuple[str, str]]:
+    """Calls the module in one of the other ways; returns (name, what is wrong)."""
     problems = []
     try:
         with engine("manual"):
             trial.restart()
-            for name, got, expected in MANNERS[what](trial, ours):
+            for name, got, expected in OTHER_WAYS[what](trial, ours):
                 if got is None or expected is None:
                     if got is not expected:
                         problems.append((name, f"{what}: it has {'no' if got is None else 'a'} gradient"))
@@ -229,7 +227,7 @@ def _frozen(trial: Trial, ours: Outcome) -> Pairs:
             p.requires_grad_()
 
 
-MANNERS: dict[str, Callable[[Trial, Outcome], Pairs]] = {
+OTHER_WAYS: dict[str, Callable[[Trial, Outcome], Pairs]] = {
     "called twice before two backwards": _twice,
     "with 3.0 as the gradient from above": _scaled,
     "with the input gradient unwanted": _input_unwanted,

@@ -75,8 +75,8 @@ def record_operations(function: Callable[..., Any], *args: Any, **kwargs: Any) -
     """Calls a function and lists the ATen operations that it really executes.
 
     ATen is the layer of torch where everything ends that is not plain Python: ``torch.softmax`` shows as
-    ``aten._softmax`` by whatever name it was called. The engine is the one in force: under torch's tape the
-    operations of its own backward are recorded, too.
+    ``aten._softmax`` by whatever name it was called. The engine is the one in force: under torch's autograd
+    the operations of its own backward are recorded, too.
 
     Args:
         function: a module, or any function.

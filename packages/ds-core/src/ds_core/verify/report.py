@@ -1,4 +1,4 @@
-"""What a reader sees: reports as tables, in colour where the terminal has it, plain elsewhere."""
+"""Reports as tables, in colour where the terminal has it, plain elsewhere."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def verdict(error: float | None, limit: float) -> Text:
 
 @dataclass
 class GradientRow:
-    """One output, input or parameter, and the largest relative error against each judge."""
+    """One output, input or parameter, and the largest relative error against each referee."""
 
     name: str
     shape: tuple[int, ...]
     tape: float = math.inf
     differences: float | None = None  # None where they were not asked
-    entries: int = 0  # how many entries met finite differences
+    entries: int = 0  # how many entries were compared with differences
 
 
 @dataclass(repr=False)
@@ -97,8 +97,8 @@ class GradientReport(Printed):
         )
 
     def __rich__(self) -> RenderableType:
-        title = f"{self.label}: our backward and two judges, {str(self.dtype).removeprefix('torch.')}"
-        shown = table(title, "", "shape", "torch's tape", "finite differences", "entries")
+        title = f"{self.label}: our backward and two referees, {str(self.dtype).removeprefix('torch.')}"
+        shown = table(title, "", "shape", "torch's autograd", "finite differences", "entries")
         culprits = {name for name, _ in self.problems}
         for row in self.rows:
             count = math.prod(row.shape)
@@ -112,7 +112,7 @@ class GradientReport(Printed):
         lines = [Text(f"  ✗ {name}: {what}", style="bold red") for name, what in self.problems]
         if self.ok:
             lines = [Text("  ✓ Every gradient is right.", style="bold green")]
-        note = f"  Largest relative errors; up to {self.limits.tape:g} passes against the tape"
+        note = f"  Largest relative errors; up to {self.limits.tape:g} passes against autograd"
         if self.dtype == torch.float64:
             note += f", {self.limits.differences:g} against differences"
         return Group(shown, *lines, Text(f"{note}.", style="dim"))

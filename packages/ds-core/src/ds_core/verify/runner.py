@@ -22,7 +22,7 @@ from ds_core.optimizers.optimizer import Optimizer
 from ds_core.schedulers.scheduler import Scheduler
 from ds_core.verify.case import AnyCase, Case, OptimizerCase, SchedulerCase
 from ds_core.verify.comparison import LIMITS, Limits, hint, largest, map_tensors, relative_error
-from ds_core.verify.gradients import judge
+from ds_core.verify.gradients import compare
 from ds_core.verify.operations import Operations, recording
 from ds_core.verify.trial import Outcome, Trial
 
@@ -32,7 +32,7 @@ SHAPES = [(6, 4), (3, 6), (6,), (3,), (), (2,)]  # of the parameters of an optim
 
 @dataclass
 class Result:
-    """One case's row: the largest relative error against each referee, None where it has no say."""
+    """One case's row: the largest relative error against each referee, None where it does not apply."""
 
     name: str
     limits: Limits
@@ -45,7 +45,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether every referee is content."""
+        """Whether every referee agrees."""
         return not self.problems
 
 
@@ -56,9 +56,9 @@ def run(
 
     Args:
         case: what to run.
-        dtype: torch.float64, or torch.float32, where finite differences have no say.
-        max_entries: at most so many entries of each tensor meet finite differences.
-        in_all: at most so many of all tensors together, but one of each; None for no limit.
+        dtype: torch.float64, or torch.float32, too coarse for finite differences.
+        max_entries: how many entries of each tensor are compared with finite differences, at most.
+        in_all: how many of all tensors together, at most, but one of each; None for no limit.
     """
     result = Result(case.name, LIMITS[dtype].times(case.looser))
     with torch.random.fork_rng(devices=[]):
@@ -84,7 +84,7 @@ def _run_module(case: Case, dtype: torch.dtype, max_entries: int, in_all: int | 
         if in_all is not None:
             tensors = len(list(trial.named_inputs())) + len(list(trial.module.named_parameters()))
             max_entries = min(max_entries, max(1, in_all // max(1, tensors)))
-        report = judge(trial, max_entries=0 if case.no_differences else max_entries, looser=case.looser)
+        report = compare(trial, max_entries=0 if case.no_differences else max_entries, looser=case.looser)
         result.tape = max(row.tape for row in report.rows)
         result.differences = max(
             (e for row in report.rows if (e := row.differences) is not None), default=None
@@ -102,7 +102,7 @@ def _run_module(case: Case, dtype: torch.dtype, max_entries: int, in_all: int | 
             result.problems.append("output: not the same under both engines")
     if result.ok:
         _compare_namesake(case, trial, ours, result)
-    # Construction, a first call with nothing cached yet, the tape's forward and inference may take other
+    # Construction, a first call with nothing cached yet, autograd's forward and inference may take other
     # branches than the training step.
     with recording() as others:
         first = case.make().to(dtype)

@@ -141,7 +141,7 @@ class Trial:
     def tape(
         self, module: Any, call: Callable[..., Any] | None = None, wanted: list[bool] | None = None
     ) -> Outcome:
-        """Torch's tape through a forward: our own, or the namesake's.
+        """Torch's autograd through a forward: our own, or the namesake's.
 
         Args:
             module: whose parameters get gradients.
@@ -209,7 +209,7 @@ class Trial:
         return {"g": grad_of_grad, self.names[0]: grad_x, **{n: p.grad for n, p in _named(self.module)}}
 
     def second_tape(self) -> Named:
-        """The same by torch's tape, through the tape of the first gradients."""
+        """The same by torch's autograd, through its own first gradients."""
         self.restart()
         (x,), (g,) = map_tensors(_leaf, self.inputs), map_tensors(_leaf, tuple(self.upstream))
         with engine("autograd"), warnings.catch_warnings():

@@ -11,7 +11,7 @@ from ds_core.xray.view import Finding, LayerView, View
 VANISHING = 1e-3
 EXPLODING = 1e3
 
-# A unit that is 0 for so many values is not 0 by chance: of 8 fair coins all show tails once in 2^8 throws.
+# A unit that is 0 for this many values is not 0 by chance: of 8 fair coins all show tails once in 2^8 throws.
 # Some dead units are usual (what follows a rectifier sees numbers of one sign, so a tenth of a fresh layer
 # may be 0 for all of them); a quarter is not.
 ENOUGH_VALUES = 8

@@ -55,7 +55,7 @@ class Attention(Module):
         raise NotImplementedError(f"{type(self).__name__} has no look_backward")
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Says it of the projections, too."""
+        """Sets it for the projections, too."""
         for module in self.modules():
             module.input_grad = requires_input_grad
         return self

@@ -57,7 +57,7 @@ class RecurrentCell(Module):
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
     def wanted(self, given: bool) -> tuple[Any, ...]:
-        """Says which gradients somebody wants: of the input, of a given state, of each weight."""
+        """Says which gradients are wanted: of the input, of a given state, of each weight."""
         return self.input_grad, given, wanted(self.weights())
 
     def add_grads(self, grads: Weights) -> None:

@@ -67,7 +67,7 @@ class Unrolled(Module):
         return (grad_x, grad_state) if given else grad_x
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Unrolled:
-        """Says it of the cell, too."""
+        """Sets it for the cell, too."""
         self.input_grad = requires_input_grad
         self.cell.requires_input_grad_(requires_input_grad)
         return self

@@ -99,7 +99,7 @@ def read_backward(
     Args:
         grads: of the outputs and the last states.
         saved: from :func:`read`.
-        wanted: whether somebody wants the gradient of x, those of the first states, and those of each layer's
+        wanted: whether the gradient of x is wanted, those of the first states, and those of each layer's
             and direction's weights; None for all.
     """
     recurrence, runs, plan = saved

@@ -41,7 +41,7 @@ class LSTM(Recurrent):
     Shape:
         input ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; hx (h, c) of the shapes
         ``(layers directions, N, P or H)`` and ``(layers directions, N, H)``, zeros if not given; lengths
-        ``(N,)``, how many steps of each sequence are no padding -> output ``(L, N, directions (P or H))``,
+        ``(N,)``, how many steps of each sequence are not padding -> output ``(L, N, directions (P or H))``,
         zero beyond a sequence's end, and the last state (h, c). ``backward`` returns the gradient of input,
         or of input and hx if that was given.
 

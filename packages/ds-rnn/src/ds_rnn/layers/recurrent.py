@@ -90,7 +90,7 @@ class Recurrent(Module):
         return [[weights_of(self, suffix) for suffix in layer] for layer in self.suffixes()]
 
     def wanted(self, given: bool) -> tuple[Any, ...]:
-        """Says which gradients somebody wants: of the input, of a given state, of each weight."""
+        """Says which gradients are wanted: of the input, of a given state, of each weight."""
         return self.input_grad, given, [[wanted(weights) for weights in layer] for layer in self.weights()]
 
     def add_grads(self, grads: list[list[Weights]]) -> None:

@@ -43,7 +43,7 @@ class RNN(Recurrent):
 
     Shape:
         input ``(L, N, F)``, ``(N, L, F)`` if batch_first, ``(L, F)`` without a batch; hx h ``(layers
-        directions, N, H)``, zeros if not given; lengths ``(N,)``, how many steps of each sequence are no
+        directions, N, H)``, zeros if not given; lengths ``(N,)``, how many steps of each sequence are not
         padding -> output ``(L, N, directions H)``, zero beyond a sequence's end, and the last state.
         ``backward`` returns the gradient of input, or of input and hx if that was given.
 

@@ -1,4 +1,4 @@
-"""The weights of recurrent layers and cells: how they start, and where their gradients go."""
+"""The weights of recurrent layers and cells: their initial values, and where their gradients go."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def add_weights(
         module: the layer or cell.
         sizes: name -> size, of two numbers for a matrix, of one for a bias; None for no such parameter.
         hidden_size: H.
-        init: how matrices start, while biases are 0; None for torch.nn's default, U(-1/sqrt(H), 1/sqrt(H))
-            for both.
+        init: initial values of matrices, while biases are 0; None for torch.nn's default, U(-1/sqrt(H),
+            1/sqrt(H)) for both.
         generator: source of the initial values; None for torch's global one.
         device: of the parameters.
         dtype: of the parameters.
@@ -52,7 +52,7 @@ def weights_of(module: Module, suffix: str) -> Weights:
 
 
 def wanted(weights: Weights) -> tuple[bool, ...]:
-    """Says of each weight whether somebody wants its gradient."""
+    """Says for each weight whether its gradient is wanted."""
     return tuple([w is not None and w.requires_grad for w in weights])
 
 

@@ -15,7 +15,7 @@ LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 
 def layer_of(owner: str, cell: str) -> Any:
-    """Returns the class of layer that is called so.
+    """Returns the class of a kind of layer, by its name.
 
     Raises:
         ValueError: if none is; names the owner.

@@ -100,7 +100,7 @@ class RecurrentLanguageModel(SequenceModel):
             temperature: below 1 bolder, above 1 more varied, 0 greedy; see :func:`ds_core.text.sample`.
             top_k: keep only the k likeliest tokens.
             top_p: keep the fewest likeliest tokens whose probabilities sum to at least p.
-            generator: source of chance; None for torch's global one.
+            generator: source of the random numbers; None for torch's global one.
 
         Returns:
             The beginnings and what follows, ``(B, T + length)`` or ``(T + length,)``.

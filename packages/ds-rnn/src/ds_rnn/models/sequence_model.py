@@ -72,7 +72,7 @@ class SequenceModel(Module):
         return self.embedding.backward(self.dropout.backward(grad_x)), grad_start
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Passes the wish on to the layers that see the input, unless an embedding needs it, too."""
+        """Sets it for the layers that see the input, too; an embedding always needs its gradient."""
         self.input_grad = requires_input_grad
         if isinstance(self.embedding, Identity):
             for layer in (self.embedding, self.dropout, self.rnn):

@@ -1,4 +1,4 @@
-"""Seeing what recurrent networks do."""
+"""Pictures of what recurrent networks do."""
 
 from ds_rnn.visualize.attention_map import attention_map
 from ds_rnn.visualize.gradient_norms import gradient_norms, plot_gradient_norms

@@ -21,7 +21,7 @@ class Saved(NamedTuple):
     kept: Tensor | None  # (..., H, T, S), the factors of dropout
     mask: Tensor | None
     scale: float
-    shared: int  # so many heads of queries share a head of keys and values
+    shared: int  # how many heads of queries share a head of keys and values
 
 
 def attention(

@@ -9,8 +9,8 @@ def dropout_factors(rows: Tensor, columns: Tensor, p: float, like: Tensor) -> Te
     """Returns 1 / (1 - p) for each weight that dropout keeps, and 0 for each that it drops.
 
     A weight's number is made of one random number for its query and one for its key, scrambled until it has
-    nothing to do with its neighbours' any more: so whoever computes some of the weights only can make the
-    numbers of those, in any order. A weight is dropped if its number is among the lowest p of all.
+    nothing to do with its neighbours' any more: so where only some of the weights are computed, their
+    numbers can be made alone, in any order. A weight is dropped if its number is among the lowest p of all.
 
     x = r_t xor c_s,   x = x m1,   x = x xor (x >> 15),   x = x m2
 

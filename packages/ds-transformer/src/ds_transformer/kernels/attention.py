@@ -15,7 +15,7 @@ from ds_transformer.kernels.blockwise import SavedBlocks, in_blocks, in_blocks_b
 from ds_transformer.kernels.noise import Noise
 from ds_transformer.masks import causal_mask
 
-# From so many queries times keys on, they are taken in blocks: below that, the plain form is as fast.
+# From this many queries times keys on, they are taken in blocks: below that, the plain form is as fast.
 BLOCKWISE_FROM = 256 * 256
 
 Grads = tuple[Tensor, Tensor, Tensor, Tensor | None]

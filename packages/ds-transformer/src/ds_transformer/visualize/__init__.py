@@ -1,4 +1,4 @@
-"""Seeing what attention may see, what it is told about places, and where it looks.
+"""Pictures of what attention may see, what it is told about places, and where it looks.
 
 Each function returns a matplotlib figure, which a notebook shows, and writes it where ``path`` says.
 """

@@ -79,7 +79,7 @@ class Recipe:
         clip: largest norm of all gradients together.
         validate_every: steps between validations.
         seed: of initial weights, the order of texts, hidden words and dropout.
-        engine: our own backwards, or torch's tape.
+        engine: our own backwards, or torch's autograd.
     """
 
     data: str = "bundled:python"

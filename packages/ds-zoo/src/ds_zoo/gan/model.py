@@ -76,7 +76,7 @@ class _Player(Module):
         return self.layers.second_backward(torch.cat([grad_grad, unchanged], 1))
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Any:
-        """Says it to the first layer, too."""
+        """Sets it for the first layer, too."""
         self.layers.requires_input_grad_(requires_input_grad)
         return super().requires_input_grad_(requires_input_grad)
 

@@ -77,7 +77,7 @@ class Recipe:
         validate_every: steps between validations.
         prompt: how the samples begin that are written at each validation.
         seed: of initial weights, windows and dropout.
-        engine: our own backwards, or torch's tape.
+        engine: our own backwards, or torch's autograd.
     """
 
     data: str = "bundled:python"

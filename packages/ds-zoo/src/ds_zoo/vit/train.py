@@ -82,7 +82,7 @@ class Recipe:
         validate_every: steps between validations; an epoch if not given.
         workers: processes that read and change images.
         seed: of initial weights, order, changes and what is dropped.
-        engine: our own backwards, or torch's tape.
+        engine: our own backwards, or torch's autograd.
     """
 
     data: str = "sklearn:digits"

@@ -1,4 +1,4 @@
-"""What an algorithm for convolution has to say, so that one driver can run them all."""
+"""What an algorithm for convolution provides, so that one driver can run them all."""
 
 from __future__ import annotations
 

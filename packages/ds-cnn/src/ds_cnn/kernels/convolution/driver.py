@@ -12,7 +12,7 @@ from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution.algorithm import Algorithm
 from ds_cnn.kernels.images import channels_first, pixels_last
 
-# A batch is worked on in blocks of images for which an algorithm lays out about so many numbers: those stay
+# A batch is worked on in blocks of images for which an algorithm lays out about this many numbers: those stay
 # in the cache from one step to the next, and the memory needed does not grow with the batch.
 BLOCK = 600_000
 
@@ -64,7 +64,7 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
 
 
 def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> list[slice]:
-    """Cuts a batch of the shape (N, C, H, W), for so many weights that every block reads."""
+    """Cuts a batch of the shape (N, C, H, W); every block reads this number of weights."""
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
     room = max(BLOCK, weights)  # many weights: reading them is worth it only for many pixels

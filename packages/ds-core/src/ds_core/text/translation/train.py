@@ -52,7 +52,7 @@ class TranslatorRecipe:
         lr: highest learning rate, reached after the warm-up.
         warmup_steps: steps of the linear warm-up.
         label_smoothing: how much of the target is spread over all tokens.
-        average_epochs: the final weights are the mean of those after each of the last so many epochs; 1 for
+        average_epochs: the final weights are the mean of those after each of this many last epochs; 1 for
             those of the last alone.
         clip_norm: largest norm of all gradients together.
         betas: Adam's.
