@@ -1,4 +1,4 @@
-"""What the READMEs say is so: their Python runs as pasted, their commands and links exist."""
+"""What the READMEs say is so: their Python runs as pasted, their commands exist."""
 
 import re
 import subprocess
@@ -49,13 +49,6 @@ def test_the_first_model_learns() -> None:
 
 def test_every_package_and_the_front_page_show_python() -> None:
     assert all(snippets(page, "python") for page in PAGES)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_links_resolve(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert not missing
 
 
 def test_commands_exist() -> None:

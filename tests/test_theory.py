@@ -1,6 +1,7 @@
-"""What Markdown shows: formulas that GitHub renders, names that exist, code that runs or is the source's."""
+"""What Markdown shows: formulas that GitHub renders, links and names that exist, code that runs."""
 
 import builtins
+import json
 import keyword
 import re
 import subprocess
@@ -14,6 +15,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/**/*.md")])
 THEORY = sorted(ROOT.glob("packages/*/theory/*.md"))
+NOTEBOOKS = sorted(ROOT.glob("packages/*/examples/*.ipynb"))
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -61,6 +63,16 @@ def test_github_shows_the_formulas(page: Path) -> None:
 )
 def test_what_is_forbidden_is_found(text: str, count: int) -> None:
     assert len(forbidden(text)) == count
+
+
+@pages([*MARKDOWN, *NOTEBOOKS])
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
 # ---- names -----------------------------------------------------------------------------------------------

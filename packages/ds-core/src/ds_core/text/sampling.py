@@ -31,7 +31,7 @@ def sample(
             of what top_k left.
         generator: source of the random numbers; None for torch's global one.
         min_p: keep only tokens at least this share as likely as the likeliest.
-        draws: these numbers, ``(N,)`` uniform in [0, 1), so that each row may have its own; None to draw them.
+        draws: these numbers, ``(N,)`` uniform in [0, 1), so each row may have its own; None to draw them.
 
     Returns:
         Token ids ``(N,)``, int64.
