@@ -48,8 +48,7 @@ class Conv2d(Convolution):
             "auto", which picks by shape. All compute the same.
         device: of the parameters.
         dtype: of the parameters.
-        init: initial values of W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's
-            default.
+        init: initial W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
         generator: source of the initial values; None for torch's global one.
 
     Shape:

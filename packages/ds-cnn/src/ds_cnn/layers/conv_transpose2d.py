@@ -55,8 +55,7 @@ class ConvTranspose2d(Module):
         device: of the parameters.
         dtype: of the parameters.
         algorithm: as for Conv2d.
-        init: initial values of W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's
-            default.
+        init: initial W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
         generator: source of the initial values; None for torch's global one.
 
     Shape:

@@ -32,7 +32,7 @@ class Bilinear(Module):
         bias: whether b is added.
         device: of the parameters.
         dtype: of the parameters.
-        init: initial values of W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's
+        init: initial W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's
             default, U(-1/sqrt(I), 1/sqrt(I)).
         generator: source of the initial values; None for torch's global one.
 

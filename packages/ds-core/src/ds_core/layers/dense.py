@@ -28,8 +28,7 @@ class Dense(Module):
         bias: whether b is added.
         device: of the parameters.
         dtype: of the parameters.
-        init: initial values of W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's
-            default.
+        init: initial W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.
         generator: source of the initial values; None for torch's global one.
 
     Shape:

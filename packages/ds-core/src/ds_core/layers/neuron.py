@@ -26,7 +26,7 @@ class Neuron(Module):
         activation: f, a module that keeps the shape; None for y = s.
         device: of the parameters.
         dtype: of the parameters.
-        init: initial values of w: a name or function of :mod:`ds_core.initializers`; None for
+        init: initial w: a name or function of :mod:`ds_core.initializers`; None for
             U(-1/sqrt(in_features), 1/sqrt(in_features)). b starts at 0.
         generator: source of the initial values; None for torch's global one.
 

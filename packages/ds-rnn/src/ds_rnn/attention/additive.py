@@ -35,7 +35,7 @@ class AdditiveAttention(Attention):
         bias: whether b is added.
         device: of the parameters.
         dtype: of the parameters.
-        init: initial values of W, U and v; None for torch.nn.Linear's default.
+        init: initial W, U and v; None for torch.nn.Linear's default.
         generator: source of the initial values; None for torch's global one.
 
     Shape:

@@ -33,7 +33,7 @@ class MultiplicativeAttention(Attention):
         kind: "general", with a learned W between the two, or "dot", without, where the widths must be equal.
         device: of the parameters.
         dtype: of the parameters.
-        init: initial values of W; None for torch.nn.Linear's default.
+        init: initial W; None for torch.nn.Linear's default.
         generator: source of the initial values; None for torch's global one.
 
     Shape:

@@ -27,7 +27,7 @@ def add_weights(
         module: the layer or cell.
         sizes: name -> size, of two numbers for a matrix, of one for a bias; None for no such parameter.
         hidden_size: H.
-        init: initial values of matrices, while biases are 0; None for torch.nn's default, U(-1/sqrt(H),
+        init: initial matrices, while biases are 0; None for torch.nn's default, U(-1/sqrt(H),
             1/sqrt(H)) for both.
         generator: source of the initial values; None for torch's global one.
         device: of the parameters.

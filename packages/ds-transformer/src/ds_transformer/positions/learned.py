@@ -28,7 +28,7 @@ class LearnedPositions(Module):
         d_model: C, the width.
         device: of the table.
         dtype: of the table.
-        init: initial values of W: a name or function of :mod:`ds_core.initializers`; None for N(0, 1).
+        init: initial W: a name or function of :mod:`ds_core.initializers`; None for N(0, 1).
         generator: source of the initial values; None for torch's global one.
 
     Shape:

@@ -71,7 +71,7 @@ class RelativePositionBias(Module):
             in a decoder.
         device: of W.
         dtype: of W.
-        init: initial values of W: a name or function of :mod:`ds_core.initializers`; None for N(0, 1).
+        init: initial W: a name or function of :mod:`ds_core.initializers`; None for N(0, 1).
         generator: source of the initial values; None for torch's global one.
 
     Shape:
