@@ -42,14 +42,14 @@ class PReLUKernel:
     ) -> tuple[Tensor | None, Tensor | None]:
         x, weight = saved
         want_x, want_weight = wanted or (True, True)
-        grad_x = grad_weight = None
+        grad_x, grad_weight = torch.empty_like(grad), None
         if want_weight:
             product = grad * x
-            bits(product).mul_(torch.le(bits(x), 0, out=torch.empty_like(bits(product))))
+            bits(product).mul_(torch.le(bits(x), 0, out=bits(grad_x)))
             grad_weight = product.sum_to_size(weight.shape)
-        if want_x:
-            grad_x = torch.gt(x, 0, out=torch.empty_like(grad)).mul_(1 - weight).add_(weight).mul_(grad)
-        return grad_x, grad_weight
+        if not want_x:
+            return None, grad_weight
+        return torch.gt(x, 0, out=grad_x).mul_(1 - weight).add_(weight).mul_(grad), grad_weight
 
 
 def _forward(x: Tensor, slope: float | Tensor) -> Tensor:
