@@ -232,6 +232,11 @@ def test_finite_differences_judge_where_the_tape_shares_the_mistake():
     assert "0.5 times" in dict(report.problems)["x"]
 
 
+def test_a_report_is_text_in_a_notebook_too(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert "finite differences" in str(check_gradients(Dense(3, 2), torch.randn(4, 3)))
+
+
 def test_a_loss_must_pass_on_the_gradient_from_above():
     class Deaf(MSELoss):
         def backward(self, grad=1.0):

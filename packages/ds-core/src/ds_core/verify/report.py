@@ -28,7 +28,8 @@ class Printed:
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else 110
         page = io.StringIO()
-        Console(file=page, force_terminal=terminal, width=width, emoji=False).print(self)
+        console = Console(file=page, force_terminal=terminal, force_jupyter=False, width=width, emoji=False)
+        console.print(self)
         return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
     __repr__ = __str__
