@@ -126,7 +126,10 @@ class Recipe:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {},
-    "digits": {"patch": 2, "pad": 1, "epochs": 60, "lr": 2e-3},
+    "digits": {
+        **{"patch": 2, "stem": "conv", "layers": 3, "spread": 0.125, "pad": 1, "turn": 10.0, "zoom": 0.1},
+        **{"epochs": 80, "ema": 0.995},
+    },
     "fashion": {
         **{"stem": "conv", "flip": True, "pad": 2, "lr": 2e-3, "epochs": 10, "ema": 0.999, "held_out": 0.02}
     },
@@ -243,7 +246,7 @@ def train(
         shuffle=True,
         seed=recipe.seed,
         workers=recipe.workers,
-        transform=Augment(processor, *random_changes(recipe, config)),
+        transform=Augment(processor, *random_changes(recipe, (size[0], size[1]), config.num_labels)),
     )
     validation = held_out.loader(SAMPLES_OF_VALIDATION, transform=Augment(processor))
     steps = recipe.epochs * -(-len(loader) // recipe.accumulate)
@@ -302,8 +305,8 @@ def split(images: LabelledImages, recipe: Recipe) -> tuple[LabelledImages, Label
     return images.part(learned[: recipe.images]), images.part(held_out)
 
 
-def random_changes(recipe: Recipe, config: MiniViTConfig) -> list[Any]:
-    """Returns what happens to images while a model learns from them."""
+def random_changes(recipe: Recipe, size: tuple[int, int], classes: int) -> list[Any]:
+    """Returns what happens to images, of a size (height, width), while a model learns from them."""
     changes: list[Any] = []
     if recipe.flip:
         changes.append(RandomHorizontalFlip())
@@ -313,11 +316,11 @@ def random_changes(recipe: Recipe, config: MiniViTConfig) -> list[Any]:
             RandomAffine(recipe.turn, scale=scale, shear=recipe.turn / 2, interpolation="bilinear")
         )
     if recipe.pad:
-        changes.append(RandomCrop(pair(config.image_size), padding=recipe.pad))
+        changes.append(RandomCrop(size, padding=recipe.pad))
     if recipe.changes:
         changes.append(RandAugment(recipe.changes, recipe.strength))
     if recipe.mix:
-        options: dict[str, Any] = {"alpha": recipe.mix, "num_classes": config.num_labels}
+        options: dict[str, Any] = {"alpha": recipe.mix, "num_classes": classes}
         changes.append(RandomChoice(MixUp(**options), CutMix(**options)))
     return changes
 
