@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -59,7 +59,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a folder with the wheels of all five packages, built from this checkout."""
     folder = tmp_path_factory.mktemp("wheels")
     packages = [str(ROOT / "packages" / name) for name in STANDS_ON]
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, *packages)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder]
+    run(sys.executable, "-m", "pip", "wheel", *options, *packages)
     return folder
 
 
@@ -71,29 +72,40 @@ def python() -> Iterator[Path]:
         yield Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def test_each_installs_alone(wheels: Path, python: Path, tmp_path: Path) -> None:
-    """One after the other in one environment, from which what a package brought goes before the next comes.
+@pytest.mark.parametrize("package", STANDS_ON)
+def test_installs_alone(package: str, wheels: Path, python: Path, tmp_path: Path) -> None:
+    """In an environment that has what the package declares and no more; then with what its tests need.
 
-    Only what all of them need, torch above all, stays: it takes longer to install than all the rest. In the
-    second round the libraries that tests need stay, too; of our own packages there are only those declared.
+    Other people's libraries are links to those that these tests run with: unpacking them once more, torch
+    above all, takes longer than all the rest. pip has no index here, so whoever needs more is not installed.
     """
-    stay: set[str] = set()
-    for package in STANDS_ON:
-        check_wheel(package, wheels)
-        install(python, wheels, package)
-        installed = distributions(python)
-        assert set(installed) == needed(STANDS_ON[package], installed)
-        run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
-        stay = stay or set(installed) - set(STANDS_ON)
-        remove(python, set(installed) - stay)
+    check_wheel(package, wheels)
+    packages = {name: wheel_of(name, wheels) for name in STANDS_ON}
+    assert declared(package, packages) == STANDS_ON[package]
 
-    for package in STANDS_ON:
-        install(python, wheels, f"{package}[test]")
-        ours = set(distributions(python)) & set(STANDS_ON)
-        assert ours == STANDS_ON[package] & set(STANDS_ON)
-        said = run(python, *PYTEST, "-k", FEW[package], f"packages/{package}/tests", cwd=ROOT)
-        assert int(re.search(r"(\d+) passed", said)[1]) >= 20
-        remove(python, ours)
+    link(python, needed({package}, packages))
+    install(python, wheels, package, "--no-index")
+    assert set(distributions(python)) == needed({package}, packages)
+    run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
+
+    link(python, needed({f"{package}[test]"}, packages))
+    said = run(python, *PYTEST, "-k", FEW[package], f"packages/{package}/tests", cwd=ROOT)
+    assert int(re.search(r"(\d+) passed", said)[1]) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", STANDS_ON)
+def test_all_tests_pass_where_it_is_installed(
+    package: str, wheels: Path, python: Path, tmp_path: Path
+) -> None:
+    """As a user installs it: with libraries from the index, in whichever versions pip picks today."""
+    install(python, wheels, package)
+    assert set(distributions(python)) == needed({package}, distributions(python))
+    run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
+
+    install(python, wheels, f"{package}[test]")
+    run(python, *PYTEST, f"packages/{package}/tests", cwd=ROOT)
+    run(python, *PYTEST, "-k", f"{package} or there_are", "tests/test_examples.py", cwd=ROOT)
 
 
 def check_wheel(package: str, wheels: Path) -> None:
@@ -107,18 +119,14 @@ def check_wheel(package: str, wheels: Path) -> None:
     assert {name.split("/")[0] for name in names} == {module, information}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("package", STANDS_ON)
-def test_all_tests_pass_where_it_is_installed(package: str, wheels: Path, python: Path) -> None:
-    install(python, wheels, f"{package}[test]")
-    run(python, *PYTEST, f"packages/{package}/tests", cwd=ROOT)
-    run(python, *PYTEST, "-k", f"{package} or there_are", "tests/test_examples.py", cwd=ROOT)
-
-
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     """Runs a command as a user would who has no checkout on the path; shows what it said if it fails."""
-    unset = ("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "COLUMNS")
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    unset = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COLUMNS")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in unset and not name.startswith("PYTEST_")
+    }
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, env=environment, capture_output=True, text=True
     )
@@ -128,42 +136,73 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def install(python: Path, wheels: Path, requirement: str) -> None:
+def install(python: Path, wheels: Path, requirement: str, *options: str) -> None:
     """Installs the package, and those it depends on, from the wheels just built, and the rest as always."""
-    options = ["--quiet", "--no-compile", "--find-links", str(wheels)]
+    options = ("--quiet", "--no-compile", "--find-links", str(wheels), *options)
     run(sys.executable, "-m", "pip", "--python", python, "install", *options, requirement)
     for name, distribution in distributions(python).items():
         if name in STANDS_ON:
             assert (wheels / f"{name.replace('-', '_')}-{distribution.version}-py3-none-any.whl").exists()
 
 
-def remove(python: Path, names: set[str]) -> None:
-    """Removes distributions from where an interpreter is."""
-    run(sys.executable, "-m", "pip", "--python", python, "uninstall", "--quiet", "--yes", *sorted(names))
+def link(python: Path, names: set[str]) -> None:
+    """Links other people's distributions from where the tests run to where an interpreter is."""
+    site = Path(site_packages(python))
+    for name in names - set(STANDS_ON):
+        distribution = importlib.metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files} - {"..", "/", "__pycache__"}:
+            if not (site / top).exists():
+                (site / top).symlink_to(distribution.locate_file(top))
+
+
+def site_packages(python: Path) -> str:
+    """Returns the folder where an interpreter's distributions are."""
+    return run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
 
 
 def distributions(python: Path) -> dict[str, Distribution]:
     """Returns name -> distribution of all that is installed beside an interpreter."""
-    where = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-    found = importlib.metadata.distributions(path=[where])
+    found = importlib.metadata.distributions(path=[site_packages(python)])
     return {canonicalize_name(distribution.metadata["Name"]): distribution for distribution in found}
 
 
-def needed(names: set[str], installed: dict[str, Distribution]) -> set[str]:
-    """Returns these distributions and all they need in turn; what our own packages need is given by hand."""
-    found: set[str] = set()
+def wheel_of(package: str, wheels: Path) -> Distribution:
+    """Returns what the wheel of a package says of it."""
+    (wheel,) = wheels.glob(f"{package.replace('-', '_')}-*.whl")
+    (distribution,) = importlib.metadata.distributions(path=[str(wheel)])
+    return distribution
+
+
+def requirements(distribution: Distribution, extras: Iterable[str] = ()) -> Iterator[Requirement]:
+    """Yields what a distribution requires here, alone or with extras."""
+    for requirement in map(Requirement, distribution.requires or []):
+        if requirement.marker is None or any(
+            requirement.marker.evaluate({"extra": e}) for e in ("", *extras)
+        ):
+            yield requirement
+
+
+def declared(package: str, packages: Mapping[str, Distribution]) -> set[str]:
+    """Returns a package, ours below it, and what these require themselves, each with its extras."""
+    found = {package}
+    for requirement in requirements(packages[package]):
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        found.add(requirement.name + extras)
+        if requirement.name in packages:
+            found |= declared(requirement.name, packages)
+    return found
+
+
+def needed(names: set[str], packages: Mapping[str, Distribution]) -> set[str]:
+    """Returns these distributions and all they need in turn; those not in `packages` are looked up here."""
+    found: dict[str, Distribution] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     waiting = [Requirement(name) for name in names]
     while waiting:
         requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        extras = frozenset(requirement.extras)
-        found.add(name)
-        if name in STANDS_ON or name not in installed or (name, extras) in seen:
-            continue
-        seen.add((name, extras))
-        for line in installed[name].requires or []:
-            child = Requirement(line)
-            if child.marker is None or any(child.marker.evaluate({"extra": e}) for e in extras | {""}):
-                waiting.append(child)
-    return found
+        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if (name, extras) not in seen:
+            seen.add((name, extras))
+            found[name] = packages[name] if name in packages else importlib.metadata.distribution(name)
+            waiting.extend(requirements(found[name], extras))
+    return set(found)
