@@ -1,6 +1,7 @@
 """Each package is whole: its files, its version, its ranges, and the workflow that checks it."""
 
 import importlib
+import tomllib
 from importlib.metadata import metadata, requires, version
 from pathlib import Path
 
@@ -21,6 +22,23 @@ def ours(package: str) -> dict[str, Requirement]:
 def with_those_below(package: str) -> set[str]:
     """Returns a package and all of ours below it."""
     return {package}.union(*(with_those_below(below) for below in ours(package)))
+
+
+def others(package: str, extras: frozenset[str] = frozenset()) -> set[str]:
+    """Returns what a package and ours below it require of other people's, alone or with extras."""
+    found: set[str] = set()
+    for line in map(Requirement, requires(package) or []):
+        if line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            line.marker = None
+            found |= others(line.name, frozenset(line.extras)) if line.name in PACKAGES else {str(line)}
+    return found
+
+
+def test_the_environment_of_the_zoo_has_what_its_command_line_declares() -> None:
+    zoo = tomllib.loads((ROOT / "hatch.toml").read_text(encoding="utf-8"))["envs"]["zoo"]
+    assert set(zoo["dependencies"]) == others("ds-zoo", frozenset({"cli"}))
+    folders = [f"{{root}}/packages/{name}/src" for name in sorted(with_those_below("ds-zoo"))]
+    assert sorted(zoo["env-vars"]["PYTHONPATH"].split("{;}")) == sorted(folders)
 
 
 def test_there_are_these_packages() -> None:
