@@ -29,14 +29,14 @@ STANDS_ON = {
 
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
-# Which of a package's own tests run where it is installed alone: some of its referees, errors, files and
+# Which of a package's own test files run where it is installed alone: some of its referees, errors, files and
 # pictures, in seconds. The rest runs there with `-m slow`, and in the package's workflow.
 FEW = {
-    "ds-core": "test_cli or test_pretrained or test_summary or test_pairs or test_average",
-    "ds-cnn": "test_norms or test_image_files or test_pictures or test_package",
-    "ds-rnn": "test_errors or test_package or test_visualize",
-    "ds-transformer": "test_masks or test_visualize or test_cache",
-    "ds-zoo": "test_bert_text or mistakes or test_generate",
+    "ds-core": ["cli", "pretrained", "summary", "pairs", "average_weights"],
+    "ds-cnn": ["norms", "image_files", "visualize", "package"],
+    "ds-rnn": ["errors", "visualize", "package"],
+    "ds-transformer": ["masks", "visualize", "cache"],
+    "ds-zoo": ["bert_text", "reading", "scenes"],
 }
 
 # Imports every module of a package from where it is installed, so that none needs an extra to be imported.
@@ -89,7 +89,9 @@ def test_installs_alone(package: str, wheels: Path, python: Path, tmp_path: Path
     run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
 
     link(python, needed({f"{package}[test]"}, packages))
-    said = run(python, *PYTEST, "-k", FEW[package], f"packages/{package}/tests", cwd=ROOT)
+    said = run(
+        python, *PYTEST, *(f"packages/{package}/tests/test_{name}.py" for name in FEW[package]), cwd=ROOT
+    )
     assert int(re.search(r"(\d+) passed", said)[1]) >= 20
 
 
@@ -203,6 +205,9 @@ def needed(names: set[str], packages: Mapping[str, Distribution]) -> set[str]:
         name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
         if (name, extras) not in seen:
             seen.add((name, extras))
-            found[name] = packages[name] if name in packages else importlib.metadata.distribution(name)
+            try:
+                found[name] = packages[name] if name in packages else importlib.metadata.distribution(name)
+            except importlib.metadata.PackageNotFoundError:
+                continue  # then pip or a test misses it, if it matters
             waiting.extend(requirements(found[name], extras))
     return set(found)
