@@ -118,8 +118,8 @@ def test_files_that_do_not_fit(tmp_path):
             ResNet.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="stem 'imagenet' only"):
         ResNet(BasicBlock, (1, 1, 1, 1), 3, stem="small", **SMALL).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="four stages"):
-        ResNet(BasicBlock, (1, 1), 3)
+    with pytest.raises(ValueError, match="up to four stages"):
+        ResNet(BasicBlock, (1, 1, 1, 1, 1), 3)
     with pytest.raises(ValueError, match="stem 'imagenet' or 'small', got 'tiny'"):
         ResNet(BasicBlock, (1, 1, 1, 1), 3, stem="tiny")
     with pytest.raises(ValueError, match="activation 'tanh' or 'relu'"):
@@ -146,6 +146,17 @@ def test_feature_maps_for_detectors():
             torch.testing.assert_close(found[name], parameter.grad)
     with pytest.raises(ValueError, match="levels from 1 to 4 in order"):
         model.features(x, [3, 2])
+
+
+def test_a_backbone_has_fewer_stages_and_no_head():
+    model = ResNet(BasicBlock, (1, 1), None, widths=(4, 6))
+    maps = model.eval().features(torch.randn(2, 3, 32, 32))
+    assert [tuple(level.shape) for level in maps] == [(2, 4, 8, 8), (2, 6, 4, 4)]
+    assert not any(name.startswith(("fc", "layer3")) for name in model.state_dict())
+    with pytest.raises(RuntimeError, match="no dense layer"):
+        model(torch.randn(2, 3, 32, 32))
+    with pytest.raises(ValueError, match="levels from 1 to 2 in order"):
+        model.features(torch.randn(2, 3, 32, 32), [3])
 
 
 def test_blocks_can_start_as_the_identity():

@@ -89,6 +89,28 @@ def test_shuffled_epochs_differ_and_repeat_with_the_seed(make, prefetch):
     assert first == [seen(reference) for reference in [DataLoader(X, Y, batch_size=4, shuffle=True)] * 3]
 
 
+def test_a_batch_has_samples_of_one_group():
+    groups = torch.tensor([0, 1, 0, 0, 1, 0, 1, 0, 0, 0])
+    loader = DataLoader(Y, batch_size=3, groups=groups)
+    assert seen(loader) == [[0, 2, 3], [5, 7, 8], [9], [1, 4, 6]]
+    assert len(loader) == 4
+    assert len(DataLoader(Y, batch_size=3, groups=groups, drop_last=True)) == 3
+    shuffled = DataLoader(Y, batch_size=3, groups=groups, shuffle=True)
+    first, second = seen(shuffled), seen(shuffled)
+    assert first != second
+    for epoch in (first, second):
+        assert sorted(sample for batch in epoch for sample in batch) == list(range(10))
+        assert all(len({int(groups[sample]) for sample in batch}) == 1 for batch in epoch)
+    resumed = DataLoader(Y, batch_size=3, groups=groups, shuffle=True)
+    walk = iter(resumed)
+    next(walk)
+    again = DataLoader(Y, batch_size=3, groups=groups, shuffle=True)
+    again.load_state_dict(resumed.state_dict())
+    assert seen(again) == first[1:]
+    with pytest.raises(ValueError, match=r"expected groups \(10,\)"):
+        DataLoader(Y, groups=torch.zeros(9))
+
+
 def test_neighbouring_seeds_share_no_epochs():
     def orders(seed):
         loader = DataLoader(torch.arange(50), batch_size=None, shuffle=True, seed=seed)

@@ -141,7 +141,7 @@ BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "
 
 
 class ResNet(Pretrained):
-    """A stem, four stages of residual blocks at ever smaller sizes, the mean of each channel, a dense layer.
+    """A stem, stages of residual blocks at ever smaller sizes, the mean of each channel, a dense layer.
 
     y = dense(mean(layer4(layer3(layer2(layer1(stem(x)))))))
 
@@ -149,8 +149,8 @@ class ResNet(Pretrained):
 
     Args:
         block: :class:`BasicBlock` or :class:`Bottleneck`.
-        layers: blocks of each stage.
-        num_classes: how many numbers come out.
+        layers: blocks of each stage, of which there are four, or fewer.
+        num_classes: how many numbers come out; None for none, in a detector that wants :meth:`features` alone.
         in_channels: of the images.
         widths: channels of each stage, before the block's expansion.
         stem: "imagenet" (7x7 with stride 2, then a pool with stride 2) or "small" (3x3, stride 1).
@@ -175,7 +175,7 @@ class ResNet(Pretrained):
         self,
         block: type[BasicBlock] | type[Bottleneck],
         layers: Sequence[int],
-        num_classes: int = 1000,
+        num_classes: int | None = 1000,
         *,
         in_channels: int = 3,
         widths: Sequence[int] = (64, 128, 256, 512),
@@ -184,11 +184,12 @@ class ResNet(Pretrained):
         norm: Norm = BatchNorm2d,
         generator: torch.Generator | None = None,
     ) -> None:
-        if len(layers) != 4 or len(widths) != 4 or min(layers) < 1:
+        if not 1 <= len(layers) <= 4 or len(widths) < len(layers) or min(layers) < 1:
             raise ValueError(
-                f"ResNet: expected four stages of at least one block, got layers {tuple(layers)} and widths "
-                f"{tuple(widths)}"
+                f"ResNet: expected up to four stages of at least one block, got layers {tuple(layers)} and "
+                f"widths {tuple(widths)}"
             )
+        widths = widths[: len(layers)]
         if stem not in ("imagenet", "small"):
             raise ValueError(f"ResNet: expected stem 'imagenet' or 'small', got {stem!r}")
         self.block, self.blocks, self.widths, self.stem = block, tuple(layers), tuple(widths), stem
@@ -198,17 +199,16 @@ class ResNet(Pretrained):
         self.bn1 = norm(widths[0])
         self.relu = ReLU()
         self.maxpool = MaxPool2d(3, 2, 1) if large else None
-        channels, stages = widths[0], []
-        for stage, (count, width) in enumerate(zip(layers, widths, strict=True)):
+        channels = widths[0]
+        for stage, (count, width) in enumerate(zip(layers, widths, strict=True), 1):
             parts: list[Module] = []
             for i in range(count):
-                stride = 2 if stage > 0 and i == 0 else 1
+                stride = 2 if stage > 1 and i == 0 else 1
                 parts.append(block(channels, width, stride, norm, generator))
                 channels = width * block.expansion
-            stages.append(Sequential(*parts))
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+            self.add_module(f"layer{stage}", Sequential(*parts))
         self.avgpool = GlobalAvgPool2d()
-        self.fc = Dense(channels, num_classes, generator=generator)
+        self.fc = None if num_classes is None else Dense(channels, num_classes, generator=generator)
         if zero_init_residual:
             for module in self.modules():
                 if isinstance(module, (BasicBlock, Bottleneck)):
@@ -216,27 +216,34 @@ class ResNet(Pretrained):
                     zeros_(last.weight)  # type: ignore[attr-defined]
 
     def forward(self, x: Tensor) -> Tensor:
-        (deepest,) = self.features(x, [4])
+        if self.fc is None:
+            raise RuntimeError("ResNet: has no dense layer (num_classes=None); call features")
+        (deepest,) = self.features(x, [len(self.blocks)])
         return self.fc(self.avgpool(deepest))
 
     def backward(self, grad: Tensor) -> InputGrad:
+        assert self.fc is not None
         return self.features_backward([self.avgpool.backward(self.fc.backward(grad))])
 
-    def features(self, x: Tensor, levels: Sequence[int] = (1, 2, 3, 4)) -> list[Tensor]:
+    def features(self, x: Tensor, levels: Sequence[int] | None = None) -> list[Tensor]:
         """Returns the feature maps after some stages, for detectors; deeper stages do not run.
 
         Args:
             x: ``(N, in_channels, H, W)``.
-            levels: which stages, in order, from 1 to 4.
+            levels: which stages, in order, from 1 on; None for all.
 
         Returns:
             A map ``(N, channels, H', W')`` for each level; H' and W' halve from one stage to the next.
 
         Raises:
-            ValueError: if the levels are not from 1 to 4 in order.
+            ValueError: if the levels are not from 1 to the number of stages, in order.
         """
-        if not levels or list(levels) != sorted(set(levels)) or levels[0] < 1 or levels[-1] > 4:
-            raise ValueError(f"ResNet.features: expected levels from 1 to 4 in order, got {list(levels)}")
+        last = len(self.blocks)
+        levels = range(1, last + 1) if levels is None else levels
+        if not levels or list(levels) != sorted(set(levels)) or levels[0] < 1 or levels[-1] > last:
+            raise ValueError(
+                f"ResNet.features: expected levels from 1 to {last} in order, got {list(levels)}"
+            )
         self.save(tuple(levels))
         x = self.relu(self.bn1(self.conv1(x)))
         if self.maxpool is not None:
@@ -267,7 +274,7 @@ class ResNet(Pretrained):
         return super().requires_input_grad_(requires_input_grad)
 
     def _stages(self) -> list[Sequential]:
-        return [self.layer1, self.layer2, self.layer3, self.layer4]
+        return [getattr(self, f"layer{stage}") for stage in range(1, len(self.blocks) + 1)]
 
     # ---- weights as common currency ------------------------------------------------------------------
 
@@ -276,6 +283,10 @@ class ResNet(Pretrained):
             raise ValueError(
                 f"ResNet: the Hugging Face format knows the stem 'imagenet' only, got {self.stem!r}; "
                 "write the weights alone with ds_core.save_weights"
+            )
+        if self.num_classes is None:
+            raise ValueError(
+                "ResNet: the Hugging Face format has a dense layer, this one has none (num_classes=None)"
             )
         return {
             "num_channels": self.in_channels,

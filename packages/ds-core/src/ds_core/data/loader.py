@@ -45,6 +45,8 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
             fetch (images decoded from disk) or to transform; tensors need none.
         workers: how many processes prepare batches, instead of a thread; each keeps a copy of data and
             transform. They stay from epoch to epoch, and the batches are the same, to the bit.
+        groups: the number of each sample's group, int64 ``(N,)``: a batch then has samples of one group
+            only, as images of like shape; None for no groups.
         transform: makes of each batch the one that is yielded: augmentations of images, say. It is called
             with the batch's tensors and, as ``generator=``, a source of random numbers that the seed, the
             epoch and the place of the batch decide. It returns a tensor or a tuple of them, and must not
@@ -77,6 +79,7 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         drop_last: bool = False,
         prefetch: int = 0,
         workers: int = 0,
+        groups: Tensor | None = None,
         transform: Transform | None = None,
     ) -> None:
         self._source = _source(data, columns)
@@ -87,12 +90,17 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
             check_whole("DataLoader", batch_size=batch_size)
         check_whole("DataLoader", 0, prefetch=prefetch, workers=workers)
         check_whole("DataLoader", -(2**63), seed=seed)
+        if groups is not None and groups.shape != (self.samples,):
+            raise ValueError(
+                f"DataLoader: expected groups ({self.samples},), one for each sample, got {shape(groups)}"
+            )
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: expected transform to be a function of tensors, got {transform!r}")
         self.batch_size = batch_size or self.samples
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
+        self.groups = groups
         self.prefetch = prefetch or 2 * workers
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
@@ -104,17 +112,29 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
 
     def __len__(self) -> int:
         """Counts the batches of an epoch."""
-        whole = self.samples // self.batch_size
-        return whole if self.drop_last else -(-self.samples // self.batch_size)
+        sizes = [self.samples] if self.groups is None else self.groups.unique(return_counts=True)[1].tolist()
+        return sum(n // self.batch_size if self.drop_last else -(-n // self.batch_size) for n in sizes)
 
     def _rows(self, epoch: int, first: int) -> Iterator[Rows]:
         """Yields which samples each batch of an epoch takes, from batch ``first`` on."""
-        order = None
+        draw, order = mixed_generator(self.seed, epoch), None
         if self.shuffle:
-            order = torch.randperm(self.samples, generator=mixed_generator(self.seed, epoch))
+            order = torch.randperm(self.samples, generator=draw)
+        if self.groups is not None:
+            batches = self._by_group(torch.arange(self.samples) if order is None else order)
+            places = torch.randperm(len(batches), generator=draw).tolist() if order is not None else None
+            yield from (batches[place] for place in (places or range(len(batches)))[first:])
+            return
         for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             rows = slice(start, min(start + self.batch_size, self.samples))
             yield rows if order is None else order[rows]
+
+    def _by_group(self, order: Tensor) -> list[Tensor]:
+        """Cuts samples, in this order, into batches of one group each."""
+        assert self.groups is not None
+        parts = [order[self.groups[order] == group] for group in self.groups.unique()]
+        batches = [rows for part in parts for rows in part.split(self.batch_size)]
+        return [rows for rows in batches if len(rows) == self.batch_size or not self.drop_last]
 
     def _take(self, rows: Rows, epoch: int, batch: int) -> tuple[Tensor, ...]:
         """Returns one batch, transformed."""
