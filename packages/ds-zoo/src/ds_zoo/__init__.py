@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-_MODELS = ("gpt", "bert", "vit", "clip", "gan")
+_MODELS = ("gpt", "bert", "vit", "clip", "gan", "detr")
 
 if TYPE_CHECKING:
     from ds_zoo.bert import *
     from ds_zoo.clip import *
+    from ds_zoo.detr import *
     from ds_zoo.gan import *
     from ds_zoo.gpt import *
     from ds_zoo.vit import *

@@ -1,14 +1,16 @@
 """Data words: what ``--data`` may be.
 
-======================  ==================================================================
+======================  ===============================================================================
 ``FILE`` or ``FOLDER``  plain text: one UTF-8 file, or all ``.txt`` and ``.md`` files below a folder
 ``csv:FILE``            a table, gzipped if it ends in ``.gz``
 ``hf:NAME[SPLIT]``      a data set of the package `datasets`: a name on the hub, or a folder
 ``bundled:NAME``        what is inside the package, or inside Python
-``imagefolder:FOLDER``  images, in one subfolder for each class
+``imagefolder:FOLDER``  images, in one subfolder for each class; with boxes, one folder with metadata.jsonl
+``coco:FILE.json``      images with boxes and masks in COCO's format; ``#FOLDER`` says where the images are
+``voc:FOLDER``          images with boxes in Pascal VOC's format
 ``idx:FOLDER[SPLIT]``   images in files as MNIST's
 ``sklearn:NAME``        what the package scikit-learn brings along
-======================  ==================================================================
+======================  ===============================================================================
 
 Behind ``csv:`` and ``hf:`` a column may be named: ``csv:reviews.csv#review``. A kind of data that is not
 listed here is added to :data:`KINDS`, with a module of this package that reads it.
@@ -29,6 +31,8 @@ KINDS = {
     "bundled": "bundled:NAME",
     "imagefolder": "imagefolder:FOLDER",
     "idx": "idx:FOLDER[SPLIT]",
+    "coco": "coco:FILE.json",
+    "voc": "voc:FOLDER",
     "sklearn": "sklearn:NAME",
 }
 
@@ -40,7 +44,7 @@ class Word(NamedTuple):
         kind: one of :data:`KINDS`.
         what: the file, the folder or the name.
         split: of a data set of `datasets`, or of files as MNIST's; None if none is named.
-        column: of a table or a data set; None if none is named.
+        column: of a table or a data set, or the folder of COCO's images; None if none is named.
     """
 
     kind: str
@@ -76,7 +80,7 @@ def parse(word: str) -> Word:
     if not what:
         raise ValueError(f"data: expected something after {kind}:, got {word!r}")
     split = column = None
-    if kind in ("csv", "hf") and not Path(what).exists():
+    if kind in ("csv", "hf", "coco") and not Path(what).exists():
         what, mark, named = what.rpartition("#")
         what, column = (what, named) if mark else (named, None)
     if kind in ("hf", "idx") and what.endswith("]") and "[" in what:

@@ -13,6 +13,18 @@ from ds_zoo.functional.adversarial import (
     wasserstein,
     wasserstein_backward,
 )
+from ds_zoo.functional.boxes import (
+    area,
+    area_backward,
+    centres,
+    centres_backward,
+    corners,
+    corners_backward,
+    giou,
+    giou_backward,
+    iou,
+    iou_backward,
+)
 from ds_zoo.functional.contrastive import contrastive, contrastive_backward
 from ds_zoo.functional.gradient_penalty import gradient_penalty, gradient_penalty_backward
 from ds_zoo.functional.quick_gelu import quick_gelu, quick_gelu_backward
@@ -21,12 +33,22 @@ from ds_zoo.functional.similarity import similarity, similarity_backward
 from ds_zoo.functional.unit_length import unit_length, unit_length_backward
 
 __all__ = [
+    "area",
+    "area_backward",
+    "centres",
+    "centres_backward",
     "contrastive",
     "contrastive_backward",
+    "corners",
+    "corners_backward",
+    "giou",
+    "giou_backward",
     "gradient_penalty",
     "gradient_penalty_backward",
     "hinge",
     "hinge_backward",
+    "iou",
+    "iou_backward",
     "least_squares",
     "least_squares_backward",
     "non_saturating",

@@ -1,0 +1,193 @@
+"""Batches of annotated images of different sizes: padded to one, with masks that say where the image is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from ds_core.data import DataLoader
+from ds_core.data.epochs import mixed_generator
+from ds_core.training.files import read_json
+from torch import Tensor
+
+from ds_zoo import functional
+from ds_zoo.data.annotated.changes import Change, Fit, changed
+from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages
+
+PROCESSOR_FILE = "preprocessor_config.json"
+# Of ImageNet's photographs: what published detectors expect.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a picture goes through before a model sees it: resized, (pixels / 255 - mean) / std, padded.
+
+    Args:
+        shortest: pixels of the shorter side; None to leave sizes as they are.
+        longest: most pixels of the longer side; None for no limit.
+        mean: of each channel.
+        std: of each channel.
+        multiple: sides of a batch are padded to a multiple of it.
+    """
+
+    shortest: int | None = None
+    longest: int | None = None
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    multiple: int = 1
+
+    def fit(self) -> Fit:
+        """Returns what brings an image to its size."""
+        return Fit(self.shortest, self.longest)
+
+    def batch(self, images: Sequence[AnnotatedImage]) -> tuple[Tensor, Tensor]:
+        """Pads images to one size, at the right and at the bottom.
+
+        Returns:
+            pixels ``(B, 3, H, W)``, scaled, 0 in the padding, and mask ``(B, H, W)``, True at the image.
+        """
+        height, width = (
+            -(-max(image.size[side] for image in images) // self.multiple) * self.multiple for side in (0, 1)
+        )
+        pixels = torch.zeros(len(images), len(self.mean), height, width)
+        mask = torch.zeros(len(images), height, width, dtype=torch.bool)
+        mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (self.mean, self.std))
+        for row, image in enumerate(images):
+            h, w = image.size
+            pixels[row, :, :h, :w] = (image.pixels / 255 - mean) / std
+            mask[row, :h, :w] = True
+        return pixels, mask
+
+    def file_text(self, kind: str = "DetrImageProcessor") -> str:
+        """Returns ``preprocessor_config.json``, as `transformers` reads it."""
+        size: dict[str, int] = {}
+        if self.shortest is not None:
+            size = {"shortest_edge": self.shortest, "longest_edge": self.longest or 10 * self.shortest}
+        fields: dict[str, Any] = {
+            "image_processor_type": kind,
+            "format": "coco_detection",
+            "do_resize": self.shortest is not None,
+            "size": size or {"shortest_edge": 800, "longest_edge": 1333},
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+            "do_pad": True,
+        }
+        return json.dumps(fields, indent=2) + "\n"
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads ``preprocessor_config.json``; where there is none, published DETR's numbers hold.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        path = Path(folder) / PROCESSOR_FILE
+        fields = read_json(path, "how pictures are prepared") if path.is_file() else {}
+        size = fields.get("size", {"shortest_edge": 800, "longest_edge": 1333})
+        if isinstance(size, int):  # of before 2022
+            size = {"shortest_edge": size, "longest_edge": fields.get("max_size", 1333)}
+        mean, std = fields.get("image_mean", list(MEAN)), fields.get("image_std", list(STD))
+        if not isinstance(size, dict) or any(not isinstance(n, list) or len(n) != 3 for n in (mean, std)):
+            raise ValueError(f"{path}: expected size, image_mean and image_std of three channels")
+        if not fields.get("do_resize", True):
+            size = {}
+        numbers = (tuple(map(float, mean)), tuple(map(float, std)))
+        return cls(size.get("shortest_edge"), size.get("longest_edge"), *numbers)
+
+
+def targets_of(image: AnnotatedImage, size: tuple[int, int] | None = None) -> dict[str, Tensor]:
+    """Returns what a detector learns from an image: ``class_labels``, ``boxes`` and, if known, ``masks``.
+
+    The boxes are centre and size in shares of the image; crowds are left out.
+
+    Args:
+        image: the image.
+        size: (height, width) to which masks are padded; None for the image's own.
+    """
+    image = image.without_crowds()
+    height, width = image.size
+    shares = image.boxes / image.boxes.new_tensor([width, height, width, height])
+    found = {"class_labels": image.labels, "boxes": functional.centres(shares)[0]}
+    if image.masks is not None:
+        masks = image.masks
+        if size is not None and size != image.size:
+            masks = masks.new_zeros(len(masks), *size)
+            masks[:, :height, :width] = image.masks
+        found["masks"] = masks
+    return found
+
+
+class _Collate:
+    """Reads, changes and joins the images of some numbers; a loader's transform.
+
+    Args:
+        images: the source.
+        preparation: how pictures become numbers.
+        changes: what is done to each image first.
+    """
+
+    def __init__(self, images: AnnotatedImages, preparation: Preparation, changes: Sequence[Change]) -> None:
+        self.images, self.preparation, self.changes = images, preparation, [*changes]
+
+    def __call__(self, numbers: Tensor, *, generator: torch.Generator) -> Any:
+        found = [changed(self.images[number], self.changes, generator) for number in numbers.tolist()]
+        pixels, mask = self.preparation.batch(found)
+        size = (mask.shape[1], mask.shape[2])
+        return pixels, mask, [targets_of(image, size) for image in found]
+
+
+def detection_batches(
+    images: AnnotatedImages,
+    preparation: Preparation,
+    batch_size: int,
+    *,
+    changes: Sequence[Change] | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 0,
+    prefetch: int = 0,
+    drop_last: bool = False,
+) -> DataLoader:
+    """Makes batches of (pixels, mask, targets), as :class:`ds_zoo.MiniDETR` and its loss take them.
+
+    Images of like shape, tall or wide, come together, so that little of a batch is padding.
+
+    Args:
+        images: where they come from.
+        preparation: how pictures become numbers.
+        batch_size: images in a batch.
+        changes: what is done to each image; None for the preparation's own fit.
+        shuffle: whether every epoch has an order of its own.
+        seed: of order and changes.
+        workers: processes that read and change images.
+        prefetch: batches made ahead, in a thread.
+        drop_last: whether a last batch that is not full is left out.
+    """
+    groups = None
+    if images.sizes is not None and len({height > width for height, width in images.sizes}) > 1:
+        groups = torch.tensor([int(height > width) for height, width in images.sizes])
+    return DataLoader(
+        torch.arange(len(images)),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        workers=workers,
+        prefetch=prefetch,
+        drop_last=drop_last,
+        groups=groups,
+        transform=_Collate(images, preparation, [preparation.fit()] if changes is None else changes),
+    )
+
+
+def prepared(images: Sequence[AnnotatedImage], preparation: Preparation) -> tuple[Tensor, Tensor]:
+    """Fits and joins images of which nothing but the pixels is wanted: pixels and mask."""
+    fit, generator = preparation.fit(), mixed_generator(0)
+    return preparation.batch([fit(image, generator) for image in images])

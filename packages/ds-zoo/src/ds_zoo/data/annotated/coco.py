@@ -1,0 +1,240 @@
+"""COCO's format: one JSON file of images, categories and annotations, beside a folder of pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from ds_core.data.read_image import ENDINGS, read_image
+from ds_core.training.files import read_json
+from torch import Tensor
+
+from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, clipped, kept_boxes
+
+
+class CocoImages:
+    """Pictures annotated in COCO's format for detection and instances.
+
+    Categories keep their order but get numbers without gaps; ``category_ids`` holds the file's own.
+
+    Args:
+        path: the JSON file.
+        folder: of the pictures; None to look beside the file, in its folder and in ``images`` there.
+        masks: whether masks are read, from polygons or run lengths.
+
+    What is wrong and can be passed over is told once, as a warning: boxes without area or outside their
+    image, which are left out; boxes that reach beyond it, which are cut off; annotations of images that the
+    file does not list; pictures in the folder that it does not list. Everything else is an error.
+
+    Raises:
+        FileNotFoundError: if the file, the folder or a picture is missing.
+        ValueError: if the file is damaged, an id occurs twice, or a category is unknown; names it. Reading
+            an image raises it if the picture or a mask is of another size than the file says.
+        ImportError: with masks, if `pycocotools` is missing.
+    """
+
+    def __init__(self, path: str | Path, folder: str | Path | None = None, *, masks: bool = False) -> None:
+        self.path, self.masks = Path(path), masks
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; expected COCO's JSON")
+        content = read_json(self.path, "annotations in COCO's format")
+        remarks = Remarks(str(path))
+        images, annotations, categories = (
+            _rows(self.path, content, name) for name in ("images", "annotations", "categories")
+        )
+        by_id = _by_id(self.path, "category", categories)
+        self.category_ids = list(by_id)
+        self.class_names = tuple(str(_field(self.path, c, "name", "category")) for c in categories)
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError(f"{path}: expected different names of categories, got {self.class_names}")
+        numbers = {key: number for number, key in enumerate(self.category_ids)}
+        self.images = list(_by_id(self.path, "image", images).values())
+        self.folder = self._folder(folder)
+        self.sizes: list[tuple[int, int]] | None = [
+            (int(_field(self.path, i, "height", "image")), int(_field(self.path, i, "width", "image")))
+            for i in self.images
+        ]
+        self.objects: list[list[dict[str, Any]]] = [[] for _ in self.images]
+        place = {image["id"]: number for number, image in enumerate(self.images)}
+        for key, one in _by_id(self.path, "annotation", annotations).items():
+            image, category = (
+                _field(self.path, one, name, "annotation") for name in ("image_id", "category_id")
+            )
+            if image not in place:
+                remarks.add("annotations of images that it does not list are left out", f"annotation {key}")
+            elif category not in numbers:
+                raise ValueError(f"{path}: annotation {key}: unknown category_id {category}")
+            else:
+                self.objects[place[image]].append({**one, "label": numbers[category]})
+        for number, (image, size) in enumerate(zip(self.images, self.sizes, strict=True)):
+            found = self.objects[number]
+            for one in found:
+                left, top, width, height = self._bbox(one)
+                one["box"] = [left, top, left + width, top + height]
+            kept = kept_boxes([one["box"] for one in found], size, image["file_name"], remarks)
+            self.objects[number] = [one for one, keep in zip(found, kept, strict=True) if keep]
+        self._note_strangers(remarks)
+        remarks.warn()
+        seen = json.dumps([images, annotations, categories, masks], sort_keys=True)
+        self.print = hashlib.sha256(seen.encode()).hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> AnnotatedImage:
+        image, found = self.images[number], self.objects[number]
+        pixels = read_image(self.folder / image["file_name"], str(self.folder / image["file_name"]))
+        assert self.sizes is not None
+        size = self.sizes[number]
+        if tuple(pixels.shape[1:]) != size:
+            raise ValueError(
+                f"{self.folder / image['file_name']}: expected {size[1]} x {size[0]} pixels, as {self.path} "
+                f"says, got {pixels.shape[2]} x {pixels.shape[1]}"
+            )
+        boxes = torch.tensor([one["box"] for one in found], dtype=torch.float32).view(-1, 4)
+        return AnnotatedImage(
+            pixels,
+            clipped(boxes, size),
+            torch.tensor([one["label"] for one in found], dtype=torch.int64),
+            self._masks(found, size) if self.masks else None,
+            torch.tensor([bool(one.get("iscrowd", 0)) for one in found], dtype=torch.bool),
+            key=image["id"],
+        )
+
+    def _masks(self, found: list[dict[str, Any]], size: tuple[int, int]) -> Tensor:
+        """Decodes the masks of an image's objects."""
+        masks = torch.zeros(len(found), *size, dtype=torch.bool)
+        for row, one in enumerate(found):
+            if not one.get("segmentation"):
+                raise ValueError(
+                    f"{self.path}: annotation {one['id']}: expected a segmentation, got none; the file has "
+                    "boxes only"
+                )
+            try:
+                masks[row] = decoded(one["segmentation"], size)
+            except ValueError as error:
+                raise ValueError(f"{self.path}: annotation {one['id']}: {error}") from error
+        return masks
+
+    def _bbox(self, one: dict[str, Any]) -> tuple[float, float, float, float]:
+        box = one.get("bbox")
+        try:
+            left, top, width, height = (float(number) for number in box)  # type: ignore[union-attr]
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{self.path}: annotation {one['id']}: expected bbox [left, top, width, height], got {box}"
+            ) from None
+        return left, top, width, height
+
+    def _folder(self, folder: str | Path | None) -> Path:
+        """Finds the folder of the pictures, and that all of them are there."""
+        places = [Path(folder)] if folder is not None else [self.path.parent, self.path.parent / "images"]
+        names = [str(_field(self.path, image, "file_name", "image")) for image in self.images]
+        for name in names:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"{self.path}: file_name {name!r} leads out of the folder")
+        for place in places:
+            missing = [name for name in names if not (place / name).is_file()]
+            if not missing:
+                return place
+        raise FileNotFoundError(
+            f"{self.path}: {len(missing)} of {len(names)} pictures are missing, the first {missing[0]}; "
+            f"looked in {' and '.join(map(str, places))}; name the folder: coco:{self.path}#FOLDER"
+        )
+
+    def _note_strangers(self, remarks: Remarks) -> None:
+        """Notes pictures beside those listed, but for those that another file's list may be of."""
+        folders = {(self.folder / image["file_name"]).parent for image in self.images}
+        listed = {self.folder / image["file_name"] for image in self.images}
+        others = list(self.path.parent.glob("*.json"))
+        if len(others) > 1:  # train.json, test.json: each lists its part
+            return
+        for folder in sorted(folders):
+            for file in sorted(folder.iterdir()):
+                if file.suffix.lower() in ENDINGS and file not in listed:
+                    remarks.add("pictures in its folder are not listed and left out", file.name)
+
+
+def decoded(segmentation: Any, size: tuple[int, int]) -> Tensor:
+    """Decodes COCO's mask: polygons, or run lengths, plain or packed.
+
+    Args:
+        segmentation: as COCO has it.
+        size: (height, width) of the image.
+
+    Returns:
+        bool ``(H, W)``.
+
+    Raises:
+        ValueError: if it is of another size, or damaged.
+        ImportError: if `pycocotools` is missing.
+    """
+    mask = coco_module("mask")
+    height, width = size
+    try:
+        if isinstance(segmentation, dict):
+            if list(segmentation["size"]) != [height, width]:
+                raise ValueError(f"expected a mask of {[height, width]}, got {segmentation['size']}")
+            packed = isinstance(segmentation["counts"], (str, bytes))
+            if not packed and sum(segmentation["counts"]) != height * width:
+                raise ValueError(
+                    f"expected runs of {height * width} pixels together, got {sum(segmentation['counts'])}"
+                )
+            runs = segmentation if packed else mask.frPyObjects(segmentation, height, width)
+        else:
+            runs = mask.merge(mask.frPyObjects(segmentation, height, width))
+        return torch.from_numpy(mask.decode(runs)).bool()
+    except ValueError:
+        raise
+    except Exception as error:  # pycocotools raises whatever it stumbles over
+        raise ValueError(f"a segmentation that cannot be read ({error})") from error
+
+
+def encoded(mask: Tensor) -> dict[str, Any]:
+    """Packs a mask, bool ``(H, W)``, as COCO's run lengths."""
+    flat = mask.to(torch.uint8).T.contiguous().T.cpu().numpy()  # column by column in memory
+    runs = coco_module("mask").encode(flat)
+    return {"size": list(mask.shape), "counts": runs["counts"].decode()}
+
+
+def coco_module(name: str) -> Any:
+    """Imports a module of `pycocotools`.
+
+    Raises:
+        ImportError: says how to install it.
+    """
+    try:
+        return import_module(f"pycocotools.{name}")
+    except ImportError as error:
+        raise ImportError(
+            "COCO's masks and measures need the package pycocotools: pip install 'ds-zoo[detection]'"
+        ) from error
+
+
+def _rows(path: Path, content: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = content.get(name)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path}: not COCO's format: expected a list of {name}")
+    if not rows and name != "annotations":
+        raise ValueError(f"{path}: expected {name}, got none")
+    return rows
+
+
+def _by_id(path: Path, what: str, rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    found: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        key = _field(path, row, "id", what)
+        if key in found:
+            raise ValueError(f"{path}: two {what} entries have the id {key}")
+        found[key] = row
+    return found
+
+
+def _field(path: Path, row: dict[str, Any], name: str, what: str) -> Any:
+    if name not in row:
+        raise ValueError(f"{path}: {what} {row.get('id', '?')}: has no {name}")
+    return row[name]

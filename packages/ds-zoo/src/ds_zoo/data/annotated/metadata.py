@@ -1,0 +1,111 @@
+"""A folder of pictures with ``metadata.jsonl``: a line of JSON for each picture, as `datasets` reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from ds_core.data.read_image import ENDINGS, read_image
+
+from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, clipped, kept_boxes
+
+FILE = "metadata.jsonl"
+
+
+class MetadataImages:
+    """Pictures annotated line by line.
+
+    ``{"file_name": "1.png", "objects": {"bbox": [[left, top, width, height], ...], "categories": [0, ...]}}``
+
+    Categories may be names or numbers; ``"category"`` and ``"label"`` are taken for ``"categories"``.
+
+    Args:
+        folder: of the pictures and ``metadata.jsonl``.
+        classes: their names in order; None for all that occur, sorted.
+
+    Raises:
+        FileNotFoundError: if the folder, the file or a picture is missing.
+        ValueError: if a line is damaged, a picture is listed twice, or a class is unknown; names the line.
+    """
+
+    def __init__(self, folder: str | Path, classes: tuple[str, ...] | None = None) -> None:
+        self.folder = Path(folder)
+        path = self.folder / FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; expected a line of JSON for each picture")
+        remarks = Remarks(str(path))
+        self.rows: list[dict[str, Any]] = []
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    self.rows.append(_row(f"{path}, line {number}", line))
+        if not self.rows:
+            raise ValueError(f"{path}: expected lines, got none")
+        names = [row["file_name"] for row in self.rows]
+        twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
+        if twice:
+            raise ValueError(f"{path}: {twice[0]!r} is listed twice")
+        for name in names:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"{path}: file_name {name!r} leads out of the folder")
+            if not (self.folder / name).is_file():
+                raise FileNotFoundError(f"{path}: the picture {name} is missing")
+        found = {category for row in self.rows for category in row["categories"]}
+        numbers = all(isinstance(category, int) for category in found)
+        ordered = sorted(found) if numbers else sorted(map(str, found))
+        self.class_names = tuple(map(str, ordered)) if classes is None else classes
+        for row in self.rows:
+            unknown = [c for c in map(str, row["categories"]) if c not in self.class_names]
+            if unknown:
+                raise ValueError(
+                    f"{path}: {row['file_name']}: expected classes of {', '.join(self.class_names)}, got "
+                    f"{unknown[0]!r}"
+                )
+        listed = {self.folder / name for name in names}
+        for file in sorted(self.folder.rglob("*")):
+            if file.suffix.lower() in ENDINGS and file not in listed:
+                remarks.add("pictures in the folder are not listed and left out", file.name)
+        remarks.warn()
+        self.sizes: list[tuple[int, int]] | None = None
+        self.print = hashlib.sha256(repr((self.rows, self.class_names)).encode()).hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> AnnotatedImage:
+        row = self.rows[number]
+        file = self.folder / row["file_name"]
+        pixels = read_image(file, str(file))
+        size = (pixels.shape[1], pixels.shape[2])
+        remarks = Remarks(str(file))
+        kept = kept_boxes(row["boxes"], size, row["file_name"], remarks)
+        remarks.warn()
+        boxes = torch.tensor(row["boxes"], dtype=torch.float32).view(-1, 4)
+        labels = torch.tensor([self.class_names.index(str(c)) for c in row["categories"]], dtype=torch.int64)
+        image = AnnotatedImage(pixels, clipped(boxes, size), labels, key=row["file_name"])
+        return image.select(torch.tensor(kept, dtype=torch.bool))
+
+
+def _row(where: str, line: str) -> dict[str, Any]:
+    """Reads one line."""
+    try:
+        content = json.loads(line)
+        objects = content.get("objects") or {}
+        boxes = [[float(number) for number in box] for box in objects.get("bbox", [])]
+        categories: list[Any] = next(
+            (objects[n] for n in ("categories", "category", "label") if n in objects), []
+        )
+        if len(categories) != len(boxes) or any(len(box) != 4 for box in boxes):
+            raise ValueError(
+                f"{len(boxes)} boxes of four numbers and as many categories, got {len(categories)}"
+            )
+        name = str(content["file_name"])
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{where}: expected file_name and objects with bbox and categories ({error})"
+        ) from error
+    corners = [[left, top, left + width, top + height] for left, top, width, height in boxes]
+    return {"file_name": name, "boxes": corners, "categories": list(categories)}

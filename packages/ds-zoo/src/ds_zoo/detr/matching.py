@@ -1,0 +1,140 @@
+"""Matching: which query answers for which object, so that the whole costs least."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import torch
+from ds_core.kernels import dispatch
+from torch import Tensor
+
+from ds_zoo import functional
+
+
+class Target(NamedTuple):
+    """The objects in one image.
+
+    Attributes:
+        class_labels: the number of each object's class, int64 ``(n,)``.
+        boxes: centre and size in shares of the image's ``(n, 4)``.
+    """
+
+    class_labels: Tensor
+    boxes: Tensor
+
+
+class Matched(NamedTuple):
+    """Pairs of queries and objects, those of the first image first.
+
+    Attributes:
+        images: the number of the image of each pair, int64 ``(M,)``.
+        queries: of the query ``(M,)``.
+        objects: of the object, among its image's ``(M,)``.
+    """
+
+    images: Tensor
+    queries: Tensor
+    objects: Tensor
+
+
+giou, _ = dispatch(functional.giou, half=torch.float32)
+corners, _ = dispatch(functional.corners, half=torch.float32)
+
+
+def box_costs(boxes: Tensor, targets: Tensor, l1: float, overlap: float) -> Tensor:
+    """Says how far each box is from each object's:   l1 |b - t|_1 - overlap GIoU(b, t).
+
+    Args:
+        boxes: centre and size ``(..., Q, 4)``.
+        targets: centre and size ``(..., n, 4)``.
+        l1: weight of the distance.
+        overlap: weight of the overlap.
+
+    Returns:
+        ``(..., Q, n)``.
+    """
+    b, t = boxes.unsqueeze(-2), targets.unsqueeze(-3)  # (..., Q, 1, 4), (..., 1, n, 4)
+    distance = (b - t).abs().sum(-1)
+    return l1 * distance - overlap * giou(corners(b)[0], corners(t)[0])[0]
+
+
+def class_costs(probabilities: Tensor, labels: Tensor, weight: float) -> Tensor:
+    """Says how little each query believes in each object's class:   -weight p(class).
+
+    Args:
+        probabilities: of each class ``(..., Q, K)``.
+        labels: int64 ``(..., n)``.
+        weight: of the cost.
+
+    Returns:
+        ``(..., Q, n)``.
+    """
+    index = labels.unsqueeze(-2).expand(*probabilities.shape[:-1], labels.shape[-1])
+    return -weight * probabilities.gather(-1, index)
+
+
+def padded(targets: Sequence[Target], dtype: torch.dtype) -> tuple[Tensor, Tensor, list[int]]:
+    """Lays targets side by side:   classes ``(B, n)``, boxes ``(B, n, 4)``, and how many are real."""
+    counts = [len(target.class_labels) for target in targets]
+    device = targets[0].boxes.device if targets else None
+    labels = torch.zeros(len(targets), max(counts, default=0), dtype=torch.int64, device=device)
+    boxes = torch.zeros(*labels.shape, 4, dtype=dtype, device=device)
+    for row, target in enumerate(targets):
+        labels[row, : counts[row]] = target.class_labels
+        boxes[row, : counts[row]] = target.boxes.to(dtype)
+    return labels, boxes, counts
+
+
+def match(costs: Tensor, counts: Sequence[int]) -> Matched:
+    """Pairs queries and objects so that the sum of the costs is least: the assignment problem.
+
+    Where there are more objects than queries, as many objects as there are queries get one, and a warning
+    says how many do not. A cost that is no number counts as the highest there is, so that the loss shows it.
+
+    Args:
+        costs: ``(I, Q, n)``.
+        counts: how many of the n objects each image really has; a list that is repeated if there are more
+            images: the same images as several layers see them.
+
+    Source: Carion et al., End-to-End Object Detection with Transformers (2020), section 3.1; the assignment
+    is scipy's.
+    """
+    solve = solver()
+    costs = costs.detach()
+    largest = torch.finfo(costs.dtype).max
+    numbers = torch.where(costs.abs() <= largest, costs, largest).cpu().numpy()
+    images: list[int] = []
+    queries: list[int] = []
+    objects: list[int] = []
+    for image, cost in enumerate(numbers):
+        rows, columns = solve(cost[:, : counts[image % len(counts)]])
+        images += [image] * len(rows)
+        queries += rows.tolist()
+        objects += columns.tolist()
+    lost = sum(max(0, count - numbers.shape[1]) for count in counts)
+    if lost:
+        warnings.warn(
+            f"{lost} of {sum(counts)} objects get no query: an image has {max(counts)}, the model "
+            f"{numbers.shape[1]} queries; give it more (num_queries)",
+            stacklevel=2,
+        )
+    return Matched(
+        *(torch.tensor(n, dtype=torch.int64, device=costs.device) for n in (images, queries, objects))
+    )
+
+
+def solver() -> Any:
+    """Returns scipy's solution of the assignment problem.
+
+    Raises:
+        ImportError: if scipy is missing; says how to install it.
+    """
+    try:
+        return import_module("scipy.optimize").linear_sum_assignment
+    except ImportError as error:
+        raise ImportError(
+            "matching queries and objects needs the package scipy: pip install 'ds-zoo[detection]'"
+        ) from error
