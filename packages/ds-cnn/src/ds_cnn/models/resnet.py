@@ -150,7 +150,7 @@ class ResNet(Pretrained):
     Args:
         block: :class:`BasicBlock` or :class:`Bottleneck`.
         layers: blocks of each stage, of which there are four, or fewer.
-        num_classes: how many numbers come out; None for none, in a detector that wants :meth:`features` alone.
+        num_classes: how many numbers come out; None for no head, where :meth:`features` alone is wanted.
         in_channels: of the images.
         widths: channels of each stage, before the block's expansion.
         stem: "imagenet" (7x7 with stride 2, then a pool with stride 2) or "small" (3x3, stride 1).
