@@ -137,14 +137,15 @@ class CocoImages:
         for name in names:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise ValueError(f"{self.path}: file_name {name!r} leads out of the folder")
-        for place in places:
-            missing = [name for name in names if not (place / name).is_file()]
-            if not missing:
-                return place
-        raise FileNotFoundError(
-            f"{self.path}: {len(missing)} of {len(names)} pictures are missing, the first {missing[0]}; "
-            f"looked in {' and '.join(map(str, places))}; name the folder: coco:{self.path}#FOLDER"
-        )
+        missing = {place: [name for name in names if not (place / name).is_file()] for place in places}
+        best = min(places, key=lambda place: len(missing[place]))
+        if missing[best]:
+            raise FileNotFoundError(
+                f"{self.path}: {len(missing[best])} of {len(names)} pictures are missing, the first "
+                f"{missing[best][0]}; looked in {' and '.join(map(str, places))}; name the folder: "
+                f"coco:{self.path}#FOLDER"
+            )
+        return best
 
     def _note_strangers(self, remarks: Remarks) -> None:
         """Notes pictures beside those listed, but for those that another file's list may be of."""
