@@ -37,12 +37,20 @@ def test_files_of_all_forms_give_the_same(trained, tmp_path):
     (tmp_path / "old" / "vocab.json").write_text(json.dumps(model["vocab"]))
     merges = [one if isinstance(one, str) else " ".join(one) for one in model["merges"]]
     (tmp_path / "old" / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    (tmp_path / "unnamed").mkdir()  # as GPT-2's own file is
+    whole = json.loads((tmp_path / "theirs" / "tokenizer.json").read_text())
+    del whole["model"]["type"]
+    (tmp_path / "unnamed" / "tokenizer.json").write_text(json.dumps(whole))
     for other in (
         Tokenizer.load(tmp_path / "ours.json"),
         Tokenizer.from_file_text(trained.file_text(), "here"),
         BPETokenizer.from_pretrained(tmp_path / "theirs"),
         BPETokenizer.from_pretrained(tmp_path / "theirs" / "tokenizer.json"),
         BPETokenizer.from_pretrained(tmp_path / "old"),
+        Tokenizer.from_pretrained(tmp_path / "theirs"),
+        Tokenizer.from_pretrained(tmp_path / "unnamed"),
+        Tokenizer.from_pretrained(tmp_path / "old"),
+        Tokenizer.from_pretrained(tmp_path / "ours.json"),
     ):
         assert other.end_id == trained.end_id
         for text in (TEXT, *MEAN):
@@ -63,7 +71,9 @@ def test_transformers_reads_what_is_written(trained, tmp_path):
         ({}, "no tokenizer: neither tokenizer.json nor vocab.json and merges.txt"),
         ({"vocab.json": "{}"}, "no tokenizer: neither"),
         ({"tokenizer.json": "["}, r"tokenizer\.json: not a tokenizer"),
-        ({"tokenizer.json": "{}"}, r"tokenizer\.json: BPETokenizer: expected a tokenizer's JSON"),
+        ({"tokenizer.json": "{}"}, r"tokenizer\.json: not a tokenizer \(expected BPE, got None"),
+        ({"tokenizer.json": '{"model": {"type": "BPE"}}'}, r"not a tokenizer \(BPETokenizer: expected a"),
+        ({"tokenizer.json": '{"model": {"type": "WordPiece"}}'}, "expected BPE, got 'WordPiece'"),
         ({"vocab.json": "{}", "merges.txt": "a b c"}, "expected two pieces a line, got 'a b c'"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b"}, "not the merges of vocab.json"),
         ({"vocab.json": '{"a": 0}', "merges.txt": ""}, "gives every text back as it was"),

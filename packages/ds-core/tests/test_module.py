@@ -315,6 +315,30 @@ def test_to_another_type():
         model.to(torch.int64)
 
 
+def test_generators_stay_where_they_are():
+    generator = seeded(0)
+    model = Sequential(Dropout(generator=generator), Dropout(generator=generator))
+    state = generator.get_state()
+    model.to("cpu", DOUBLE).to(DOUBLE).to("meta")
+    assert model[0].generator is model[1].generator is generator
+    assert torch.equal(generator.get_state(), state)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_generators_follow_to_a_device():
+    x = torch.ones(64, device="cuda")
+
+    def dropped(seed):
+        generator = seeded(seed)
+        model = Sequential(Dropout(generator=generator), Dropout(generator=generator), Dropout()).cuda()
+        assert model[0].generator is model[1].generator
+        assert model[2].generator is None
+        return model[:2](x)
+
+    assert torch.equal(dropped(0), dropped(0))
+    assert not torch.equal(dropped(0), dropped(1))
+
+
 def test_state_shares_memory_and_loading_copies():
     first, second = mlp(3, 4, 2, seed=1), mlp(3, 4, 2, seed=2)
     state = first.state_dict()

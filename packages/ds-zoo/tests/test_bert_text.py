@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from ds_core.text import Tokenizer, WordPieceTokenizer
 from ds_zoo import (
     MiniBERT,
     MiniBERTConfig,
     MiniBERTForMaskedLM,
     SentenceEncoder,
-    WordPieceTokenizer,
     fill_mask,
     mask_tokens,
 )
@@ -113,6 +113,23 @@ def test_trained(tmp_path):
     assert tokenizer.vocab_size <= 60
     assert tokenizer.special_ids == (0, 1, 2, 3, 4)
     assert tokenizer.decode(tokenizer(texts).input_ids[1]) == texts[1]
+
+
+def test_it_is_one_of_the_tokenizers(tokenizer, tmp_path):
+    """As characters, bytes and byte pairs it encodes, decodes and is kept in a file."""
+    assert tokenizer.encode("The cat sat.") == tokenizer(["The cat sat."]).input_ids[0, 1:-1].tolist()
+    assert tokenizer.decode(tokenizer.encode("The cats, unhappy!")) == "the cats, unhappy!"
+    assert tokenizer.decode(tokenizer.encode("the zebra sat")) == "the [UNK] sat"
+    assert tokenizer.encode("") == []
+    with pytest.raises(ValueError, match="text that UTF-8 can write"):
+        tokenizer.encode("\ud800")
+    with pytest.raises(IndexError, match="got 18"):
+        tokenizer.decode([18])
+    tokenizer.save(tmp_path / "mine.json")
+    again = Tokenizer.load(tmp_path / "mine.json")
+    assert type(again) is WordPieceTokenizer
+    assert again.encode("the dog") == tokenizer.encode("the dog")
+    assert type(Tokenizer.from_pretrained(tmp_path)) is WordPieceTokenizer  # by vocab.txt
 
 
 def test_mistakes_of_tokenizing(tokenizer, tmp_path):

@@ -7,11 +7,22 @@ import shutil
 import pytest
 import torch
 from ds_core import Callback, load_lora
+from ds_core.text import WordPieceTokenizer
 from ds_core.training import CheckpointError, load_checkpoint
-from ds_zoo import MiniBERTConfig, MiniBERTForSequenceClassification, WordPieceTokenizer
+from ds_zoo import (
+    MiniBERTConfig,
+    MiniBERTForNextSentencePrediction,
+    MiniBERTForSequenceClassification,
+)
 from ds_zoo.bert import train as bert
 from ds_zoo.bert.baselines import BagOfWords, FillIn
-from ds_zoo.bert.batches import LabelledBatches, MaskedBatches, cut_rows, labelled_rows
+from ds_zoo.bert.batches import (
+    LabelledBatches,
+    MaskedBatches,
+    cut_rows,
+    labelled_rows,
+    next_sentence_pairs,
+)
 from ds_zoo.cli import command_line
 from ds_zoo.data.labelled import read_labelled
 from ds_zoo.data.text import read_texts
@@ -222,6 +233,71 @@ def test_frozen_parameters_stay_and_lower_layers_learn_slower(world, tmp_path):
     assert {group["initial_lr"] for group in groups} == {1e-3, 5e-4}
 
 
+# ---- next sentences --------------------------------------------------------------------------------------
+
+SOUNDS = {"cat": "purrs", "dog": "barks", "bird": "sings", "horse": "neighs"}
+
+
+@pytest.fixture(scope="module")
+def stories(world):
+    """Two sentences each; what the second one says tells of which animal the first one was."""
+    places = ("mat", "bed", "roof", "lawn", "hill", "road")
+    texts = [
+        f"The {animal} was on the {here}. It {sound} when it sees the {there}."
+        for here in places
+        for there in places
+        for animal, sound in SOUNDS.items()
+    ]
+    (world[0] / "stories.txt").write_text("\n\n".join(texts))
+    return bert.Recipe(
+        data=str(world[0] / "stories.txt"), task="next", **SIZES | {"context": 32, "vocab_size": 150}, **QUICK
+    )
+
+
+def test_pairs_of_sentences(stories):
+    texts = next(iter(read_texts(stories.data))).split("\n\n")
+    tokenizer = WordPieceTokenizer.train(texts, 150)
+    rows, labels = next_sentence_pairs(texts, tokenizer, 32, seed=0)
+    assert len(rows) == len(labels) == 2 * len(texts)
+    assert labels[:4] == [0, 1, 0, 1]
+    for number, text in enumerate(texts):
+        assert tokenizer.decode(rows[2 * number]) == text.lower()
+        first = text.lower().split(".")[0]
+        other = tokenizer.decode(rows[2 * number + 1])
+        assert other.startswith(first)
+        assert other != tokenizer.decode(rows[2 * number])
+    again, _ = next_sentence_pairs(texts, tokenizer, 32, seed=0)
+    assert all(map(torch.equal, rows, again))
+    batch = next(iter(LabelledBatches(rows, labels, 0, 200, shuffle=False, sep_id=tokenizer.sep_id)))
+    for ids, mask, types in zip(*batch[:3], strict=True):
+        ends = (ids == tokenizer.sep_id).nonzero()[:, 0].tolist()
+        assert types.tolist() == [int(ends[0] < place <= ends[1]) for place in range(len(ids))], (
+            "0 for the first text and what fills up"
+        )
+        assert mask.sum() == ends[1] + 1
+    short, _ = next_sentence_pairs(texts, tokenizer, 11, seed=0)
+    assert {len(row) for row in short} == {11}
+    assert tokenizer.decode(short[0]) == "on the mat. it purrs when it"
+    for wrong, context in ((texts, 4), (["one sentence only."], 32)):
+        with pytest.raises(ValueError, match="next_sentence_pairs: expected"):
+            next_sentence_pairs(wrong, tokenizer, context, seed=0)
+
+
+def test_the_next_sentence_is_told(stories, tmp_path):
+    """One in four of the others fits by chance, so nobody can be right more often than 7 times of 8."""
+    recipe = bert.Recipe(**vars(stories) | {"steps": 150, "lr": 1e-2, "validate_every": 150, "dropout": 0.0})
+    run = bert.train(recipe, tmp_path / "out", progress=False)
+    reached = run.history["val_accuracy"][-1]
+    assert reached > 0.75
+    assert run.baselines["tokens in common"] < 0.65
+    loaded = bert.load(tmp_path / "out")
+    assert type(loaded.model) is MiniBERTForNextSentencePrediction
+    assert bert.evaluate(loaded)["accuracy"] == pytest.approx(reached)
+    assert bert.evaluate(loaded, data=recipe.data)["accuracy"] > 0.75
+    words = bert.Recipe(data=recipe.data, base=str(tmp_path / "out"), **QUICK)
+    assert bert.train(words, tmp_path / "words", progress=False).model.config == run.model.config
+
+
 class Stop(Callback):
     """Ends a training after a step, as Ctrl-C does."""
 
@@ -233,10 +309,10 @@ class Stop(Callback):
             trainer.stop("interrupted")
 
 
-@pytest.mark.parametrize("task", ["words", "labels"])
-def test_resumed_bit_for_bit(world, tmp_path, task):
+@pytest.mark.parametrize("task", ["words", "next", "labels"])
+def test_resumed_bit_for_bit(world, stories, tmp_path, task):
     folder, words, _ = world
-    recipe = words if task == "words" else labelling(folder, lora_rank=2)
+    recipe = {"words": words, "next": stories, "labels": labelling(folder, lora_rank=2)}[task]
     whole = bert.train(recipe, tmp_path / "whole", progress=False)
     bert.train(recipe, tmp_path / "parts", progress=False, callbacks=[Stop(4)])
     parts = bert.train(recipe, tmp_path / "parts", progress=False, resume=True)

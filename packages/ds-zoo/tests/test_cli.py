@@ -256,7 +256,7 @@ def test_transformers_reads_the_run_folder(trained):
         (["train", "gpt", "--data", "{text}", "--out", "{out}", "--heads", "3"], "n_head to divide n_embd"),
         (
             ["train", "gpt", "--data", "{text}", "--out", "{out}", "--tokenizer", "word"],
-            "expected 'character', 'byte', 'bpe' or the place of a published one",
+            "expected 'character', 'byte', 'bpe', 'wordpiece' or the place of a published one",
         ),
         (["train", "gpt", "--data", "{text}", "--out", "{out}", "--wdith", "8"], "No such option"),
         (["train", "gtp", "--data", "{text}", "--out", "{out}"], "No such command 'gtp'"),
@@ -296,6 +296,114 @@ def test_a_prompt_comes_from_the_standard_input(trained):
         assert f"standard input: {message}" in result.output
     assert "expected at least one character" in run("generate", trained[0], "--prompt", "").output
     assert "a gpt, which has no `predict`" in run("predict", trained[0], "x").output
+
+
+def test_several_prompts_go_side_by_side(trained, tmp_path):
+    """Each gets what it would get alone, from a seed of its own."""
+    (tmp_path / "prompts.txt").write_text("the fox\nbrown\n\nover the lazy\n")
+    ask = ["--length", 12, "--min-p", 0.05, "--repetition-penalty", 1.1]
+    together = run("generate", trained[0], "--prompts", tmp_path / "prompts.txt", *ask, "--seed", 5)
+    assert together.exit_code == 0, together.output
+    alone = [
+        run("generate", trained[0], "--prompt", prompt, *ask, "--seed", 5 + number).output.removesuffix("\n")
+        for number, prompt in enumerate(["the fox", "brown", "over the lazy"])
+    ]
+    assert together.output.removesuffix("\n").split("\n---\n") == alone
+    words = ["generate", str(trained[0]), "--prompts", "-", *map(str, ask), "--seed", "5"]
+    given = CliRunner().invoke(command_line(), words, input="the fox\nbrown\n\nover the lazy\n")
+    assert given.output == together.output
+
+
+def test_a_text_ends_at_a_stop_string(trained):
+    ask = ["generate", trained[0], "--prompt", "the quick", "--length", 60, "--temperature", 0]
+    whole = run(*ask).output.removesuffix("\n")
+    stops = [whole[20:22], "never written"]
+    stopped = run(*ask, *(word for stop in stops for word in ("--stop", stop))).output.removesuffix("\n")
+    assert stopped == whole[: whole.index(stops[0], len("the quick")) + 2]
+
+
+def test_beams_find_a_likelier_text(trained):
+    ask = ["generate", trained[0], "--prompt", "the", "--length", 10]
+    found = run(*ask, "--beams", 4)
+    assert found.exit_code == 0, found.output
+    assert found.output == run(*ask, "--beams", 4, "--seed", 3).output
+    assert "beams take no chance" in run(*ask, "--beams", 4, "--temperature", 0.5).output
+    assert "must fit into the context of 16" in run(*ask[:-1], 30, "--beams", 4).output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prompt", "the quick brown fox jumps"], "at most 16 (the context), got (25,)"),
+        (["--prompt", "ÄÖÜ 123"], "'Ä' at position 0 is not among the"),
+        (["--prompt", "a", "--prompts", "file"], "either a prompt or a file of prompts, got both"),
+        (["--prompts", "{missing}"], "no such file"),
+        (["--prompts", "{empty}"], "expected a prompt in each line, got nothing"),
+        (["--prompts", "{binary}"], "not UTF-8 text (byte 0)"),
+        (["--top-p", "2"], "expected 0 < top_p <= 1, got 2.0"),
+        (["--min-p", "-1"], "min_p"),
+        (["--repetition-penalty", "0"], "expected a penalty above 0, got 0"),
+        (["--beams", "0"], "num_beams"),
+    ],
+)
+def test_what_cannot_be_continued_is_explained(trained, tmp_path, options, message):
+    (tmp_path / "empty").write_text("\n\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    places = {name: tmp_path / name for name in ("missing", "empty", "binary")}
+    result = run("generate", trained[0], *(option.format(**places) for option in options))
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+
+
+def test_a_window_that_slides_measures_better(trained):
+    def measured(*options):
+        said = run("eval", trained[0], "--data", trained[0].parent / "text.txt", *options)
+        assert said.exit_code == 0, said.output
+        return {name: float(value) for name, value in map(str.split, said.output.split("\n")[-4:-1])}
+
+    plain, slid = measured(), measured("--stride", 2)
+    assert slid["tokens"] == len(TEXT) - 1
+    assert slid["loss"] < plain["loss"]
+
+
+# ---- names on the hub ----------------------------------------------------------------------------------
+
+
+def as_on_the_hub(folder, cache, name):
+    """Puts the files of a folder where `huggingface_hub` keeps what it has fetched."""
+    place, commit = cache / f"models--{name.replace('/', '--')}", "0123456789" * 4
+    (place / "refs").mkdir(parents=True)
+    (place / "blobs").mkdir()
+    (place / "snapshots" / commit).mkdir(parents=True)
+    (place / "refs" / "main").write_text(commit)
+    for number, file in enumerate(sorted(folder.iterdir())):
+        shutil.copy(file, place / "blobs" / f"{number:040}")
+        (place / "snapshots" / commit / file.name).symlink_to(place / "blobs" / f"{number:040}")
+
+
+def test_a_name_on_the_hub_is_imported(trained, tmp_path, monkeypatch):
+    """`huggingface_hub` itself finds the folder, in its cache: there is no hub here."""
+    hub = pytest.importorskip("huggingface_hub")
+    assert run("export", trained[0], tmp_path / "there").exit_code == 0
+    as_on_the_hub(tmp_path / "there", tmp_path / "cache", "somebody/small-gpt")
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    result = run("import", "somebody/small-gpt", "--out", tmp_path / "back")
+    assert result.exit_code == 0, result.output
+    ask = ["--prompt", "the ", "--length", 20]
+    assert run("generate", tmp_path / "back", *ask).output == run("generate", trained[0], *ask).output
+    result = run("import", "somebody/another", "--out", tmp_path / "no")
+    assert result.exit_code == 2
+    assert "somebody/another: no such folder, and the hub did not give it" in result.output
+    assert not (tmp_path / "no").exists()
+
+
+def test_without_its_library_the_hub_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    result = run("import", "somebody/small-gpt", "--out", tmp_path / "no")
+    assert result.exit_code == 2
+    assert 'pip install "ds-core[hub]"' in result.output
+    assert "git clone https://huggingface.co/somebody/small-gpt, and give its path" in result.output
 
 
 def test_what_is_no_run_of_the_zoo_is_explained(trained, tmp_path):

@@ -180,5 +180,5 @@ def test_tokenizers_by_a_word(book, tmp_path):
     learnt.save_pretrained(tmp_path / "kept")
     published = make_tokenizer(str(tmp_path / "kept"), iter(()))
     assert published.encode("line 5") == learnt.encode("line 5")
-    with pytest.raises(ValueError, match="expected 'character', 'byte', 'bpe' or the place"):
+    with pytest.raises(ValueError, match="'bpe', 'wordpiece' or the place"):
         make_tokenizer("word", ["a"])

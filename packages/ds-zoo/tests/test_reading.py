@@ -3,8 +3,7 @@
 import codecs
 
 import pytest
-from ds_core.text import CharacterTokenizer
-from ds_zoo.bert import WordPieceTokenizer
+from ds_core.text import CharacterTokenizer, WordPieceTokenizer
 from ds_zoo.data.text import read_text
 
 

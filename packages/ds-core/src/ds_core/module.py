@@ -523,6 +523,9 @@ class Module:
     ) -> Self:
         """Moves parameters and buffers to a device and floating point type, in place.
 
+        A generator draws on its own device alone: in the place of one that dropout draws from comes one of
+        the new device, seeded by a number that the old one draws.
+
         Args:
             device: where to; a dtype given here is taken as ``dtype``.
             dtype: floating point type of floating point tensors; integer buffers keep theirs.
@@ -547,7 +550,20 @@ class Module:
                 if value is not None:
                     keep = None if not value.is_floating_point() else dtype
                     setattr(module, name, value.to(device=device, dtype=keep))
+        if device is not None:
+            self._move_generators(torch.device(device))
         return self
+
+    def _move_generators(self, device: torch.device) -> None:
+        """Gives those modules that shared a generator one on the device to share."""
+        moved: dict[torch.Generator, torch.Generator] = {}
+        for module in self.modules():
+            for name, old in list(vars(module).items()):
+                if isinstance(old, torch.Generator) and device.type not in (old.device.type, "meta"):
+                    if old not in moved:
+                        seed = torch.randint(2**62, (), generator=old, device=old.device)
+                        moved[old] = torch.Generator(device).manual_seed(int(seed))
+                    setattr(module, name, moved[old])
 
     def cpu(self) -> Self:
         """Moves parameters and buffers to the processor."""

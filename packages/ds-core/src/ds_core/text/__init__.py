@@ -14,6 +14,7 @@ from ds_core.text.subword_tokenizer import SubwordTokenizer
 from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
 from ds_core.text.windows import RandomWindows, sequential_windows, split_text, text_streams
+from ds_core.text.word_piece_tokenizer import WordPieceTokenizer
 from ds_core.text.word_tokenizer import WordTokenizer
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "SubwordTokenizer",
     "Tokenizer",
     "Vocabulary",
+    "WordPieceTokenizer",
     "WordTokenizer",
     "beam_search",
     "bigram_loss",

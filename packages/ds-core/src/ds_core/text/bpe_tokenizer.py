@@ -9,11 +9,10 @@ from typing import Any, Self
 
 from ds_core.data.optional import needed
 from ds_core.text.token_ids import utf8
-from ds_core.text.tokenizer import Tokenizer
-from ds_core.training.files import read_json, write_text
+from ds_core.text.tokenizer import PUBLISHED_FILE, SETTINGS_FILE, Tokenizer
+from ds_core.training.files import read_json
 
 END = "<|endoftext|>"
-TOKENIZER_FILE, VOCABULARY_FILE, MERGES_FILE = "tokenizer.json", "vocab.json", "merges.txt"
 _PROBE = " A \u00e9\n\n \u2581\U0001f642 <|endoftext|>1,000"
 
 
@@ -39,6 +38,8 @@ class BPETokenizer(Tokenizer):
     """
 
     kind = "bpe"
+    published_as = "BPE"
+    published_in = ("vocab.json", "merges.txt")
     specials = False
 
     def __init__(self, model: str) -> None:
@@ -85,29 +86,9 @@ class BPETokenizer(Tokenizer):
         return cls(model.to_str())
 
     @classmethod
-    def from_pretrained(cls, place: str | Path) -> Self:
-        """Reads ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``, as GPT-2 is published.
-
-        Args:
-            place: a folder that holds them, or the file ``tokenizer.json``.
-
-        Raises:
-            FileNotFoundError: if there are none.
-            ValueError: names a file that is damaged or of another kind.
-        """
-        place = Path(place)
-        folder, file = (place, place / TOKENIZER_FILE) if place.is_dir() else (place.parent, place)
-        if file.is_file():
-            try:
-                return cls(json.dumps(read_json(file, "a tokenizer")))
-            except ValueError as error:
-                raise ValueError(f"{file}: {error}") from error
-        files = [folder / VOCABULARY_FILE, folder / MERGES_FILE]
-        if not place.is_dir() or not all(one.is_file() for one in files):
-            raise FileNotFoundError(
-                f"{place}: no tokenizer: neither {TOKENIZER_FILE} nor {VOCABULARY_FILE} and {MERGES_FILE}"
-            )
+    def _from_folder(cls, folder: Path) -> Self:
         library = needed("tokenizers", "tokenizers", "BPETokenizer", extra="text")
+        files = [folder / name for name in cls.published_in]
         vocabulary = read_json(files[0], "a vocabulary")
         try:
             model = cls._byte_level(library.models.BPE(vocabulary, read_merges(files[1])))
@@ -139,13 +120,15 @@ class BPETokenizer(Tokenizer):
         """Returns the text of one token; U+FFFD stands for half a character."""
         return self.decode([number])
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``tokenizer.json`` and its settings, as `transformers` reads them."""
-        write_text(Path(folder) / TOKENIZER_FILE, json.dumps(self._content(), ensure_ascii=False))
+    def files(self) -> dict[str, str]:
+        """Returns name -> text of the files that hold it, as `transformers` reads them."""
         settings = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False}
         if self.end_id is not None:
             settings |= {"bos_token": END, "eos_token": END, "unk_token": END}
-        write_text(Path(folder) / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+        return {
+            PUBLISHED_FILE: json.dumps(self._content(), ensure_ascii=False),
+            SETTINGS_FILE: json.dumps(settings, indent=2) + "\n",
+        }
 
     def _text(self, ids: list[int]) -> str:
         text: str = self._model.decode(ids, skip_special_tokens=False)

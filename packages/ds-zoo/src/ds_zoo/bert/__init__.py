@@ -11,7 +11,6 @@ from ds_zoo.bert.heads import (
 from ds_zoo.bert.masking import mask_tokens
 from ds_zoo.bert.model import MiniBERT, MiniBERTConfig
 from ds_zoo.bert.sentences import SentenceEncoder
-from ds_zoo.bert.tokenizer import WordPieceTokenizer
 
 __all__ = [
     "MiniBERT",
@@ -22,7 +21,6 @@ __all__ = [
     "MiniBERTForSequenceClassification",
     "MiniBERTForTokenClassification",
     "SentenceEncoder",
-    "WordPieceTokenizer",
     "fill_mask",
     "mask_tokens",
 ]

@@ -1,4 +1,4 @@
-"""What BERT must beat: guesses from counts, for hidden words and for labels."""
+"""What BERT must beat: guesses from counts, for hidden words, next sentences and labels."""
 
 from __future__ import annotations
 
@@ -104,3 +104,36 @@ class BagOfWords:
     def _counts(self, rows: Sequence[Tensor]) -> Tensor:
         size = 1 + max(int(self.tokens.max()), *(int(row.max()) for row in rows))
         return torch.stack([torch.bincount(row, minlength=size)[self.tokens] for row in rows]).float()
+
+
+class CommonTokens:
+    """Takes a sentence for the next one if it has enough tokens in common with the first.
+
+    share = |first & second| / |second|, as sets of tokens;   next one if share >= s
+
+    Args:
+        rows: [CLS] first [SEP] second [SEP], each ``(T,)``; s is what tells most of these rightly.
+        labels: 0 where the second is the next one, 1 elsewhere.
+        sep_id: of [SEP].
+    """
+
+    def __init__(self, rows: Sequence[Tensor], labels: Sequence[int], sep_id: int) -> None:
+        self.sep_id = sep_id
+        shares, wrong = self._shares(rows), torch.tensor(labels)
+        thresholds = torch.linspace(0, 1.05, 22)
+        right = [((shares < threshold) == (wrong == 1)).double().mean() for threshold in thresholds]
+        self.threshold = float(thresholds[int(torch.stack(right).argmax())])
+
+    def accuracy(self, rows: Sequence[Tensor], labels: Sequence[int]) -> float:
+        """Returns the share of pairs that are told rightly."""
+        taken = self._shares(rows) < self.threshold
+        return (taken == (torch.tensor(labels) == 1)).double().mean().item()
+
+    def _shares(self, rows: Sequence[Tensor]) -> Tensor:
+        found = []
+        for row in rows:
+            ids = row.tolist()
+            middle = ids.index(self.sep_id)
+            first, second = set(ids[1:middle]), set(ids[middle + 1 : -1])
+            found.append(len(first & second) / max(1, len(second)))
+        return torch.tensor(found)

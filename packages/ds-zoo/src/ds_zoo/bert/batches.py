@@ -1,19 +1,22 @@
-"""Texts in batches, as BERT learns from them: with hidden words, or with labels."""
+"""Texts in batches, as BERT learns from them: with hidden words, in pairs, or with labels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from ds_core.data.fingerprint import fingerprint
+from ds_core.text import WordPieceTokenizer
 from ds_core.text.pair_batches import pad
 from torch import Tensor
 
 from ds_zoo.bert.heads import NO_TARGET
 from ds_zoo.bert.masking import mask_tokens
-from ds_zoo.bert.tokenizer import WordPieceTokenizer
 from ds_zoo.data.rows import RowBatches
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class MaskedBatches(RowBatches):
@@ -88,6 +91,7 @@ class LabelledBatches(RowBatches):
         max_tokens: in a batch.
         shuffle: whether every epoch has an order of its own.
         seed: of these orders.
+        sep_id: what ends the first of two texts in a row; None if rows are of one text.
 
     Yields:
         The inputs of :class:`MiniBERTForSequenceClassification`, labels among them, and the labels ``(B,)``.
@@ -102,14 +106,19 @@ class LabelledBatches(RowBatches):
         *,
         shuffle: bool = True,
         seed: int = 0,
+        sep_id: int | None = None,
     ) -> None:
         super().__init__(rows, pad_id, max_tokens, shuffle=shuffle, seed=seed)
-        self.labels = torch.tensor(labels)
+        self.labels, self.sep_id = torch.tensor(labels), sep_id
 
     def batch(self, numbers: list[int], generator: torch.Generator) -> tuple[Any, ...]:
         ids, mask = self.padded([self.rows[number] for number in numbers])
         labels = self.labels[numbers]
-        return ids, mask, None, labels, labels
+        types = None
+        if self.sep_id is not None:  # 1 from behind the first [SEP] on
+            ends = (ids == self.sep_id).long()
+            types = (ends.cumsum(1) - ends).clamp(max=1) * mask
+        return ids, mask, types, labels, labels
 
     def fingerprint(self) -> str:
         return super().fingerprint() + fingerprint([self.labels])
@@ -157,3 +166,51 @@ def labelled_rows(
     pieces = [ids for ids, _ in tokenizer.pieces(texts)]
     rows = [torch.cat([around[0], ids[: context - 2], around[1]]) for ids in pieces]
     return rows, sum(len(ids) > context - 2 for ids in pieces)
+
+
+Pairs = tuple[list[Tensor], list[int]]
+
+
+def next_sentence_pairs(
+    texts: Sequence[str], tokenizer: WordPieceTokenizer, context: int, seed: int
+) -> Pairs:
+    """Makes pairs of sentences: each with the one behind it, and with another one from anywhere.
+
+    Sentences end at a stop, a question mark or an exclamation mark with a space behind it, or with their
+    text; those of less than three tokens are passed over. Both have half of the context: of the first one the
+    beginning is cut off, of the second the end.
+
+    Args:
+        texts: the last sentence of one has no next one.
+        tokenizer: cuts them.
+        context: the most tokens of a row, [CLS] and twice [SEP] included.
+        seed: of which other sentence is taken.
+
+    Returns:
+        Rows ``(T,)`` and their labels: 0 if the second sentence is the next one, 1 if not.
+
+    Raises:
+        ValueError: if ``context`` leaves no room, or no two sentences follow one another.
+    """
+    room = (context - 3) // 2
+    if room < 1:
+        raise ValueError(f"next_sentence_pairs: expected a context of at least 5 tokens, got {context}")
+    firsts: list[Tensor] = []
+    seconds: list[Tensor] = []
+    for text in texts:
+        sentences = [part for part in _SENTENCE_END.split(text) if part.strip()]
+        pieces = [ids for ids, _ in tokenizer.pieces(sentences) if len(ids) > 2]
+        firsts += pieces[:-1]
+        seconds += pieces[1:]
+    if len(firsts) < 2:
+        raise ValueError("next_sentence_pairs: expected texts of several sentences each")
+    cls, sep = torch.tensor([tokenizer.cls_id]), torch.tensor([tokenizer.sep_id])
+    rows: list[Tensor] = []
+    # Each pair's other one is that of a pair so many places away: never its own.
+    away = torch.randint(
+        1, len(firsts), (len(firsts),), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
+    for place, first in enumerate(firsts):
+        for second in (seconds[place], seconds[(place + away[place]) % len(firsts)]):
+            rows.append(torch.cat([cls, first[-room:], sep, second[:room], sep]))
+    return rows, [0, 1] * len(firsts)

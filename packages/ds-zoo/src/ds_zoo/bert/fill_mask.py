@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from ds_core import functional
 from ds_core.module import evaluating
+from ds_core.text import WordPieceTokenizer
 
 from ds_zoo.bert.heads import MiniBERTForMaskedLM
 from ds_zoo.bert.sentences import check_vocabulary
-from ds_zoo.bert.tokenizer import WordPieceTokenizer
 
 
 class Guess(NamedTuple):

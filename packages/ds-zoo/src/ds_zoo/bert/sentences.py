@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 from ds_core.checks import shape
 from ds_core.module import evaluating
+from ds_core.text import WordPieceTokenizer
 from ds_core.training.files import read_json
 from torch import Tensor
 
 from ds_zoo.bert.model import MiniBERT
-from ds_zoo.bert.tokenizer import WordPieceTokenizer
 
 Pooling = Literal["mean", "cls"]
 MODULES_FILE = "modules.json"

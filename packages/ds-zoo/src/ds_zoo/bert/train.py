@@ -1,4 +1,4 @@
-"""Training a MiniBERT: to guess hidden words of texts, then to label texts, and what a run is good for."""
+"""Training a MiniBERT: on hidden words or next sentences, then on labels; and what a run is good for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from ds_core.data.fingerprint import fingerprint
 from ds_core.finetuning import add_lora, freeze, layer_groups, merge_lora, save_lora
 from ds_core.module import evaluating
 from ds_core.pretrained import CONFIG_FILE, has_weights
+from ds_core.text import WordPieceTokenizer
+from ds_core.text.tokenizer import PUBLISHED_FILE
 from ds_core.training import CSVLog, RunFolder, described
 from ds_core.training.files import read_json
 from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
@@ -22,8 +24,15 @@ from ds_core.verify import GradientReport, check_gradients
 from rich.console import Console
 from torch import Tensor
 
-from ds_zoo.bert.baselines import BagOfWords, FillIn
-from ds_zoo.bert.batches import LabelledBatches, MaskedBatches, cut_rows, labelled_rows
+from ds_zoo.bert.baselines import BagOfWords, CommonTokens, FillIn
+from ds_zoo.bert.batches import (
+    LabelledBatches,
+    MaskedBatches,
+    Pairs,
+    cut_rows,
+    labelled_rows,
+    next_sentence_pairs,
+)
 from ds_zoo.bert.fill_mask import fill_mask as guess
 from ds_zoo.bert.heads import (
     BERTHead,
@@ -36,7 +45,6 @@ from ds_zoo.bert.heads import (
 from ds_zoo.bert.model import PRESETS as SIZES
 from ds_zoo.bert.model import MiniBERT, MiniBERTConfig
 from ds_zoo.bert.sentences import check_vocabulary
-from ds_zoo.bert.tokenizer import TOKENIZER_FILE, VOCABULARY_FILE, WordPieceTokenizer
 from ds_zoo.data.labelled import read_labelled
 from ds_zoo.data.rows import RowBatches
 from ds_zoo.data.text import BETWEEN, read_texts
@@ -55,8 +63,10 @@ class Recipe:
         data: what to learn from: texts, or for labels texts with labels; a tenth is kept for validation,
             unless the data say themselves what is held out.
         also: more texts to guess words of.
-        task: to guess hidden words, or to put labels on texts.
-        base: folder of the BERT to begin with; labels need one, hidden words can go on with one.
+        task: to guess hidden words, to tell whether a sentence is the next one, or to put labels on texts.
+        base: folder of the BERT to begin with; labels need one, the others can go on with one.
+        tokenizer: the place of a published one: a folder with tokenizer.json or vocab.txt; learnt from the
+            texts if not given.
         vocab_size: the most tokens the tokenizer learns from the texts.
         layers: number of layers.
         heads: attention heads of a layer.
@@ -84,8 +94,9 @@ class Recipe:
 
     data: str = "bundled:python"
     also: str | None = None
-    task: Literal["words", "labels"] = "words"
+    task: Literal["words", "next", "labels"] = "words"
     base: str | None = None
+    tokenizer: str | None = None
     vocab_size: int = 4000
     layers: int = 2
     heads: int = 4
@@ -132,6 +143,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_sizes("bert-base"),
         **{"steps": 1_000_000, "batch_size": 256, "lr": 1e-4, "warmup": 10_000, "beta2": 0.999},
     },
+    "next-sentence": {"task": "next", "steps": 2000, "lr": 5e-4, "beta2": 0.999},
     "sentiment": {
         **{"data": "bundled:sentiment", "task": "labels", "steps": 1500, "batch_size": 12},
         **{"lr": 5e-4, "beta2": 0.999, "validate_every": 250},
@@ -199,19 +211,22 @@ class Run:
         if not self.history.validation:
             console.print("\nEnded before the first validation.\n")
             return
-        what = "hidden words" if isinstance(self.model, MiniBERTForMaskedLM) else "held-out texts"
+        what, ask = _ASKED[type(self.model)]
         known = ", ".join(f"{name} {share:.1%}" for name, share in self.baselines.items())
         reached = self.history["val_accuracy"][-1]
         console.print(f"\n[bold]{reached:.1%}[/] of the {what} right ({known})", highlight=False)
         if self.cut:
             console.print(f"{self.cut:,} texts are longer than the context; their ends were cut off")
         place = shlex.quote(str(self.out))
-        text = (
-            'fill-mask {} "The [MASK] statement"'
-            if what == "hidden words"
-            else 'predict {} "It was not bad."'
-        )
-        console.print(f"Next: ds-zoo {text.format(place)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"Next: ds-zoo {ask.format(place)}", highlight=False, markup=False, soft_wrap=True)
+
+
+# What a run's accuracy is of, and what to ask it.
+_ASKED: dict[type[BERTHead], tuple[str, str]] = {
+    MiniBERTForMaskedLM: ("hidden words", 'fill-mask {} "The [MASK] statement"'),
+    MiniBERTForNextSentencePrediction: ("held-out pairs", "train bert --task words --base {} --out OTHER"),
+    MiniBERTForSequenceClassification: ("held-out texts", 'predict {} "It was not bad."'),
+}
 
 
 class _Task(NamedTuple):
@@ -237,7 +252,7 @@ def train(
     device: torch.device | str = "cpu",
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Train a BERT to guess hidden words, or one so trained to label texts.
+    """Train a BERT to guess hidden words or to tell the next sentence, or one so trained to label texts.
 
     The run folder holds ``recipe.toml``, ``config.json`` and ``model.safetensors`` (readable by
     `transformers`), the tokenizer's files, ``log.csv``, ``loss.png`` and, to resume from,
@@ -265,12 +280,13 @@ def train(
     out = Path(out)
     check(recipe)
     RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)  # refuses before anything is read
-    task = _words(recipe, out if resume else None) if recipe.task == "words" else _labels(recipe)
+    prepare = {"words": _words, "next": _next, "labels": _labels}[recipe.task]
+    task = prepare(recipe, out if resume else None)
     files = {RECIPE_FILE: recipe_text("bert", recipe), **task.tokenizer.files()}
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=files)
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     if recipe.lora_rank:
-        whole = "pooler|classifier" if recipe.task == "labels" else None
+        whole = None if recipe.task == "words" else "pooler|classifier|cls"
         add_lora(
             task.model, recipe.lora_rank, recipe.lora_alpha, layers="layers", whole=whole, generator=generator
         )
@@ -280,7 +296,9 @@ def train(
     optimizer = AdamW(groups, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2))
     warmup = recipe.steps // 10 if recipe.warmup is None else recipe.warmup
     depends_on = {
-        name: value for name, value in asdict(recipe).items() if name not in ("data", "also", "base")
+        name: value
+        for name, value in asdict(recipe).items()
+        if name not in ("data", "also", "base", "tokenizer")
     }
     trainer = Trainer(
         Scored(task.model),
@@ -296,7 +314,7 @@ def train(
         device=device,
         seed=recipe.seed,
         settings={
-            "tokenizer": _hash(task.tokenizer.files()[TOKENIZER_FILE]),
+            "tokenizer": _hash(task.tokenizer.files()[PUBLISHED_FILE]),
             "texts": task.data,
             "base": task.base,
             **depends_on,
@@ -328,9 +346,10 @@ def check(recipe: Recipe) -> None:
     default = {field.name: field.default for field in fields(Recipe) if field.default is not MISSING}
     unused: list[str] = []
     if recipe.base is not None:
-        unused += [*_FIELDS, "dropout"]
-    if recipe.task == "labels":
+        unused += [*_FIELDS, "dropout", "tokenizer"]
+    if recipe.task != "words":
         unused += ["whole_words"]
+    if recipe.task == "labels":
         if recipe.base is None:
             raise ValueError("base: labels are learned by a BERT that can read; give the folder of one")
         if recipe.also is not None:
@@ -348,7 +367,7 @@ def check(recipe: Recipe) -> None:
         )
 
 
-# ---- the two tasks -------------------------------------------------------------------------------------
+# ---- the three tasks -----------------------------------------------------------------------------------
 
 
 def _words(recipe: Recipe, resumed: Path | None) -> _Task:
@@ -356,20 +375,7 @@ def _words(recipe: Recipe, resumed: Path | None) -> _Task:
     sources = _sources(recipe)
     texts = [text for source in sources for text in source]
     generator = torch.Generator().manual_seed(recipe.seed)
-    if recipe.base is not None:
-        model, tokenizer, base = _based(MiniBERTForMaskedLM, recipe, generator)
-    else:
-        if resumed is None:
-            tokenizer = WordPieceTokenizer.train(texts, recipe.vocab_size)
-        else:
-            tokenizer = WordPieceTokenizer(described(resumed)[TOKENIZER_FILE])
-        config = MiniBERTConfig(
-            **{theirs: getattr(recipe, ours) for ours, theirs in _FIELDS.items() if ours != "vocab_size"},
-            vocab_size=tokenizer.vocab_size,
-            hidden_dropout_prob=recipe.dropout,
-            attention_probs_dropout_prob=recipe.dropout,
-        )
-        model, base = MiniBERTForMaskedLM(config, generator=generator), None
+    model, tokenizer, base = _begun(MiniBERTForMaskedLM, recipe, texts, resumed, generator)
     context = min(recipe.context, model.config.max_position_embeddings)
     learned, held_out = _rows(sources, tokenizer, context)
     options: dict[str, Any] = {"whole_words": recipe.whole_words, "seed": recipe.seed}
@@ -385,6 +391,69 @@ def _words(recipe: Recipe, resumed: Path | None) -> _Task:
         _hash(*texts),
         base,
     )
+
+
+def _next(recipe: Recipe, resumed: Path | None) -> _Task:
+    """Prepares the telling whether a sentence is the next one."""
+    sources = _sources(recipe)
+    texts = [text for source in sources for text in source]
+    generator = torch.Generator().manual_seed(recipe.seed)
+    model, tokenizer, base = _begun(MiniBERTForNextSentencePrediction, recipe, texts, resumed, generator)
+    context = min(recipe.context, model.config.max_position_embeddings)
+    learned, held_out = _pairs(sources, tokenizer, context, recipe.seed)
+    tokens = recipe.batch_size * context
+    overlap = CommonTokens(*learned, tokenizer.sep_id)
+    options: dict[str, Any] = {"sep_id": tokenizer.sep_id}
+    return _Task(
+        model,
+        tokenizer,
+        LabelledBatches(*learned, tokenizer.pad_id, tokens, seed=recipe.seed, **options),
+        list(LabelledBatches(*held_out, tokenizer.pad_id, max(tokens, 4096), shuffle=False, **options)),
+        {"tokens in common": overlap.accuracy(*held_out)},
+        _hash(*texts),
+        base,
+    )
+
+
+def _pairs(
+    sources: list[list[str]], tokenizer: WordPieceTokenizer, context: int, seed: int
+) -> tuple[Pairs, Pairs]:
+    """Returns pairs of sentences to learn from and, of the last texts of each source, those held out."""
+    learned, held_out = [], []
+    for source in sources:
+        texts = [part for text in source for part in text.split(BETWEEN)]
+        last = max(1, len(texts) // _HELD_OUT)
+        learned += texts[:-last]
+        held_out += texts[-last:]
+    return (
+        next_sentence_pairs(learned, tokenizer, context, seed),
+        next_sentence_pairs(held_out, tokenizer, context, seed),
+    )
+
+
+def _begun(
+    head: type[Any],
+    recipe: Recipe,
+    texts: list[str],
+    resumed: Path | None,
+    generator: torch.Generator,
+) -> tuple[Any, WordPieceTokenizer, str | None]:
+    """Returns what pre-training begins with: a model, its tokenizer, and what tells the weights of a base."""
+    if recipe.base is not None:
+        return _based(head, recipe, generator)
+    if resumed is not None:
+        tokenizer = WordPieceTokenizer(described(resumed)[PUBLISHED_FILE])
+    elif recipe.tokenizer is not None:
+        tokenizer = WordPieceTokenizer.from_pretrained(recipe.tokenizer)
+    else:
+        tokenizer = WordPieceTokenizer.train(texts, recipe.vocab_size)
+    config = MiniBERTConfig(
+        **{theirs: getattr(recipe, ours) for ours, theirs in _FIELDS.items() if ours != "vocab_size"},
+        vocab_size=tokenizer.vocab_size,
+        hidden_dropout_prob=recipe.dropout,
+        attention_probs_dropout_prob=recipe.dropout,
+    )
+    return head(config, generator=generator), tokenizer, None
 
 
 def _sources(recipe: Recipe) -> list[list[str]]:
@@ -420,7 +489,7 @@ def _rows(sources: list[list[str]], tokenizer: WordPieceTokenizer, context: int)
     return learned, held_out
 
 
-def _labels(recipe: Recipe) -> _Task:
+def _labels(recipe: Recipe, resumed: Path | None) -> _Task:
     """Prepares the labelling of texts."""
     learned, held_out = read_labelled(recipe.data).parts(recipe.seed)
     names = tuple(sorted(set(learned.labels)))
@@ -499,10 +568,10 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
             f"{folder}: no such folder; train one with `ds-zoo train bert --out {folder}`"
         )
     if not has_weights(folder) or not any(
-        (folder / name).exists() for name in (TOKENIZER_FILE, VOCABULARY_FILE)
+        (folder / name).exists() for name in (PUBLISHED_FILE, *WordPieceTokenizer.published_in)
     ):
         raise FileNotFoundError(
-            f"{folder}: lacks weights or {TOKENIZER_FILE}, so it holds no finished training; continue it "
+            f"{folder}: lacks weights or {PUBLISHED_FILE}, so it holds no finished training; continue it "
             "with --resume, or train anew"
         )
     named = read_json(folder / CONFIG_FILE, "the configuration of a model").get("architectures") or [
@@ -596,16 +665,16 @@ def fill_mask(loaded: Loaded, text: str, *, top_k: int = 5) -> list[dict[str, An
 
 
 def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[str, float]:
-    """Measure the accuracy: of guessed words, or of labels.
+    """Measure the accuracy: of guessed words, of next sentences, or of labels.
 
     Args:
         loaded: what :func:`load` returns.
         data: texts, or texts with labels; if none are given, what the run held out.
-        seed: of which words are hidden, if data are given.
+        seed: of which words are hidden, or which sentences are no next ones, if data are given.
 
     Raises:
         FileNotFoundError: if the data, or the run's recipe, are missing.
-        ValueError: if the model does neither, or a label is none of its own.
+        ValueError: if the model does none of these, or a label is none of its own.
     """
     model, tokenizer, recipe = loaded.model, loaded.tokenizer, None
     if data is None:
@@ -621,8 +690,18 @@ def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[
             _, rows = _rows(_sources(recipe), tokenizer, context)
             options["whole_words"] = recipe.whole_words
         batches: RowBatches = MaskedBatches(rows, tokenizer, **options)
+    elif isinstance(model, MiniBERTForNextSentencePrediction):
+        if recipe is None:
+            pairs = next_sentence_pairs(list(read_texts(cast(str, data))), tokenizer, context, seed)
+        else:
+            _, pairs = _pairs(_sources(recipe), tokenizer, min(context, recipe.context), seed)
+        batches = LabelledBatches(*pairs, tokenizer.pad_id, sep_id=tokenizer.sep_id, **options)
     else:
-        labelling = _of(loaded, MiniBERTForSequenceClassification, "labels texts or guesses hidden words")
+        labelling = _of(
+            loaded,
+            MiniBERTForSequenceClassification,
+            "labels texts, guesses hidden words or tells the next sentence",
+        )
         word = data if recipe is None else recipe.data
         part = read_labelled(cast(str, word))
         if recipe is not None or part.held_out is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ds_core.cli import clear_errors, group_of, pick_device
 from ds_core.cli.commands import function_command, make_group, train_command
+from ds_core.pretrained import fetched
 from rich.console import Console
 from rich.table import Table
 
@@ -120,10 +121,11 @@ def import_model(source: str, *, out: Path) -> None:
     """Take over a published model, so that every command knows it.
 
     Args:
-        source: a folder in the Hugging Face format, or a name on the hub.
+        source: a folder in the Hugging Face format, or a name on the hub, such as gpt2, which
+            `huggingface_hub` fetches.
         out: folder of the run.
     """
-    folder = Path(source)
+    folder = fetched(source)
     name = name_of(folder)
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise FileExistsError(f"{out}: is there already; give a new folder")

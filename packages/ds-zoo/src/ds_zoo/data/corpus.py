@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy
 import torch
-from ds_core.text import BPETokenizer, ByteTokenizer, CharacterTokenizer, Tokenizer
+from ds_core.text import BPETokenizer, ByteTokenizer, CharacterTokenizer, Tokenizer, WordPieceTokenizer
 from ds_core.training.files import read_json, write_text
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -51,8 +51,8 @@ def make_tokenizer(kind: str, pieces: Iterable[str], vocab_size: int = 4096) -> 
     """Makes the tokenizer of a language model.
 
     Args:
-        kind: "character", "byte", "bpe", or the place of a published one: a folder with ``tokenizer.json`` or
-            ``vocab.json`` and ``merges.txt``, or such a file.
+        kind: "character", "byte", "bpe", "wordpiece", or the place of a published one, see
+            :meth:`ds_core.text.Tokenizer.from_pretrained`.
         pieces: the text that characters are listed or pieces of words learnt from.
         vocab_size: the most tokens that may be learnt.
 
@@ -66,12 +66,14 @@ def make_tokenizer(kind: str, pieces: Iterable[str], vocab_size: int = 4096) -> 
         return CharacterTokenizer.from_text("".join(sorted(known)))
     if kind == ByteTokenizer.kind:
         return ByteTokenizer()
-    if kind == BPETokenizer.kind:
-        return BPETokenizer.train(islice(pieces, LEARNT_FROM), vocab_size)
+    for learnt in (BPETokenizer, WordPieceTokenizer):
+        if kind == learnt.kind:
+            return learnt.train(islice(pieces, LEARNT_FROM), vocab_size)
     if Path(kind).exists():
-        return BPETokenizer.from_pretrained(kind)
+        return Tokenizer.from_pretrained(kind)
     raise ValueError(
-        f"tokenizer: expected 'character', 'byte', 'bpe' or the place of a published one, got {kind!r}"
+        "tokenizer: expected 'character', 'byte', 'bpe', 'wordpiece' or the place of a published one, got "
+        f"{kind!r}"
     )
 
 

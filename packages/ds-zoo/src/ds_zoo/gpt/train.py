@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import torch
 from ds_core import AdamW, Callback, CrossEntropyLoss, History, Module, Trainer, WarmupCosine
+from ds_core.cli import read_standard_input
+from ds_core.cli.commands import STANDARD_INPUT
 from ds_core.data.optional import needed
 from ds_core.pretrained import has_weights
 from ds_core.text import (
@@ -26,6 +28,7 @@ from ds_core.text import (
     uniform_loss,
     unigram_loss,
 )
+from ds_core.text.tokenizer import PUBLISHED_FILE, VOCABULARY_FILE
 from ds_core.training import CheckpointError, CSVLog, RunFolder, described
 from ds_core.training.files import write_text
 from ds_core.training.recipe import RECIPE_FILE, read_recipe, recipe_text
@@ -37,11 +40,11 @@ from rich.text import Text
 from torch import Tensor
 
 from ds_zoo.data.corpus import make_tokenizer, read_corpus
-from ds_zoo.data.text import read_pieces
+from ds_zoo.data.text import read_pieces, read_text
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
+from ds_zoo.gpt.perplexity import perplexity
 
-TOKENIZER_FILE = "vocabulary.json"
-PUBLISHED = ("tokenizer.json", "vocab.json")
+TOKENIZER_FILES = (VOCABULARY_FILE, PUBLISHED_FILE, "vocab.json", "vocab.txt")
 SAMPLES_FILE = "samples.txt"
 MEASURED = 1_000_000  # tokens of the validation part that are measured
 COUNTED = 20_000_000  # tokens that baselines are counted on
@@ -56,9 +59,10 @@ class Recipe:
 
     Args:
         data: the text to learn from; its last tenth is kept for validation.
-        tokenizer: what one token is: "character", "byte", "bpe" (pieces of words, learnt from the text), or
-            the place of a published one: a folder with tokenizer.json, or vocab.json and merges.txt.
-        vocab_size: most tokens that are learnt, with "bpe".
+        tokenizer: what one token is: "character", "byte", "bpe" or "wordpiece" (pieces of words, learnt from
+            the text), or the place of a published one: a folder with tokenizer.json, or vocab.json and
+            merges.txt, or vocab.txt.
+        vocab_size: most tokens that are learnt, with "bpe" and "wordpiece".
         layers: number of blocks.
         heads: attention heads of a block.
         width: numbers that describe a position.
@@ -196,11 +200,11 @@ def train(
     needed("matplotlib", "matplotlib", "loss.png", "plot")  # said now, not after the last step
     RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS)  # refuses before anything is read
     if resume:
-        kept = described(out).get(TOKENIZER_FILE, "")
-        tokens = Tokenizer.from_file_text(kept, f"{out / CHECKPOINT_FILE}: {TOKENIZER_FILE}")
+        kept = described(out).get(VOCABULARY_FILE, "")
+        tokens = Tokenizer.from_file_text(kept, f"{out / CHECKPOINT_FILE}: {VOCABULARY_FILE}")
     else:
         tokens = make_tokenizer(recipe.tokenizer, read_pieces(recipe.data), recipe.vocab_size)
-    files = {RECIPE_FILE: recipe_text("gpt", recipe), TOKENIZER_FILE: tokens.file_text()}
+    files = {RECIPE_FILE: recipe_text("gpt", recipe), VOCABULARY_FILE: tokens.file_text()}
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=files)
     try:
         corpus = read_corpus(recipe.data, tokens, progress=progress)
@@ -289,7 +293,8 @@ class Samples(Callback):
 
     def on_validation_end(self, trainer: Trainer) -> None:
         assert isinstance(trainer.model, MiniGPT)
-        text = continue_text(trainer.model, self.tokenizer, self.prompt, self.length, seed=self.seed)
+        options = {"temperature": 0.8, "seed": self.seed}
+        (text,) = continue_texts(trainer.model, self.tokenizer, [self.prompt], self.length, **options)
         loss = trainer.history["val_loss"][-1]
         self.written = [one for one in self.written if one[0] < trainer.step] + [(trainer.step, loss, text)]
         if trainer.progress:
@@ -321,15 +326,13 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; train one with `ds-zoo train gpt --out {folder}`")
-    published = not (folder / TOKENIZER_FILE).exists() and any((folder / f).exists() for f in PUBLISHED)
-    if not has_weights(folder) or not (published or (folder / TOKENIZER_FILE).exists()):
+    if not has_weights(folder) or not any((folder / name).exists() for name in TOKENIZER_FILES):
         raise FileNotFoundError(
-            f"{folder}: lacks weights or {TOKENIZER_FILE}, so it holds no finished training; continue it "
+            f"{folder}: lacks weights or {VOCABULARY_FILE}, so it holds no finished training; continue it "
             "with --resume, or train anew"
         )
     model = MiniGPT.from_pretrained(folder)
-    place = folder / TOKENIZER_FILE
-    tokenizer = BPETokenizer.from_pretrained(folder) if published else Tokenizer.load(place)
+    tokenizer = Tokenizer.from_pretrained(folder)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise ValueError(
             f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, but the model's embedding has "
@@ -346,10 +349,7 @@ def save(loaded: Loaded, folder: Path) -> str:
         folder: where to; made if needed.
     """
     loaded.model.save_pretrained(folder)
-    if isinstance(loaded.tokenizer, BPETokenizer):
-        loaded.tokenizer.save_pretrained(folder)
-    else:
-        loaded.tokenizer.save(folder / TOKENIZER_FILE)
+    loaded.tokenizer.save_pretrained(folder)
     return f"wrote {folder}"
 
 
@@ -357,27 +357,61 @@ def generate(
     loaded: Loaded,
     *,
     prompt: str | None = None,
+    prompts: str | None = None,
     length: int = 300,
-    temperature: float = 0.8,
+    temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    beams: int = 1,
+    length_penalty: float = 1.0,
+    stop: list[str] | None = None,
     seed: int = 0,
 ) -> str:
-    """Let a trained model continue a text.
+    """Let a trained model continue a text, or several side by side.
 
     Args:
         loaded: what :func:`load` returns.
         prompt: the beginning of the text; "-" reads it from the standard input. "The " if not given.
-        length: tokens to add.
-        temperature: 0: always the likeliest; 1: as learned.
+        prompts: in its place a file with a prompt in each line, "-" for the standard input; a line of three
+            hyphens stands between the texts.
+        length: tokens to add, at most.
+        temperature: 0: always the likeliest; 1: as learned. 0.8 if not given, and there are no beams.
         top_k: choose among the k likeliest tokens.
         top_p: choose among those that make up p.
+        min_p: choose among those at least this share as likely as the likeliest.
+        repetition_penalty: above 1 against tokens that the text already has.
+        beams: above 1: the likeliest text that so many beams find, without chance.
+        length_penalty: of beams: above 0 in favour of longer texts.
+        stop: end a text as soon as it has written this; may be given several times.
         seed: same seed, same text.
     """
-    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    if prompt is None:
-        prompt = some_prompt(loaded.tokenizer)
-    return continue_text(loaded.model, loaded.tokenizer, prompt, length, **options)
+    if prompt is not None and prompts is not None:
+        raise ValueError("generate: expected either a prompt or a file of prompts, got both")
+    if prompts is not None:
+        content = read_standard_input() if prompts == STANDARD_INPUT else read_text(prompts)
+        given = [line for line in content.splitlines() if line]
+        if not given:
+            raise ValueError(f"{prompts}: expected a prompt in each line, got nothing")
+    else:
+        given = [some_prompt(loaded.tokenizer) if prompt is None else prompt]
+    texts = continue_texts(
+        loaded.model,
+        loaded.tokenizer,
+        given,
+        length,
+        temperature=(1.0 if beams > 1 else 0.8) if temperature is None else temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        num_beams=beams,
+        length_penalty=length_penalty,
+        stop_strings=stop or (),
+        seed=seed,
+    )
+    return "\n---\n".join(texts)
 
 
 def some_prompt(tokenizer: Tokenizer) -> str:
@@ -389,42 +423,46 @@ def some_prompt(tokenizer: Tokenizer) -> str:
     return tokenizer.decode([0])
 
 
-def continue_text(
-    model: MiniGPT,
-    tokenizer: Tokenizer,
-    prompt: str,
-    length: int,
-    *,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int = 0,
-) -> str:
-    """Returns the prompt and ``length`` tokens more; see :meth:`MiniGPT.generate`.
+def continue_texts(
+    model: MiniGPT, tokenizer: Tokenizer, prompts: Sequence[str], length: int, **options: Any
+) -> list[str]:
+    """Returns each prompt and at most ``length`` tokens more.
+
+    Where a tokenizer has a token that ends documents, it ends a text, and is left out.
+
+    Args:
+        model: continues.
+        tokenizer: whose ids it was trained with.
+        prompts: the beginnings.
+        length: the most tokens to add.
+        options: of :meth:`MiniGPT.generate`.
 
     Raises:
-        ValueError: if the prompt is empty or has characters the model does not know.
+        ValueError: if a prompt is empty, has characters the model does not know, or is longer than the
+            context.
     """
-    if not prompt:
+    if not all(prompts):
         raise ValueError("prompt: expected at least one character, got none")
-    device = next(model.parameters()).device
-    ids: Tensor = model.generate(
-        torch.tensor(tokenizer.encode(prompt), device=device),
+    end = tokenizer.end_id if isinstance(tokenizer, BPETokenizer) else None
+    found: list[Tensor] = model.generate(
+        [torch.tensor(tokenizer.encode(prompt)) for prompt in prompts],
         length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
+        tokenizer=tokenizer,
+        stop_tokens=() if end is None else (end,),
+        **options,
     )
-    return tokenizer.decode(ids)
+    rows = [ids.tolist() for ids in found]
+    return [tokenizer.decode(row[:-1] if row[-1] == end else row) for row in rows]
 
 
-def evaluate(loaded: Loaded, *, data: str | None = None) -> dict[str, float]:
+def evaluate(loaded: Loaded, *, data: str | None = None, stride: int | None = None) -> dict[str, float]:
     """Measure the loss on a text.
 
     Args:
         loaded: what :func:`load` returns.
         data: the text; if none is given, the part of the run's own data that it was not trained on.
+        stride: tokens by which a window slides, so that all tokens but the first see at least the rest of the
+            context; if not given, windows stand side by side, as in training.
     """
     if data is None and not (loaded.folder / RECIPE_FILE).is_file():
         raise ValueError(f"{loaded.folder}: was not trained here; say on what to measure it: --data")
@@ -434,6 +472,9 @@ def evaluate(loaded: Loaded, *, data: str | None = None) -> dict[str, float]:
     if data is None:
         _, ids = split_text(ids, context)
     ids = ids[:MEASURED].long()
+    if stride is not None:
+        measured = perplexity(loaded.model, ids, stride=stride)
+        return {"tokens": measured.tokens, "loss": measured.loss, "perplexity": measured.perplexity}
     trainer = Trainer(loaded.model, CrossEntropyLoss(dim=-1), "sgd", lr=0.0, progress=False)
     loss = trainer.evaluate(sequential_windows(ids, context, 64))["loss"]
     return {"tokens": len(ids), "loss": loss, "perplexity": math.exp(loss)}

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
-from ds_core.data.optional import needed
-from ds_core.text.token_ids import token_ids, utf8
-from ds_core.training.files import read_json, write_text
 from torch import Tensor
 
-TOKENIZER_FILE = "tokenizer.json"
-VOCABULARY_FILE = "vocab.txt"
-SETTINGS_FILE = "tokenizer_config.json"
+from ds_core.data.optional import needed
+from ds_core.text.token_ids import utf8
+from ds_core.text.tokenizer import PUBLISHED_FILE, SETTINGS_FILE, Tokenizer
+from ds_core.training.files import read_json
+
+WORDS_FILE = "vocab.txt"
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -33,7 +33,7 @@ class Encoded(NamedTuple):
     token_type_ids: Tensor
 
 
-class WordPieceTokenizer:
+class WordPieceTokenizer(Tokenizer):
     """Cuts words into the longest pieces of a vocabulary; the package `tokenizers` does the work.
 
     A text becomes [CLS] pieces [SEP], two texts [CLS] pieces [SEP] pieces [SEP]. A word that cannot be cut
@@ -49,6 +49,11 @@ class WordPieceTokenizer:
     Source: Wu et al., Google's Neural Machine Translation System (2016), section 4.1.
     """
 
+    kind = "wordpiece"
+    published_as = "WordPiece"
+    published_in = (WORDS_FILE,)
+    specials = False  # those of all other kinds
+
     def __init__(self, model: str) -> None:
         library = needed("tokenizers", "tokenizers", "WordPieceTokenizer", extra="text")
         try:
@@ -61,31 +66,16 @@ class WordPieceTokenizer:
         absent = [token for token, number in found.items() if number is None]
         if absent:
             raise ValueError(f"WordPieceTokenizer: the vocabulary lacks {', '.join(absent)}")
-        self.pad_id, self.unknown_id, self.cls_id, self.sep_id, self.mask_id = found.values()
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = found.values()
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Reads ``tokenizer.json``, or else ``vocab.txt`` and what ``tokenizer_config.json`` says of it.
-
-        Raises:
-            FileNotFoundError: if the folder has neither.
-            ValueError: if a file is damaged.
-        """
-        folder = Path(folder)
-        if (folder / TOKENIZER_FILE).is_file():
-            model = read_json(folder / TOKENIZER_FILE, "a tokenizer")
-            try:
-                return cls(json.dumps(model))
-            except ValueError as error:
-                raise ValueError(f"{folder / TOKENIZER_FILE}: {error}") from error
-        if not (folder / VOCABULARY_FILE).is_file():
-            raise FileNotFoundError(f"{folder}: no tokenizer: neither {TOKENIZER_FILE} nor {VOCABULARY_FILE}")
+    def _from_folder(cls, folder: Path) -> Self:
         settings: dict[str, Any] = {}
         if (folder / SETTINGS_FILE).is_file():
             settings = read_json(folder / SETTINGS_FILE, "a tokenizer's settings")
         try:
             # Lines end with "\n": what else ends a line elsewhere, such as U+2028, may be a word here.
-            words = (folder / VOCABULARY_FILE).read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+            words = (folder / WORDS_FILE).read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
             return cls._from_words(
                 words,
                 lowercase=settings.get("do_lower_case", True),
@@ -93,7 +83,7 @@ class WordPieceTokenizer:
                 handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
             )
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{folder / VOCABULARY_FILE}: not a vocabulary of BERT ({error})") from error
+            raise ValueError(f"{folder / WORDS_FILE}: not a vocabulary of BERT ({error})") from error
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 4000, *, lowercase: bool = True) -> Self:
@@ -147,14 +137,13 @@ class WordPieceTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Counts the different tokens; ids run from 0 to one less."""
         size: int = self._model.get_vocab_size()
         return size
 
     @property
     def special_ids(self) -> tuple[int, ...]:
         """Lists the ids of [PAD], [UNK], [CLS], [SEP] and [MASK]."""
-        return (self.pad_id, self.unknown_id, self.cls_id, self.sep_id, self.mask_id)
+        return (self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id)
 
     def __call__(
         self, texts: Sequence[str], seconds: Sequence[str] | None = None, *, max_length: int | None = None
@@ -234,14 +223,24 @@ class WordPieceTokenizer:
         encodings: list[Any] = self._model.encode_batch(given)
         return encodings
 
-    def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Returns the text of token ids, without special tokens.
+    def encode(self, text: str) -> list[int]:
+        """Returns the ids of a text, without [CLS] and [SEP]."""
+        (found,) = self.pieces([text])
+        ids: list[int] = found[0].tolist()
+        return ids
 
-        Raises:
-            IndexError: if an id is none of the tokenizer's.
-        """
-        text: str = self._model.decode(token_ids("WordPieceTokenizer", ids, self.vocab_size))
+    def _text(self, ids: list[int]) -> str:
+        around = (self.pad_id, self.cls_id, self.sep_id)
+        text: str = self._model.decode([i for i in ids if i not in around], skip_special_tokens=False)
         return text
+
+    def _content(self) -> Any:
+        self._model.no_truncation()
+        return json.loads(self._model.to_str())
+
+    @classmethod
+    def _from_content(cls, content: Any) -> Self:
+        return cls(json.dumps(content))
 
     def token(self, number: int) -> str:
         """Returns a token as it stands in the vocabulary: ``##ing`` for a piece inside a word."""
@@ -249,9 +248,8 @@ class WordPieceTokenizer:
         return found
 
     def files(self) -> dict[str, str]:
-        """Returns name -> content of the files that hold it: see :meth:`save_pretrained`."""
-        self._model.no_truncation()
-        content = json.loads(self._model.to_str())
+        """Returns name -> text of the files that hold it, as `transformers` reads them."""
+        content = self._content()
         names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIALS, strict=True))
         normalizer = content.get("normalizer") or {}
         settings = {
@@ -264,12 +262,7 @@ class WordPieceTokenizer:
         vocabulary: dict[str, int] = self._model.get_vocab()
         words = sorted(vocabulary, key=lambda word: vocabulary[word])
         return {
-            TOKENIZER_FILE: json.dumps(content, ensure_ascii=False),
+            PUBLISHED_FILE: json.dumps(content, ensure_ascii=False),
             SETTINGS_FILE: json.dumps(settings, indent=2) + "\n",
-            VOCABULARY_FILE: "".join(f"{word}\n" for word in words),
+            WORDS_FILE: "".join(f"{word}\n" for word in words),
         }
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``tokenizer.json``, ``vocab.txt`` and their settings, as `transformers` reads them."""
-        for name, text in self.files().items():
-            write_text(Path(folder) / name, text)
