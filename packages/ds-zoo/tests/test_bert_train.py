@@ -185,6 +185,21 @@ def test_hidden_words_are_learned(world, tmp_path):
     assert guesses[0]["token"] == "on"
 
 
+def test_a_published_tokenizer_is_taken(world, tmp_path):
+    """And kept: the run can be resumed when it is gone."""
+    folder, recipe, words = world
+    tokenizer = words.tokenizer
+    tokenizer.save_pretrained(tmp_path / "theirs")
+    recipe = bert.Recipe(**vars(recipe) | {"tokenizer": str(tmp_path / "theirs"), "vocab_size": 4000})
+    bert.train(recipe, tmp_path / "out", progress=False, callbacks=[Stop(4)])
+    shutil.rmtree(tmp_path / "theirs")
+    run = bert.train(recipe, tmp_path / "out", resume=True, progress=False)
+    assert run.tokenizer.files() == tokenizer.files()
+    assert len(run.history) == recipe.steps
+    with pytest.raises(ValueError, match="tokenizer: has no effect here"):
+        bert.check(bert.Recipe(base=str(folder / "words"), tokenizer="x"))
+
+
 @pytest.mark.parametrize("engine", ["manual", "autograd"])
 def test_labels_are_learned(world, tmp_path, engine):
     folder, _, _ = world
@@ -285,7 +300,9 @@ def test_pairs_of_sentences(stories):
 
 def test_the_next_sentence_is_told(stories, tmp_path):
     """One in four of the others fits by chance, so nobody can be right more often than 7 times of 8."""
-    recipe = bert.Recipe(**vars(stories) | {"steps": 150, "lr": 1e-2, "validate_every": 150, "dropout": 0.0})
+    changes = {"layers": 2, "width": 32, "batch_size": 16, "dropout": 0.0}
+    changes |= {"steps": 400, "lr": 3e-3, "validate_every": 100}
+    recipe = bert.Recipe(**vars(stories) | changes)
     run = bert.train(recipe, tmp_path / "out", progress=False)
     reached = run.history["val_accuracy"][-1]
     assert reached > 0.75

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from ds_core.text import BPETokenizer, ByteTokenizer, CharacterTokenizer, RandomWindows
+from ds_core.text import BPETokenizer, ByteTokenizer, CharacterTokenizer, RandomWindows, WordPieceTokenizer
 from ds_zoo.data import corpus
 from ds_zoo.data.corpus import make_tokenizer, read_corpus
 from ds_zoo.data.text import read_pieces, read_texts
@@ -180,5 +180,12 @@ def test_tokenizers_by_a_word(book, tmp_path):
     learnt.save_pretrained(tmp_path / "kept")
     published = make_tokenizer(str(tmp_path / "kept"), iter(()))
     assert published.encode("line 5") == learnt.encode("line 5")
+    cut = make_tokenizer("wordpiece", read_pieces(book), 100)
+    assert isinstance(cut, WordPieceTokenizer)
+    assert cut.vocab_size <= 100
+    assert cut.decode(cut.encode("line 5, of many")) == "line 5, of many"
+    cut.save_pretrained(tmp_path / "pieces")
+    (tmp_path / "pieces" / "tokenizer.json").unlink()
+    assert make_tokenizer(str(tmp_path / "pieces"), iter(())).encode("line 5") == cut.encode("line 5")
     with pytest.raises(ValueError, match="'bpe', 'wordpiece' or the place"):
         make_tokenizer("word", ["a"])

@@ -190,7 +190,7 @@ def next_sentence_pairs(
         Rows ``(T,)`` and their labels: 0 if the second sentence is the next one, 1 if not.
 
     Raises:
-        ValueError: if ``context`` leaves no room, or no two sentences follow one another.
+        ValueError: if ``context`` leaves no room, or there are no two pairs that differ.
     """
     room = (context - 3) // 2
     if room < 1:
@@ -206,11 +206,13 @@ def next_sentence_pairs(
         raise ValueError("next_sentence_pairs: expected texts of several sentences each")
     cls, sep = torch.tensor([tokenizer.cls_id]), torch.tensor([tokenizer.sep_id])
     rows: list[Tensor] = []
-    # Each pair's other one is that of a pair so many places away: never its own.
-    away = torch.randint(
-        1, len(firsts), (len(firsts),), generator=torch.Generator().manual_seed(seed)
-    ).tolist()
+    n = len(firsts)
+    # Each pair's other second is that of a pair so many places away, or the next one that reads otherwise.
+    away = torch.randint(1, n, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
     for place, first in enumerate(firsts):
-        for second in (seconds[place], seconds[(place + away[place]) % len(firsts)]):
-            rows.append(torch.cat([cls, first[-room:], sep, second[:room], sep]))
+        others = (seconds[(place + away[place] + more) % n] for more in range(n))
+        other = next((one for one in others if not torch.equal(one, seconds[place])), None)
+        if other is None:
+            raise ValueError("next_sentence_pairs: expected sentences that differ, got one again and again")
+        rows += [torch.cat([cls, first[-room:], sep, one[:room], sep]) for one in (seconds[place], other)]
     return rows, [0, 1] * len(firsts)

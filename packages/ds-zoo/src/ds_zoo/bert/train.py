@@ -143,7 +143,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_sizes("bert-base"),
         **{"steps": 1_000_000, "batch_size": 256, "lr": 1e-4, "warmup": 10_000, "beta2": 0.999},
     },
-    "next-sentence": {"task": "next", "steps": 2000, "lr": 5e-4, "beta2": 0.999},
     "sentiment": {
         **{"data": "bundled:sentiment", "task": "labels", "steps": 1500, "batch_size": 12},
         **{"lr": 5e-4, "beta2": 0.999, "validate_every": 250},
@@ -418,13 +417,13 @@ def _next(recipe: Recipe, resumed: Path | None) -> _Task:
 def _pairs(
     sources: list[list[str]], tokenizer: WordPieceTokenizer, context: int, seed: int
 ) -> tuple[Pairs, Pairs]:
-    """Returns pairs of sentences to learn from and, of the last texts of each source, those held out."""
+    """Returns pairs of sentences to learn from and, of the last paragraphs of each source, those held out."""
     learned, held_out = [], []
     for source in sources:
-        texts = [part for text in source for part in text.split(BETWEEN)]
-        last = max(1, len(texts) // _HELD_OUT)
-        learned += texts[:-last]
-        held_out += texts[-last:]
+        paragraphs = [part for text in source for part in text.split(BETWEEN)]
+        last = max(1, len(paragraphs) // _HELD_OUT)
+        learned += paragraphs[:-last]
+        held_out += paragraphs[-last:]
     return (
         next_sentence_pairs(learned, tokenizer, context, seed),
         next_sentence_pairs(held_out, tokenizer, context, seed),
@@ -692,7 +691,8 @@ def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[
         batches: RowBatches = MaskedBatches(rows, tokenizer, **options)
     elif isinstance(model, MiniBERTForNextSentencePrediction):
         if recipe is None:
-            pairs = next_sentence_pairs(list(read_texts(cast(str, data))), tokenizer, context, seed)
+            paragraphs = [part for text in read_texts(cast(str, data)) for part in text.split(BETWEEN)]
+            pairs = next_sentence_pairs(paragraphs, tokenizer, context, seed)
         else:
             _, pairs = _pairs(_sources(recipe), tokenizer, min(context, recipe.context), seed)
         batches = LabelledBatches(*pairs, tokenizer.pad_id, sep_id=tokenizer.sep_id, **options)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from ds_core.data.optional import needed
-from ds_core.text import Tokenizer
-from ds_core.text.bpe_tokenizer import MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE, read_merges
+from ds_core.text import BPETokenizer, Tokenizer
+from ds_core.text.bpe_tokenizer import read_merges
 from ds_core.text.token_ids import utf8
-from ds_core.training.files import read_json, write_text
+from ds_core.text.tokenizer import PUBLISHED_FILE, SETTINGS_FILE
+from ds_core.training.files import read_json
+
+VOCABULARY_FILE, MERGES_FILE = BPETokenizer.published_in
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 LAST = "</w>"  # behind the last piece of a word
@@ -76,24 +79,24 @@ class CLIPTokenizer(Tokenizer):
         self._model.add_special_tokens([START, END])
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
+    def from_pretrained(cls, place: str | Path) -> Self:
         """Reads ``vocab.json`` and ``merges.txt``, or else ``tokenizer.json``.
 
         Raises:
             FileNotFoundError: if the folder has neither.
             ValueError: names a file that is damaged or of another kind.
         """
-        folder = Path(folder)
+        folder = Path(place)
         if (folder / VOCABULARY_FILE).is_file() and (folder / MERGES_FILE).is_file():
             vocabulary = read_json(folder / VOCABULARY_FILE, "a vocabulary")
             try:
                 return cls(vocabulary, read_merges(folder / MERGES_FILE))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{folder / MERGES_FILE}: {error}") from error
-        path = folder / TOKENIZER_FILE
+        path = folder / PUBLISHED_FILE
         if not path.is_file():
             raise FileNotFoundError(
-                f"{folder}: no tokenizer: neither {VOCABULARY_FILE} and {MERGES_FILE} nor {TOKENIZER_FILE}"
+                f"{folder}: no tokenizer: neither {VOCABULARY_FILE} and {MERGES_FILE} nor {PUBLISHED_FILE}"
             )
         model = read_json(path, "a tokenizer").get("model", {})
         if not isinstance(model, dict) or model.get("end_of_word_suffix") != LAST:
@@ -105,15 +108,16 @@ class CLIPTokenizer(Tokenizer):
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``vocab.json``, ``merges.txt`` and what `transformers` wants to know of them."""
-        folder = Path(folder)
-        write_text(folder / VOCABULARY_FILE, json.dumps(self.vocabulary, ensure_ascii=False))
+    def files(self) -> dict[str, str]:
+        """Returns ``vocab.json``, ``merges.txt`` and what `transformers` wants to know of them."""
         lines = ["#version: 0.2", *(" ".join(pair) for pair in self.merges)]
-        write_text(folder / MERGES_FILE, "\n".join(lines) + "\n")
         settings = {"tokenizer_class": "CLIPTokenizer", "bos_token": START}
         settings |= dict.fromkeys(("eos_token", "unk_token", "pad_token"), END)
-        write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+        return {
+            VOCABULARY_FILE: json.dumps(self.vocabulary, ensure_ascii=False),
+            MERGES_FILE: "\n".join(lines) + "\n",
+            SETTINGS_FILE: json.dumps(settings, indent=2) + "\n",
+        }
 
     @property
     def vocab_size(self) -> int:

@@ -489,10 +489,7 @@ def save(loaded: Loaded, folder: Path) -> str:
         folder: where to; made if needed.
     """
     loaded.model.save_pretrained(folder)
-    if isinstance(loaded.tokenizer, CLIPTokenizer):
-        loaded.tokenizer.save_pretrained(folder)
-    else:
-        loaded.tokenizer.save(folder / TOKENIZER_FILE)
+    loaded.tokenizer.save_pretrained(folder)
     loaded.processor.save(folder)
     return f"wrote {folder}"
 
