@@ -1,8 +1,9 @@
 """Encoder layer, decoder layer and the whole Transformer beside torch.nn's: time and peak memory.
 
 The referee is torch.nn in training mode with its fused attention: there is no dropout, and nobody asks for
-the weights. Both start from the same weights, and all gradients are compared before anything is timed, in float64:
-in float32 a ReLU on the other side of 0 makes a difference. A step is forward and backward, to the inputs, too.
+the weights. Both start from the same weights, and all gradients are compared before anything is timed, in
+float64: in float32 a ReLU on the other side of 0 makes a difference. A step is forward and backward, to the
+inputs, too.
 """
 
 import warnings
