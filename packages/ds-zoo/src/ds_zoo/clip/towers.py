@@ -319,7 +319,7 @@ class CLIPResNetTower(Module):
             norm=partial(GroupNorm, 1),
             generator=generator,
         )
-        self.resnet.fc = None  # type: ignore[assignment]  # the tower takes the maps before it
+        self.resnet.fc = None  # the tower takes the maps before it
         self.post_norm = LayerNorm(width, config.layer_norm_eps)
 
     def forward(
