@@ -373,7 +373,7 @@ class MiniDETR(Pretrained):
         for layer in reversed(self.encoder):
             grad_memory = layer.backward(grad_memory)
         # see
-        self.positions.backward(grad_memory)  # a constant: it only takes back what it saved
+        self.positions.saved()  # a constant
         return self.backbone.backward(self.input_projection.backward(grad_memory.mT.unflatten(2, grid)))
 
     def _anchors_grad(self, grad: Tensor) -> Tensor:
