@@ -131,7 +131,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         **{"epochs": 80, "ema": 0.995},
     },
     "fashion": {
-        **{"stem": "conv", "flip": True, "pad": 2, "lr": 2e-3, "epochs": 10, "ema": 0.999, "held_out": 0.02}
+        **{"stem": "conv", "layers": 3, "spread": 0.125, "flip": True, "lr": 2e-3, "label_smoothing": 0.05},
+        **{"epochs": 11, "ema": 0.999, "held_out": 0.02},
     },
     "mini": {
         **{"width": 128, "layers": 6, "inner": 256, "spread": 0.04, "drop_path": 0.1},
