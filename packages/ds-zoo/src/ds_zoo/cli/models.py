@@ -63,6 +63,7 @@ MODELS = {
     "clip": Model("compares pictures and captions (CLIP)", "clip"),
     "gpt": Model("continues text (GPT-2)", "gpt2"),
     "vit": Model("says what an image shows (ViT)", "vit"),
+    "detr": Model("finds objects in images (DETR)", "detr"),
     "bert": Model("guesses hidden words, labels texts (BERT)", "bert"),
 }
 

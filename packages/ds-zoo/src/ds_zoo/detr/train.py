@@ -1,0 +1,595 @@
+"""Training a MiniDETR on images with boxes, and what a run is good for."""
+
+from __future__ import annotations
+
+import csv
+import json as json_file
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from ds_core import AdamW, Callback, History, LambdaLR, Module, Trainer
+from ds_core.data.epochs import mixed_generator
+from ds_core.data.read_image import read_image
+from ds_core.pretrained import has_weights
+from ds_core.training import CSVLog, RunFolder
+from ds_core.training.files import write_text
+from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
+from ds_core.verify import GradientReport, check_gradients
+from rich.console import Console
+
+from ds_zoo.backbone import BackboneConfig
+from ds_zoo.data.annotated import (
+    AnnotatedImage,
+    AnnotatedImages,
+    Colour,
+    Crop,
+    Fit,
+    Flip,
+    Part,
+    Preparation,
+    Scale,
+    SceneImages,
+    average_precision,
+    detection_batches,
+    draw_objects,
+    open_annotated,
+)
+from ds_zoo.data.annotated.average_precision import coco_results
+from ds_zoo.data.annotated.batches import PROCESSOR_FILE
+from ds_zoo.data.scenes import Scenes
+from ds_zoo.detr.config import MiniDETRConfig
+from ds_zoo.detr.detect import detect, detected
+from ds_zoo.detr.model import Layers, MiniDETR
+
+SCENES = "scenes"  # the data word
+MEASURED_FILE = "measured.csv"
+RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png", MEASURED_FILE)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the defaults learn scenes of one to five shapes from nothing, on two cores.
+
+    The paper's queries know nothing of places and need long to learn them. ``anchored`` gives each a box to
+    begin with, which every layer corrects; ``groups`` gives each object several queries to learn from.
+
+    Args:
+        data: "scenes", drawn as they are needed; coco:FILE.json, voc:FOLDER, or imagefolder:FOLDER with
+            metadata.jsonl.
+        validation: held-out data of the same kind; a tenth of the data if not given.
+        start: folder of a DETR to begin with, ours or of transformers; the sizes below are then its own.
+        image_size: height and width of scenes.
+        shapes: most shapes in a scene.
+        shortest: pixels of images' shorter side; their own if not given.
+        longest: most pixels of images' longer side.
+        channels: of the backbone's first stage; each further one has twice as many.
+        stages: of the backbone: with 3 the map is 16 times smaller than the image, with 4 it is 32 times.
+        blocks: of each stage.
+        width: C, of encoder and decoder.
+        layers: of the encoder.
+        decoder_layers: of the decoder.
+        heads: attention heads of a layer.
+        inner: inner width of the layers.
+        queries: most objects that can be found in an image.
+        groups: groups of queries that learn side by side; one is used afterwards.
+        anchored: whether queries begin at boxes of their own, which every layer corrects.
+        nothing: weight of the class "nothing" in the loss.
+        dropout: share of numbers that are dropped in training.
+        flip: whether images are mirrored at random.
+        zoom: by what factor images become smaller or larger at random, at most; 1 for none.
+        crop: share of each side that a random part keeps at least; 1 for the whole image.
+        colour: strength of random changes of colour, from 0 to 1.
+        freeze: whether the backbone stays as it is.
+        steps: optimizer steps.
+        batch_size: images in a forward and backward.
+        accumulate: batches in an optimizer step.
+        lr: learning rate, reached after the warm-up.
+        backbone_lr: the backbone's own.
+        warmup: steps of the linear warm-up.
+        fall: share of all steps at the end in which the learning rate falls to zero on a line.
+        weight_decay: decay of matrices; biases and norms are not decayed.
+        clip: largest norm of all gradients together.
+        validate_every: steps between validations.
+        measured: images of the held-out data that the average precision is taken from.
+        workers: processes that read and change images.
+        seed: of initial weights, order and changes.
+        engine: our own backwards, or torch's autograd.
+    """
+
+    data: str = SCENES
+    validation: str | None = None
+    start: str | None = None
+    image_size: int = 96
+    shapes: int = 5
+    shortest: int | None = None
+    longest: int | None = None
+    channels: int = 32
+    stages: int = 3
+    blocks: int = 1
+    width: int = 128
+    layers: int = 2
+    decoder_layers: int = 3
+    heads: int = 4
+    inner: int = 256
+    queries: int = 16
+    groups: int = 4
+    anchored: bool = True
+    nothing: float = 0.1
+    dropout: float = 0.0
+    flip: bool = False
+    zoom: float = 1.0
+    crop: float = 1.0
+    colour: float = 0.0
+    freeze: bool = False
+    steps: int = 20_000
+    batch_size: int = 32
+    accumulate: int = 1
+    lr: float = 5e-4
+    backbone_lr: float = 5e-4
+    warmup: int = 200
+    fall: float = 0.25
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    validate_every: int = 1000
+    measured: int = 200
+    workers: int = 0
+    seed: int = 0
+    engine: Literal["manual", "autograd"] = "manual"
+
+
+_PLAIN: dict[str, Any] = {"anchored": False, "groups": 1}
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        **{"channels": 16, "width": 64, "layers": 1, "decoder_layers": 2, "inner": 128, "groups": 2},
+        **{"steps": 2000, "batch_size": 16, "validate_every": 500, "measured": 100},
+    },
+    "mini": {},
+    "plain": _PLAIN,
+    "detr-resnet-50": {
+        **_PLAIN,
+        **{
+            "start": "facebook/detr-resnet-50",
+            "shortest": 800,
+            "longest": 1333,
+            "dropout": 0.1,
+            "flip": True,
+        },
+        **{"crop": 0.6, "batch_size": 2, "accumulate": 8, "lr": 1e-4, "backbone_lr": 1e-5, "clip": 0.1},
+        **{"workers": 4},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model, and how pictures are prepared for it."""
+
+    model: MiniDETR
+    preparation: Preparation
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training leaves behind."""
+
+    model: MiniDETR
+    preparation: Preparation
+    history: History
+    measured: dict[str, float]  # on held-out images, see average_precision; empty without a validation
+    out: Path
+
+    def show(self, console: Console) -> None:
+        """Prints what was reached, and what to try next."""
+        if not self.measured:
+            console.print("\nEnded before the first validation.\n")
+            return
+        shown = ", ".join(f"{name} [bold]{self.measured[name]:.3f}[/]" for name in ("AP", "AP50"))
+        console.print(f"\n{shown} on held-out images\n", highlight=False)
+        folder = shlex.quote(str(self.out))
+        for command in (f"predict {folder} IMAGE.png --out found.png", f"eval {folder}"):
+            console.print(f"Next: ds-zoo {command}", markup=False, soft_wrap=True)
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    device: torch.device | str = "cpu",
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train a DETR: what is in an image, and where.
+
+    The run folder holds ``recipe.toml``, ``config.json``, ``model.safetensors`` and
+    ``preprocessor_config.json`` (readable by `transformers` if the backbone's norms are frozen and the
+    queries the paper's), ``log.csv``, ``measured.csv`` with the average precision at each validation,
+    ``loss.png`` and, to resume from, ``checkpoint.safetensors``.
+
+    Args:
+        recipe: how to train.
+        out: the run folder, made if needed.
+        resume: continue an interrupted run in ``out``, with the recipe it has.
+        overwrite: start anew in ``out`` even if it holds a run.
+        progress: whether to show it.
+        device: where to compute.
+        callbacks: called besides, see :class:`ds_core.Callback`.
+
+    Raises:
+        FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
+        CheckpointError: if there is nothing to resume, it is damaged, or of other images or other options.
+        ValueError: if images cannot be read, or an option is out of range.
+        ImportError: if scipy or pycocotools is missing.
+    """
+    out = Path(out)
+    learned, held_out = split(recipe)
+    model = make_model(recipe, learned.class_names)
+    preparation = make_preparation(recipe)
+    files = {RECIPE_FILE: recipe_text("detr", recipe), PROCESSOR_FILE: preparation.file_text()}
+    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=files)
+    if recipe.freeze:
+        model.backbone.requires_grad_(False)
+    optimizer = AdamW(parameter_groups(model, recipe), lr=recipe.lr)
+    batches = detection_batches(
+        learned,
+        preparation,
+        recipe.batch_size,
+        changes=random_changes(recipe, preparation),
+        shuffle=recipe.data != SCENES,  # of which there are enough never to see one again
+        seed=recipe.seed,
+        workers=recipe.workers,
+        drop_last=len(learned) >= recipe.batch_size,
+    )
+    measuring = Measuring(preparation, Part(held_out, list(range(min(len(held_out), recipe.measured)))))
+    depends_on = {name: value for name, value in asdict(recipe).items() if name not in ("data", "workers")}
+    trainer = Trainer(
+        Layers(model),
+        model.loss,
+        optimizer,
+        LambdaLR(optimizer, lambda step: share_of_rate(step, recipe)),
+        engine=recipe.engine,
+        clip_norm=recipe.clip,
+        accumulate=recipe.accumulate,
+        callbacks=[folder, CSVLog(out / "log.csv"), measuring, *callbacks],
+        out=out,
+        progress=progress,
+        device=device,
+        seed=recipe.seed,
+        settings={"images": learned.print, **depends_on},
+    )
+    validation = list(detection_batches(measuring.images, preparation, recipe.batch_size))
+    try:
+        with folder:
+            history = trainer.fit(
+                batches,
+                validation=validation,
+                steps=recipe.steps,
+                validate_every=recipe.validate_every,
+                resume=resume,
+            )
+            if len(history):
+                model.save_pretrained(out)
+                history.plot(out / "loss.png")
+    finally:
+        batches.close()
+    return Run(model, preparation, history, measuring.latest, out)
+
+
+# ---- what a recipe asks for ----------------------------------------------------------------------------
+
+
+def make_model(recipe: Recipe, class_names: Sequence[str]) -> MiniDETR:
+    """Makes the model: a new one, or one that begins with another's weights and new classes."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    if recipe.start is not None:
+        begun = MiniDETR.from_pretrained(recipe.start)
+        config = replace(begun.config, labels=tuple(class_names), auxiliary_loss=True, dropout=recipe.dropout)
+        model = MiniDETR(config, generator=generator)
+        state = begun.state_dict()
+        if config.labels != begun.config.labels:
+            new = model.state_dict()
+            state |= {name: t for name, t in new.items() if name.startswith("class_labels_classifier.")}
+        model.load_state_dict(state)
+        return model
+    sizes = tuple(recipe.channels * 2**stage for stage in range(recipe.stages))
+    config = MiniDETRConfig(
+        BackboneConfig(3, recipe.channels, sizes, (recipe.blocks,) * recipe.stages, "basic", "group"),
+        recipe.width,
+        *(recipe.layers, recipe.decoder_layers, recipe.heads, recipe.heads, recipe.inner, recipe.inner),
+        num_queries=recipe.queries,
+        dropout=recipe.dropout,
+        auxiliary_loss=True,
+        eos_coefficient=recipe.nothing,
+        labels=tuple(class_names),
+        anchored=recipe.anchored,
+        query_groups=recipe.groups,
+    )
+    return MiniDETR(config, generator=generator)
+
+
+def make_preparation(recipe: Recipe) -> Preparation:
+    """Says how pictures become numbers: as the model that training begins with has it, or as asked for."""
+    sizes = (recipe.shortest, recipe.longest)
+    if recipe.start is not None and Path(recipe.start).is_dir():
+        begun = Preparation.load(recipe.start)
+        return begun if sizes == (None, None) else replace(begun, shortest=sizes[0], longest=sizes[1])
+    return Preparation(*sizes)
+
+
+def split(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
+    """Returns the images to learn from, and those held out."""
+    if recipe.data == SCENES:
+        return scene_images(recipe, recipe.steps * recipe.batch_size * recipe.accumulate, recipe.seed + 1), (
+            scene_images(recipe, recipe.measured, -1)
+        )
+    images = open_annotated(recipe.data)
+    if recipe.validation is not None:
+        held_out = open_annotated(recipe.validation)
+        if held_out.class_names != images.class_names:
+            raise ValueError(
+                f"{recipe.validation}: expected the classes {', '.join(images.class_names)}, got "
+                f"{', '.join(held_out.class_names)}"
+            )
+        return images, held_out
+    order = torch.randperm(len(images), generator=mixed_generator(recipe.seed)).tolist()
+    kept = max(1, len(order) // 10)
+    if len(order) < 2:
+        raise ValueError(
+            f"{recipe.data}: expected two images at least, one of them held out; got {len(order)}"
+        )
+    return Part(images, order[kept:]), Part(images, order[:kept])
+
+
+def scene_images(recipe: Recipe, count: int, seed: int) -> SceneImages:
+    """Makes scenes as a recipe wants them."""
+    return SceneImages(Scenes(count, seed=seed, size=recipe.image_size, objects=(1, recipe.shapes)))
+
+
+def random_changes(recipe: Recipe, preparation: Preparation) -> list[Any]:
+    """Lists what happens to images while a model learns from them."""
+    changes: list[Any] = [Flip()] if recipe.flip else []
+    if recipe.colour:
+        changes.append(Colour(recipe.colour))
+    if recipe.crop < 1:
+        changes.append(Crop(recipe.crop, 0.5))
+    changes.append(preparation.fit())
+    if recipe.zoom > 1:
+        changes.append(Scale(1 / recipe.zoom, recipe.zoom))
+        if recipe.longest is not None:
+            changes.append(Fit(None, recipe.longest))
+    return changes
+
+
+def parameter_groups(model: MiniDETR, recipe: Recipe) -> list[dict[str, Any]]:
+    """Sorts parameters: those of the backbone have a rate of their own, and only matrices decay."""
+    groups: list[dict[str, Any]] = []
+    for backbone, lr in ((True, recipe.backbone_lr), (False, recipe.lr)):
+        named = [
+            (name, p) for name, p in model.named_parameters() if name.startswith("backbone.") == backbone
+        ]
+        for decays in (True, False):
+            params = [
+                p
+                for name, p in named
+                if p.requires_grad and decays == (p.dim() >= 2 and name not in ("anchors", QUERIES))
+            ]
+            if params:
+                groups.append(
+                    {"params": params, "lr": lr, "weight_decay": recipe.weight_decay if decays else 0.0}
+                )
+    return groups
+
+
+QUERIES = "query_position_embeddings.weight"
+
+
+def share_of_rate(step: int, recipe: Recipe) -> float:
+    """Returns the share of the learning rate at a step: it rises on a line, stays, and falls on a line."""
+    rise = min(1.0, (step + 1) / max(1, recipe.warmup))
+    left = (recipe.steps - step) / max(1.0, recipe.fall * recipe.steps)
+    return max(0.0, min(rise, left))
+
+
+# ---- during training -----------------------------------------------------------------------------------
+
+
+class Measuring(Callback):
+    """Takes the average precision at every validation; fills ``measured.csv``.
+
+    Args:
+        preparation: how pictures become numbers.
+        images: held out.
+    """
+
+    def __init__(self, preparation: Preparation, images: AnnotatedImages) -> None:
+        self.preparation, self.images = preparation, images
+        self.rows: list[dict[str, float]] = []
+        self.latest: dict[str, float] = {}
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        pairs = detected(_detr(trainer.model), self.preparation, self.images)
+        self.latest = average_precision(pairs, self.images.class_names)
+        row = {"step": float(trainer.step), **{name: self.latest[name] for name in ("AP", "AP50", "AP75")}}
+        self.rows = [one for one in self.rows if one["step"] < trainer.step] + [row]
+        if trainer.progress:
+            print(f"step {trainer.step}: AP {row['AP']:.3f}, AP50 {row['AP50']:.3f}", flush=True)
+        if trainer.out is not None and len(trainer.history):
+            table = StringIO()
+            writer = csv.DictWriter(table, list(row), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_text(trainer.out / MEASURED_FILE, table.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": [dict(row) for row in self.rows]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.rows = [dict(row) for row in state["rows"]]
+
+
+def _detr(model: Module) -> MiniDETR:
+    assert isinstance(model, Layers)
+    return model.model
+
+
+# ---- what a run is good for ----------------------------------------------------------------------------
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
+    """Reads a model, and how pictures are prepared for it, from a run folder.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or it holds no finished training.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder; train one with `ds-zoo train detr --out {folder}`"
+        )
+    if not has_weights(folder):
+        raise FileNotFoundError(
+            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
+            "anew"
+        )
+    return Loaded(MiniDETR.from_pretrained(folder).to(device), Preparation.load(folder), folder)
+
+
+def save(loaded: Loaded, folder: Path) -> str:
+    """Write model and preparation as `transformers` reads them.
+
+    Args:
+        loaded: what :func:`load` returns.
+        folder: where to; made if needed.
+    """
+    loaded.model.save_pretrained(folder)
+    write_text(Path(folder) / PROCESSOR_FILE, loaded.preparation.file_text())
+    return f"wrote {folder}"
+
+
+def predict(
+    loaded: Loaded,
+    inputs: list[str],
+    *,
+    threshold: float = 0.5,
+    out: str | None = None,
+    json: str | None = None,
+) -> list[dict[str, Any]]:
+    """Find objects in pictures.
+
+    Args:
+        loaded: what :func:`load` returns.
+        inputs: image files.
+        threshold: how sure the model must be, from 0 to 1.
+        out: where the picture with boxes, labels and scores is written; of several pictures, a folder.
+        json: where what was found is written as COCO's results; image_id is the place of the picture.
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold: expected a number from 0 to 1, got {threshold}")
+    names = loaded.model.config.labels
+    rows: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for number, path in enumerate(inputs):
+        pixels = read_picture(path)
+        image = AnnotatedImage(pixels, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+        (found,) = detect(loaded.model, loaded.preparation, [image], threshold)
+        results += coco_results(found, number, range(len(names)))
+        for score, label, box in zip(*(t.tolist() for t in found[:3]), strict=True):
+            left, top, right, bottom = (round(side, 1) for side in box)
+            rows.append(
+                {
+                    "image": path,
+                    "label": names[label],
+                    "score": round(score, 3),
+                    **{"left": left, "top": top, "right": right, "bottom": bottom},
+                }
+            )
+        if out is not None:
+            drawn = draw_objects(pixels, found.boxes, found.labels.tolist(), names, found.scores.tolist())
+            target = Path(out) / f"{Path(path).stem}.png" if len(inputs) > 1 else Path(out)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            drawn.save(target)
+    if json is not None:
+        write_text(Path(json), json_file.dumps(results) + "\n")
+    return rows
+
+
+def read_picture(path: str | Path) -> torch.Tensor:
+    """Reads a picture, uint8 ``(3, H, W)``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be read; names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
+    return read_image(path, str(path))
+
+
+def evaluate(
+    loaded: Loaded, *, data: str | None = None, images: int = 500, batch_size: int = 16
+) -> dict[str, float]:
+    """Measure how well a model finds objects: COCO's average precision.
+
+    Args:
+        loaded: what :func:`load` returns.
+        data: images with boxes, as for training; if none are given, those that the run held out, or scenes
+            that it has not seen.
+        images: at most so many.
+        batch_size: images at a time.
+    """
+    if data is None:
+        recipe = recipe_of(loaded.folder)
+        scenes = recipe.data == SCENES
+        source = scene_images(recipe, images, -2) if scenes else split(recipe)[1]
+    elif data == SCENES:
+        source = scene_images(Recipe(), images, -2)
+    else:
+        source = open_annotated(data)
+    if tuple(source.class_names) != loaded.model.config.labels:
+        raise ValueError(
+            f"data: expected the classes {', '.join(loaded.model.config.labels)}, got "
+            f"{', '.join(source.class_names)}"
+        )
+    chosen = Part(source, list(range(min(images, len(source)))))
+    pairs = detected(loaded.model, loaded.preparation, chosen, batch_size)
+    return {"images": float(len(chosen)), **average_precision(pairs, chosen.class_names)}
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """Returns the recipe of a run.
+
+    Raises:
+        ValueError: if the folder is of no run: it does not say on what the model was trained.
+    """
+    if not (folder / RECIPE_FILE).is_file():
+        raise ValueError(f"{folder}: has no {RECIPE_FILE}, so nobody knows its images; give --data")
+    fields = read_recipe(folder / RECIPE_FILE)
+    fields.pop("model", None)
+    return make_recipe(Recipe, fields, str(folder / RECIPE_FILE))
+
+
+def verify() -> Iterator[tuple[str, GradientReport]]:
+    """Yields name and report of the gradients of small random models, their loss included."""
+    backbone = BackboneConfig(3, 4, (4, 8), (1, 1), "basic", "group")
+    config = MiniDETRConfig(backbone, 8, 1, 2, 2, 2, 12, 12, 4, dropout=0.0, auxiliary_loss=True)
+    model = MiniDETR(config, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # at the start queries are zero, and a norm of zeros is too steep for differences
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=draw)
+    labels = [
+        {"class_labels": torch.tensor([1, 0]), "boxes": 0.2 + 0.3 * torch.rand(2, 4, generator=draw)},
+        {"class_labels": torch.tensor([1]), "boxes": 0.2 + 0.3 * torch.rand(1, 4, generator=draw)},
+    ]
+    yield (
+        "MiniDETR with its loss",
+        check_gradients(model, torch.randn(2, 3, 24, 24, generator=draw), None, labels, max_entries=2),
+    )

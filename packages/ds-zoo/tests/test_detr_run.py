@@ -1,0 +1,244 @@
+"""MiniDETR from data to a run and to what a run is good for: training, measuring, finding, drawing."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from ds_core import AdamW, Callback, engine
+from ds_zoo.cli import command_line
+from ds_zoo.data.annotated import AnnotatedImage, Part, SceneImages, average_precision, detection_batches
+from ds_zoo.data.scenes import Scenes, write_scenes
+from ds_zoo.detr import MiniDETR, Target
+from ds_zoo.detr.detect import detect, detected, found_objects
+from ds_zoo.detr.train import (
+    PRESETS,
+    Recipe,
+    evaluate,
+    load,
+    make_model,
+    make_preparation,
+    parameter_groups,
+    predict,
+    save,
+    scene_images,
+    share_of_rate,
+    split,
+    train,
+    verify,
+)
+from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention
+from PIL import Image
+from typer.testing import CliRunner
+
+pytest.importorskip("pycocotools")
+
+SMALL = Recipe(
+    **{"image_size": 32, "shapes": 2, "channels": 8, "stages": 2, "width": 16, "layers": 1, "inner": 16},
+    **{"decoder_layers": 2, "queries": 4, "groups": 2, "steps": 4, "batch_size": 2, "validate_every": 2},
+    **{"measured": 4, "warmup": 2, "heads": 2},
+)
+
+
+class StopAt(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer):
+        if trainer.step == self.step:
+            trainer.stop("enough")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train(SMALL, tmp_path_factory.mktemp("runs") / "run", progress=False)
+
+
+def weights(folder):
+    return MiniDETR.from_pretrained(folder).state_dict()
+
+
+def test_a_run_and_what_it_leaves(run, tmp_path):
+    files = {path.name for path in run.out.iterdir()}
+    assert {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.toml"} <= files
+    assert {"log.csv", "measured.csv", "loss.png", "checkpoint.safetensors"} <= files
+    assert set(run.measured) >= {"AP", "AP50", "AP75"}
+    lines = (run.out / "measured.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "2.0", "4.0"]
+    train(SMALL, tmp_path / "part", progress=False, callbacks=[StopAt(2)])
+    resumed = train(SMALL, tmp_path / "part", progress=False, resume=True)
+    whole, parts = weights(run.out), weights(resumed.out)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_what_a_run_is_good_for(run, tmp_path):
+    loaded = load(run.out)
+    measured = evaluate(loaded, images=5)
+    assert measured["images"] == 5
+    assert 0 <= measured["AP"] <= 1
+    picture = tmp_path / "a.png"
+    scene_images(SMALL, 1, 5).scenes.scene(0).image.save(picture)
+    rows = predict(
+        loaded, [str(picture)], threshold=0.0, out=str(tmp_path / "found.png"), json=str(tmp_path / "r.json")
+    )
+    assert len(rows) == 4
+    assert rows[0].keys() == {"image", "label", "score", "left", "top", "right", "bottom"}
+    assert Image.open(tmp_path / "found.png").size == (480, 480)
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert [result["image_id"] for result in results] == [0] * 4
+    left, top, width, height = results[0]["bbox"]
+    assert [left, top, left + width, top + height] == pytest.approx(
+        [rows[0][side] for side in ("left", "top", "right", "bottom")], abs=0.1
+    )
+    assert predict(loaded, [str(picture)], threshold=1.0) == []
+    save(loaded, tmp_path / "copy")
+    assert weights(tmp_path / "copy").keys() == weights(run.out).keys()
+
+
+def test_files_are_learned_from_and_measured(tmp_path):
+    """Scenes written as COCO's JSON, a model that begins with another's weights, a backbone that stays."""
+    write_scenes(Scenes(6, size=32, objects=(1, 2), seed=1), tmp_path / "files")
+    word = f"coco:{tmp_path / 'files' / 'coco.json'}"
+    recipe = replace(SMALL, data=word, steps=2, flip=True, zoom=1.2, crop=0.8, colour=0.2, freeze=True)
+    learned, held_out = split(recipe)
+    assert (len(learned), len(held_out)) == (5, 1)
+    first = train(recipe, tmp_path / "first", progress=False)
+    before = make_model(recipe, learned.class_names).state_dict()
+    after = weights(first.out)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if name.startswith("backbone.")} <= same
+    assert "encoder.0.linear1.weight" not in same
+    again = train(replace(recipe, start=str(first.out), lr=0.0), tmp_path / "second", progress=False)
+    assert torch.equal(weights(again.out)["anchors"], after["anchors"])
+    assert evaluate(load(again.out), data=word)["images"] == 6
+
+
+def test_rates_rise_stay_and_fall():
+    recipe = replace(SMALL, steps=100, warmup=10, fall=0.25)
+    shares = [share_of_rate(step, recipe) for step in (0, 4, 9, 50, 75, 88, 100)]
+    assert shares == pytest.approx([0.1, 0.5, 1, 1, 1, 0.48, 0])
+
+
+def test_the_backbone_has_its_own_rate():
+    model = make_model(replace(SMALL, anchored=False), ("a",))
+    groups = parameter_groups(model, replace(SMALL, lr=1.0, backbone_lr=0.1))
+    count = sum(len(group["params"]) for group in groups)
+    assert count == len(list(model.parameters()))
+    assert {group["lr"] for group in groups} == {1.0, 0.1}
+    spared = [id(p) for group in groups if not group["weight_decay"] for p in group["params"]]
+    assert id(model.query_position_embeddings.weight) in spared
+
+
+def test_pictures_of_queries(run, tmp_path):
+    model = load(run.out).model
+    x = torch.rand(2, 3, 32, 48)
+    attention = query_attention(model, x)
+    assert attention.shape == (2, 4, 4, 6)
+    torch.testing.assert_close(attention.sum((2, 3)), torch.ones(2, 4))
+    draw_query_attention(x[0], attention[0, :2], ["a", "b"], path=tmp_path / "queries.png")
+    assert (tmp_path / "queries.png").is_file()
+    with pytest.raises(ValueError, match="as many titles as queries"):
+        draw_query_attention(x[0], attention[0], ["a"])
+    targets = [Target(torch.tensor([1]), torch.tensor([[0.5, 0.5, 0.2, 0.2]]))] * 2
+    boxes = model(x, None, targets).pred_boxes
+    pixels = (255 * x[0]).to(torch.uint8)
+    drawn = draw_matching(pixels, boxes[0].detach(), targets[0].boxes, model.loss.matched)
+    assert drawn.size == (720, 480)
+    blank = draw_matching(pixels, boxes[0].detach(), targets[0].boxes, model.loss.matched, image=99)
+    assert drawn.tobytes() != blank.tobytes()
+
+
+def test_found_objects_are_those_of_transformers():
+    transformers = pytest.importorskip("transformers")
+    draw = torch.Generator().manual_seed(0)
+    logits, boxes = 2 * torch.randn(3, 7, 5, generator=draw), torch.rand(3, 7, 4, generator=draw)
+    sizes = [(40, 60), (100, 30), (7, 9)]
+    processor = transformers.DetrImageProcessorPil()
+    output = transformers.models.detr.modeling_detr.DetrObjectDetectionOutput(logits=logits, pred_boxes=boxes)
+    for threshold in (0.0, 0.5, 0.9):
+        expected = processor.post_process_object_detection(output, threshold, sizes)
+        for mine, other in zip(found_objects(logits, boxes, sizes, threshold), expected, strict=True):
+            torch.testing.assert_close(mine.scores, other["scores"])
+            torch.testing.assert_close(mine.labels, other["labels"])
+            torch.testing.assert_close(mine.boxes, other["boxes"])
+    with pytest.raises(ValueError, match="expected 3 sizes"):
+        found_objects(logits, boxes, sizes[:1])
+
+
+def test_pictures_of_any_size_are_searched_together(run):
+    loaded = load(run.out)
+    images = [
+        AnnotatedImage(
+            torch.randint(256, (3, *size), dtype=torch.uint8), torch.zeros(0, 4), torch.zeros(0).long()
+        )
+        for size in ((32, 48), (40, 20))
+    ]
+    together = detect(loaded.model, loaded.preparation, images, 0.0)
+    assert [len(found.scores) for found in together] == [4, 4]
+    assert together[1].boxes[:, 2].max() <= 40
+
+
+def learned_scenes(seed, steps=150):
+    """Trains on eight scenes of one shape, and returns how well they are found then."""
+    recipe = Recipe(
+        **{"image_size": 48, "channels": 8, "stages": 3, "width": 32, "layers": 1, "decoder_layers": 2},
+        **{"inner": 32, "queries": 4, "groups": 2, "heads": 4, "lr": 2e-3, "seed": seed},
+    )
+    images = SceneImages(Scenes(8, seed=seed, size=48, objects=1))
+    model = make_model(recipe, images.class_names)
+    preparation = make_preparation(recipe)
+    ((pixels, _, targets),) = detection_batches(images, preparation, 8)
+    optimizer = AdamW(parameter_groups(model, recipe), lr=2e-3)
+    model.train().requires_input_grad_(False)
+    with engine("manual"):
+        for _ in range(steps):
+            model.zero_grad()
+            model(pixels, None, targets)
+            model.backward()
+            optimizer.step()
+    return average_precision(detected(model, preparation, Part(images, list(range(8)))), images.class_names)
+
+
+def test_it_learns_a_few_scenes():
+    assert learned_scenes(0)["AP50"] >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_it_learns_a_few_scenes_from_other_seeds(seed):
+    assert learned_scenes(seed)["AP50"] >= 0.9
+
+
+def test_gradients_of_the_whole_are_right():
+    for name, report in verify():
+        assert report.ok, f"{name}: {report}"
+
+
+def test_presets_and_mistakes(run, tmp_path):
+    for fields in PRESETS.values():
+        assert Recipe(**fields)
+    with pytest.raises(FileExistsError, match="holds a run"):
+        train(SMALL, run.out, progress=False)
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    content = {"file_name": "a.png", "objects": {"bbox": [[1, 1, 5, 5]], "categories": ["cat"]}}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="expected the classes circle"):
+        evaluate(load(run.out), data=f"imagefolder:{tmp_path}")
+    with pytest.raises(ValueError, match="two images at least"):
+        split(replace(SMALL, data=f"imagefolder:{tmp_path}"))
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        predict(load(run.out), ["nowhere.png"])
+    with pytest.raises(ValueError, match="threshold: expected"):
+        predict(load(run.out), [], threshold=2.0)
+    with pytest.raises(FileNotFoundError, match="holds no finished training"):
+        load(tmp_path)
+
+
+def test_the_command_line_finds_objects(run, tmp_path):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (32, 32), "red").save(picture)
+    arguments = [str(run.out), str(picture), "--threshold", "0", "--out", str(tmp_path / "found.png")]
+    result = CliRunner().invoke(command_line(), ["predict", *arguments])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "found.png").is_file()
+    assert len(result.output.splitlines()) == 4
