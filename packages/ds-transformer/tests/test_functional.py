@@ -27,6 +27,7 @@ LIMITS = {torch.float64: 1e-9, torch.float32: 1e-5}
 def small_blocks(monkeypatch):
     """Makes blocks so small that these inputs need several in every direction, the last ones cut short."""
     monkeypatch.setattr(blockwise, "QUERIES", 3)
+    monkeypatch.setattr(blockwise, "CAUSAL_QUERIES", 2)
     monkeypatch.setattr(blockwise, "KEYS", 4)
     monkeypatch.setattr(blockwise, "SCORES", 24)
 
@@ -223,7 +224,7 @@ def test_large_scores_do_not_overflow(form):
 
 
 def test_blockwise_never_holds_all_scores(monkeypatch):
-    monkeypatch.setattr(blockwise, "QUERIES", 16)
+    monkeypatch.setattr(blockwise, "CAUSAL_QUERIES", 16)
     monkeypatch.setattr(blockwise, "KEYS", 32)
     monkeypatch.setattr(blockwise, "SCORES", 512)
     query, key, value = draw(torch.float32, heads=1, key_heads=1, queries=256, keys=256, batch=())

@@ -11,24 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentiment.templates import (
-    ADJECTIVES,
-    DEGREES,
-    DETERMINERS,
-    HELD_OUT,
-    NEGATIONS,
-    NOUNS,
-    THINGS,
-    TRAINING,
-    VERBS,
-)
+from sentiment.templates import KINDS, NEGATIONS, Template, templates
+from sentiment.words import ADJECTIVES, DEGREES, DETERMINERS, NOUNS, THINGS, VERBS
 
-EACH = {"training": 100, "held-out": 50}  # sentences of a template
-PLAIN = 300  # of a plain one to learn from: most of what is said is said plainly
+# Sentences of each kind, in the order of KINDS: to learn from, most say plainly what they mean. If as many
+# turned a word round as did not, no word would tell anything, and nothing would begin to be learned.
+EACH = {
+    "training": dict(zip(KINDS, (14_000, 6000, 2500, 4500, 3000, 2500), strict=True)),
+    "held-out": dict.fromkeys(KINDS, 600),
+}
 LABELS = ("negative", "positive")
 COLUMNS = ("text", "label", "part", "kind")
 FILE = Path(__file__).parents[2] / "src" / "ds_zoo" / "data" / "bundled" / "sentiment.csv.gz"
-SLOT = re.compile(r"\{(adj|also|more|verb|base|noun)(?:\|([a-z ]+))?\}", re.IGNORECASE)
+SLOT = re.compile(r"\{(adj|also|verb|base|noun)(?:\|([a-z ]+))?\}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,13 +33,16 @@ class Sentence:
     text: str
     label: str  # of LABELS
     part: str  # of EACH
-    kind: str
-    template: str
+    template: Template
     pairs: tuple[tuple[str, str], ...]  # (negation, the word it turns round)
+
+    @property
+    def kind(self) -> str:
+        return self.template.kind
 
 
 def make_sentences(seed: int = 0) -> list[Sentence]:
-    """Returns the sentences of both parts, each part shuffled; of each template as many praise as complain.
+    """Returns the sentences of both parts, each part shuffled; of each kind as many praise as complain.
 
     Every sentence with two sides comes twice, the sides exchanged: the same words with the opposite meaning.
 
@@ -53,10 +51,18 @@ def make_sentences(seed: int = 0) -> list[Sentence]:
     """
     draw = random.Random(seed)
     made: list[Sentence] = []
-    for part, templates in (("training", TRAINING), ("held-out", HELD_OUT)):
-        some = [s for kind in templates for t in templates[kind] for s in _filled(t, kind, part, draw)]
-        draw.shuffle(some)
-        made += some
+    every = list(templates())
+    for part, numbers in EACH.items():
+        some: dict[str, Sentence] = {}
+        for kind, number in numbers.items():
+            fitting = [t for t in every if t.kind == kind and t.held_out == (part == "held-out")]
+            enough = len(some) + number
+            while len(some) < enough:
+                for sentence in _filled(draw.choice(fitting), part, draw):
+                    some.setdefault(sentence.text, sentence)
+        mixed = list(some.values())
+        draw.shuffle(mixed)
+        made += mixed
     return made
 
 
@@ -65,37 +71,34 @@ def is_held_out(negation: str, place: int) -> bool:
     return (place + 2 * NEGATIONS.index(negation)) % 5 == 0
 
 
-def _filled(template: str, kind: str, part: str, draw: random.Random) -> list[Sentence]:
-    """Returns the sentences of one template, no two alike."""
-    seen: dict[str, Sentence] = {}
-    wanted = PLAIN if (kind, part) == ("plain", "training") else EACH[part]
-    while len(seen) < wanted:
-        places = dict(zip(("adj", "also", "more"), draw.sample(range(20), 3), strict=True))
+def _filled(template: Template, part: str, draw: random.Random) -> list[Sentence]:
+    """Returns a template filled twice, so that it praises and that it complains."""
+    while True:
+        places = dict(zip(("adj", "also"), draw.sample(range(20), 2), strict=True))
         places["ADJ"] = draw.randrange(20)
-        places |= {name: draw.randrange(8) for name in ("verb", "VERB", "noun", "NOUN")}
+        places |= {name: draw.randrange(10) for name in ("verb", "VERB", "noun", "NOUN")}
         places |= {"base": places["verb"], "BASE": places["VERB"]}
-        if not _allowed(template, part, places):
-            continue
-        thing = f"{draw.choice(DETERMINERS)} {draw.choice(THINGS)}"
-        degree = draw.choice(DEGREES)
         exchanged = places
-        if re.search("{[A-Z]", template):  # so that the twin has the same words
+        if re.search("{[A-Z]", template.text):  # so that the twin has the same words
             exchanged = {name: places.get(name.swapcase(), place) for name, place in places.items()}
-        for good, chosen in ((True, places), (False, exchanged)):
-            if _allowed(template, part, chosen):
-                sentence = _said(template, kind, part, good, chosen, thing, degree)
-                seen.setdefault(sentence.text, sentence)
-    return list(seen.values())
+        if _allowed(template, part, places) and _allowed(template, part, exchanged):
+            break
+    thing = f"{draw.choice(DETERMINERS)} {draw.choice(THINGS)}"
+    degree = draw.choice(DEGREES)
+    return [
+        _said(template, part, good, chosen, thing, degree)
+        for good, chosen in ((True, places), (False, exchanged))
+    ]
 
 
-def _allowed(template: str, part: str, places: Mapping[str, int]) -> bool:
+def _allowed(template: Template, part: str, places: Mapping[str, int]) -> bool:
     """Says whether all pairs of a sentence belong to the part."""
-    pairs = [(match[2], places[match[1]]) for match in SLOT.finditer(template) if match[2]]
+    pairs = [(match[2], places[match[1]]) for match in SLOT.finditer(template.text) if match[2]]
     return all(is_held_out(*pair) == (part == "held-out") for pair in pairs)
 
 
 def _said(
-    template: str, kind: str, part: str, good: bool, places: Mapping[str, int], thing: str, degree: str
+    template: Template, part: str, good: bool, places: Mapping[str, int], thing: str, degree: str
 ) -> Sentence:
     """Says it; ``good`` is the side of the small-lettered words."""
     pairs = []
@@ -105,7 +108,7 @@ def _said(
         side = int(good != name.islower())
         adjectives = [(w, w) for w in ADJECTIVES[side]]
         lists: Mapping[str, Sequence[Sequence[str]]] = {
-            **dict.fromkeys(("adj", "also", "more"), adjectives),
+            **dict.fromkeys(("adj", "also"), adjectives),
             "verb": VERBS[side],
             "base": [(base, base) for base, _ in VERBS[side]],
             "noun": [(w, w) for w in NOUNS[side]],
@@ -115,9 +118,10 @@ def _said(
             pairs.append((negation, key))
         return form
 
-    text = SLOT.sub(word, template[2:]).replace("{t}", thing).replace("{d}", degree)
-    label = LABELS[good == (template[0] == "+")]
-    return Sentence(text[0].upper() + text[1:], label, part, kind, template, tuple(pairs))
+    text = SLOT.sub(word, template.text).replace("{t}", thing).replace("{d}", degree) + "."
+    return Sentence(
+        text[0].upper() + text[1:], LABELS[good == template.praises], part, template, tuple(pairs)
+    )
 
 
 def write_sentences(path: Path = FILE) -> int:

@@ -24,6 +24,7 @@ from ds_transformer.kernels.noise import Noise
 # Several heads in a block keep all cores busy with a product each; rows of 768 numbers, unlike rows of 1,024,
 # do not fall on the same lines of a processor's cache.
 QUERIES = 256  # in a block, at most
+CAUSAL_QUERIES = 64  # where later keys are hidden: the fewer together, the less is computed and hidden
 KEYS = 768  # in a block, at most
 SCORES = 4 * QUERIES * KEYS  # in a block, about: three mebibytes of float32
 
@@ -180,7 +181,8 @@ def gather_heads(grad: Tensor, heads: tuple[int, ...], key_heads: tuple[int, ...
 def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slice, list[slice]]]:
     """Yields which heads and which queries are at work, and the blocks of the keys that they may see."""
     many, queries, keys = query.shape[0], query.shape[1], key.shape[1]
-    t_size, s_size = max(1, min(QUERIES, queries)), max(1, min(KEYS, keys))
+    t_size = max(1, min(CAUSAL_QUERIES if mask.is_causal else QUERIES, queries))
+    s_size = max(1, min(KEYS, keys))
     n_size = max(1, SCORES // (t_size * s_size))
     for n in spans(many, n_size):
         for t in spans(queries, t_size):

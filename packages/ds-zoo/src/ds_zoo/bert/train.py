@@ -144,8 +144,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         **{"steps": 1_000_000, "batch_size": 256, "lr": 1e-4, "warmup": 10_000, "beta2": 0.999},
     },
     "sentiment": {
-        **{"data": "bundled:sentiment", "task": "labels", "steps": 1500, "batch_size": 12},
-        **{"lr": 5e-4, "beta2": 0.999, "validate_every": 250},
+        **{"data": "bundled:sentiment", "task": "labels", "steps": 3000, "batch_size": 12},
+        **{"lr": 1e-3, "beta2": 0.999, "validate_every": 500},
     },
 }
 

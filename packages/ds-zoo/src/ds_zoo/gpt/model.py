@@ -30,7 +30,7 @@ GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh", "gelu_pyt
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"n_positions": 32, "n_embd": 64, "n_layer": 2, "n_head": 2},
     "mini": {},
-    "small": {"n_positions": 256, "n_embd": 192, "n_layer": 4, "n_head": 6},
+    "small": {"n_positions": 256, "n_embd": 192, "n_layer": 4, "n_head": 3},
     "gpt2": DEFAULTS,
 }
 NO_TARGET = -100  # the label of a token that does not count

@@ -67,7 +67,8 @@ class Recipe:
         heads: attention heads of a block.
         width: numbers that describe a position.
         context: tokens that are seen at once.
-        dropout: share of numbers that are dropped in training.
+        dropout: share of numbers that are dropped in training, behind embeddings, attention and MLPs.
+        attention_dropout: share of attention weights that are dropped.
         tie: whether token embedding and head share their weights.
         steps: optimizer steps.
         batch_size: windows in a step.
@@ -92,6 +93,7 @@ class Recipe:
     width: int = 128
     context: int = 64
     dropout: float = 0.0
+    attention_dropout: float = 0.0
     tie: bool = False
     steps: int = 2000
     batch_size: int = 12
@@ -112,12 +114,20 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"layers": 2, "heads": 2, "width": 64, "context": 32, "steps": 500},
     "mini": {},
     "small": {
-        **{"layers": 4, "heads": 6, "width": 192, "context": 256, "dropout": 0.1, "tie": True},
-        **{"steps": 6000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200, "validate_every": 500},
+        **{"layers": 4, "heads": 3, "width": 192, "context": 256, "dropout": 0.1, "tie": True},
+        **{"steps": 7000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200},
+        "validate_every": 1000,
     },
     "gpt2": {
-        **{"layers": 12, "heads": 12, "width": 768, "context": 1024, "dropout": 0.1, "tie": True},
-        **{"steps": 600_000, "lr": 6e-4, "min_lr": 6e-5, "warmup": 2000, "beta2": 0.95},
+        **{
+            "layers": 12,
+            "heads": 12,
+            "width": 768,
+            "context": 1024,
+            "dropout": 0.1,
+            "attention_dropout": 0.1,
+        },
+        **{"tie": True, "steps": 600_000, "lr": 6e-4, "min_lr": 6e-5, "warmup": 2000, "beta2": 0.95},
     },
 }
 
@@ -222,7 +232,7 @@ def train(
         n_head=recipe.heads,
         embd_pdrop=recipe.dropout,
         resid_pdrop=recipe.dropout,
-        attn_pdrop=recipe.dropout,
+        attn_pdrop=recipe.attention_dropout,
         tie_word_embeddings=recipe.tie,
     )
     part, validation = split_text(corpus.ids, config.n_positions)
