@@ -50,11 +50,11 @@ def test_mistakes():
 
 
 def test_a_small_model_learns_a_task_the_same_way_each_time():
-    recipe = TaskRecipe(steps=150, lines=2000, width=32, tokens=300)
-    learned, again = (learn_task("grammar", recipe, held_out=200) for _ in range(2))
-    assert learned.share > 0.5  # of six verbs in two forms each
-    assert learned.share == again.share
+    recipe = TaskRecipe(steps=60, lines=1000, width=32, tokens=300)
+    learned, again = (learn_task("grammar", recipe, held_out=100) for _ in range(2))
     assert learned.history["loss"] == again.history["loss"]
+    assert learned.history["loss"][-1] < learned.history["loss"][0] - 1
+    assert learned.share == again.share == solved(again.model, again.tokenizer, again.task.held_out)
 
 
 @pytest.mark.slow

@@ -115,7 +115,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "mini": {},
     "small": {
         **{"layers": 4, "heads": 3, "width": 192, "context": 256, "dropout": 0.1, "tie": True},
-        **{"steps": 7000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200},
+        **{"steps": 12_000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200},
         "validate_every": 1000,
     },
     "gpt2": {
