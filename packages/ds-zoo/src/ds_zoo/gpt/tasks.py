@@ -42,11 +42,11 @@ class TaskRecipe:
 
 
 RECIPES = {
-    "arithmetic": TaskRecipe(steps=4000, lines=9000, tokens=1000, weight_decay=0.1),
+    "arithmetic": TaskRecipe(steps=3000, lines=9000, tokens=1000, weight_decay=0.1),
     "grammar": TaskRecipe(steps=1000),
-    "pattern": TaskRecipe(steps=1000),
+    "pattern": TaskRecipe(steps=1200),
     "reversal": TaskRecipe(),
-    "retrieval": TaskRecipe(steps=2500, lines=20_000),
+    "retrieval": TaskRecipe(lines=40_000, tokens=3000),
 }
 
 

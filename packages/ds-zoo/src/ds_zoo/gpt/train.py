@@ -114,8 +114,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"layers": 2, "heads": 2, "width": 64, "context": 32, "steps": 500},
     "mini": {},
     "small": {
-        **{"layers": 4, "heads": 3, "width": 192, "context": 256, "dropout": 0.1, "tie": True},
-        **{"steps": 12_000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200},
+        **{"layers": 4, "heads": 3, "width": 192, "context": 256, "dropout": 0.1},
+        **{"steps": 10_000, "batch_size": 4, "lr": 2e-3, "min_lr": 2e-5, "warmup": 200},
         "validate_every": 1000,
     },
     "gpt2": {
