@@ -1,4 +1,4 @@
-"""How a small MiniGPT learns each of the five tasks of :mod:`ds_zoo.data.tasks`, in a minute or a few."""
+"""How a small MiniGPT learns the tasks of :mod:`ds_zoo.data.tasks`, in a minute or a few."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class TaskRecipe:
     tokens: int = 500
     lr: float = 3e-3
     weight_decay: float = 0.01
-    spread: float = 0.1
+    spread: float = 0.02
 
 
 RECIPES = {
     "arithmetic": TaskRecipe(steps=3000, lines=9000, tokens=1000, weight_decay=0.1),
-    "grammar": TaskRecipe(steps=1000),
+    "grammar": TaskRecipe(steps=1000, spread=0.1),
     "pattern": TaskRecipe(steps=1200),
     "reversal": TaskRecipe(),
-    "retrieval": TaskRecipe(lines=40_000, tokens=3000),
+    "retrieval": TaskRecipe(lines=40_000, tokens=3000, spread=0.1),  # gets 48 %: not learned by this yet
 }
 
 
