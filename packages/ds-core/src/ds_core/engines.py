@@ -94,7 +94,7 @@ def engine(name: EngineName = "manual", *, kernels: bool = True) -> Iterator[Non
 def keep_for_second() -> Iterator[None]:
     """Makes each backward in the block keep what ``second_backward`` needs.
 
-    Formulas run, not kernels. At the end of the block everything kept is forgotten.
+    At the end of the block everything kept is forgotten.
 
     Example:
         >>> with engine("manual"), keep_for_second():
@@ -108,13 +108,12 @@ def keep_for_second() -> Iterator[None]:
     """
     kept: dict[int, Recorder] = {}
     outer, _blocks.second = _blocks.second, kept
-    before, switch.kernels = switch.kernels, False
     try:
         yield
     finally:
         for module in kept.values():
             module._second.clear()
-        _blocks.second, switch.kernels = outer, before
+        _blocks.second = outer
 
 
 def note_push(module: Recorder) -> None:

@@ -240,6 +240,10 @@ class Module:
         self.save(*values)
         self._stack[-1].through_second = grad_x
 
+    def owes_backward(self) -> bool:
+        """Says whether :meth:`second_backward` left anything but zeros for one more backward."""
+        return any(part._stack and part._stack[-1].through_second is not None for part in self.modules())
+
     def wants(self, *names: str) -> tuple[bool, ...]:
         """Says for each name whether its gradient is wanted: ``"input"``, or a parameter's name."""
         wanted = []
@@ -804,7 +808,7 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
         if type(self).second_backward is not Module.second_backward and note_second(self):
             self._second.append((grads[0], entry.values))
         grad_x = backward(self, *grads, **named)
-        return grad_x if entry.through_second is None else grad_x + entry.through_second
+        return grad_x if entry.through_second is None or grad_x is None else grad_x + entry.through_second
 
     return checked
 

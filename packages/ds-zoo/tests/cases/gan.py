@@ -6,7 +6,16 @@ from ds_core.kernels import dispatch
 from ds_core.verify import Case
 from ds_core.verify.inputs import normal
 from ds_zoo import functional
-from ds_zoo.gan import AdversarialLoss, DCDiscriminator, DCGenerator, Discriminator, Generator
+from ds_zoo.gan import (
+    AdversarialLoss,
+    DCDiscriminator,
+    DCGenerator,
+    Discriminator,
+    GANConfig,
+    Generator,
+    MiniDCGAN,
+    MiniGAN,
+)
 from torch import nn
 from torch.nn.functional import softplus
 
@@ -140,6 +149,18 @@ CASES = [
         make=lambda: DCDiscriminator(size=16, width=2),
         inputs=normal((3, 1, 16, 16)),
         **by_name(dcgan_discriminator),
+    ),
+    Case(
+        name="MiniGAN",
+        make=lambda: MiniGAN(GANConfig(3, 1, 2, 2, inner=5, depth=1)),
+        inputs=normal((4, 3)),
+        no_namesake="its players have theirs",
+    ),
+    Case(
+        name="MiniDCGAN",
+        make=lambda: MiniDCGAN(GANConfig(3, 1, 8, 8, inner=2)),
+        inputs=normal((4, 3)),
+        no_namesake="its players have theirs",
     ),
     Case(
         name="DCDiscriminator, layer norm, by class",

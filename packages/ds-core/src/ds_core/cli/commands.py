@@ -106,7 +106,10 @@ def _shown(default: Any) -> str:
 
 
 def function_options(function: Callable[..., Any], skipped: int = 0) -> list[inspect.Parameter]:
-    """Returns what a function takes after those skipped: by position arguments, by keyword options."""
+    """Returns what a function takes after those skipped: by position arguments, by keyword options.
+
+    The option of a parameter that is called as a word of Python's, such as ``class_``, has no underscore.
+    """
     typer, (_, said), hints = _typer(), explained(function), get_type_hints(function)
     made = []
     for parameter in list(inspect.signature(function).parameters.values())[skipped:]:
@@ -116,7 +119,8 @@ def function_options(function: Callable[..., Any], skipped: int = 0) -> list[ins
         text = escape(said.get(name, ""))
         chosen = _choice(kind) | None if optional else _choice(kind)
         if parameter.kind is parameter.KEYWORD_ONLY:
-            what = typer.Option(help=text, show_default=default is not None)
+            names = [f"--{name[:-1]}"] if name.endswith("_") else []
+            what = typer.Option(*names, help=text, show_default=default is not None)
         else:
             metavar = name.upper() + ("..." if get_origin(kind) is list else "")
             what = typer.Argument(help=text, metavar=metavar, show_default=False)

@@ -10,6 +10,8 @@ grads``. A kernel replaces the whole pair, and stands in the file of the same na
         def forward(x, weight, bias, eps, dims): ...          # -> result, saved
         @staticmethod
         def backward(grad, saved, *, wanted=None): ...        # -> grads
+        @staticmethod
+        def second_backward(grad_grad, grad, saved): ...      # of a formula with second gradients, as it
 
 A layer calls neither directly, but what :func:`dispatch` makes of a formula, and need not know which one ran:
 what a forward saved carries its side, so that a backward never meets the other one's.
@@ -60,6 +62,7 @@ class Kernel:
     name: str
     forward: Callable[..., tuple[Any, Any]]
     backward: Callable[..., Any] | None  # None for an optimizer's update
+    second_backward: Callable[..., Any] | None  # None where the formula has none
     devices: tuple[str, ...]  # device types; empty for all
     dtypes: tuple[torch.dtype, ...]  # empty for all
     traceable: bool
@@ -101,7 +104,8 @@ def kernel(
 
     ``forward`` takes what the formula takes, and ``keep=`` if it saves time to know that no backward will
     follow. ``backward`` takes the gradient and what ``forward`` saved, which nobody else looks at, and
-    ``wanted=`` if it can leave out gradients that nobody wants: a bool for each, or None for all.
+    ``wanted=`` if it can leave out gradients that nobody wants: a bool for each, or None for all. A pair with
+    second gradients is replaced with them: ``second_backward`` takes what the formula's takes.
 
     Args:
         formula: the first function of the pair it replaces.
@@ -119,7 +123,8 @@ def kernel(
         wants = "wanted" in inspect.signature(backward).parameters
         _kernels[formula].append(
             Kernel(
-                *(cls.__name__, forward, backward, devices, tuple(dtypes), traceable),
+                *(cls.__name__, forward, backward, getattr(cls, "second_backward", None)),
+                *(devices, tuple(dtypes), traceable),
                 *(keeps, wants, tuple(f"{cls.__name__}: {name}" for name in branches)),
             )
         )
@@ -135,7 +140,9 @@ def update_kernel(formula: Callable[..., Any]) -> Callable[[Callable[..., Any]],
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        _kernels[formula].append(Kernel(function.__name__, function, None, (), (), False, False, False, ()))
+        _kernels[formula].append(
+            Kernel(function.__name__, function, None, None, (), (), False, False, False, ())
+        )
         return function
 
     return declare
@@ -243,14 +250,20 @@ def dispatch(
 
     if not second:
         return forward, backward
+    if without := [one.name for one in kernels if one.second_backward is None]:
+        raise TypeError(f"{name}: expected its kernels to have a second_backward, {without[0]} has none")
     # Its second gradient may stand in a file of its own: it is a third pass.
     formula_second = getattr(sys.modules[formula.__module__.rpartition(".")[0]], f"{name}_second_backward")
 
     def second_backward(grad_grad: Any, grad: Any, saved: Saved) -> Any:
-        _, values, narrow = saved  # of the formula: inside keep_for_second() no kernel runs
+        chosen, values, narrow = saved
+        run = formula_second if chosen is None else chosen.second_backward
+        assert run is not None
+        for counts in _counters:
+            counts[f"{name if chosen is None else chosen.name}.second_backward"] += 1
         if narrow is None:
-            return formula_second(grad_grad, grad, values)
-        return _cast(formula_second(_cast(grad_grad, half), _cast(grad, half), values), narrow)
+            return run(grad_grad, grad, values)
+        return _cast(run(_cast(grad_grad, half), _cast(grad, half), values), narrow)
 
     return forward, backward, second_backward
 

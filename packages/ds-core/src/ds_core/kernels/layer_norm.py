@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ds_core.functional.layer_norm import layer_norm
@@ -29,6 +30,24 @@ class LayerNormKernel:
         wanted = wanted or (True, weight is not None, bias is not None)
         grads = normalize_backward(grad.reshape(n.shape), n, rstd, (1,), row(weight), wanted)
         return like(grads.x, grad), like(grads.weight, weight), like(grads.bias, bias)
+
+    @staticmethod
+    def second_backward(grad_grad: Tensor, grad: Tensor, saved: Any) -> Any:
+        n, rstd, weight, _ = saved
+        v, g, w = grad_grad.reshape(n.shape), grad.reshape(n.shape), row(weight)
+        h = g if w is None else g * w
+        product = v * n
+        v_n = product.mean(1, keepdim=True)
+        h_n = torch.mul(h, n, out=product).mean(1, keepdim=True)
+        a = (v - v.mean(1, keepdim=True)).addcmul_(n, v_n, value=-1)
+        c = (h - h.mean(1, keepdim=True)).addcmul_(n, h_n, value=-1)
+        v_c = torch.mul(v, c, out=product).mean(1, keepdim=True)
+        grad_x = torch.mul(a, h_n, out=product).addcmul_(c, v_n).addcmul_(n, v_c).mul_(-(rstd**2))
+        grad_of_grad = a.mul_(rstd)
+        if w is None:
+            return grad_of_grad.view(grad.shape), grad_x.view(grad.shape), None
+        grad_weight = torch.mul(g, grad_of_grad, out=c).sum(0)
+        return grad_of_grad.mul_(w).view(grad.shape), grad_x.view(grad.shape), like(grad_weight, weight)
 
 
 def rows(x: Tensor, dims: tuple[int, ...]) -> Tensor:

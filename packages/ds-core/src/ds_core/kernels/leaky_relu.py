@@ -12,11 +12,14 @@ from ds_core.kernels.elementary import bits, blocks
 
 @kernel(leaky_relu)
 class LeakyReLUKernel:
-    """y = max(x, 0) + s min(x, 0)."""
+    """y = max(x, s x), where s is at most 1 and not 0, which would make NaN of infinity."""
 
     @staticmethod
     def forward(x: Tensor, negative_slope: float = 0.01) -> tuple[Tensor, tuple[Tensor, float]]:
-        return _forward(x, negative_slope), (x, negative_slope)
+        if negative_slope > 1 or not negative_slope:
+            return _forward(x, negative_slope), (x, negative_slope)
+        y = x * negative_slope
+        return torch.maximum(x, y, out=y), (x, negative_slope)
 
     @staticmethod
     def backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
@@ -26,6 +29,10 @@ class LeakyReLUKernel:
         for x_, g, out in blocks(x, grad, grad_x):
             torch.add(below, torch.gt(x_, 0, out=out), alpha=1 - negative_slope, out=out).mul_(g)
         return grad_x
+
+    @staticmethod
+    def second_backward(grad_grad: Tensor, grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
+        return LeakyReLUKernel.backward(grad_grad, saved)
 
 
 @kernel(prelu)

@@ -31,3 +31,9 @@ class LinearKernel:
             grad_x = grad_x.view(x.shape)
         grad_weight = matmul.mm(g.mT, as_rows(x)) if want_weight else None
         return grad_x, grad_weight, g.sum(0) if want_bias else None
+
+    @staticmethod
+    def second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
+        v = as_rows(grad_grad)
+        grad_of_grad = matmul.linear(v, saved.weight)
+        return grad_of_grad.view(grad.shape), matmul.mm(as_rows(grad).mT, v)

@@ -118,15 +118,18 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
 
 def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entries: int) -> None:
     """Compares second gradients with autograd applied twice, and with differences of our first gradient."""
-    tape, ours = trial.second_tape(), trial.second()
+    tape, ours, plain = trial.second_tape(), trial.second(), trial.second(kernels=False)
     tensors = [("g", trial.upstream[0]), *trial.named_inputs(), *trial.module.named_parameters()]
     draw, scale = torch.Generator().manual_seed(0), largest(*(t for t in tape.values() if t is not None))
     for name, tensor in tensors:
         assert tensor is not None
-        mine, theirs = (torch.zeros_like(tensor) if g is None else g for g in (ours[name], tape[name]))
+        mine, formulas, theirs = (
+            torch.zeros_like(tensor) if g is None else g for g in (ours[name], plain[name], tape[name])
+        )
         row = GradientRow(f"second: {name}", tuple(tensor.shape))
-        row.tape = relative_error(mine, theirs, scale)
-        problem = _blame(mine, theirs, "torch's autograd says")
+        row.tape = max(relative_error(one, theirs, scale) for one in (mine, formulas))
+        said = "torch's autograd says"
+        problem = _blame(mine, theirs, said) or _blame(formulas, theirs, said)
         if trial.dtype == torch.float64 and max_entries > 0:
             entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
             differences = trial.second_differences(tensor, entries.tolist(), eps)

@@ -291,7 +291,8 @@ def unproven(package: str, cases: Iterable[AnyCase]) -> list[str]:
     expected = {name for name in book.__all__ if not name.endswith("_second_backward")}
     for declared in kernels.declared(package):
         expected |= {f"{declared.name}.forward", *declared.branches}
-        expected |= {f"{declared.name}.backward"} if declared.backward is not None else set()
+        for what in ("backward", "second_backward"):
+            expected |= {f"{declared.name}.{what}"} if getattr(declared, what) is not None else set()
     ran: Counter[str] = Counter()
     for case in cases:
         if isinstance(case, Case):
@@ -300,6 +301,8 @@ def unproven(package: str, cases: Iterable[AnyCase]) -> list[str]:
                 with kernels.runs() as counts:
                     if trial.module.training:
                         trial.manual(kernels=fast)
+                        if trial.module.input_grad and trial.offers_second():
+                            trial.second(kernels=fast)
                     else:
                         with engine("manual", kernels=fast):
                             trial.output()

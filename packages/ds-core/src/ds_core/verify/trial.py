@@ -197,10 +197,10 @@ class Trial:
         (x,) = self.inputs
         return torch.randn(x.shape, generator=draw, dtype=torch.float64).to(x)
 
-    def second(self) -> Named:
+    def second(self, kernels: bool = True) -> Named:
         """Our own second gradients: ds/dg, ds/dx, and ds/dp of every parameter p."""
         self.restart()
-        with engine("manual"), keep_for_second():
+        with engine("manual", kernels=kernels), keep_for_second():
             first = self.backward(self.forward(self.inputs))
             for parameter in self.module.parameters():
                 parameter.grad = None  # of the first backward: here s is differentiated, not the loss

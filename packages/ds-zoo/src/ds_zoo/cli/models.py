@@ -1,6 +1,6 @@
 """The models of the command line: a model is one folder, ``ds_zoo/NAME/``, and one line in :data:`MODELS`.
 
-``ds_zoo/NAME/train.py`` is imported when a command needs it. It has:
+``ds_zoo/NAME/train.py``, or the module that the line names, is imported when a command needs it. It has:
 
 ``Recipe``
     a frozen dataclass of plain fields (int, float, str, bool, a ``Literal`` of words; or one of these or
@@ -53,10 +53,12 @@ class Model(NamedTuple):
     Attributes:
         about: what it does, for ``ds-zoo list``.
         model_type: the word in ``config.json`` by which ``import`` knows it.
+        module: what trains it, below ``ds_zoo``, where it is not ``NAME.train``.
     """
 
     about: str
     model_type: str
+    module: str | None = None
 
 
 MODELS = {
@@ -65,6 +67,8 @@ MODELS = {
     "vit": Model("says what an image shows (ViT)", "vit"),
     "detr": Model("finds objects in images (DETR)", "detr"),
     "bert": Model("guesses hidden words, labels texts (BERT)", "bert"),
+    "gan": Model("makes images, by fully connected layers (GAN)", "gan"),
+    "dcgan": Model("makes images, by convolutions (DCGAN)", "dcgan", "gan.dcgan"),
 }
 
 
@@ -78,7 +82,7 @@ def module(name: str) -> Any:
         close = difflib.get_close_matches(name, MODELS, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(f"expected a model of {', '.join(MODELS)}, got {name!r}{hint}")
-    return importlib.import_module(f"ds_zoo.{name}.train")
+    return importlib.import_module(f"ds_zoo.{MODELS[name].module or f'{name}.train'}")
 
 
 def name_of(folder: str | Path) -> str:

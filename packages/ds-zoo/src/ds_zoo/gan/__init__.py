@@ -9,6 +9,7 @@ from ds_zoo.gan.model import (
     Generator,
     interpolate,
 )
+from ds_zoo.gan.pretrained import GANConfig, MiniDCGAN, MiniGAN
 from ds_zoo.gan.quality import frechet_distance, precision_recall
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "DCDiscriminator",
     "DCGenerator",
     "Discriminator",
+    "GANConfig",
     "Game",
     "Generator",
+    "MiniDCGAN",
+    "MiniGAN",
     "frechet_distance",
     "interpolate",
     "precision_recall",

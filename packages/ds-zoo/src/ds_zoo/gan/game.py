@@ -138,13 +138,14 @@ class Game(Module):
         if self.penalty:
             numbers["penalty"] = self.penalise(real, fake, labels)
 
-        scores_real = self.discriminator(real, labels)
-        loss = self.loss(scores_real, "real")
-        self.discriminator.backward(self.loss.backward())
+        with input_unwanted(self.discriminator):
+            scores_real = self.discriminator(real, labels)
+            loss = self.loss(scores_real, "real")
+            self.discriminator.backward(self.loss.backward())
 
-        scores_fake = self.discriminator(fake, labels)
-        loss = loss + self.loss(scores_fake, "fake")
-        self.discriminator.backward(self.loss.backward())
+            scores_fake = self.discriminator(fake, labels)
+            loss = loss + self.loss(scores_fake, "fake")
+            self.discriminator.backward(self.loss.backward())
 
         optimizer.step()
         told = ((scores_real > 0).sum() + (scores_fake < 0).sum()) / (2 * len(real))
@@ -182,7 +183,10 @@ class Game(Module):
                 slope = self.discriminator.backward(torch.ones_like(scores))
             penalty, saved = gradient_penalty(slope, self.penalty, goal)
             self.discriminator.second_backward(gradient_penalty_backward(1.0, saved))
-            self.discriminator.backward(torch.zeros_like(scores))
+            if self.discriminator.owes_backward():
+                with input_unwanted(self.discriminator):
+                    self.discriminator.backward(torch.zeros_like(scores))
+            self.discriminator.forget()
         result: Tensor = penalty
         return result
 
@@ -234,6 +238,16 @@ class Game(Module):
         super().train(mode)
         self.average.eval()
         return self
+
+
+@contextmanager
+def input_unwanted(module: Module) -> Iterator[None]:
+    """Computes no gradient of the input in the block."""
+    module.requires_input_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_input_grad_()
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,9 @@ def square_root(matrix: Tensor) -> Tensor:
 
     Y_0 = A / |A|,  Z_0 = I,   T = (3 I - Z Y) / 2,   Y <- Y T,  Z <- T Z;   Y -> A^(1/2) / |A|^(1/2)
 
+    It ends when Y^2 comes no nearer to A: what is left is rounding, of which eigenvalues that should be zero
+    and are a little less would make more and more.
+
     Args:
         matrix: A ``(n, n)``.
 
@@ -23,13 +28,16 @@ def square_root(matrix: Tensor) -> Tensor:
     if not float(norm):
         return matrix.clone()
     eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    y, z = matrix / norm, eye
+    scaled, root, least = matrix / norm, matrix / norm, math.inf
+    y, z = scaled, eye
     for _ in range(_STEPS):
         t = (3 * eye - z @ y) / 2
-        y, z, before = y @ t, t @ z, y
-        if float((y - before).abs().max()) < 4 * torch.finfo(y.dtype).eps:
+        y, z = y @ t, t @ z
+        wrong = float((y @ y - scaled).square().sum())
+        if not wrong < least:
             break
-    return y * norm.sqrt()
+        root, least = y, wrong
+    return root * norm.sqrt()
 
 
 def frechet_distance(real: Tensor, made: Tensor) -> float:

@@ -46,6 +46,12 @@ class ConvolutionKernel:
         grad_x = convolve_backward_input(grad, weight, geometry, size, algorithm) if want_x else None
         return grad_x, grad_weight, grad_bias
 
+    @staticmethod
+    def second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
+        algorithm = ALGORITHMS[select(saved.geometry, grad_grad.shape[1])]
+        grad_of_grad = convolve(grad_grad, saved.weight, None, saved.geometry, algorithm)
+        return grad_of_grad, convolve_backward_weight(grad, grad_grad, saved.geometry, algorithm)
+
 
 def _note(name: str, x: Tensor, weight: Tensor, geometry: Geometry) -> None:
     """Says which branches a convolution takes."""
