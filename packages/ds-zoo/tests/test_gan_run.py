@@ -110,7 +110,7 @@ def test_a_run_interrupted_and_resumed_has_the_same_bits(module, tmp_path, capsy
 
 
 def test_the_command_line_trains_and_asks(tmp_path):
-    images, out = folder_of_squares(tmp_path / "images"), tmp_path / "run"
+    images, out = folder_of_squares(tmp_path / "images", count=24), tmp_path / "run"
     words = [
         word
         for name, value in SMALL.items()
