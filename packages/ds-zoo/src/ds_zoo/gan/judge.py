@@ -155,6 +155,8 @@ def new_classifier(size: tuple[int, int, int], classes: int, seed: int) -> Seque
 
 @torch.no_grad()
 def _look(network: Sequential, images: Tensor) -> tuple[Tensor, Tensor]:
+    if len(images) == 0:
+        raise ValueError(f"Judge: expected at least one image, got shape {shape(images)}")
     *below, last = network
     features, chances = [], []
     with evaluating(network):
@@ -163,6 +165,4 @@ def _look(network: Sequential, images: Tensor) -> tuple[Tensor, Tensor]:
                 x = layer(x)
             features.append(x)
             chances.append(CrossEntropyLoss().probabilities(last(x)))
-    if not features:
-        raise ValueError(f"Judge: expected at least one image, got shape {shape(images)}")
     return torch.cat(features), torch.cat(chances)
