@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-_MODELS = ("gpt", "bert", "vit", "clip", "gan", "detr")
+_MODELS = ("gpt", "bert", "vit", "clip", "gan", "detr", "maskformer")
 
 if TYPE_CHECKING:
     from ds_zoo.bert import *
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ds_zoo.detr import *
     from ds_zoo.gan import *
     from ds_zoo.gpt import *
+    from ds_zoo.maskformer import *
     from ds_zoo.vit import *
 else:
 

@@ -91,8 +91,8 @@ class DETRDecoderLayer(TransformerLayer):
 
     Shape:
         x ``(B G, Q, C)``; positions o, which broadcast with x; memory m ``(B, S, C)``; keys m + p alike;
-        hidden ``(B, S)``, True at padding, or None -> like x. ``backward`` returns the gradients of x,
-        positions (shaped like x), memory and keys.
+        hidden ``(B, S)``, True at padding, or ``(B, G Q, S)``, True where a query may not look, or None ->
+        like x. ``backward`` returns the gradients of x, positions (shaped like x), memory and keys.
 
     Source: Carion et al., End-to-End Object Detection with Transformers (2020), section A.3 and figure 10.
     """
@@ -128,7 +128,10 @@ class DETRDecoderLayer(TransformerLayer):
         y, _ = self.self_attn(where, where, x, need_weights=False)
         x = self.norm1(x + self.dropout1(y))
         where = (x + positions).view(len(memory), -1, x.shape[-1])  # (B, G Q, C)
-        y, _ = self.multihead_attn(where, keys, memory, key_padding_mask=hidden, need_weights=False)
+        mask = {"key_padding_mask": hidden}
+        if hidden is not None and hidden.dim() == 3:  # of each query, the same for all heads
+            mask = {"attn_mask": hidden.repeat_interleave(self.multihead_attn.num_heads, 0)}
+        y, _ = self.multihead_attn(where, keys, memory, need_weights=False, **mask)
         x = self.norm2(x + self.dropout2(y.view(x.shape)))
         self.save(where.shape)
         return self.norm3(x + self.dropout3(self.feed_forward(x)))

@@ -27,6 +27,7 @@ from ds_zoo.functional.boxes import (
 )
 from ds_zoo.functional.contrastive import contrastive, contrastive_backward
 from ds_zoo.functional.gradient_penalty import gradient_penalty, gradient_penalty_backward
+from ds_zoo.functional.mask_logits import mask_logits, mask_logits_backward
 from ds_zoo.functional.quick_gelu import quick_gelu, quick_gelu_backward
 from ds_zoo.functional.resize_positions import resize_positions, resize_positions_backward
 from ds_zoo.functional.similarity import similarity, similarity_backward
@@ -51,6 +52,8 @@ __all__ = [
     "iou_backward",
     "least_squares",
     "least_squares_backward",
+    "mask_logits",
+    "mask_logits_backward",
     "non_saturating",
     "non_saturating_backward",
     "quick_gelu",
