@@ -66,6 +66,7 @@ MODELS = {
     "gpt": Model("continues text (GPT-2)", "gpt2"),
     "vit": Model("says what an image shows (ViT)", "vit"),
     "detr": Model("finds objects in images (DETR)", "detr"),
+    "maskformer": Model("cuts images into segments (MaskFormer)", "maskformer"),
     "bert": Model("guesses hidden words, labels texts (BERT)", "bert"),
     "gan": Model("makes images, by fully connected layers (GAN)", "gan"),
     "dcgan": Model("makes images, by convolutions (DCGAN)", "dcgan", "gan.dcgan"),

@@ -1,0 +1,560 @@
+"""Training a MiniMaskFormer on images and masks, from pixels to a run folder, and what a run is good for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from ds_core import AdamW, Callback, History, Trainer, WarmupCosine
+from ds_core.data.epochs import mixed_generator
+from ds_core.initializers import normal_
+from ds_core.module import evaluating
+from ds_core.pretrained import has_weights
+from ds_core.training import CSVLog, MovingAverage, RunFolder
+from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
+from ds_core.verify import GradientReport, check_gradients
+from PIL import Image
+from rich.console import Console
+from torch import Tensor
+
+from ds_zoo.backbone import BackboneConfig
+from ds_zoo.data.annotated.batches import PROCESSOR_FILE, Preparation
+from ds_zoo.data.annotated.changes import Change, Colour, Crop, Flip, Scale
+from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages, Part
+from ds_zoo.data.annotated.source import SceneImages, open_annotated
+from ds_zoo.data.scenes import Scenes
+from ds_zoo.data.scenes.source import pixels as pixels_of
+from ds_zoo.maskformer.config import DecoderConfig, MiniMaskFormerConfig
+from ds_zoo.maskformer.data import BACKGROUND, VOID, class_maps, segment_batches
+from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
+from ds_zoo.maskformer.model import Layers, MiniMaskFormer
+from ds_zoo.maskformer.segments import Segmentation, instances, panoptic, semantic, whole_images
+from ds_zoo.maskformer.visualize import draw_segments
+
+# What a run leaves behind, besides its checkpoint, its log and what describes it.
+RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png", "found.png")
+SCENES = "scenes"  # the data word
+HELD_OUT = 10**7  # number of the first scene that no training sees
+SHOWN = 6  # images in a picture of what was found
+
+Kind = Literal["panoptic", "instance", "semantic"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the defaults learn scenes of up to five shapes on two cores.
+
+    Args:
+        data: the images and masks: "scenes", or coco:FILE.json (and #FOLDER, where the images are).
+        image_size: pixels of the shorter side.
+        longest: most pixels of the longer side; twice the shorter one if not given.
+        objects: most shapes in a scene.
+        stem: channels of the backbone's first stage; each further stage has twice as many.
+        stages: of the backbone, up to four; each halves the map.
+        blocks: of each stage.
+        width: C, numbers that describe a query.
+        layers: of the decoder.
+        heads: attention heads of a layer.
+        inner: inner width of the layers.
+        queries: most segments of an image.
+        pyramid: channels of the pixel decoder, a multiple of 32.
+        embedding: numbers by which queries and places are compared.
+        masked_attention: whether queries look only where the layer before saw their segment.
+        auxiliary: whether every layer is told what is wrong, or the last one alone.
+        nothing: weight of the class "nothing".
+        class_weight: of the class in the loss.
+        mask_weight: of the focal loss.
+        dice_weight: of the dice loss.
+        dropout: share of numbers that are dropped in training.
+        flip: whether images are mirrored at random; shapes in scenes are what they are either way.
+        zoom: by how much images are made larger or smaller at random.
+        crop: least share of each side that random crops keep; 1 for no crops.
+        colour: strength of random changes of colour.
+        steps: optimizer steps.
+        batch_size: images in a forward and backward.
+        lr: highest learning rate, reached after the warm-up.
+        backbone_lr: of the backbone, as a share of it.
+        min_lr: learning rate at the end of the cosine.
+        warmup: steps of the linear warm-up.
+        weight_decay: decay of matrices; biases and norms are not decayed.
+        clip: largest norm of all gradients together.
+        ema: decay of the moving average of weights, which the model gets at the end; 0 for none.
+        held_out: share of the images kept for validation.
+        held_out_scenes: how many scenes are, all of them others than those learned from.
+        validate_every: steps between validations; a tenth of all if not given.
+        workers: processes that read and change images.
+        seed: of initial weights, order, changes and what is dropped.
+        engine: our own backwards, or torch's autograd.
+    """
+
+    data: str = SCENES
+    image_size: int = 96
+    longest: int | None = None
+    objects: int = 5
+    stem: int = 16
+    stages: int = 3
+    blocks: int = 1
+    width: int = 64
+    layers: int = 3
+    heads: int = 4
+    inner: int = 128
+    queries: int = 16
+    pyramid: int = 64
+    embedding: int = 64
+    masked_attention: bool = True
+    auxiliary: bool = True
+    nothing: float = 0.1
+    class_weight: float = 1.0
+    mask_weight: float = 20.0
+    dice_weight: float = 1.0
+    dropout: float = 0.0
+    flip: bool = False
+    zoom: float = 0.0
+    crop: float = 1.0
+    colour: float = 0.0
+    steps: int = 6000
+    batch_size: int = 16
+    lr: float = 1e-3
+    backbone_lr: float = 1.0
+    min_lr: float = 1e-5
+    warmup: int = 100
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    ema: float = 0.998
+    held_out: float = 0.2
+    held_out_scenes: int = 200
+    validate_every: int | None = None
+    workers: int = 0
+    seed: int = 0
+    engine: Literal["manual", "autograd"] = "manual"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "plain": {"masked_attention": False},
+    "mini": {"stem": 32, "blocks": 2, "width": 128, "inner": 256, "queries": 24},
+    "photographs": {
+        **{"stem": 32, "stages": 4, "image_size": 192, "flip": True, "zoom": 0.3, "crop": 0.6},
+        **{"colour": 0.3, "batch_size": 8, "dropout": 0.1},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model, and how pictures are prepared for it."""
+
+    model: MiniMaskFormer
+    preparation: Preparation
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training leaves behind."""
+
+    model: MiniMaskFormer
+    history: History
+    scores: dict[str, float]  # on images held out; empty if training ended before it could be measured
+    out: Path
+
+    def show(self, console: Console) -> None:
+        """Prints what was reached, and what to try next."""
+        if not self.scores:
+            console.print("\nEnded before the first step.\n")
+            return
+        console.print(
+            f"\nOn images held out: mean IoU [bold]{self.scores['mean_iou']:.3f}[/], PQ "
+            f"[bold]{self.scores['pq']:.3f}[/], of things alone {self.scores['pq_things']:.3f}\n",
+            highlight=False,
+        )
+        folder = shlex.quote(str(self.out))
+        for command in (f"predict {folder} IMAGE.png --out found.png", f"eval {folder}"):
+            console.print(f"Next: ds-zoo {command}", markup=False, soft_wrap=True)
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    device: torch.device | str = "cpu",
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train a MaskFormer to cut images into segments.
+
+    The run folder holds ``recipe.toml``, ``config.json``, ``model.safetensors`` and
+    ``preprocessor_config.json``, ``log.csv``, ``loss.png``, ``found.png`` (what is found on some images held
+    out) and, to resume from, ``checkpoint.safetensors``.
+
+    Args:
+        recipe: how to train.
+        out: the run folder, made if needed.
+        resume: continue an interrupted run in ``out``, with the recipe it has.
+        overwrite: start anew in ``out`` even if it holds a run.
+        progress: whether to show it.
+        device: where to compute.
+        callbacks: called besides, see :class:`ds_core.Callback`.
+
+    Raises:
+        FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
+        CheckpointError: if there is nothing to resume, it is damaged, or of other images or other options;
+            names them.
+        ValueError: if images cannot be read, or an option is out of range.
+    """
+    out = Path(out)
+    learned, held_out = open_images(recipe)
+    preparation = preparation_of(recipe)
+    config = config_of(recipe, learned.class_names)
+    texts = {
+        RECIPE_FILE: recipe_text("maskformer", recipe),
+        PROCESSOR_FILE: preparation.file_text("MaskFormerImageProcessor"),
+    }
+    folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=texts)
+    model = MiniMaskFormer(config, generator=torch.Generator().manual_seed(recipe.seed))
+    optimizer = AdamW(groups(model, recipe), lr=recipe.lr)
+    loader = segment_batches(
+        learned,
+        preparation,
+        recipe.batch_size,
+        changes=random_changes(recipe, preparation),
+        shuffle=recipe.data != SCENES,  # each scene is new as it is
+        seed=recipe.seed,
+        workers=recipe.workers,
+        drop_last=True,
+    )
+    validation = segment_batches(held_out, preparation, recipe.batch_size)
+    depends_on = {name: value for name, value in asdict(recipe).items() if name not in ("data", "workers")}
+    trainer = Trainer(
+        Layers(model).requires_input_grad_(False),
+        model.loss,
+        optimizer,
+        WarmupCosine(optimizer, recipe.warmup, recipe.steps, recipe.min_lr),
+        engine=recipe.engine,
+        clip_norm=recipe.clip,
+        callbacks=[
+            *(folder, CSVLog(out / "log.csv")),
+            *([MovingAverage(recipe.ema)] if recipe.ema else []),
+            *callbacks,
+        ],
+        out=out,
+        progress=progress,
+        device=device,
+        seed=recipe.seed,
+        settings={"images": learned.print, **depends_on},
+    )
+    scores: dict[str, float] = {}
+    try:
+        with folder:
+            history = trainer.fit(
+                loader,
+                validation=validation,
+                epochs=-(-recipe.steps // len(loader)),
+                validate_every=recipe.validate_every or max(1, recipe.steps // 10),
+                resume=resume,
+            )
+            if len(history):  # not where it was interrupted before the first step
+                model.save_pretrained(out)
+                history.plot(out / "loss.png")
+                loaded = Loaded(model.eval(), preparation, out)
+                scores = measure(loaded, held_out)
+                picture(loaded, held_out).save(out / "found.png")
+    finally:
+        loader.close()
+    return Run(model, history, scores, out)
+
+
+def config_of(recipe: Recipe, class_names: Sequence[str]) -> MiniMaskFormerConfig:
+    """Returns the size and shape of the model: the classes are those of the images, and the background."""
+    sizes = tuple(recipe.stem << stage for stage in range(recipe.stages))
+    return MiniMaskFormerConfig(
+        BackboneConfig(3, recipe.stem, sizes, (recipe.blocks,) * recipe.stages, "basic", "group"),
+        DecoderConfig(
+            *(recipe.width, recipe.queries, recipe.layers, recipe.heads, recipe.inner),
+            dropout=recipe.dropout,
+        ),
+        recipe.pyramid,
+        recipe.embedding,
+        no_object_weight=recipe.nothing,
+        use_auxiliary_loss=recipe.auxiliary,
+        dice_weight=recipe.dice_weight,
+        cross_entropy_weight=recipe.class_weight,
+        mask_weight=recipe.mask_weight,
+        labels=(BACKGROUND, *class_names),
+        masked_attention=recipe.masked_attention,
+    )
+
+
+def preparation_of(recipe: Recipe) -> Preparation:
+    """Returns how pictures become numbers: sides are padded until the smallest map has whole places."""
+    if recipe.data == SCENES:
+        return Preparation(None, None, (0.5,) * 3, (0.25,) * 3, 2 << recipe.stages)
+    return Preparation(
+        recipe.image_size, recipe.longest or 2 * recipe.image_size, multiple=2 << recipe.stages
+    )
+
+
+def random_changes(recipe: Recipe, preparation: Preparation) -> list[Change]:
+    """Returns what happens to images while a model learns from them."""
+    changes: list[Change] = [preparation.fit()]
+    if recipe.zoom:
+        changes.append(Scale(1 - recipe.zoom, 1 + recipe.zoom))
+    if recipe.crop < 1:
+        changes.append(Crop(recipe.crop))
+    if recipe.flip:
+        changes.append(Flip())
+    if recipe.colour:
+        changes.append(Colour(recipe.colour))
+    return changes
+
+
+def open_images(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
+    """Opens the images to learn from, and those held out."""
+    if recipe.data == SCENES:
+        learned = scenes(recipe, recipe.steps * recipe.batch_size, 0)
+        return learned, scenes(recipe, recipe.held_out_scenes, HELD_OUT)
+    images = open_annotated(recipe.data, masks=True)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(recipe.seed)).tolist()
+    aside = max(1, round(recipe.held_out * len(images)))
+    return Part(images, sorted(order[aside:])), Part(images, sorted(order[:aside]))
+
+
+def scenes(recipe: Recipe, count: int, start: int) -> SceneImages:
+    """Returns scenes as a recipe wants them."""
+    drawn = Scenes(count, seed=recipe.seed, size=recipe.image_size, objects=(1, recipe.objects), start=start)
+    return SceneImages(drawn, ("masks",))
+
+
+def groups(model: MiniMaskFormer, recipe: Recipe) -> list[dict[str, Any]]:
+    """Splits parameters: those of the backbone and the others, matrices, which decay, and the rest."""
+    made = []
+    for inside, share in ((True, recipe.backbone_lr), (False, 1.0)):
+        for matrices in (True, False):
+            chosen = [
+                p
+                for name, p in model.named_parameters()
+                if name.startswith("backbone.") == inside
+                and (p.dim() >= 2 and not name.startswith("queries_embedder")) == matrices
+            ]
+            decay = recipe.weight_decay if matrices else 0.0
+            made.append({"params": chosen, "lr": share * recipe.lr, "weight_decay": decay})
+    return made
+
+
+# ---- what a run is good for ----------------------------------------------------------------------------
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
+    """Reads a model, and how pictures are prepared for it, from a run folder or one of `transformers`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or it holds no finished training.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder; train one with `ds-zoo train maskformer --out {folder}`"
+        )
+    if not has_weights(folder):
+        raise FileNotFoundError(
+            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
+            "anew"
+        )
+    return Loaded(MiniMaskFormer.from_pretrained(folder).to(device), Preparation.load(folder), folder)
+
+
+def save(loaded: Loaded, folder: Path) -> str:
+    """Write model and how pictures are prepared, as `transformers` reads them.
+
+    Args:
+        loaded: what :func:`load` returns.
+        folder: where to; made if needed.
+    """
+    loaded.model.save_pretrained(folder)
+    (folder / PROCESSOR_FILE).write_text(loaded.preparation.file_text("MaskFormerImageProcessor"))
+    return f"wrote {folder}"
+
+
+def look(loaded: Loaded, image: AnnotatedImage) -> Any:
+    """Returns what a model says of an image, its masks as large as the image."""
+    device = next(loaded.model.parameters()).device
+    fitted = loaded.preparation.fit()(image, mixed_generator(0))
+    pixels, _ = loaded.preparation.batch([fitted])
+    with torch.no_grad(), evaluating(loaded.model):
+        return whole_images(
+            loaded.model(pixels.to(device)), (pixels.shape[2], pixels.shape[3]), [fitted.size], [image.size]
+        )[0]
+
+
+def found_on(loaded: Loaded, image: AnnotatedImage, kind: Kind, threshold: float) -> Segmentation:
+    """Cuts an image into segments: the background is one of them, unless things are looked for alone."""
+    outputs = look(loaded, image)
+    labels = loaded.model.config.labels
+    stuff = {0} if labels[0] == BACKGROUND else set()
+    if kind == "panoptic":
+        return panoptic(outputs, threshold=threshold, label_ids_to_fuse=stuff)[0]
+    if kind == "instance":
+        return instances(outputs, threshold=threshold)[0].without(stuff)
+    return Segmentation.of_classes(semantic(outputs)[0])
+
+
+def measure(loaded: Loaded, images: AnnotatedImages, threshold: float = 0.5) -> dict[str, float]:
+    """Compares what a model finds on images with what is there.
+
+    Args:
+        loaded: the model.
+        images: with masks.
+        threshold: of a segment's score.
+
+    Returns:
+        "mean_iou", "pixel_accuracy", "boundary_f", "pq", "sq", "rq" over all classes, and "pq_things", the
+        PQ over those but the background.
+    """
+    labels = loaded.model.config.labels
+    scores, quality = SemanticScores(len(labels), void=VOID), PanopticQuality(len(labels))
+    things = PanopticQuality(len(labels))
+    for number in range(len(images)):
+        image = images[number]
+        classes, numbers, segments = class_maps(image)
+        outputs = look(loaded, image)
+        scores.update(semantic(outputs)[0].cpu(), classes)
+        (found,) = panoptic(outputs, threshold=threshold, label_ids_to_fuse={0})
+        painted = found.segmentation.cpu()
+        quality.update(painted, found.segments, numbers, segments)
+        things.update(painted, _things(found.segments), numbers, _things(segments))
+    return {
+        **scores.compute(),
+        **quality.compute(),
+        "pq_things": things.compute()["pq"],
+    }
+
+
+def _things(segments: Sequence[Any]) -> list[Any]:
+    return [segment for segment in segments if segment.label_id]
+
+
+def evaluate(loaded: Loaded, *, data: str | None = None, threshold: float = 0.5) -> dict[str, float]:
+    """Measure how well a model cuts images into segments.
+
+    Args:
+        loaded: what :func:`load` returns.
+        data: images with masks, as for training; if none are given, those that the run held out.
+        threshold: what the score of a segment must reach.
+    """
+    if data is None:
+        _, images = open_images(recipe_of(loaded.folder))
+    elif data == SCENES:
+        images = scenes(Recipe(), 200, HELD_OUT)
+    else:
+        images = open_annotated(data, masks=True)
+    known, given = loaded.model.config.labels, (BACKGROUND, *images.class_names)
+    if known != given:
+        raise ValueError(f"data: expected the classes {', '.join(known)}, got {', '.join(given)}")
+    return {"images": len(images)} | measure(loaded, images, threshold)
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """Returns the recipe of a run.
+
+    Raises:
+        ValueError: if the folder is of no run: it does not say on what the model was trained.
+    """
+    if not (folder / RECIPE_FILE).is_file():
+        raise ValueError(f"{folder}: has no {RECIPE_FILE}, so nobody knows its images; give --data")
+    fields = read_recipe(folder / RECIPE_FILE)
+    fields.pop("model", None)
+    return make_recipe(Recipe, fields, str(folder / RECIPE_FILE))
+
+
+def predict(
+    loaded: Loaded,
+    inputs: list[str],
+    *,
+    kind: Kind = "panoptic",
+    threshold: float = 0.5,
+    out: str | None = None,
+) -> list[dict[str, Any]]:
+    """Cut images into segments, and say which there are.
+
+    Args:
+        loaded: what :func:`load` returns.
+        inputs: image files.
+        kind: every pixel to one segment, things one by one, or a class for every pixel.
+        threshold: what the score of a segment must reach.
+        out: where the coloured image is drawn; with several images, their numbers are added.
+    """
+    labels = loaded.model.config.labels
+    answers = []
+    for number, path in enumerate(inputs):
+        image = read_image(path)
+        found = found_on(loaded, image, kind, threshold)
+        areas = [int((found.segmentation == segment.id).sum()) for segment in found.segments]
+        answers.append(
+            {
+                "image": path,
+                "segments": [
+                    {"label": labels[s.label_id], "score": round(s.score, 4), "pixels": area}
+                    for s, area in zip(found.segments, areas, strict=True)
+                ],
+            }
+        )
+        if out is not None:
+            place = Path(out)
+            if len(inputs) > 1:
+                place = place.with_stem(f"{place.stem}-{number + 1}")
+            draw_segments(image.pixels, found, labels).save(place)
+    return answers
+
+
+def read_image(path: str | Path) -> AnnotatedImage:
+    """Reads a picture of which nothing is known."""
+    try:
+        with Image.open(path) as opened:
+            pixels = pixels_of(opened.convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{path}: not a picture that can be read ({error})") from error
+    return AnnotatedImage(pixels, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), key=str(path))
+
+
+def picture(loaded: Loaded, images: AnnotatedImages, count: int = SHOWN) -> Image.Image:
+    """Draws what is found on some images, side by side."""
+    drawn = []
+    for number in range(min(count, len(images))):
+        image = images[number]
+        found = found_on(loaded, image, "panoptic", 0.5)
+        drawn.append(draw_segments(image.pixels, found, loaded.model.config.labels))
+    width = max(one.width for one in drawn)
+    height = max(one.height for one in drawn)
+    columns = min(3, len(drawn))
+    sheet = Image.new("RGB", (columns * width, -(-len(drawn) // columns) * height), "white")
+    for number, one in enumerate(drawn):
+        sheet.paste(one, (number % columns * width, number // columns * height))
+    return sheet
+
+
+def verify() -> Iterator[tuple[str, GradientReport]]:
+    """Yields name and report of the gradients of small random models, loss included."""
+    for masked in (False, True):
+        config = MiniMaskFormerConfig(
+            BackboneConfig(3, 8, (8, 8), (1, 1), "basic", "group"),
+            DecoderConfig(8, 4, 2, 2, 12, dropout=0.0),
+            *(32, 5),
+            use_auxiliary_loss=True,
+            masked_attention=masked,
+        )
+        draw = torch.Generator().manual_seed(0)
+        model = MiniMaskFormer(config, generator=draw)
+        for parameter in model.parameters():  # so that the first layer's norm gets more than zeros
+            parameter.data += normal_(torch.empty_like(parameter), std=0.2, generator=draw)
+        images = torch.randn(2, 3, 24, 32, generator=draw)
+        masks = torch.zeros(3, 24, 32)
+        masks[0, :12], masks[1, 12:, :16], masks[2, 4:20, 16:] = 1, 1, 1
+        classes = torch.tensor([0, 1, 1])
+        labels: tuple[list[Tensor], list[Tensor]] = ([masks, masks[:1]], [classes, classes[:1]])
+        yield f"MiniMaskFormer, masked_attention={masked}", check_gradients(model, images, *labels)
