@@ -51,7 +51,7 @@ def grid(images: Tensor, columns: int) -> Tensor:
 
 
 def write_grid(images: Tensor, columns: int, path: Path) -> None:
-    """Writes images in rows as one picture, whole or not at all; see :func:`grid`.
+    """Writes images in rows as one picture, all or nothing; see :func:`grid`.
 
     Raises:
         ValueError: if the path does not end with ``.png``.
