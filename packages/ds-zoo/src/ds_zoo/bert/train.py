@@ -14,7 +14,7 @@ from ds_core import AdamW, Callback, History, Module, Trainer, WarmupCosine, fun
 from ds_core.data.fingerprint import fingerprint
 from ds_core.finetuning import add_lora, freeze, layer_groups, merge_lora, save_lora
 from ds_core.module import evaluating
-from ds_core.pretrained import CONFIG_FILE, has_weights
+from ds_core.pretrained import CONFIG_FILE
 from ds_core.text import WordPieceTokenizer
 from ds_core.text.tokenizer import PUBLISHED_FILE
 from ds_core.training import CSVLog, RunFolder, described
@@ -48,6 +48,7 @@ from ds_zoo.bert.sentences import check_vocabulary
 from ds_zoo.data.labelled import read_labelled
 from ds_zoo.data.rows import RowBatches
 from ds_zoo.data.text import BETWEEN, read_texts
+from ds_zoo.runs import finished
 
 ADAPTER_FILE = "adapter.safetensors"
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
@@ -561,18 +562,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
         FileNotFoundError: if there is no such folder, or it holds no finished training.
         ValueError: if the model is of another kind, or has fewer vectors than the tokenizer tokens.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder; train one with `ds-zoo train bert --out {folder}`"
-        )
-    if not has_weights(folder) or not any(
-        (folder / name).exists() for name in (PUBLISHED_FILE, *WordPieceTokenizer.published_in)
-    ):
-        raise FileNotFoundError(
-            f"{folder}: lacks weights or {PUBLISHED_FILE}, so it holds no finished training; continue it "
-            "with --resume, or train anew"
-        )
+    folder = finished(folder, "bert", (PUBLISHED_FILE, *WordPieceTokenizer.published_in))
     named = read_json(folder / CONFIG_FILE, "the configuration of a model").get("architectures") or [
         "BertModel"
     ]

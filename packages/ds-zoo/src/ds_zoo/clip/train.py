@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 from ds_core import AdamW, Callback, History, Module, Trainer, WarmupCosine
 from ds_core.data.epochs import mixed_generator
-from ds_core.pretrained import has_weights
 from ds_core.text import Tokenizer, WordTokenizer
 from ds_core.training import CSVLog, RunFolder
 from ds_core.training.files import write_text
@@ -39,6 +38,7 @@ from ds_zoo.data.scenes import (
     hold_out,
 )
 from ds_zoo.gpt.train import decay_groups
+from ds_zoo.runs import finished
 
 TOKENIZER_FILE = "vocabulary.json"
 ZERO_SHOT_FILE = "zero_shot.csv"
@@ -460,16 +460,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     Raises:
         FileNotFoundError: if there is no such folder, or it holds no finished training and no published CLIP.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder; train one with `ds-zoo train clip --out {folder}`"
-        )
-    if not has_weights(folder):
-        raise FileNotFoundError(
-            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
-            "anew"
-        )
+    folder = finished(folder, "clip")
     ours = (folder / TOKENIZER_FILE).is_file()
     tokenizer = Tokenizer.load(folder / TOKENIZER_FILE) if ours else CLIPTokenizer.from_pretrained(folder)
     model = MiniCLIP.from_pretrained(folder).to(device)

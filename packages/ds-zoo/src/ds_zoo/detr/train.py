@@ -15,7 +15,6 @@ import torch
 from ds_core import AdamW, Callback, History, LambdaLR, Module, Trainer
 from ds_core.data.epochs import mixed_generator
 from ds_core.data.read_image import read_image
-from ds_core.pretrained import has_weights
 from ds_core.training import CSVLog, RunFolder
 from ds_core.training.files import write_text
 from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
@@ -45,6 +44,7 @@ from ds_zoo.data.scenes import Scenes
 from ds_zoo.detr.config import MiniDETRConfig
 from ds_zoo.detr.detect import detect, detected
 from ds_zoo.detr.model import Layers, MiniDETR
+from ds_zoo.runs import finished
 
 SCENES = "scenes"  # the data word
 MEASURED_FILE = "measured.csv"
@@ -448,16 +448,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     Raises:
         FileNotFoundError: if there is no such folder, or it holds no finished training.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder; train one with `ds-zoo train detr --out {folder}`"
-        )
-    if not has_weights(folder):
-        raise FileNotFoundError(
-            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
-            "anew"
-        )
+    folder = finished(folder, "detr")
     return Loaded(MiniDETR.from_pretrained(folder).to(device), Preparation.load(folder), folder)
 
 

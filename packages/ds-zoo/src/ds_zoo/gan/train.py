@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from ds_core import Adam, Callback, GameTrainer, History
-from ds_core.pretrained import has_weights
 from ds_core.training import CSVLog, RunFolder
 from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
 from ds_core.verify import GradientReport, check_gradients
@@ -26,6 +25,7 @@ from ds_zoo.gan.model import Norm, interpolate
 from ds_zoo.gan.pictures import draw_game, write_grid
 from ds_zoo.gan.pretrained import GANConfig, MiniDCGAN, MiniGAN
 from ds_zoo.gan.watch import ANIMATION, COLUMNS, FOLDER, Watch, labels_for
+from ds_zoo.runs import finished
 from ds_zoo.vit.data import LabelledImages
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
@@ -316,17 +316,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
 
 def load_as(kind: type[MiniGAN] | type[MiniDCGAN], folder: str | Path, device: torch.device | str) -> Loaded:
     """Reads a model of a kind from a run folder; :func:`load` says what is raised."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        name = kind.hugging_face.model_type
-        raise FileNotFoundError(
-            f"{folder}: no such folder; train one with `ds-zoo train {name} --out {folder}`"
-        )
-    if not has_weights(folder):
-        raise FileNotFoundError(
-            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
-            "anew"
-        )
+    folder = finished(folder, kind.hugging_face.model_type)
     return Loaded(kind.from_pretrained(folder).to(device), folder)
 
 

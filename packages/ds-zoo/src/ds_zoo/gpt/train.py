@@ -16,7 +16,6 @@ from ds_core import AdamW, Callback, CrossEntropyLoss, History, Module, Trainer,
 from ds_core.cli import read_standard_input
 from ds_core.cli.commands import STANDARD_INPUT
 from ds_core.data.optional import needed
-from ds_core.pretrained import has_weights
 from ds_core.text import (
     BPETokenizer,
     CharacterTokenizer,
@@ -43,6 +42,7 @@ from ds_zoo.data.corpus import make_tokenizer, read_corpus
 from ds_zoo.data.text import read_pieces, read_text
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 from ds_zoo.gpt.perplexity import perplexity
+from ds_zoo.runs import finished
 
 TOKENIZER_FILES = (VOCABULARY_FILE, PUBLISHED_FILE, "vocab.json", "vocab.txt")
 SAMPLES_FILE = "samples.txt"
@@ -333,14 +333,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     Raises:
         FileNotFoundError: if there is no such folder, or it holds no finished training.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; train one with `ds-zoo train gpt --out {folder}`")
-    if not has_weights(folder) or not any((folder / name).exists() for name in TOKENIZER_FILES):
-        raise FileNotFoundError(
-            f"{folder}: lacks weights or {VOCABULARY_FILE}, so it holds no finished training; continue it "
-            "with --resume, or train anew"
-        )
+    folder = finished(folder, "gpt", TOKENIZER_FILES)
     model = MiniGPT.from_pretrained(folder)
     tokenizer = Tokenizer.from_pretrained(folder)
     if tokenizer.vocab_size != model.config.vocab_size:

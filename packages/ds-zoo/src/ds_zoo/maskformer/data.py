@@ -1,17 +1,11 @@
-"""What a MaskFormer learns from: the segments of annotated images, in batches, and maps to compare with."""
+"""What a MaskFormer learns from: the segments of annotated images, and maps to compare with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-from ds_core.data import DataLoader
 from torch import Tensor
 
-from ds_zoo.data.annotated.batches import Preparation
-from ds_zoo.data.annotated.changes import Change, changed
-from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages
+from ds_zoo.data.annotated.image import AnnotatedImage
 from ds_zoo.maskformer.segments import Segment
 
 BACKGROUND = "background"  # class 0: what belongs to no object
@@ -68,56 +62,3 @@ def targets_of(image: AnnotatedImage, size: tuple[int, int] | None = None) -> di
     seen = masks.flatten(1).any(1)  # others may cover all of one
     classes = torch.tensor([segment.label_id for segment in segments], dtype=torch.int64)
     return {"class_labels": classes[seen], "masks": masks[seen]}
-
-
-class _Collate:
-    """Reads, changes and joins the images of some numbers; a loader's transform."""
-
-    def __init__(self, images: AnnotatedImages, preparation: Preparation, changes: Sequence[Change]) -> None:
-        self.images, self.preparation, self.changes = images, preparation, [*changes]
-
-    def __call__(self, numbers: Tensor, *, generator: torch.Generator) -> Any:
-        found = [changed(self.images[number], self.changes, generator) for number in numbers.tolist()]
-        pixels, _ = self.preparation.batch(found)
-        size = (pixels.shape[2], pixels.shape[3])
-        return pixels, [targets_of(image, size) for image in found]
-
-
-def segment_batches(
-    images: AnnotatedImages,
-    preparation: Preparation,
-    batch_size: int,
-    *,
-    changes: Sequence[Change] | None = None,
-    shuffle: bool = False,
-    seed: int = 0,
-    workers: int = 0,
-    drop_last: bool = False,
-) -> DataLoader:
-    """Makes batches of (pixels, targets), as :class:`ds_zoo.MiniMaskFormer` and its loss take them.
-
-    Images of like shape, tall or wide, come together, so that little of a batch is padding.
-
-    Args:
-        images: where they come from.
-        preparation: how pictures become numbers.
-        batch_size: images in a batch.
-        changes: what is done to each image; None for the preparation's own fit.
-        shuffle: whether every epoch has an order of its own.
-        seed: of order and changes.
-        workers: processes that read and change images.
-        drop_last: whether a last batch that is not full is left out.
-    """
-    groups = None
-    if images.sizes is not None and len({height > width for height, width in images.sizes}) > 1:
-        groups = torch.tensor([int(height > width) for height, width in images.sizes])
-    return DataLoader(
-        torch.arange(len(images)),
-        batch_size=batch_size,
-        shuffle=shuffle,
-        seed=seed,
-        workers=workers,
-        drop_last=drop_last,
-        groups=groups,
-        transform=_Collate(images, preparation, [preparation.fit()] if changes is None else changes),
-    )

@@ -13,8 +13,8 @@ from ds_core import AdamW, Callback, History, Trainer, WarmupCosine
 from ds_core.data.epochs import mixed_generator
 from ds_core.initializers import normal_
 from ds_core.module import evaluating
-from ds_core.pretrained import has_weights
 from ds_core.training import CSVLog, MovingAverage, RunFolder
+from ds_core.training.files import write_text
 from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
 from ds_core.verify import GradientReport, check_gradients
 from PIL import Image
@@ -22,18 +22,19 @@ from rich.console import Console
 from torch import Tensor
 
 from ds_zoo.backbone import BackboneConfig
-from ds_zoo.data.annotated.batches import PROCESSOR_FILE, Preparation
+from ds_zoo.data.annotated.batches import PROCESSOR_FILE, Preparation, detection_batches
 from ds_zoo.data.annotated.changes import Change, Colour, Crop, Flip, Scale
 from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages, Part
 from ds_zoo.data.annotated.source import SceneImages, open_annotated
 from ds_zoo.data.scenes import Scenes
 from ds_zoo.data.scenes.source import pixels as pixels_of
 from ds_zoo.maskformer.config import DecoderConfig, MiniMaskFormerConfig
-from ds_zoo.maskformer.data import BACKGROUND, VOID, class_maps, segment_batches
+from ds_zoo.maskformer.data import BACKGROUND, VOID, class_maps, targets_of
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.model import Layers, MiniMaskFormer
 from ds_zoo.maskformer.segments import Segmentation, instances, panoptic, semantic, whole_images
 from ds_zoo.maskformer.visualize import draw_segments
+from ds_zoo.runs import finished
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
 RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png", "found.png")
@@ -219,17 +220,19 @@ def train(
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=texts)
     model = MiniMaskFormer(config, generator=torch.Generator().manual_seed(recipe.seed))
     optimizer = AdamW(groups(model, recipe), lr=recipe.lr)
-    loader = segment_batches(
+    segments: dict[str, Any] = {"targets": targets_of, "masked": False}
+    loader = detection_batches(
         learned,
         preparation,
         recipe.batch_size,
+        **segments,
         changes=random_changes(recipe, preparation),
         shuffle=recipe.data != SCENES,  # each scene is new as it is
         seed=recipe.seed,
         workers=recipe.workers,
         drop_last=True,
     )
-    validation = segment_batches(held_out, preparation, recipe.batch_size)
+    validation = detection_batches(held_out, preparation, recipe.batch_size, **segments)
     depends_on = {name: value for name, value in asdict(recipe).items() if name not in ("data", "workers")}
     trainer = Trainer(
         Layers(model).requires_input_grad_(False),
@@ -356,16 +359,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     Raises:
         FileNotFoundError: if there is no such folder, or it holds no finished training.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder; train one with `ds-zoo train maskformer --out {folder}`"
-        )
-    if not has_weights(folder):
-        raise FileNotFoundError(
-            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
-            "anew"
-        )
+    folder = finished(folder, "maskformer")
     return Loaded(MiniMaskFormer.from_pretrained(folder).to(device), Preparation.load(folder), folder)
 
 
@@ -377,7 +371,7 @@ def save(loaded: Loaded, folder: Path) -> str:
         folder: where to; made if needed.
     """
     loaded.model.save_pretrained(folder)
-    (folder / PROCESSOR_FILE).write_text(loaded.preparation.file_text("MaskFormerImageProcessor"))
+    write_text(Path(folder) / PROCESSOR_FILE, loaded.preparation.file_text("MaskFormerImageProcessor"))
     return f"wrote {folder}"
 
 

@@ -22,7 +22,6 @@ from ds_core import AdamW, Callback, CrossEntropyLoss, History, Trainer, WarmupC
 from ds_core.data import train_test_split
 from ds_core.metrics import Accuracy, ConfusionMatrix
 from ds_core.module import evaluating
-from ds_core.pretrained import has_weights
 from ds_core.training import CSVLog, MovingAverage, RunFolder
 from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
 from ds_core.verify import GradientReport, check_gradients
@@ -30,6 +29,7 @@ from rich.console import Console
 
 from ds_zoo.data.processor import PROCESSOR_FILE, ImageProcessor
 from ds_zoo.heads import Logits
+from ds_zoo.runs import finished
 from ds_zoo.vit.data import Augment, LabelledImages, load_processor, processor_of, read_images
 from ds_zoo.vit.model import MiniViTConfig, MiniViTForImageClassification, pair
 
@@ -346,14 +346,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Loaded:
     Raises:
         FileNotFoundError: if there is no such folder, or it holds no finished training.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; train one with `ds-zoo train vit --out {folder}`")
-    if not has_weights(folder):
-        raise FileNotFoundError(
-            f"{folder}: lacks weights, so it holds no finished training; continue it with --resume, or train "
-            "anew"
-        )
+    folder = finished(folder, "vit")
     model = MiniViTForImageClassification.from_pretrained(folder)
     size = pair(model.config.image_size)
     return Loaded(model.to(device), load_processor(folder, size, model.config.num_channels), folder)

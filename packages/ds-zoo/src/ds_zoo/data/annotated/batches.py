@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -125,6 +125,9 @@ def targets_of(image: AnnotatedImage, size: tuple[int, int] | None = None) -> di
     return found
 
 
+Targets = Callable[[AnnotatedImage, tuple[int, int]], dict[str, Tensor]]
+
+
 class _Collate:
     """Reads, changes and joins the images of some numbers; a loader's transform.
 
@@ -132,16 +135,27 @@ class _Collate:
         images: the source.
         preparation: how pictures become numbers.
         changes: what is done to each image first.
+        targets: what is learned from an image, padded to a size.
+        masked: whether a batch says where its pixels are padding.
     """
 
-    def __init__(self, images: AnnotatedImages, preparation: Preparation, changes: Sequence[Change]) -> None:
+    def __init__(
+        self,
+        images: AnnotatedImages,
+        preparation: Preparation,
+        changes: Sequence[Change],
+        targets: Targets,
+        masked: bool,
+    ) -> None:
         self.images, self.preparation, self.changes = images, preparation, [*changes]
+        self.targets, self.masked = targets, masked
 
     def __call__(self, numbers: Tensor, *, generator: torch.Generator) -> Any:
         found = [changed(self.images[number], self.changes, generator) for number in numbers.tolist()]
         pixels, mask = self.preparation.batch(found)
         size = (mask.shape[1], mask.shape[2])
-        return pixels, mask, [targets_of(image, size) for image in found]
+        targets = [self.targets(image, size) for image in found]
+        return (pixels, mask, targets) if self.masked else (pixels, targets)
 
 
 def detection_batches(
@@ -150,6 +164,8 @@ def detection_batches(
     batch_size: int,
     *,
     changes: Sequence[Change] | None = None,
+    targets: Targets = targets_of,
+    masked: bool = True,
     shuffle: bool = False,
     seed: int = 0,
     workers: int = 0,
@@ -165,6 +181,8 @@ def detection_batches(
         preparation: how pictures become numbers.
         batch_size: images in a batch.
         changes: what is done to each image; None for the preparation's own fit.
+        targets: what is learned from an image, padded to (height, width).
+        masked: whether a batch says where its pixels are padding; if not, it is (pixels, targets).
         shuffle: whether every epoch has an order of its own.
         seed: of order and changes.
         workers: processes that read and change images.
@@ -183,7 +201,9 @@ def detection_batches(
         prefetch=prefetch,
         drop_last=drop_last,
         groups=groups,
-        transform=_Collate(images, preparation, [preparation.fit()] if changes is None else changes),
+        transform=_Collate(
+            images, preparation, [preparation.fit()] if changes is None else changes, targets, masked
+        ),
     )
 
 
