@@ -6,7 +6,7 @@ torch. The last column says which algorithm ``auto`` chose, and how the others t
 
 import torch
 from ds_cnn import AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d
-from ds_cnn.kernels.convolution import select
+from ds_cnn.kernels.convolution import ALGORITHMS, select
 from ds_core import Module, engine
 from ds_core.verify.benchmark import Comparison, compare, report
 from torch import nn
@@ -45,6 +45,7 @@ def convolutions() -> list[Comparison]:
         ("3x3, 256 channels, 8x8", 8, (256, 256, 3), {"padding": 1}),
         ("3x3, 256 channels, 14x14", 14, (256, 256, 3), {"padding": 1}),
         ("3x3, 512 channels, 4x4", 4, (512, 512, 3), {"padding": 1}),
+        ("4x4 stride 2, 64 to 128, 14x14", 14, (64, 128, 4), {"padding": 1, "stride": 2}),
         ("3x3 stride 2, 64 to 128, 32x32", 32, (64, 128, 3), {"padding": 1, "stride": 2}),
         ("1x1, 64 channels, 32x32", 32, (64, 64, 1), {}),
         ("1x1, 256 channels, 16x16", 16, (256, 256, 1), {}),
@@ -54,7 +55,7 @@ def convolutions() -> list[Comparison]:
         x = torch.randn(16 if size > 100 else 64, arguments[0], size, size)
         theirs = nn.Conv2d(*arguments, **options, bias=False)
         others, auto = [], select(Conv2d(*arguments, **options, bias=False).geometry, arguments[0])
-        for algorithm in ("im2col", "shifted", "winograd"):
+        for algorithm in ALGORITHMS:
             try:
                 ours = Conv2d(*arguments, **options, bias=False, algorithm=algorithm)
             except ValueError:

@@ -5,7 +5,7 @@ import torch
 from ds_cnn import Conv1d, Conv2d, ConvTranspose2d
 from ds_cnn.functional import convolution_loop
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution import driver, select
+from ds_cnn.kernels.convolution import ALGORITHMS, driver, select
 from ds_core import engine
 from ds_core.kernels import runs
 from hypothesis import given, settings
@@ -61,11 +61,11 @@ def convolutions(draw, dims=2):
 
 def algorithms_for(module, arguments, options):
     """Names the algorithms that can do such a convolution."""
-    for algorithm in ("loop", "im2col", "shifted", "winograd", "auto"):
+    for algorithm in ("loop", *ALGORITHMS, "auto"):
         try:
             yield module(*arguments, **options, algorithm=algorithm)
         except ValueError:
-            assert algorithm == "winograd"
+            assert algorithm in ("winograd", "cells")
 
 
 @pytest.mark.parametrize("dtype", LIMITS, ids=["float64", "float32"])
@@ -118,7 +118,7 @@ def test_transpose_takes_an_output_size():
         ours(torch.randn(2, 2, 4, 4).double(), [15, 12])
 
 
-@pytest.mark.parametrize("algorithm", ["im2col", "shifted", "winograd"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_batch_cut_into_blocks_gives_the_same(monkeypatch, algorithm):
     torch.manual_seed(0)
     layer = Conv2d(3, 5, 3, padding=1, algorithm=algorithm).to(torch.float64)
@@ -134,7 +134,7 @@ def test_a_batch_cut_into_blocks_gives_the_same(monkeypatch, algorithm):
             torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("algorithm", ["loop", "im2col", "shifted", "winograd"])
+@pytest.mark.parametrize("algorithm", ["loop", *ALGORITHMS])
 def test_channels_last_memory_and_strided_views(algorithm):
     ours, theirs = Conv2d(3, 4, 3, padding=1, algorithm=algorithm), nn.Conv2d(3, 4, 3, padding=1)
     x = torch.randn(2, 3, 6, 6)
@@ -159,6 +159,8 @@ def test_auto_picks_by_shape():
     assert select(Geometry((1, 1)), 64) == "shifted"
     assert select(Geometry((1, 1), stride=(2, 2)), 64) == "im2col"
     assert select(Geometry((3, 3), groups=64), 64) == "shifted"
+    assert select(Geometry((4, 4), stride=(2, 2)), 64) == "cells"
+    assert select(Geometry((4, 4), stride=(2, 2)), 1) == "im2col"
 
 
 def test_the_teaching_version_counts_a_window_by_hand():
@@ -182,7 +184,7 @@ def test_wrong_arguments(module):
     ):
         module(2, 2, (3, 3, 3))
     with pytest.raises(
-        ValueError, match="algorithm to be one of loop, im2col, shifted, winograd, auto, got 'fft'"
+        ValueError, match="algorithm to be one of loop, im2col, shifted, winograd, cells, auto, got 'fft'"
     ):
         module(2, 2, 3, algorithm="fft")
     with pytest.raises(

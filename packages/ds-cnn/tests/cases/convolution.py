@@ -85,7 +85,20 @@ CASES = [
         padding_mode="circular",
         algorithms=("auto",),
     ),
+    *conv2d(
+        "4x4, stride 2", (2, 3, 7, 6), 3, 4, 4, stride=2, padding=1, algorithms=("loop", "im2col", "cells")
+    ),
+    *conv2d(
+        "whole cells, each way its own",
+        (2, 16, 9, 8),
+        *(16, 3, (6, 2)),
+        stride=(3, 2),
+        padding=(1, 2),
+        algorithms=("cells", "auto"),
+    ),
+    *conv2d("one position", (2, 3, 5, 4), 3, 2, 4, stride=2, algorithms=("im2col", "cells")),
     in_blocks("im2col", 96, 20, 5),
+    in_blocks("cells", 96, 20, 5),
     in_blocks("shifted", 512, 35, 2),
     in_blocks("winograd", 64, 70, 3),
     conv1d("stride and dilation", (2, 3, 11), 3, 4, 3, stride=2, padding=1, dilation=2),
@@ -94,6 +107,8 @@ CASES = [
     conv1d("circular", (2, 3, 6), 3, 4, 3, padding=2, padding_mode="circular"),
     transposed("stride 2", (2, 3, 4, 3), 3, 2, 3, stride=2, padding=1, output_padding=1),
     transposed("3x3, winograd", (2, 3, 5, 6), 3, 2, 3, padding=1, algorithm="winograd"),
+    transposed("4x4, stride 2, cells", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="cells"),
+    transposed("a kernel as large as the image", (2, 3, 1, 1), 3, 2, (4, 3), padding=(0, 1)),
     transposed("loop, groups", (2, 4, 3, 3), 4, 6, 2, stride=2, groups=2, algorithm="loop"),
     transposed(
         "shifted, no bias", (2, 2, 3, 4), 2, 3, (2, 3), stride=(3, 2), bias=False, algorithm="shifted"

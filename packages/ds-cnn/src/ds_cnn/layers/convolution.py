@@ -162,8 +162,8 @@ def check_algorithm(name: str, geometry: Geometry) -> None:
         raise ValueError(f"{name}: expected algorithm to be one of {', '.join(known)}, got {algorithm!r}")
     if algorithm in ALGORITHMS and not ALGORITHMS[algorithm].supports(geometry):
         raise ValueError(
-            f"{name}: expected kernel_size 3, stride 1, dilation 1 and groups 1 with algorithm="
-            f"{algorithm!r}, got {geometry.kernel}, {geometry.stride}, {geometry.dilation} and "
+            f"{name}: expected {ALGORITHMS[algorithm].needs} with algorithm={algorithm!r}, got kernel_size "
+            f"{geometry.kernel}, stride {geometry.stride}, dilation {geometry.dilation} and groups "
             f"{geometry.groups}"
         )
 

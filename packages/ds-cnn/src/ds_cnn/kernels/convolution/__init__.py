@@ -1,8 +1,8 @@
 """Convolution on a processor, by the algorithm that is fastest for its shape.
 
-``im2col`` lays every window into the row of a matrix and multiplies once. ``shifted`` shifts the image
-instead, and lays out nothing. ``winograd`` multiplies less. ``selection`` picks one, and ``driver`` runs it,
-a block of images at a time.
+``im2col`` lays every window into the row of a matrix and multiplies once; ``cells`` does the same and hands
+gradients back to whole cells of pixels. ``shifted`` shifts the image instead, and lays out nothing.
+``winograd`` multiplies less. ``selection`` picks one, and ``driver`` runs it, a block of images at a time.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ class Algorithm:
     that a convolution is. The weights are packed first, into the layout or basis in which they are needed.
     """
 
+    needs = ""  # what supports() asks for, in words
+
     def supports(self, geometry: Geometry) -> bool:
         """Says whether this algorithm can do convolutions of this geometry."""
         return True

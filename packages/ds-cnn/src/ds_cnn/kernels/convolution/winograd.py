@@ -41,6 +41,8 @@ class Winograd(Algorithm):
     Source: Lavin, Gray, Fast Algorithms for Convolutional Neural Networks (2016), section 4.
     """
 
+    needs = "kernel_size 3, stride 1, dilation 1 and groups 1"
+
     def supports(self, geometry: Geometry) -> bool:
         plain = geometry.stride == (1, 1) and geometry.dilation == (1, 1) and geometry.groups == 1
         return plain and geometry.kernel == (KERNEL, KERNEL)
