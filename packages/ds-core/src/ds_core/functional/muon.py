@@ -21,6 +21,7 @@ def muon(
     ns_steps: int,
     eps: float,
     adjust_lr_fn: str | None,
+    ns_precision: str = "bfloat16",
 ) -> tuple[Tensor, dict[str, Any]]:
     """b = momentum b + (1 - momentum) g,   p = p - lr scale orthogonalize(u), where u = b.
 
@@ -33,7 +34,7 @@ def muon(
     scale = math.sqrt(max(1, rows / columns))
     if adjust_lr_fn == "match_rms_adamw":
         scale = 0.2 * math.sqrt(max(rows, columns))
-    step = orthogonalize(u, ns_coefficients, ns_steps, eps)
+    step = orthogonalize(u, ns_coefficients, ns_steps, eps, ns_precision)
     return p - lr * scale * step.to(p.dtype), {"momentum_buffer": b}
 
 
@@ -42,6 +43,7 @@ def orthogonalize(
     coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
     steps: int = 5,
     eps: float = 1e-7,
+    precision: str = "bfloat16",
 ) -> Tensor:
     """Brings all singular values of a matrix close to 1, by a polynomial, applied several times.
 
@@ -49,24 +51,25 @@ def orthogonalize(
 
     Each time, a singular value s becomes a s + b s^3 + c s^5, while the singular vectors stay. The usual
     coefficients are chosen to lift small values fast, and leave all of them between about 0.7 and 1.2. That
-    is close enough, so bfloat16 is precise enough, and part of the rule.
+    is close enough, so bfloat16 is precise enough.
 
     Args:
         matrix: ``(rows, columns)``, floating point.
         coefficients: (a, b, c).
         steps: how often.
         eps: least norm to divide by.
+        precision: the type to multiply in, "bfloat16" or "float32".
 
     Returns:
-        ``(rows, columns)``, bfloat16.
+        ``(rows, columns)``, of that type.
 
     Source: Jordan et al., Muon (2024); Bernstein and Newhouse, Old Optimizer, New Norm (2024), appendix A.
     """
     a, b, c = coefficients
-    x = matrix.bfloat16()
+    x = matrix.to(getattr(torch, precision))
     wide = x.shape[0] <= x.shape[1]
     x = x if wide else x.T  # so that the square X X^T is the smaller of the two
-    norm = x.float().square().sum().sqrt().bfloat16()  # Frobenius: no singular value exceeds it
+    norm = x.float().square().sum().sqrt().to(x.dtype)  # Frobenius: no singular value exceeds it
     x = x / norm.clamp(min=eps)
     for _ in range(steps):
         square = x @ x.T

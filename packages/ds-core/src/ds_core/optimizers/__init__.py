@@ -3,6 +3,7 @@
 from ds_core.optimizers.adagrad import Adagrad
 from ds_core.optimizers.adam import Adam
 from ds_core.optimizers.adamw import AdamW
+from ds_core.optimizers.chained import ChainedOptimizer
 from ds_core.optimizers.lion import Lion
 from ds_core.optimizers.muon import Muon
 from ds_core.optimizers.nadam import NAdam
@@ -28,6 +29,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "ChainedOptimizer",
     "Lion",
     "Muon",
     "NAdam",

@@ -36,6 +36,8 @@ _NOT_LOADED = ("params", "param_names", "foreach", "fused", "capturable", "diffe
 _OF_SCHEDULERS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
 # Which of two rules an optimizer follows: a state brings it along, and may not change it.
 _RULE = "decoupled_weight_decay"
+# Options that states of torch.optim may lack.
+_OURS = (_RULE, "maximize", "ns_precision")
 
 
 class Optimizer:
@@ -280,7 +282,7 @@ class Optimizer:
         Raises:
             TypeError, ValueError: says which are missing, unknown or out of range.
         """
-        missing = [name for name in self.defaults if name not in saved and name not in (_RULE, "maximize")]
+        missing = [name for name in self.defaults if name not in saved and name not in _OURS]
         unknown = [name for name in saved if name not in (*group, *_NOT_LOADED, *_OF_SCHEDULERS)]
         if missing or unknown:
             raise ValueError(
