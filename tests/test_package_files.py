@@ -36,7 +36,7 @@ def others(package: str, extras: frozenset[str] = frozenset()) -> set[str]:
 
 def test_the_environment_of_the_zoo_has_what_its_command_line_declares() -> None:
     zoo = tomllib.loads((ROOT / "hatch.toml").read_text(encoding="utf-8"))["envs"]["zoo"]
-    assert set(zoo["dependencies"]) == others("ds-zoo", frozenset({"cli"}))
+    assert set(zoo["dependencies"]) == others("ds-zoo", frozenset({"cli", "detection"}))
     folders = [f"{{root}}/packages/{name}/src" for name in sorted(with_those_below("ds-zoo"))]
     assert sorted(zoo["env-vars"]["PYTHONPATH"].split("{;}")) == sorted(folders)
 

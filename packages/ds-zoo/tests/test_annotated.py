@@ -220,8 +220,8 @@ def test_metadata(tmp_path):
         MetadataImages(tmp_path)
     for text, said in (
         (json.dumps(rows[0]) + "\n" + json.dumps(rows[0]), "'a.png' is listed twice"),
-        ('{"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}', "line 1: expected file_name"),
-        ("{", "line 1"),
+        ('{"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}', "line 1: expected objects with"),
+        ("{", "line 1: expected file_name"),
         ("", "expected lines, got none"),
     ):
         path.write_text(text)
@@ -238,6 +238,323 @@ def test_words_that_are_refused(tmp_path):
         open_annotated("csv:table.csv")
     with pytest.raises(ValueError, match="expected masks"):
         open_annotated("voc:somewhere", masks=True)
+
+
+# ---- label maps ----------------------------------------------------------------------------------------
+
+NUMBERS = [[0, 0, 1, 1], [0, 2, 2, 255]]
+COLOURS = {0: (0, 0, 0), 1: (200, 0, 0), 2: (0, 100, 50), 255: (224, 224, 192)}
+
+
+def map_picture(kind, rows=NUMBERS):
+    """A label map of numbers, with a palette, of colours, or with 16 bits a pixel."""
+    size, numbers = (len(rows[0]), len(rows)), [number for row in rows for number in row]
+    if kind == "colours":
+        picture = Image.new("RGB", size)
+        picture.putdata([COLOURS[number] for number in numbers])
+        return picture
+    picture = Image.new({"numbers": "L", "palette": "P", "deep": "I"}[kind], size)
+    if kind == "palette":
+        picture.putpalette([part for number in range(256) for part in COLOURS.get(number, (9, 9, 9))])
+    picture.putdata(numbers)
+    return picture.convert("I;16") if kind == "deep" else picture
+
+
+@pytest.fixture
+def maps(tmp_path):
+    """A folder of one picture and its label map, to be changed."""
+
+    def write(kind="numbers", table=None, rows=NUMBERS):
+        for name in ("images", "labels"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        Image.new("RGB", (4, 2), "white").save(tmp_path / "images" / "a.jpg")
+        map_picture(kind, rows).save(tmp_path / "labels" / "a.png")
+        (tmp_path / "classes.csv").unlink(missing_ok=True)
+        if table is not None:
+            (tmp_path / "classes.csv").write_text(table)
+        return f"labelmaps:{tmp_path}"
+
+    return write
+
+
+BY_NUMBER = "name,id\nsky,1\nroad,0\nvoid,255\ncar,2\n"
+BY_COLOUR = "name,red,green,blue\nsky,200,0,0\nroad,0,0,0\nVoid,224,224,192\ncar,0,100,50\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        *[(kind, BY_NUMBER) for kind in ("numbers", "palette", "deep")],
+        *[(kind, BY_COLOUR) for kind in ("colours", "palette")],
+        ("colours", BY_COLOUR.replace("red,green,blue", "r, g, b")),
+    ],
+)
+def test_label_maps(maps, kind, table):
+    """Classes in the table's order, one region each; what is void belongs to none."""
+    images = open_annotated(maps(kind, table), masks=True)
+    assert images.class_names == ("sky", "road", "car")
+    assert images.stuff == {0, 1, 2}
+    image = images[0]
+    by_class = dict(zip(image.labels.tolist(), image.masks.int().tolist(), strict=True))
+    assert by_class == {
+        0: [[0, 0, 1, 1], [0, 0, 0, 0]],
+        1: [[1, 1, 0, 0], [1, 0, 0, 0]],
+        2: [[0, 0, 0, 0], [0, 1, 1, 0]],
+    }
+    assert image.boxes[image.labels.tolist().index(2)].tolist() == [1, 1, 3, 2]
+
+
+def test_label_maps_without_a_table(maps):
+    images = open_annotated(maps(rows=[[7, 7, 3, 255], [3, 3, 3, 3]]), masks=True)
+    assert images.class_names == ("3", "7")
+    assert images[0].masks.sum() == 7
+    with pytest.raises(ValueError, match="all pixels are void"):
+        open_annotated(maps(rows=[[255] * 4] * 2), masks=True)
+
+
+def test_a_table_of_other_data(maps, tmp_path):
+    maps(table=BY_NUMBER)
+    other = tmp_path / "other.csv"
+    other.write_text("name,id\nall,0\nall,1\nall,2\nvoid,255\n")
+    images = open_annotated(f"labelmaps:{tmp_path}", masks=True, classes=str(other))
+    assert images.class_names == ("all",)
+    assert images[0].masks.sum() == 7
+    with pytest.raises(ValueError, match="for label maps alone"):
+        open_annotated(f"imagefolder:{tmp_path}", classes=str(other))
+    with pytest.raises(FileNotFoundError, match="expected a table of classes"):
+        open_annotated(f"labelmaps:{tmp_path}", masks=True, classes="nowhere.csv")
+
+
+def test_label_maps_that_are_refused(maps, tmp_path):
+    images = open_annotated(maps(table=BY_NUMBER.replace("car,2\n", "")), masks=True)
+    with pytest.raises(ValueError, match=r"a.png: 2 pixels are 2, which no class is; name it"):
+        images[0]
+    images = open_annotated(maps("colours", BY_COLOUR.replace("car,0,100,50\n", "")), masks=True)
+    with pytest.raises(ValueError, match=r"2 pixels are \[0, 100, 50\], which no class is"):
+        images[0]
+    images = open_annotated(maps("colours", BY_NUMBER), masks=True)
+    with pytest.raises(ValueError, match=r"a.png: cannot be read as a label map \(it has colours"):
+        images[0]
+    images = open_annotated(maps(table=BY_NUMBER, rows=[[0, 1], [1, 0]]), masks=True)
+    with pytest.raises(
+        ValueError, match="expected a label map of 4 x 2 pixels, as its picture has, got 2 x 2"
+    ):
+        images[0]
+    (tmp_path / "labels" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="cannot be read as a label map"):
+        images[0]
+    for table, said in (
+        ("name,id\na,0\nb,0\n", "line 3: .* stands for two classes"),
+        ("name,id\na,x\n", "line 2: expected a name and an id"),
+        ("name,r,g,b\na,1,2,300\n", "line 2: expected a name and a colour"),
+        ("class,id\na,1\n", "expected the columns name and id, or name, red, green and blue"),
+        ("name,id\nvoid,1\n", "expected classes, got none"),
+    ):
+        word = maps(table=table)
+        with pytest.raises(ValueError, match=said):
+            open_annotated(word, masks=True)
+
+
+def test_label_maps_and_pictures_that_do_not_pair(maps, tmp_path):
+    word = maps(table=BY_NUMBER)
+    Image.new("RGB", (4, 2)).save(tmp_path / "images" / "b.png")
+    with pytest.warns(UserWarning, match=r"1 pictures without a label map are left out \(first: b.png\)"):
+        assert len(open_annotated(word, masks=True)) == 1
+    (tmp_path / "images" / "deeper").mkdir()
+    Image.new("RGB", (4, 2)).save(tmp_path / "images" / "deeper" / "a.png")
+    with pytest.raises(ValueError, match="two files are called a"):
+        open_annotated(word, masks=True)
+    (tmp_path / "images" / "deeper" / "a.png").unlink()
+    (tmp_path / "images" / "a.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a.png: its picture is missing"):
+        open_annotated(word, masks=True)
+    (tmp_path / "labels" / "a.png").unlink()
+    with pytest.raises(ValueError, match="expected label maps, got none"):
+        open_annotated(word, masks=True)
+    with pytest.raises(FileNotFoundError, match="expected a folder images or JPEGImages in it"):
+        open_annotated(f"labelmaps:{tmp_path / 'images'}", masks=True)
+
+
+def test_scenes_written_as_label_maps_come_back(tmp_path):
+    write_scenes(scenes(), tmp_path)
+    images, drawn = open_annotated(f"labelmaps:{tmp_path}", masks=True), SceneImages(scenes(), ["semantic"])
+    for number in range(4):
+        mine, semantic = images[number], drawn[number].semantic
+        assert torch.equal(mine.pixels, drawn[number].pixels)
+        for label, mask in zip(mine.labels.tolist(), mine.masks, strict=True):
+            assert torch.equal(mask, semantic == int(images.class_names[label]))
+        assert mine.masks.sum() == semantic.numel()
+
+
+# ---- panoptic ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def panoptic(tmp_path):
+    """A picture of 6 x 2 pixels cut into two things, one of them a crowd, and sky; one pixel is void."""
+    Image.new("RGB", (6, 2), "white").save(tmp_path / "a.png")
+    ids = [5, 5, 300, 300, 70000, 0, 5, 5, 300, 300, 70000, 70000]
+    drawn = Image.new("RGB", (6, 2))
+    drawn.putdata([(number & 255, number >> 8 & 255, number >> 16) for number in ids])
+    (tmp_path / "panoptic").mkdir()
+    drawn.save(tmp_path / "panoptic" / "a.png")
+    segments = [
+        {"id": 5, "category_id": 17},
+        {"id": 300, "category_id": 17, "iscrowd": 1},
+        {"id": 70000, "category_id": 3},
+    ]
+    content = {
+        "images": [{"id": 9, "file_name": "a.png", "width": 6, "height": 2}],
+        "categories": [{"id": 17, "name": "cat", "isthing": 1}, {"id": 3, "name": "sky", "isthing": 0}],
+        "annotations": [{"image_id": 9, "file_name": "a.png", "segments_info": segments}],
+    }
+
+    def write(change=None):
+        changed = json.loads(json.dumps(content))
+        if change is not None:
+            change(changed)
+        (tmp_path / "panoptic.json").write_text(json.dumps(changed))
+        return f"panoptic:{tmp_path / 'panoptic.json'}"
+
+    return write
+
+
+def test_panoptic(panoptic):
+    images = open_annotated(panoptic(), masks=True)
+    assert (images.class_names, images.stuff, images.sizes) == (("cat", "sky"), {1}, [(2, 6)])
+    image = images[0]
+    assert image.labels.tolist() == [0, 0, 1]
+    assert image.crowd.tolist() == [False, True, False]
+    assert image.masks.sum((1, 2)).tolist() == [4, 4, 3]
+    assert image.boxes.tolist() == [[0, 0, 2, 2], [2, 0, 4, 2], [4, 0, 6, 2]]
+    assert not image.masks[:, 0, 5].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["annotations"][0]["segments_info"][0].update(category_id=5), "unknown category_id 5"),
+        (
+            lambda c: c["annotations"][0]["segments_info"][0].update(id=300),
+            "two segment entries have the id 300",
+        ),
+        (lambda c: c["annotations"].append(c["annotations"][0]), "two annotations are of image 9"),
+        (lambda c: c["annotations"][0].pop("segments_info"), "expected a list segments_info"),
+        (lambda c: c["annotations"][0].update(file_name="../a.png"), "leads out of the folder"),
+        (lambda c: c["annotations"][0].pop("file_name"), "has no file_name"),
+        (lambda c: c["categories"][0].update(name="sky"), "different names"),
+        (lambda c: c["annotations"].clear(), "expected annotations of its images, got none"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*without an annotation")
+def test_panoptic_faults_that_are_refused(panoptic, change, said):
+    word = panoptic(change)
+    with pytest.raises(ValueError, match=said):
+        open_annotated(word, masks=True)
+
+
+def test_panoptic_faults_that_are_found_in_the_map(panoptic, tmp_path):
+    images = open_annotated(panoptic(lambda c: c["annotations"][0]["segments_info"].pop()), masks=True)
+    with pytest.raises(ValueError, match=r"3 pixels are of segment 70000, which .* does not list"):
+        images[0]
+    extra = {"id": 6, "category_id": 3}
+    images = open_annotated(
+        panoptic(lambda c: c["annotations"][0]["segments_info"].append(extra)), masks=True
+    )
+    with pytest.warns(UserWarning, match=r"1 segments have no pixel and are left out \(first: 6\)"):
+        assert len(images[0].labels) == 3
+    images = open_annotated(panoptic(lambda c: c["images"][0].update(width=7)), masks=True)
+    with pytest.raises(ValueError, match="expected 7 x 2 pixels"):
+        images[0]
+    with pytest.warns(UserWarning, match="1 annotations of images that it does not list are left out"):
+        open_annotated(panoptic(lambda c: c["annotations"].append({"image_id": 1})), masks=True)
+    second = {"id": 2, "file_name": "b.png", "width": 6, "height": 2}
+    with pytest.warns(UserWarning, match=r"1 images without an annotation are left out \(first: b.png\)"):
+        open_annotated(panoptic(lambda c: c["images"].append(second)), masks=True)
+    (tmp_path / "panoptic" / "a.png").unlink()
+    with pytest.raises(FileNotFoundError, match="1 of 1 PNGs are missing"):
+        open_annotated(panoptic(), masks=True)
+    with pytest.raises(FileNotFoundError, match="expected COCO's panoptic JSON"):
+        open_annotated("panoptic:nowhere.json", masks=True)
+
+
+# ---- data sets of the package datasets -----------------------------------------------------------------
+
+
+def stored(tmp_path, features, rows):
+    """Writes a data set as `datasets` does, and returns its data word."""
+    datasets = pytest.importorskip("datasets")
+    made = datasets.Dataset.from_dict(rows, datasets.Features(features(datasets)))
+    made.save_to_disk(tmp_path / "set")
+    return f"hf:{tmp_path / 'set'}"
+
+
+@pytest.mark.parametrize("as_list", [False, True], ids=["lists of columns", "list of objects"])
+def test_objects_of_a_data_set(tmp_path, as_list):
+    def features(datasets):
+        box, names = datasets.List(datasets.Value("float32"), 4), datasets.ClassLabel(names=["dog", "cat"])
+        objects = {"bbox": box, "category": names}
+        if as_list:
+            objects = datasets.List(objects)
+        else:
+            objects = {name: datasets.List(feature) for name, feature in objects.items()}
+        return {"image": datasets.Image(), "objects": objects}
+
+    columns = [{"bbox": [[2, 3, 6, 4], [1, 1, 0, 2]], "category": [1, 0]}, {"bbox": [], "category": []}]
+    objects = [
+        [{"bbox": b, "category": c} for b, c in zip(one["bbox"], one["category"], strict=True)]
+        for one in columns
+    ]
+    pictures = [Image.new("RGB", (20, 10), "red"), Image.new("L", (8, 8))]
+    word = stored(tmp_path, features, {"image": pictures, "objects": objects if as_list else columns})
+    images = open_annotated(word)
+    assert (images.class_names, len(images)) == (("dog", "cat"), 2)
+    with pytest.warns(UserWarning, match="1 boxes without area are left out"):
+        first = images[0]
+    assert (first.boxes.tolist(), first.labels.tolist()) == ([[2, 3, 8, 7]], [1])
+    assert first.pixels[:, 0, 0].tolist() == [255, 0, 0]
+    assert (images[1].size, len(images[1].labels)) == ((8, 8), 0)
+    with pytest.raises(ValueError, match="expected a column of pictures and one of objects"):
+        open_annotated(word + "#image")
+    with pytest.raises(ValueError, match="expected a column of pictures and one of label maps"):
+        open_annotated(word, masks=True)
+
+
+def test_objects_of_a_data_set_whose_categories_are_numbers(tmp_path):
+    def features(datasets):
+        objects = {
+            "bbox": datasets.List(datasets.List(datasets.Value("float32"))),
+            "category": datasets.List(datasets.Value("int64")),
+        }
+        return {"image": datasets.Image(), "objects": objects}
+
+    pictures = [Image.new("RGB", (20, 10))] * 2
+    rows = [
+        {"bbox": [[0, 0, 2, 2], [3, 3, 4, 4]], "category": [11, 5]},
+        {"bbox": [[0, 0, 1]], "category": [5]},
+    ]
+    word = stored(tmp_path, features, {"image": pictures[:1], "objects": rows[:1]})
+    images = open_annotated(word)
+    assert images.class_names == ("5", "11")  # with gaps
+    assert images[0].labels.tolist() == [1, 0]
+    word = stored(tmp_path / "bad", features, {"image": pictures, "objects": rows})
+    with pytest.raises(ValueError, match="row 1: expected objects with bbox"):
+        open_annotated(word)
+
+
+@pytest.mark.parametrize("column", ["annotation", "label", "what"])
+def test_label_maps_of_a_data_set(tmp_path, column):
+    def features(datasets):
+        return {"image": datasets.Image(), column: datasets.Image()}
+
+    rows = {"image": [Image.new("RGB", (4, 2), "white")], column: [map_picture("numbers")]}
+    word = stored(tmp_path, features, rows)
+    images = open_annotated(word, masks=True)
+    assert images.class_names == ("0", "1", "2")
+    assert images[0].masks.sum((1, 2)).tolist() == [3, 2, 2]
+    table = tmp_path / "classes.csv"
+    table.write_text(BY_NUMBER)
+    assert open_annotated(f"{word}#{column}", masks=True, classes=str(table)).class_names[0] == "sky"
 
 
 # ---- changes -------------------------------------------------------------------------------------------

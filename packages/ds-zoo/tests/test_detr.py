@@ -213,6 +213,15 @@ def test_weights_go_both_ways(tmp_path, layer_type):
     assert again.config.id2label == dict(enumerate(LABELS))
 
 
+def test_a_configuration_of_ours_is_one_of_theirs(tmp_path):
+    """Whole numbers are written as such: theirs takes no 5.0 where it has 5."""
+    backbone = BackboneConfig(embedding_size=4, hidden_sizes=(4, 6, 8), depths=(1, 1, 1), layer_type="basic")
+    MiniDETR(MiniDETRConfig(backbone, **SIZES, labels=LABELS, giou_cost=3.0)).save_pretrained(tmp_path)
+    theirs = transformers.DetrConfig.from_pretrained(tmp_path)
+    assert (theirs.class_cost, theirs.bbox_cost, theirs.giou_cost, theirs.eos_coefficient) == (1, 5, 3, 0.1)
+    assert MiniDETR.from_pretrained(tmp_path).config.giou_cost == 3.0
+
+
 def test_files_that_name_the_backbone_as_timm_does(tmp_path):
     """As published: backbone="resnet50" and timm's names; here with narrow layers behind the backbone."""
     config = MiniDETRConfig(**SIZES, labels=LABELS, backbone_config=BackboneConfig())

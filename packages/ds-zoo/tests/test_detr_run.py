@@ -62,6 +62,7 @@ def test_a_run_and_what_it_leaves(run, tmp_path):
     files = {path.name for path in run.out.iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "recipe.toml"} <= files
     assert {"log.csv", "measured.csv", "loss.png", "checkpoint.safetensors"} <= files
+    assert Image.open(run.out / "matching.png").size == (480, 480)
     assert set(run.measured) >= {"AP", "AP50", "AP75"}
     lines = (run.out / "measured.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["step", "2.0", "4.0"]
@@ -78,9 +79,10 @@ def test_what_a_run_is_good_for(run, tmp_path):
     assert 0 <= measured["AP"] <= 1
     picture = tmp_path / "a.png"
     scene_images(SMALL, 1, 5).scenes.scene(0).image.save(picture)
-    rows = predict(
-        loaded, [str(picture)], threshold=0.0, out=str(tmp_path / "found.png"), json=str(tmp_path / "r.json")
-    )
+    files = {name: str(tmp_path / name) for name in ("found.png", "r.json", "attention.png")}
+    out, json_path, attention = files.values()
+    rows = predict(loaded, [str(picture)], threshold=0.0, out=out, json=json_path, attention=attention)
+    assert Image.open(attention).size[0] > Image.open(attention).size[1]
     assert len(rows) == 4
     assert rows[0].keys() == {"image", "label", "score", "left", "top", "right", "bottom"}
     assert Image.open(tmp_path / "found.png").size == (480, 480)
@@ -91,6 +93,10 @@ def test_what_a_run_is_good_for(run, tmp_path):
         [rows[0][side] for side in ("left", "top", "right", "bottom")], abs=0.1
     )
     assert predict(loaded, [str(picture)], threshold=1.0) == []
+    (tmp_path / "b").mkdir()
+    scene_images(SMALL, 2, 5).scenes.scene(1).image.save(tmp_path / "b" / "a.png")  # of the same name
+    predict(loaded, [str(picture), str(tmp_path / "b" / "a.png")], out=str(tmp_path / "all"))
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["a-1.png", "a-2.png"]
     save(loaded, tmp_path / "copy")
     assert weights(tmp_path / "copy").keys() == weights(run.out).keys()
 

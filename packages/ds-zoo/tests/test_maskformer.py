@@ -12,12 +12,14 @@ from ds_core import Callback, DiceLoss, FocalLoss, engine
 from ds_core.training.files import load_tensors
 from ds_zoo.backbone import BackboneConfig
 from ds_zoo.data.annotated.image import AnnotatedImage
+from ds_zoo.detr.matching import Matched
 from ds_zoo.maskformer import DecoderConfig, MaskFormerLoss, MiniMaskFormer, MiniMaskFormerConfig
 from ds_zoo.maskformer.data import VOID, class_maps, targets_of
 from ds_zoo.maskformer.matching import mask_costs, nearest
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
-from ds_zoo.maskformer.segments import Segment, instances, panoptic, semantic
-from ds_zoo.maskformer.train import Recipe, evaluate, load, predict, train
+from ds_zoo.maskformer.segments import Segment, Segmentation, instances, panoptic, semantic
+from ds_zoo.maskformer.train import Recipe, evaluate, load, predict, scenes, things_of, train
+from ds_zoo.maskformer.visualize import draw_matching, query_attention
 from PIL import Image
 
 transformers = pytest.importorskip("transformers")
@@ -583,7 +585,8 @@ def test_a_run_can_be_used(run, tmp_path):
     assert loaded.model.config.labels[0] == "background"
     again = evaluate(loaded)
     assert again.pop("images") == 3
-    assert again == pytest.approx(made.scores, nan_ok=True)
+    assert 0 <= again["AP"] <= again["AP50"] <= 1
+    assert {name: again[name] for name in made.scores} == pytest.approx(made.scores, nan_ok=True)
     picture = tmp_path / "picture.png"
     Image.new("RGB", (40, 30), "red").save(picture)
     for kind in ("panoptic", "instance", "semantic"):
@@ -592,8 +595,55 @@ def test_a_run_can_be_used(run, tmp_path):
         assert sum(segment["pixels"] for segment in answer["segments"]) <= 40 * 30
         with Image.open(tmp_path / f"{kind}.png") as drawn:
             assert min(drawn.size) >= 480
-    with pytest.raises(ValueError, match="not a picture"):
+    with pytest.raises(ValueError, match="cannot be read as an image"):
         predict(loaded, [str(made.out / "config.json")])
+    with Image.open(made.out / "matching.png") as drawn:
+        assert drawn.size == (2 * 480 + 8, 480)
+
+
+def test_results_are_cocos(run, tmp_path):
+    """Masks as run lengths that pycocotools reads, with the boxes around them."""
+    mask_module = pytest.importorskip("pycocotools.mask")
+    loaded = load(run[1].out)
+    pictures = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    for number, path in enumerate(pictures):
+        scenes(run[0], 2, 99).scenes.scene(number).image.save(path)
+    answers = predict(
+        loaded,
+        pictures,
+        kind="instance",
+        threshold=0.0,
+        json=str(tmp_path / "r.json"),
+        attention=str(tmp_path / "attention"),
+    )
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert sum(len(answer["segments"]) for answer in answers) == len(results) > 0
+    assert {result["image_id"] for result in results} == {0, 1}
+    for result in results:
+        mask = mask_module.decode(result["segmentation"])
+        assert mask.shape == (32, 32)
+        assert mask_module.toBbox(result["segmentation"]).tolist() == result["bbox"]
+        assert 0 <= result["score"] <= 1
+        assert 0 < result["category_id"] < len(loaded.model.config.labels)
+    assert sorted(path.name for path in (tmp_path / "attention").iterdir()) == ["a.png", "b.png"]
+
+
+def test_attention_of_queries_adds_up(run):
+    attention = query_attention(run[1].model, torch.rand(2, 3, 32, 48))
+    assert attention.shape == (2, 5, 4, 6)
+    torch.testing.assert_close(attention.sum((2, 3)), torch.ones(2, 5))
+
+
+def test_the_matching_is_drawn_in_the_colours_of_the_segments():
+    masks = torch.zeros(2, 8, 8, dtype=torch.bool)
+    masks[0, :4], masks[1, 4:] = True, True
+    said = torch.full((3, 8, 8), -1.0)
+    said[2, :4], said[0, 4:] = 1.0, 1.0
+    matched = Matched(torch.tensor([0, 0, 1]), torch.tensor([2, 0, 1]), torch.tensor([0, 1, 0]))
+    drawn = draw_matching(torch.zeros(3, 8, 8, dtype=torch.uint8), said, masks, matched)
+    for x, y in ((10, 10), (10, 400)):  # away from the labels
+        assert drawn.getpixel((x, y)) == drawn.getpixel((488 + x, y))
+    assert drawn.getpixel((10, 10)) != drawn.getpixel((10, 400))
 
 
 def test_a_run_goes_on_where_it_stopped(run, tmp_path):
@@ -639,3 +689,60 @@ def test_what_is_learned_from():
     assert not targets["masks"][:, 4:].any()
     with pytest.raises(ValueError, match="expected masks, got boxes alone"):
         targets_of(replace(image, masks=None))
+
+
+def test_where_every_pixel_has_a_class_there_is_no_background():
+    """Stuff is one segment, things are counted, and what is of no segment is void."""
+    masks = torch.zeros(3, 2, 4, dtype=torch.bool)
+    masks[0, :, 0], masks[1, :, 1], masks[2, 0, 2:] = True, True, True
+    image = AnnotatedImage(
+        torch.zeros(3, 2, 4, dtype=torch.uint8), torch.zeros(3, 4), torch.tensor([0, 0, 1]), masks
+    )
+    classes, numbers, segments = class_maps(image, {1})
+    assert classes.tolist() == [[0, 0, 1, 1], [0, 0, VOID, VOID]]
+    assert numbers.tolist() == [[1, 2, 3, 3], [1, 2, 0, 0]]
+    assert [(s.label_id, s.was_fused) for s in segments] == [(0, False), (0, False), (1, True)]
+    assert targets_of(image, stuff={1})["class_labels"].tolist() == [0, 0, 1]
+
+
+def test_label_maps_are_learned_from_and_measured(tmp_path):
+    """A run on files: classes are the table's, void counts nowhere, and all is stuff."""
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for number in range(4):
+        Image.effect_noise((32, 24), 50).convert("RGB").save(tmp_path / "images" / f"{number}.png")
+        drawn = Image.new("L", (32, 24), 2)
+        drawn.paste(0, (0, 0, 16, 24))
+        drawn.paste(255, (0, 0, 4, 4))
+        drawn.save(tmp_path / "labels" / f"{number}.png")
+    (tmp_path / "classes.csv").write_text("name,id\nroad,0\nsky,2\nvoid,255\n")
+    recipe = Recipe(
+        **{"data": f"labelmaps:{tmp_path}", "image_size": 32, "stem": 8, "stages": 2, "width": 16},
+        **{"layers": 1, "heads": 2, "inner": 16, "queries": 4, "pyramid": 32, "embedding": 8, "steps": 2},
+        **{"batch_size": 2, "warmup": 1, "held_out": 0.5, "flip": True, "zoom": 0.2},
+    )
+    made = train(recipe, tmp_path / "run", progress=False)
+    assert made.model.config.labels == ("road", "sky")
+    assert made.model.config.label_ids_to_fuse == (0, 1)
+    assert "pq_things" not in made.scores
+    loaded = load(made.out)
+    assert loaded.model.config.label_ids_to_fuse == (0, 1)
+    assert evaluate(loaded, data=recipe.data)["images"] == 4
+    with pytest.raises(ValueError, match="expected the classes road, sky, got background, circle"):
+        evaluate(loaded, data="scenes")
+    with pytest.raises(ValueError, match="label_ids_to_fuse from 0 to 1"):
+        replace(made.model.config, label_ids_to_fuse=(2,))
+
+
+def test_average_precision_of_masks_counts_things_alone():
+    """What is there is found perfectly: stuff, which has other numbers in the model, is left out of both."""
+    masks = torch.zeros(3, 4, 6, dtype=torch.bool)
+    masks[0, :, :2], masks[1, :, 2:4], masks[2, :, 4:] = True, True, True
+    pixels, boxes = torch.zeros(3, 4, 6, dtype=torch.uint8), torch.zeros(3, 4)
+    for stuff, labels in ((None, [1, 0, 1]), ({1}, [0, 2, 1])):
+        image = AnnotatedImage(pixels, boxes, torch.tensor(labels), masks)
+        _, painted, segments = class_maps(image, stuff)
+        found = Segmentation(painted, tuple(segments), torch.stack([painted == s.id for s in segments]))
+        truth, objects = things_of(image, found, stuff)
+        assert objects.labels.tolist() == truth.labels.tolist() == ([1, 0, 1] if stuff is None else [0, 2])
+        assert torch.equal(objects.masks, truth.masks)

@@ -1,4 +1,4 @@
-"""What every model's ``load`` asks of a run folder first."""
+"""What models have in common that use a run: is it finished, and where goes what they draw?"""
 
 from __future__ import annotations
 
@@ -31,3 +31,20 @@ def finished(folder: str | Path, model: str, files: Sequence[str] = ()) -> Path:
             "anew"
         )
     return folder
+
+
+def place_of(out: str | Path, number: int, pictures: Sequence[str]) -> Path:
+    """Returns where what is drawn of a picture goes, whose folder is made if needed.
+
+    Args:
+        out: a file; a folder if there are several pictures.
+        number: of the picture.
+        pictures: all that are asked about; those of one name get their numbers besides.
+    """
+    place = Path(out)
+    if len(pictures) > 1:
+        stems = [Path(picture).stem for picture in pictures]
+        alone = stems.count(stems[number]) == 1
+        place /= f"{stems[number]}.png" if alone else f"{stems[number]}-{number + 1}.png"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place

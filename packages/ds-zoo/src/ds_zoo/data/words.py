@@ -7,7 +7,9 @@
 ``bundled:NAME``        what is inside the package, or inside Python
 ``imagefolder:FOLDER``  images, in one subfolder for each class; with boxes, one folder with metadata.jsonl
 ``coco:FILE.json``      images with boxes and masks in COCO's format; ``#FOLDER`` says where the images are
+``panoptic:FILE.json``  images cut into segments in COCO's panoptic format; ``#FOLDER`` alike
 ``voc:FOLDER``          images with boxes in Pascal VOC's format
+``labelmaps:FOLDER``    images and label maps; ``#FOLDER`` says where the label maps are
 ``idx:FOLDER[SPLIT]``   images in files as MNIST's
 ``sklearn:NAME``        what the package scikit-learn brings along
 ======================  ===============================================================================
@@ -32,7 +34,9 @@ KINDS = {
     "imagefolder": "imagefolder:FOLDER",
     "idx": "idx:FOLDER[SPLIT]",
     "coco": "coco:FILE.json",
+    "panoptic": "panoptic:FILE.json",
     "voc": "voc:FOLDER",
+    "labelmaps": "labelmaps:FOLDER",
     "sklearn": "sklearn:NAME",
 }
 
@@ -44,7 +48,7 @@ class Word(NamedTuple):
         kind: one of :data:`KINDS`.
         what: the file, the folder or the name.
         split: of a data set of `datasets`, or of files as MNIST's; None if none is named.
-        column: of a table or a data set, or the folder of COCO's images; None if none is named.
+        column: of a table or a data set, or a folder besides; None if none is named.
     """
 
     kind: str
@@ -80,7 +84,7 @@ def parse(word: str) -> Word:
     if not what:
         raise ValueError(f"data: expected something after {kind}:, got {word!r}")
     split = column = None
-    if kind in ("csv", "hf", "coco") and not Path(what).exists():
+    if kind in ("csv", "hf", "coco", "panoptic", "labelmaps") and not Path(what).exists():
         what, mark, named = what.rpartition("#")
         what, column = (what, named) if mark else (named, None)
     if kind in ("hf", "idx") and what.endswith("]") and "[" in what:

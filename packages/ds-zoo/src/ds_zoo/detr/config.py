@@ -159,6 +159,9 @@ class MiniDETRConfig:
     def to_fields(self) -> dict[str, Any]:
         """Returns the fields of ``config.json``; those that `transformers` has no word for only if needed."""
         fields = {name: value for name, value in asdict(self).items() if OWN.get(name) != value}
+        for name, value in fields.items():  # transformers takes no 1.0 where it has 1
+            if type(DEFAULTS.get(name)) is int and value == int(value):
+                fields[name] = int(value)
         fields |= label_fields(fields.pop("labels"))
         backbone = self.backbone_config
         fields["backbone_config"] = backbone.to_fields((len(backbone.depths),))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from ds_core import AdamW, Callback, History, LambdaLR, Module, Trainer
 from ds_core.data.epochs import mixed_generator
-from ds_core.data.read_image import read_image
+from ds_core.module import evaluating
 from ds_core.training import CSVLog, RunFolder
 from ds_core.training.files import write_text
 from ds_core.training.recipe import RECIPE_FILE, make_recipe, read_recipe, recipe_text
@@ -37,18 +37,26 @@ from ds_zoo.data.annotated import (
     detection_batches,
     draw_objects,
     open_annotated,
+    prepared,
+    targets_of,
 )
 from ds_zoo.data.annotated.average_precision import coco_results
 from ds_zoo.data.annotated.batches import PROCESSOR_FILE
+from ds_zoo.data.annotated.coco import coco_module
 from ds_zoo.data.scenes import Scenes
 from ds_zoo.detr.config import MiniDETRConfig
 from ds_zoo.detr.detect import detect, detected
+from ds_zoo.detr.matching import solver
 from ds_zoo.detr.model import Layers, MiniDETR
-from ds_zoo.runs import finished
+from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention, surest
+from ds_zoo.runs import finished, place_of
 
 SCENES = "scenes"  # the data word
-MEASURED_FILE = "measured.csv"
-RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png", MEASURED_FILE)
+MEASURED_FILE, MATCHING_FILE = "measured.csv", "matching.png"
+RESULTS = (
+    *("config.json", "model*.safetensors*", "best.safetensors", "loss.png"),
+    *(MEASURED_FILE, MATCHING_FILE),
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,8 @@ class Recipe:
     begin with, which every layer corrects; ``groups`` gives each object several queries to learn from.
 
     Args:
-        data: "scenes", drawn as they are needed; coco:FILE.json, voc:FOLDER, or imagefolder:FOLDER with
-            metadata.jsonl.
+        data: "scenes", drawn as they are needed; coco:FILE.json, panoptic:FILE.json, voc:FOLDER,
+            imagefolder:FOLDER with metadata.jsonl, or hf:NAME.
         validation: held-out data of the same kind; a tenth of the data if not given.
         start: folder of a DETR to begin with, ours or of transformers; the sizes below are then its own.
         image_size: height and width of scenes.
@@ -211,7 +219,8 @@ def train(
     The run folder holds ``recipe.toml``, ``config.json``, ``model.safetensors`` and
     ``preprocessor_config.json`` (readable by `transformers` if the backbone's norms are frozen and the
     queries the paper's), ``log.csv``, ``measured.csv`` with the average precision at each validation,
-    ``loss.png`` and, to resume from, ``checkpoint.safetensors``.
+    ``matching.png`` with the queries that now learn from an image's objects, ``loss.png`` and, to resume
+    from, ``checkpoint.safetensors``.
 
     Args:
         recipe: how to train.
@@ -230,6 +239,7 @@ def train(
     """
     out = Path(out)
     learned, held_out = split(recipe)
+    solver(), coco_module("cocoeval")  # before anything is written: is what is needed there?
     model = make_model(recipe, learned.class_names)
     preparation = make_preparation(recipe)
     files = {RECIPE_FILE: recipe_text("detr", recipe), PROCESSOR_FILE: preparation.file_text()}
@@ -401,7 +411,7 @@ def share_of_rate(step: int, recipe: Recipe) -> float:
 
 
 class Measuring(Callback):
-    """Takes the average precision at every validation; fills ``measured.csv``.
+    """Takes the average precision at every validation; fills ``measured.csv`` and ``matching.png``.
 
     Args:
         preparation: how pictures become numbers.
@@ -426,6 +436,26 @@ class Measuring(Callback):
             writer.writeheader()
             writer.writerows(self.rows)
             write_text(trainer.out / MEASURED_FILE, table.getvalue())
+            self._draw_matching(trainer, trainer.out / MATCHING_FILE)
+
+    def _draw_matching(self, trainer: Trainer, path: Path) -> None:
+        """Draws which query would now learn from which object of the first image that has some."""
+        model = _detr(trainer.model)
+        device = next(model.parameters()).device
+        images = (self.images[number] for number in range(len(self.images)))
+        image = next((one for one in images if len(one.without_crowds().labels)), None)
+        if image is None:
+            return
+        pixels, mask = (t.to(device) for t in prepared([image], self.preparation))
+        target = {name: t.to(device) for name, t in targets_of(image).items()}
+        with torch.no_grad(), evaluating(model):
+            output = model(pixels, mask, [target])
+        assert model.loss.matched is not None
+        last = int(model.loss.matched.images.max())
+        drawn = draw_matching(
+            image.pixels, output.pred_boxes[0], target["boxes"], model.loss.matched, image=last
+        )
+        drawn.save(path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": [dict(row) for row in self.rows]}
@@ -471,6 +501,7 @@ def predict(
     threshold: float = 0.5,
     out: str | None = None,
     json: str | None = None,
+    attention: str | None = None,
 ) -> list[dict[str, Any]]:
     """Find objects in pictures.
 
@@ -479,7 +510,10 @@ def predict(
         inputs: image files.
         threshold: how sure the model must be, from 0 to 1.
         out: where the picture with boxes, labels and scores is written; of several pictures, a folder.
-        json: where what was found is written as COCO's results; image_id is the place of the picture.
+        json: where what was found is written as COCO's results; image_id is the place of the picture,
+            category_id that of the class.
+        attention: where a picture is written of what the surest queries look at; of several pictures, a
+            folder.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold: expected a number from 0 to 1, got {threshold}")
@@ -487,8 +521,7 @@ def predict(
     rows: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for number, path in enumerate(inputs):
-        pixels = read_picture(path)
-        image = AnnotatedImage(pixels, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+        image = AnnotatedImage.read(path)
         (found,) = detect(loaded.model, loaded.preparation, [image], threshold)
         results += coco_results(found, number, range(len(names)))
         for score, label, box in zip(*(t.tolist() for t in found[:3]), strict=True):
@@ -502,26 +535,27 @@ def predict(
                 }
             )
         if out is not None:
-            drawn = draw_objects(pixels, found.boxes, found.labels.tolist(), names, found.scores.tolist())
-            target = Path(out) / f"{Path(path).stem}.png" if len(inputs) > 1 else Path(out)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            drawn.save(target)
+            drawn = draw_objects(
+                image.pixels, found.boxes, found.labels.tolist(), names, found.scores.tolist()
+            )
+            drawn.save(place_of(out, number, inputs))
+        if attention is not None:
+            what_queries_see(loaded, image, place_of(attention, number, inputs))
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
     return rows
 
 
-def read_picture(path: str | Path) -> torch.Tensor:
-    """Reads a picture, uint8 ``(3, H, W)``.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it cannot be read; names it.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
-    return read_image(path, str(path))
+def what_queries_see(loaded: Loaded, image: AnnotatedImage, path: Path) -> None:
+    """Draws what the queries look at that are surest to see something."""
+    model = loaded.model
+    device = next(model.parameters()).device
+    pixels, mask = (t.to(device) for t in prepared([image], loaded.preparation))
+    maps = query_attention(model, pixels, mask)[0].cpu()
+    with torch.no_grad(), evaluating(model):
+        logits = model(pixels, mask).logits
+    chosen, titles = surest(logits[0].cpu(), model.config.labels)
+    draw_query_attention(loaded.preparation.shown(pixels[0].cpu()), maps[chosen], titles, path=path)
 
 
 def evaluate(

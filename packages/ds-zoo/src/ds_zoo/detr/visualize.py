@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from ds_cnn.visualize.pictures import bare, show
+from ds_core import functional as core
 from ds_core.drawing import HEAT, INK, PLAIN, explain, new, shades, write
+from ds_core.kernels import dispatch
 from ds_core.module import evaluating
 from ds_transformer import attention_maps
 from PIL import Image, ImageDraw
@@ -20,6 +22,8 @@ from ds_zoo.detr.model import MiniDETR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+softmax, _ = dispatch(core.softmax, half=torch.float32)
 
 
 def query_attention(model: MiniDETR, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
@@ -38,6 +42,23 @@ def query_attention(model: MiniDETR, pixel_values: Tensor, pixel_mask: Tensor | 
         (features,) = model.backbone(pixel_values)
     attention = maps[model.decoder[-1].multihead_attn]  # (B, heads, Q, S)
     return attention.mean(1).unflatten(2, features.shape[2:])
+
+
+def surest(logits: Tensor, class_names: Sequence[str], most: int = 6) -> tuple[Tensor, list[str]]:
+    """Finds the queries of an image that are surest to see something.
+
+    Args:
+        logits: ``(Q, K + 1)``, those of "nothing" last.
+        class_names: of the K classes.
+        most: how many.
+
+    Returns:
+        The queries' numbers, the surest first, and what each says, as "dog 97 %".
+    """
+    scores, labels = softmax(logits, -1)[0][:, :-1].max(-1)
+    order = scores.argsort(descending=True, stable=True)[:most]
+    said = [f"{class_names[int(labels[query])]} {100 * float(scores[query]):.0f} %" for query in order]
+    return order, said
 
 
 def draw_query_attention(

@@ -15,7 +15,7 @@ from ds_zoo.maskformer.pixel_decoder import GROUPS
 from ds_zoo.maskformer.pretrained import DECODER, DECODER_DEFAULTS, DEFAULTS
 
 # What transformers.MaskFormerConfig has no word for, and what it means there.
-OWN: dict[str, Any] = {"masked_attention": False}
+OWN: dict[str, Any] = {"masked_attention": False, "label_ids_to_fuse": ()}
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class MiniMaskFormerConfig:
         mask_weight: of the focal loss, in matching and in the loss.
         labels: the classes, in the order of the outputs; "nothing" comes after them.
         masked_attention: whether queries look at those places alone that the layer before gave to them.
+        label_ids_to_fuse: the classes of which an image has one segment at most, as background or sky.
 
     Raises:
         ValueError: if a number is out of range or the name of an option is unknown.
@@ -140,6 +141,7 @@ class MiniMaskFormerConfig:
     mask_weight: float = 20.0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     masked_attention: bool = False
+    label_ids_to_fuse: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -161,6 +163,11 @@ class MiniMaskFormerConfig:
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(
                 f"MiniMaskFormerConfig: expected different labels, at least one, got {self.labels}"
+            )
+        if any(not 0 <= label < self.num_labels for label in self.label_ids_to_fuse):
+            raise ValueError(
+                f"MiniMaskFormerConfig: expected label_ids_to_fuse from 0 to {self.num_labels - 1}, got "
+                f"{self.label_ids_to_fuse}"
             )
 
     @property
@@ -206,7 +213,8 @@ class MiniMaskFormerConfig:
         backbone = BackboneConfig.from_fields({"backbone_config": given}, tuple(range(1, depth + 1)))
         decoder = DecoderConfig.from_fields(fields.pop("decoder_config", None) or {})
         labels = labels_of(fields)
-        return cls(backbone, decoder, **fields, labels=labels)
+        fused = tuple(fields.pop("label_ids_to_fuse", ()))
+        return cls(backbone, decoder, **fields, labels=labels, label_ids_to_fuse=fused)
 
 
 DEFAULT_DEPTHS = BackboneConfig().depths

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json as json_file
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,22 +24,28 @@ from rich.console import Console
 from torch import Tensor
 
 from ds_zoo.backbone import BackboneConfig
-from ds_zoo.data.annotated.batches import PROCESSOR_FILE, Preparation, detection_batches
+from ds_zoo.data.annotated.average_precision import Found, average_precision, coco_results
+from ds_zoo.data.annotated.batches import PROCESSOR_FILE, Preparation, detection_batches, prepared
 from ds_zoo.data.annotated.changes import Change, Colour, Crop, Flip, Scale
-from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages, Part
+from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages, Part, box_of
 from ds_zoo.data.annotated.source import SceneImages, open_annotated
 from ds_zoo.data.scenes import Scenes
-from ds_zoo.data.scenes.source import pixels as pixels_of
+from ds_zoo.detr.matching import solver
+from ds_zoo.detr.visualize import draw_query_attention, surest
 from ds_zoo.maskformer.config import DecoderConfig, MiniMaskFormerConfig
-from ds_zoo.maskformer.data import BACKGROUND, VOID, class_maps, targets_of
+from ds_zoo.maskformer.data import VOID, class_maps, classes_of, targets_of
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.model import Layers, MiniMaskFormer
 from ds_zoo.maskformer.segments import Segmentation, instances, panoptic, semantic, whole_images
-from ds_zoo.maskformer.visualize import draw_segments
-from ds_zoo.runs import finished
+from ds_zoo.maskformer.visualize import draw_matching, draw_segments, query_attention
+from ds_zoo.runs import finished, place_of
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
-RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png", "found.png")
+MATCHING_FILE = "matching.png"
+RESULTS = (
+    *("config.json", "model*.safetensors*", "best.safetensors", "loss.png", "found.png"),
+    MATCHING_FILE,
+)
 SCENES = "scenes"  # the data word
 HELD_OUT = 10**7  # number of the first scene that no training sees
 SHOWN = 6  # images in a picture of what was found
@@ -50,7 +58,11 @@ class Recipe:
     """How to train: the defaults learn scenes of up to five shapes on two cores.
 
     Args:
-        data: the images and masks: "scenes", or coco:FILE.json (and #FOLDER, where the images are).
+        data: the images and masks: "scenes", drawn as they are needed; coco:FILE.json, panoptic:FILE.json,
+            labelmaps:FOLDER or hf:NAME.
+        validation: held-out data of the same kind; a share of the data if not given.
+        classes: a CSV table of label maps' classes, name and id or name and red, green, blue; a folder's
+            classes.csv if not given, or else the numbers that occur.
         image_size: pixels of the shorter side.
         longest: most pixels of the longer side; twice the shorter one if not given.
         objects: most shapes in a scene.
@@ -93,6 +105,8 @@ class Recipe:
     """
 
     data: str = SCENES
+    validation: str | None = None
+    classes: str | None = None
     image_size: int = 96
     longest: int | None = None
     objects: int = 5
@@ -168,9 +182,11 @@ class Run:
         if not self.scores:
             console.print("\nEnded before the first step.\n")
             return
+        alone = self.scores.get("pq_things")
+        things = "" if alone is None else f", of things alone {alone:.3f}"
         console.print(
             f"\nOn images held out: mean IoU [bold]{self.scores['mean_iou']:.3f}[/], PQ "
-            f"[bold]{self.scores['pq']:.3f}[/], of things alone {self.scores['pq_things']:.3f}\n",
+            f"[bold]{self.scores['pq']:.3f}[/]{things}\n",
             highlight=False,
         )
         folder = shlex.quote(str(self.out))
@@ -191,8 +207,9 @@ def train(
     """Train a MaskFormer to cut images into segments.
 
     The run folder holds ``recipe.toml``, ``config.json``, ``model.safetensors`` and
-    ``preprocessor_config.json``, ``log.csv``, ``loss.png``, ``found.png`` (what is found on some images held
-    out) and, to resume from, ``checkpoint.safetensors``.
+    ``preprocessor_config.json``, ``log.csv``, ``matching.png`` (which query now learns which segment of an
+    image held out), ``loss.png``, ``found.png`` (what is found on some images held out) and, to resume from,
+    ``checkpoint.safetensors``.
 
     Args:
         recipe: how to train.
@@ -212,7 +229,8 @@ def train(
     out = Path(out)
     learned, held_out = open_images(recipe)
     preparation = preparation_of(recipe)
-    config = config_of(recipe, learned.class_names)
+    solver()  # before anything is written: is what matching needs there?
+    config = config_of(recipe, learned)
     texts = {
         RECIPE_FILE: recipe_text("maskformer", recipe),
         PROCESSOR_FILE: preparation.file_text("MaskFormerImageProcessor"),
@@ -220,7 +238,8 @@ def train(
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=texts)
     model = MiniMaskFormer(config, generator=torch.Generator().manual_seed(recipe.seed))
     optimizer = AdamW(groups(model, recipe), lr=recipe.lr)
-    segments: dict[str, Any] = {"targets": targets_of, "masked": False}
+    targets = partial(targets_of, stuff=learned.stuff)
+    segments: dict[str, Any] = {"targets": targets, "masked": False}
     loader = detection_batches(
         learned,
         preparation,
@@ -242,7 +261,7 @@ def train(
         engine=recipe.engine,
         clip_norm=recipe.clip,
         callbacks=[
-            *(folder, CSVLog(out / "log.csv")),
+            *(folder, CSVLog(out / "log.csv"), Matching(preparation, held_out, targets)),
             *([MovingAverage(recipe.ema)] if recipe.ema else []),
             *callbacks,
         ],
@@ -273,8 +292,9 @@ def train(
     return Run(model, history, scores, out)
 
 
-def config_of(recipe: Recipe, class_names: Sequence[str]) -> MiniMaskFormerConfig:
-    """Returns the size and shape of the model: the classes are those of the images, and the background."""
+def config_of(recipe: Recipe, images: AnnotatedImages) -> MiniMaskFormerConfig:
+    """Returns the size and shape of the model: the classes are those of the images' pixels."""
+    labels, fused = classes_of(images)
     sizes = tuple(recipe.stem << stage for stage in range(recipe.stages))
     return MiniMaskFormerConfig(
         BackboneConfig(3, recipe.stem, sizes, (recipe.blocks,) * recipe.stages, "basic", "group"),
@@ -289,8 +309,9 @@ def config_of(recipe: Recipe, class_names: Sequence[str]) -> MiniMaskFormerConfi
         dice_weight=recipe.dice_weight,
         cross_entropy_weight=recipe.class_weight,
         mask_weight=recipe.mask_weight,
-        labels=(BACKGROUND, *class_names),
+        labels=labels,
         masked_attention=recipe.masked_attention,
+        label_ids_to_fuse=fused,
     )
 
 
@@ -322,7 +343,19 @@ def open_images(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
     if recipe.data == SCENES:
         learned = scenes(recipe, recipe.steps * recipe.batch_size, 0)
         return learned, scenes(recipe, recipe.held_out_scenes, HELD_OUT)
-    images = open_annotated(recipe.data, masks=True)
+    images = open_annotated(recipe.data, masks=True, classes=recipe.classes)
+    if recipe.validation is not None:
+        held_out = open_annotated(recipe.validation, masks=True, classes=recipe.classes)
+        if classes_of(held_out) != classes_of(images):
+            raise ValueError(
+                f"{recipe.validation}: expected the classes {', '.join(images.class_names)}, got "
+                f"{', '.join(held_out.class_names)}"
+            )
+        return images, held_out
+    if len(images) < 2:
+        raise ValueError(
+            f"{recipe.data}: expected two images at least, one of them held out; got {len(images)}"
+        )
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(recipe.seed)).tolist()
     aside = max(1, round(recipe.held_out * len(images)))
     return Part(images, sorted(order[aside:])), Part(images, sorted(order[:aside]))
@@ -348,6 +381,47 @@ def groups(model: MiniMaskFormer, recipe: Recipe) -> list[dict[str, Any]]:
             decay = recipe.weight_decay if matrices else 0.0
             made.append({"params": chosen, "lr": share * recipe.lr, "weight_decay": decay})
     return made
+
+
+# ---- during training -----------------------------------------------------------------------------------
+
+
+class Matching(Callback):
+    """Draws at every validation which query would learn from which segment; fills ``matching.png``.
+
+    Args:
+        preparation: how pictures become numbers.
+        images: held out; the first of them is drawn.
+        targets: what is learned from an image.
+    """
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        images: AnnotatedImages,
+        targets: Callable[[AnnotatedImage], dict[str, Tensor]],
+    ) -> None:
+        self.preparation, self.images, self.targets = preparation, images, targets
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        assert isinstance(trainer.model, Layers)
+        model = trainer.model.model
+        device = next(model.parameters()).device
+        image = self.preparation.fit()(self.images[0], mixed_generator(0))
+        target = {name: t.to(device) for name, t in self.targets(image).items()}
+        if trainer.out is None or not len(target["class_labels"]) or not len(trainer.history):
+            return
+        pixels, _ = self.preparation.batch([image])
+        with torch.no_grad(), evaluating(model):
+            output = model(pixels.to(device), [target["masks"]], [target["class_labels"]])
+        assert model.loss.matched is not None
+        last = int(model.loss.matched.images.max())
+        size = (pixels.shape[2], pixels.shape[3])
+        (said,) = whole_images(output, size, [image.size], [image.size])
+        drawn = draw_matching(
+            image.pixels, said.masks_queries_logits[0], target["masks"], model.loss.matched, image=last
+        )
+        drawn.save(trainer.out / MATCHING_FILE)
 
 
 # ---- what a run is good for ----------------------------------------------------------------------------
@@ -387,10 +461,9 @@ def look(loaded: Loaded, image: AnnotatedImage) -> Any:
 
 
 def found_on(loaded: Loaded, image: AnnotatedImage, kind: Kind, threshold: float) -> Segmentation:
-    """Cuts an image into segments: the background is one of them, unless things are looked for alone."""
+    """Cuts an image into segments; background and the like among them, unless things alone are wanted."""
     outputs = look(loaded, image)
-    labels = loaded.model.config.labels
-    stuff = {0} if labels[0] == BACKGROUND else set()
+    stuff = loaded.model.config.label_ids_to_fuse
     if kind == "panoptic":
         return panoptic(outputs, threshold=threshold, label_ids_to_fuse=stuff)[0]
     if kind == "instance":
@@ -398,47 +471,68 @@ def found_on(loaded: Loaded, image: AnnotatedImage, kind: Kind, threshold: float
     return Segmentation.of_classes(semantic(outputs)[0])
 
 
-def measure(loaded: Loaded, images: AnnotatedImages, threshold: float = 0.5) -> dict[str, float]:
+def measure(
+    loaded: Loaded, images: AnnotatedImages, threshold: float = 0.5, *, masks: bool = False
+) -> dict[str, float]:
     """Compares what a model finds on images with what is there.
 
     Args:
         loaded: the model.
         images: with masks.
         threshold: of a segment's score.
+        masks: whether the average precision of things' masks is taken, too.
 
     Returns:
         "mean_iou", "pixel_accuracy", "boundary_f", "pq", "sq", "rq" over all classes, and "pq_things", the
-        PQ over those but the background.
+        PQ over those of which an image may have several, if there are some on the images. With masks what
+        :func:`average_precision` returns besides.
+
+    Raises:
+        ImportError: with masks, if `pycocotools` is missing.
     """
-    labels = loaded.model.config.labels
+    labels, fused = loaded.model.config.labels, loaded.model.config.label_ids_to_fuse
     scores, quality = SemanticScores(len(labels), void=VOID), PanopticQuality(len(labels))
     things = PanopticQuality(len(labels))
+    answers: list[tuple[AnnotatedImage, Found]] = []
+    some = False
     for number in range(len(images)):
         image = images[number]
-        classes, numbers, segments = class_maps(image)
+        classes, numbers, segments = class_maps(image, images.stuff)
         outputs = look(loaded, image)
         scores.update(semantic(outputs)[0].cpu(), classes)
-        (found,) = panoptic(outputs, threshold=threshold, label_ids_to_fuse={0})
+        (found,) = panoptic(outputs, threshold=threshold, label_ids_to_fuse=fused)
         painted = found.segmentation.cpu()
         quality.update(painted, found.segments, numbers, segments)
-        things.update(painted, _things(found.segments), numbers, _things(segments))
-    return {
-        **scores.compute(),
-        **quality.compute(),
-        "pq_things": things.compute()["pq"],
-    }
+        of_things = [[s for s in all_ if s.label_id not in fused] for all_ in (found.segments, segments)]
+        things.update(painted, of_things[0], numbers, of_things[1])
+        some = some or any(of_things)
+        if masks:
+            answers.append(things_of(image, instances(outputs, threshold=0.0)[0], images.stuff))
+    found_things = {"pq_things": things.compute()["pq"]} if some else {}
+    if masks and some:
+        found_things |= average_precision(answers, images.class_names, masks=True)
+    return {**scores.compute(), **quality.compute(), **found_things}
 
 
-def _things(segments: Sequence[Any]) -> list[Any]:
-    return [segment for segment in segments if segment.label_id]
+def things_of(
+    image: AnnotatedImage, found: Segmentation, stuff: Collection[int] | None
+) -> tuple[AnnotatedImage, Found]:
+    """Returns the things of an image and those found, as classes are counted in the data."""
+    first, left_out = (1, {0}) if stuff is None else (0, stuff)
+    objects = objects_of(found.without(left_out))
+    kept = torch.tensor([label not in (stuff or ()) for label in image.labels.tolist()], dtype=torch.bool)
+    return image.select(kept), objects._replace(labels=objects.labels - first)
 
 
-def evaluate(loaded: Loaded, *, data: str | None = None, threshold: float = 0.5) -> dict[str, float]:
-    """Measure how well a model cuts images into segments.
+def evaluate(
+    loaded: Loaded, *, data: str | None = None, classes: str | None = None, threshold: float = 0.5
+) -> dict[str, float]:
+    """Measure how well a model cuts images into segments and finds things (by COCO's average precision).
 
     Args:
         loaded: what :func:`load` returns.
         data: images with masks, as for training; if none are given, those that the run held out.
+        classes: a CSV table of label maps' classes, as for training.
         threshold: what the score of a segment must reach.
     """
     if data is None:
@@ -446,11 +540,11 @@ def evaluate(loaded: Loaded, *, data: str | None = None, threshold: float = 0.5)
     elif data == SCENES:
         images = scenes(Recipe(), 200, HELD_OUT)
     else:
-        images = open_annotated(data, masks=True)
-    known, given = loaded.model.config.labels, (BACKGROUND, *images.class_names)
+        images = open_annotated(data, masks=True, classes=classes)
+    known, (given, _) = loaded.model.config.labels, classes_of(images)
     if known != given:
         raise ValueError(f"data: expected the classes {', '.join(known)}, got {', '.join(given)}")
-    return {"images": len(images)} | measure(loaded, images, threshold)
+    return {"images": len(images)} | measure(loaded, images, threshold, masks=True)
 
 
 def recipe_of(folder: Path) -> Recipe:
@@ -473,6 +567,8 @@ def predict(
     kind: Kind = "panoptic",
     threshold: float = 0.5,
     out: str | None = None,
+    json: str | None = None,
+    attention: str | None = None,
 ) -> list[dict[str, Any]]:
     """Cut images into segments, and say which there are.
 
@@ -481,12 +577,18 @@ def predict(
         inputs: image files.
         kind: every pixel to one segment, things one by one, or a class for every pixel.
         threshold: what the score of a segment must reach.
-        out: where the coloured image is drawn; with several images, their numbers are added.
+        out: where the coloured image with its legend is written; of several images, a folder.
+        json: where the segments are written as COCO's results, masks as run lengths; image_id is the place of
+            the image, category_id that of the class.
+        attention: where a picture is written of what the surest queries look at; of several images, a folder.
     """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold: expected a number from 0 to 1, got {threshold}")
     labels = loaded.model.config.labels
-    answers = []
+    answers: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for number, path in enumerate(inputs):
-        image = read_image(path)
+        image = AnnotatedImage.read(path)
         found = found_on(loaded, image, kind, threshold)
         areas = [int((found.segmentation == segment.id).sum()) for segment in found.segments]
         answers.append(
@@ -498,22 +600,37 @@ def predict(
                 ],
             }
         )
+        if json is not None:
+            results += coco_results(objects_of(found), number, range(len(labels)), masks=True)
         if out is not None:
-            place = Path(out)
-            if len(inputs) > 1:
-                place = place.with_stem(f"{place.stem}-{number + 1}")
-            draw_segments(image.pixels, found, labels).save(place)
+            draw_segments(image.pixels, found, labels).save(place_of(out, number, inputs))
+        if attention is not None:
+            what_queries_see(loaded, image, place_of(attention, number, inputs))
+    if json is not None:
+        write_text(Path(json), json_file.dumps(results) + "\n")
     return answers
 
 
-def read_image(path: str | Path) -> AnnotatedImage:
-    """Reads a picture of which nothing is known."""
-    try:
-        with Image.open(path) as opened:
-            pixels = pixels_of(opened.convert("RGB"))
-    except OSError as error:
-        raise ValueError(f"{path}: not a picture that can be read ({error})") from error
-    return AnnotatedImage(pixels, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), key=str(path))
+def objects_of(found: Segmentation) -> Found:
+    """Returns segments as objects, with masks and the boxes around them."""
+    masks = found.masks.cpu()
+    return Found(
+        torch.tensor([segment.score for segment in found.segments]),
+        torch.tensor([segment.label_id for segment in found.segments], dtype=torch.int64),
+        torch.tensor([box_of(mask) for mask in masks]).view(-1, 4),
+        masks,
+    )
+
+
+def what_queries_see(loaded: Loaded, image: AnnotatedImage, path: Path) -> None:
+    """Draws what the queries look at that are surest to see something."""
+    model = loaded.model
+    pixels = prepared([image], loaded.preparation)[0].to(next(model.parameters()).device)
+    maps = query_attention(model, pixels)[0].cpu()
+    with torch.no_grad(), evaluating(model):
+        logits = model(pixels).class_queries_logits
+    chosen, titles = surest(logits[0].cpu(), model.config.labels)
+    draw_query_attention(loaded.preparation.shown(pixels[0].cpu()), maps[chosen], titles, path=path)
 
 
 def picture(loaded: Loaded, images: AnnotatedImages, count: int = SHOWN) -> Image.Image:

@@ -1,14 +1,19 @@
-"""Drawing segments on a picture: a colour for each, outlines between them, and a legend."""
+"""Segments on a picture, with a legend; what queries look at, and which segment each is matched with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from ds_core.module import evaluating
+from ds_transformer import attention_maps
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ds_zoo.data.annotated.drawing import COLOURS, LEAST_SIDE, font_of, to_picture
+from ds_zoo.data.annotated.changes import nearest
+from ds_zoo.data.annotated.drawing import COLOURS, LEAST_SIDE, font_of, to_picture, write_label
+from ds_zoo.detr.matching import Matched
+from ds_zoo.maskformer.model import MiniMaskFormer
 from ds_zoo.maskformer.segments import Segment, Segmentation
 
 COVER = 0.55  # how much of a segment's colour there is in what is drawn
@@ -79,4 +84,64 @@ def with_legend(
         if segments:
             on.rectangle((left, top, left + line // 2, top + line // 2), fill=colours[row])
         on.text((left + line, top - line // 8), word, fill="black", font=font)
+    return whole
+
+
+def query_attention(model: MiniMaskFormer, pixel_values: Tensor) -> Tensor:
+    """Says how much each query looks at each place in the last layer, the mean of its heads.
+
+    Args:
+        model: runs in eval mode.
+        pixel_values: ``(B, channels, H, W)``.
+
+    Returns:
+        ``(B, Q, rows, columns)`` of the backbone's smallest map; what a query looks at adds up to 1.
+    """
+    with torch.no_grad(), evaluating(model), attention_maps(model.decoder[-1]) as maps:
+        smallest = model(pixel_values).encoder_last_hidden_state
+    attention = maps[model.decoder[-1].multihead_attn]  # (B, heads, Q, S)
+    return attention.mean(1).unflatten(2, smallest.shape[2:])
+
+
+def draw_matching(
+    pixels: Tensor, said: Tensor, masks: Tensor, matched: Matched, *, image: int = 0
+) -> Image.Image:
+    """Draws an image's segments and, to their right in the same colours, the masks of their queries.
+
+    Args:
+        pixels: uint8 ``(3, H, W)``.
+        said: scores of places that the queries of the layer give ``(Q, h, w)``, padding left out.
+        masks: of the segments, bool ``(n, H, W)``.
+        matched: ``model.loss.matched``, after a forward with labels.
+        image: the image's number there: layer by layer, image by image.
+
+    Returns:
+        The picture, enlarged where it is small.
+    """
+    here = matched.images == image
+    pairs = list(zip(matched.queries[here].tolist(), matched.objects[here].tolist(), strict=True))
+    size = (pixels.shape[1], pixels.shape[2])
+    drawn = [nearest(said[query] > 0, size) for query, _ in pairs]
+    sides = [
+        [masks[number].bool() for _, number in pairs],
+        drawn,
+    ]
+    factor = max(1, -(-LEAST_SIDE // min(size)))
+    pictures = []
+    for right, side in enumerate(sides):
+        mixed = pixels.float()
+        for (_, number), mask in zip(pairs, side, strict=True):
+            colour = torch.tensor(COLOURS[number % len(COLOURS)], dtype=torch.float32)[:, None, None]
+            mixed = torch.where(mask, mixed * (1 - COVER) + colour * COVER, mixed)
+        large = mixed.round().to(torch.uint8).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+        picture = to_picture(large)
+        on, font = ImageDraw.Draw(picture), font_of(max(12, round(min(picture.size) / 34)))
+        for (query, number), mask in zip(pairs, side, strict=True):
+            if right and mask.any():
+                row, column = (factor * place for place in mask.nonzero().float().mean(0).tolist())
+                write_label(on, f"query {query}", (column, row), COLOURS[number % len(COLOURS)], font)
+        pictures.append(picture)
+    whole = Image.new("RGB", (2 * pictures[0].width + 8, pictures[0].height), "white")
+    whole.paste(pictures[0], (0, 0))
+    whole.paste(pictures[1], (pictures[0].width + 8, 0))
     return whole

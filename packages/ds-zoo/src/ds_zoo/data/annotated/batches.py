@@ -63,6 +63,11 @@ class Preparation:
             mask[row, :h, :w] = True
         return pixels, mask
 
+    def shown(self, pixels: Tensor) -> Tensor:
+        """Returns pixels ``(3, H, W)`` of a batch as they were, from 0 to 1, to be drawn."""
+        mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (self.mean, self.std))
+        return (pixels * std + mean).clamp(0, 1)
+
     def file_text(self, kind: str = "DetrImageProcessor") -> str:
         """Returns ``preprocessor_config.json``, as `transformers` reads it."""
         size: dict[str, int] = {}

@@ -37,6 +37,8 @@ class CocoImages:
         ImportError: with masks, if `pycocotools` is missing.
     """
 
+    stuff: frozenset[int] | None = None
+
     def __init__(self, path: str | Path, folder: str | Path | None = None, *, masks: bool = False) -> None:
         self.path, self.masks = Path(path), masks
         if not self.path.is_file():
@@ -44,25 +46,25 @@ class CocoImages:
         content = read_json(self.path, "annotations in COCO's format")
         remarks = Remarks(str(path))
         images, annotations, categories = (
-            _rows(self.path, content, name) for name in ("images", "annotations", "categories")
+            rows_of(self.path, content, name) for name in ("images", "annotations", "categories")
         )
-        by_id = _by_id(self.path, "category", categories)
+        by_id = by_id_of(self.path, "category", categories)
         self.category_ids = list(by_id)
-        self.class_names = tuple(str(_field(self.path, c, "name", "category")) for c in categories)
+        self.class_names = tuple(str(field_of(self.path, c, "name", "category")) for c in categories)
         if len(set(self.class_names)) < len(self.class_names):
             raise ValueError(f"{path}: expected different names of categories, got {self.class_names}")
         numbers = {key: number for number, key in enumerate(self.category_ids)}
-        self.images = list(_by_id(self.path, "image", images).values())
-        self.folder = self._folder(folder)
+        self.images = list(by_id_of(self.path, "image", images).values())
+        self.folder = folder_of(self.path, self.images, folder)
         self.sizes: list[tuple[int, int]] | None = [
-            (int(_field(self.path, i, "height", "image")), int(_field(self.path, i, "width", "image")))
+            (int(field_of(self.path, i, "height", "image")), int(field_of(self.path, i, "width", "image")))
             for i in self.images
         ]
         self.objects: list[list[dict[str, Any]]] = [[] for _ in self.images]
         place = {image["id"]: number for number, image in enumerate(self.images)}
-        for key, one in _by_id(self.path, "annotation", annotations).items():
+        for key, one in by_id_of(self.path, "annotation", annotations).items():
             image, category = (
-                _field(self.path, one, name, "annotation") for name in ("image_id", "category_id")
+                field_of(self.path, one, name, "annotation") for name in ("image_id", "category_id")
             )
             if image not in place:
                 remarks.add("annotations of images that it does not list are left out", f"annotation {key}")
@@ -129,23 +131,6 @@ class CocoImages:
                 f"{self.path}: annotation {one['id']}: expected bbox [left, top, width, height], got {box}"
             ) from None
         return left, top, width, height
-
-    def _folder(self, folder: str | Path | None) -> Path:
-        """Finds the folder of the pictures, and that all of them are there."""
-        places = [Path(folder)] if folder is not None else [self.path.parent, self.path.parent / "images"]
-        names = [str(_field(self.path, image, "file_name", "image")) for image in self.images]
-        for name in names:
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise ValueError(f"{self.path}: file_name {name!r} leads out of the folder")
-        missing = {place: [name for name in names if not (place / name).is_file()] for place in places}
-        best = min(places, key=lambda place: len(missing[place]))
-        if missing[best]:
-            raise FileNotFoundError(
-                f"{self.path}: {len(missing[best])} of {len(names)} pictures are missing, the first "
-                f"{missing[best][0]}; looked in {' and '.join(map(str, places))}; name the folder: "
-                f"coco:{self.path}#FOLDER"
-            )
-        return best
 
     def _note_strangers(self, remarks: Remarks) -> None:
         """Notes pictures beside those listed, but for those that another file's list may be of."""
@@ -216,7 +201,39 @@ def coco_module(name: str) -> Any:
         ) from error
 
 
-def _rows(path: Path, content: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def folder_of(path: Path, images: list[dict[str, Any]], folder: str | Path | None) -> Path:
+    """Finds the folder of the pictures, and that all of them are there.
+
+    Args:
+        path: the JSON file.
+        images: as it lists them.
+        folder: the folder; None to look beside the file, in its folder and in ``images`` there.
+
+    Raises:
+        FileNotFoundError: if a picture is missing.
+        ValueError: if a name leads elsewhere.
+    """
+    places = [Path(folder)] if folder is not None else [path.parent, path.parent / "images"]
+    names = [inside(path, field_of(path, image, "file_name", "image")) for image in images]
+    missing = {place: [name for name in names if not (place / name).is_file()] for place in places}
+    best = min(places, key=lambda place: len(missing[place]))
+    if missing[best]:
+        raise FileNotFoundError(
+            f"{path}: {len(missing[best])} of {len(names)} pictures are missing, the first "
+            f"{missing[best][0]}; looked in {' and '.join(map(str, places))}; name the folder behind #"
+        )
+    return best
+
+
+def inside(path: Path, name: Any) -> str:
+    """Returns a file's name, if it does not lead out of its folder."""
+    if Path(str(name)).is_absolute() or ".." in Path(str(name)).parts:
+        raise ValueError(f"{path}: file_name {name!r} leads out of the folder")
+    return str(name)
+
+
+def rows_of(path: Path, content: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Returns a list of a file's, of which annotations alone may be empty."""
     rows = content.get(name)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path}: not COCO's format: expected a list of {name}")
@@ -225,17 +242,19 @@ def _rows(path: Path, content: dict[str, Any], name: str) -> list[dict[str, Any]
     return rows
 
 
-def _by_id(path: Path, what: str, rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+def by_id_of(path: Path, what: str, rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Sorts rows by their ids, none of which may occur twice."""
     found: dict[Any, dict[str, Any]] = {}
     for row in rows:
-        key = _field(path, row, "id", what)
+        key = field_of(path, row, "id", what)
         if key in found:
             raise ValueError(f"{path}: two {what} entries have the id {key}")
         found[key] = row
     return found
 
 
-def _field(path: Path, row: dict[str, Any], name: str, what: str) -> Any:
+def field_of(path: Path, row: dict[str, Any], name: str, what: str) -> Any:
+    """Returns a field of a row, which must be there."""
     if name not in row:
         raise ValueError(f"{path}: {what} {row.get('id', '?')}: has no {name}")
     return row[name]

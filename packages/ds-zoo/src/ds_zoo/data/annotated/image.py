@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
 from ds_core.checks import shape
 from torch import Tensor
+
+from ds_zoo.data.processor import read_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,17 @@ class AnnotatedImage:
                     f"{shape(self.pixels)}, got {shape(tensor)}"
                 )
 
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Reads a picture of which nothing is known.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it cannot be read; names it.
+        """
+        pixels = read_picture(path)
+        return cls(pixels, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), key=str(path))
+
     @property
     def size(self) -> tuple[int, int]:
         """Returns height and width in pixels."""
@@ -71,11 +85,14 @@ class AnnotatedImages(Protocol):
         class_names: one for each class.
         sizes: height and width of each image; None where nobody knows before it is read.
         print: what tells these data from others.
+        stuff: the numbers of the classes of which an image has one region at most, such as sky, where every
+            pixel has a class or is void; None where objects alone are known, and the rest is background.
     """
 
     class_names: tuple[str, ...]
     sizes: list[tuple[int, int]] | None
     print: str
+    stuff: frozenset[int] | None
 
     def __len__(self) -> int: ...
 
@@ -92,7 +109,7 @@ class Part:
 
     def __init__(self, images: AnnotatedImages, rows: list[int]) -> None:
         self.images, self.rows = images, rows
-        self.class_names, self.print = images.class_names, images.print
+        self.class_names, self.print, self.stuff = images.class_names, images.print, images.stuff
         self.sizes = None if images.sizes is None else [images.sizes[row] for row in rows]
 
     def __len__(self) -> int:

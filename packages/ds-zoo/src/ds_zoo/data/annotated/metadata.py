@@ -31,6 +31,8 @@ class MetadataImages:
         ValueError: if a line is damaged, a picture is listed twice, or a class is unknown; names the line.
     """
 
+    stuff: frozenset[int] | None = None
+
     def __init__(self, folder: str | Path, classes: tuple[str, ...] | None = None) -> None:
         self.folder = Path(folder)
         path = self.folder / FILE
@@ -53,17 +55,7 @@ class MetadataImages:
                 raise ValueError(f"{path}: file_name {name!r} leads out of the folder")
             if not (self.folder / name).is_file():
                 raise FileNotFoundError(f"{path}: the picture {name} is missing")
-        found = {category for row in self.rows for category in row["categories"]}
-        numbers = all(isinstance(category, int) for category in found)
-        ordered = sorted(found) if numbers else sorted(map(str, found))
-        self.class_names = tuple(map(str, ordered)) if classes is None else classes
-        for row in self.rows:
-            unknown = [c for c in map(str, row["categories"]) if c not in self.class_names]
-            if unknown:
-                raise ValueError(
-                    f"{path}: {row['file_name']}: expected classes of {', '.join(self.class_names)}, got "
-                    f"{unknown[0]!r}"
-                )
+        self.class_names = classes_of([row["objects"] for row in self.rows], str(path), classes)
         listed = {self.folder / name for name in names}
         for file in sorted(self.folder.rglob("*")):
             if file.suffix.lower() in ENDINGS and file not in listed:
@@ -78,22 +70,27 @@ class MetadataImages:
     def __getitem__(self, number: int) -> AnnotatedImage:
         row = self.rows[number]
         file = self.folder / row["file_name"]
-        pixels = read_image(file, str(file))
-        size = (pixels.shape[1], pixels.shape[2])
-        remarks = Remarks(str(file))
-        kept = kept_boxes(row["boxes"], size, row["file_name"], remarks)
-        remarks.warn()
-        boxes = torch.tensor(row["boxes"], dtype=torch.float32).view(-1, 4)
-        labels = torch.tensor([self.class_names.index(str(c)) for c in row["categories"]], dtype=torch.int64)
-        image = AnnotatedImage(pixels, clipped(boxes, size), labels, key=row["file_name"])
-        return image.select(torch.tensor(kept, dtype=torch.bool))
+        return image_of(read_image(file, str(file)), row["objects"], self.class_names, row["file_name"])
 
 
-def _row(where: str, line: str) -> dict[str, Any]:
-    """Reads one line."""
+Objects = tuple[list[list[float]], list[Any]]  # corners of boxes, and the category of each
+
+
+def objects_of(objects: Any, where: str) -> Objects:
+    """Reads the objects of a picture: lists of boxes and categories, or a list of both for each object.
+
+    Args:
+        objects: as `datasets` has them; None for none.
+        where: what messages call the picture.
+
+    Raises:
+        ValueError: if there are not as many categories as boxes, or a box is none.
+    """
     try:
-        content = json.loads(line)
-        objects = content.get("objects") or {}
+        if isinstance(objects, list):
+            names = sorted({name for one in objects for name in one})
+            objects = {name: [one[name] for one in objects] for name in names}
+        objects = objects or {}
         boxes = [[float(number) for number in box] for box in objects.get("bbox", [])]
         categories: list[Any] = next(
             (objects[n] for n in ("categories", "category", "label") if n in objects), []
@@ -102,10 +99,53 @@ def _row(where: str, line: str) -> dict[str, Any]:
             raise ValueError(
                 f"{len(boxes)} boxes of four numbers and as many categories, got {len(categories)}"
             )
-        name = str(content["file_name"])
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"{where}: expected objects with bbox and categories ({error})") from error
+    corners = [[left, top, left + width, top + height] for left, top, width, height in boxes]
+    return corners, list(categories)
+
+
+def classes_of(rows: list[Objects], where: str, classes: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Returns the classes: those given, or all that occur, sorted.
+
+    Args:
+        rows: the objects of all pictures.
+        where: what messages call the source.
+        classes: their names in order; None for all that occur.
+
+    Raises:
+        ValueError: if one that occurs is not among those given.
+    """
+    found = {category for _, categories in rows for category in categories}
+    if classes is None:
+        numbers = all(isinstance(category, int) for category in found)
+        return tuple(map(str, sorted(found) if numbers else sorted(map(str, found))))
+    for category in found:
+        if str(category) not in classes:
+            raise ValueError(f"{where}: expected classes of {', '.join(classes)}, got {category!r}")
+    return classes
+
+
+def image_of(pixels: torch.Tensor, objects: Objects, classes: tuple[str, ...], where: str) -> AnnotatedImage:
+    """Joins a picture and its objects; boxes without area or outside it are told and left out."""
+    size = (pixels.shape[1], pixels.shape[2])
+    corners, categories = objects
+    remarks = Remarks(where)
+    kept = kept_boxes(corners, size, where, remarks)
+    remarks.warn()
+    boxes = torch.tensor(corners, dtype=torch.float32).view(-1, 4)
+    labels = torch.tensor([classes.index(str(c)) for c in categories], dtype=torch.int64)
+    image = AnnotatedImage(pixels, clipped(boxes, size), labels, key=where)
+    return image.select(torch.tensor(kept, dtype=torch.bool))
+
+
+def _row(where: str, line: str) -> dict[str, Any]:
+    """Reads one line."""
+    try:
+        content = json.loads(line)
+        name, objects = str(content["file_name"]), content.get("objects")
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(
             f"{where}: expected file_name and objects with bbox and categories ({error})"
         ) from error
-    corners = [[left, top, left + width, top + height] for left, top, width, height in boxes]
-    return {"file_name": name, "boxes": corners, "categories": list(categories)}
+    return {"file_name": name, "objects": objects_of(objects, where)}

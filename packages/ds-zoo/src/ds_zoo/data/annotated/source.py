@@ -5,10 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 
 from ds_zoo.data.annotated.coco import CocoImages
+from ds_zoo.data.annotated.dataset import DatasetImages
 from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages
+from ds_zoo.data.annotated.label_maps import (
+    TABLE_FILE,
+    ClassTable,
+    DatasetPairs,
+    FolderPairs,
+    LabelMapImages,
+    Pairs,
+)
 from ds_zoo.data.annotated.metadata import MetadataImages
+from ds_zoo.data.annotated.panoptic import PanopticImages
 from ds_zoo.data.annotated.voc import VocImages
 from ds_zoo.data.scenes import Scenes
 from ds_zoo.data.words import parse
@@ -21,6 +32,8 @@ class SceneImages:
         scenes: which.
         columns: what is wanted besides boxes and labels: "masks", "semantic", or both.
     """
+
+    stuff: frozenset[int] | None = None
 
     def __init__(self, scenes: Scenes, columns: Sequence[str] = ()) -> None:
         self.scenes = scenes.select_columns(["pixels", "boxes", "labels", *columns])
@@ -36,28 +49,51 @@ class SceneImages:
         return AnnotatedImage(**self.scenes[number], key=number)
 
 
-def open_annotated(word: str, *, masks: bool = False) -> AnnotatedImages:
+def open_annotated(word: str, *, masks: bool = False, classes: str | None = None) -> AnnotatedImages:
     """Opens annotated images by their data word.
 
     Args:
-        word: ``coco:FILE.json`` or ``coco:FILE.json#FOLDER``, whose pictures lie in FOLDER; ``voc:FOLDER``;
-            or ``imagefolder:FOLDER`` with ``metadata.jsonl``.
-        masks: whether masks are wanted, which COCO's format alone has.
+        word: ``coco:FILE.json`` or ``panoptic:FILE.json``, with ``#FOLDER`` where the pictures do not lie
+            beside it; ``voc:FOLDER``; ``imagefolder:FOLDER`` with ``metadata.jsonl``; ``labelmaps:FOLDER``
+            with pictures in ``images`` and label maps in ``labels``, or in another folder named behind ``#``;
+            or ``hf:NAME[SPLIT]``, whose column of objects or of label maps may be named behind ``#``.
+        masks: whether masks are wanted; if so, ``hf:`` has label maps, else objects.
+        classes: of label maps, the table of classes, see :class:`ClassTable`; None for ``classes.csv`` in a
+            folder, if it is there, and else for the numbers that occur.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
         ValueError: if the word is of another kind, or the data are damaged.
+        ImportError: if a package is missing that the data need.
     """
-    kind, what, _, folder = parse(word)
+    kind, what, split, behind = parse(word)
+    if classes is not None and not (kind == "labelmaps" or (kind == "hf" and masks)):
+        raise ValueError(f"classes: a table of classes is for label maps alone, got {word!r}")
     if kind == "coco":
-        return CocoImages(what, folder, masks=masks)
+        return CocoImages(what, behind, masks=masks)
+    if kind == "panoptic":
+        return PanopticImages(what, behind)
+    if kind in ("labelmaps", "hf") and masks:
+        pairs: Pairs
+        if kind == "hf":
+            pairs = DatasetPairs(what, split, behind)
+        else:
+            pairs = FolderPairs(what, behind)
+            beside = Path(what) / TABLE_FILE
+            classes = str(beside) if classes is None and beside.is_file() else classes
+        return LabelMapImages(pairs, None if classes is None else ClassTable.read(classes))
     if masks:
-        raise ValueError(f"data: expected masks, as coco:FILE.json may have them, got {word!r}")
+        raise ValueError(
+            "data: expected masks, as coco:FILE.json, panoptic:FILE.json, labelmaps:FOLDER or hf:NAME may "
+            f"have them, got {word!r}"
+        )
     if kind == "voc":
         return VocImages(what)
     if kind == "imagefolder":
         return MetadataImages(what)
+    if kind == "hf":
+        return DatasetImages(what, split, behind)
     raise ValueError(
-        "data: expected annotated images: scenes, coco:FILE.json, voc:FOLDER or imagefolder:FOLDER with "
-        f"metadata.jsonl, got {word!r}"
+        "data: expected annotated images: scenes, coco:FILE.json, panoptic:FILE.json, voc:FOLDER, "
+        f"imagefolder:FOLDER with metadata.jsonl or hf:NAME, got {word!r}"
     )

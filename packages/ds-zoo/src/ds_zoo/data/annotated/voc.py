@@ -30,6 +30,8 @@ class VocImages:
         ValueError: if a file is damaged or a class unknown; names it.
     """
 
+    stuff: frozenset[int] | None = None
+
     def __init__(self, folder: str | Path, classes: tuple[str, ...] | None = None) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
