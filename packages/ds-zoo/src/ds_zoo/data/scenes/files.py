@@ -27,8 +27,8 @@ def write_scenes(scenes: Scenes, out: str | Path) -> None:
 
     The folder then holds ``images/KIND/000000.png`` (a folder for each class: of the shape of which most can
     be seen), ``captions.csv`` (columns path and caption, one line for each caption), ``coco.json``
-    (boxes and masks, COCO's format, the classes numbered from 1) and ``semantic/000000.png`` (the class of
-    each pixel, a palette picture: 0 background, then the kinds).
+    (boxes and masks, COCO's format, the classes numbered from 1), ``semantic/000000.png`` (the class of each
+    pixel, a palette picture) and ``classes.csv`` (the names of its numbers: 0 background, then the kinds).
 
     Args:
         scenes: what to write.
@@ -67,6 +67,8 @@ def write_scenes(scenes: Scenes, out: str | Path) -> None:
         "categories": [{"id": k, "name": kind, "supercategory": "shape"} for k, kind in enumerate(KINDS, 1)],
     }
     write_text(out / "coco.json", json.dumps(content) + "\n")
+    classes = "".join(f"{name},{number}\n" for number, name in enumerate(("background", *KINDS)))
+    write_text(out / "classes.csv", "name,id\n" + classes)
 
 
 def _annotations(scene: Scene, image: int, first: int) -> list[dict[str, Any]]:
