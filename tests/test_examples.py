@@ -2,8 +2,6 @@
 
 import gzip
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,20 +48,56 @@ def test_there_are_notebooks():
     assert {package: count for package, count in least.items() if counts[package] < count} == {}
 
 
-@of(NOTEBOOKS)
-def test_notebook_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
+@pytest.fixture
+def short(path, monkeypatch):
+    """Sets what a notebook reads of its environment: it runs quickly, on the data that it brings."""
     monkeypatch.setenv("DS_SHORT", "1")
     for package in NEEDED.get(path.stem, ()):
         pytest.importorskip(package)
     for variable in ("HOUSING_CSV", "HOUSING_SEED", "TEXT"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@of(NOTEBOOKS)
+@pytest.mark.usefixtures("short")
+def test_notebook_runs_from_top_to_bottom(path, fresh, tmp_path):
+    done = fresh("cells", [cell.source for cell in code_cells(read(path))], tmp_path)
+    assert not done.stderr, done.stderr  # no warnings either
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []  # a reader's folder stays as it is
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "1 / 0",
+        "1 +",
+        "raise SystemExit",
+        "import warnings; warnings.warn('division by zero')",
+        "import matplotlib.pyplot as plt; plt.title(r'$\\frac{$')",  # found when the figure is drawn
+    ],
+)
+def test_what_goes_wrong_in_a_cell_is_found(cell, fresh, tmp_path):
+    done = fresh("cells", ["number = 1", cell, "print(number)"], tmp_path)
+    assert "cell 2" in done.stderr or "ipython-input-2" in done.stderr
+
+
+def test_nothing_of_one_notebook_is_left_to_the_next(fresh, tmp_path):
+    assert fresh("cells", ["number = 1", "print(number)"], tmp_path).stdout == "1\n"
+    assert "NameError" in fresh("cells", ["print(number)"], tmp_path).stderr
+
+
+@pytest.mark.slow
+@of(NOTEBOOKS)
+@pytest.mark.usefixtures("short")
+def test_notebook_runs_in_a_kernel(path, tmp_path):
     notebook = read(path)
     nbclient.NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()  # raises CellExecutionError, which shows the cell and its traceback
     written = [o for cell in code_cells(notebook) for o in cell.outputs if o.get("name") == "stderr"]
-    assert written == []  # no warnings either
-    assert list(tmp_path.iterdir()) == []  # a reader's folder stays as it is
+    assert written == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @of(NOTEBOOKS)
@@ -131,15 +165,18 @@ def write_rows(folder, train, test):
         write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels.to(torch.uint8))
 
 
-def run(package, *arguments):
-    script = PACKAGES / package / "examples" / "fashion_mnist.py"
-    command = [sys.executable, *map(str, (script, *arguments))]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+@pytest.fixture
+def run(fresh, tmp_path):
+    def run(package, *arguments):
+        script = PACKAGES / package / "examples" / "fashion_mnist.py"
+        finished = fresh("file", str(script), tmp_path, arguments)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return run
 
 
-def test_fashion_mnist_script_of_ds_core_learns(tmp_path):
+def test_fashion_mnist_script_of_ds_core_learns(tmp_path, run):
     write_rows(tmp_path, 300, 100)
     out = tmp_path / "out"
     said = run("ds-core", "--data", tmp_path, "--epochs", 4, "--batch-size", 32, "--out", out)
@@ -149,7 +186,7 @@ def test_fashion_mnist_script_of_ds_core_learns(tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["confusion.png", "loss.png"]
 
 
-def test_fashion_mnist_script_of_ds_cnn_runs(tmp_path):
+def test_fashion_mnist_script_of_ds_cnn_runs(tmp_path, run):
     write_rows(tmp_path, 64, 32)
     said = run("ds-cnn", "--data", tmp_path, "--epochs", 1, "--width", 4)
     assert "test accuracy" in said

@@ -1,16 +1,17 @@
 """What the READMEs say is so: their Python runs as pasted, their commands exist."""
 
 import re
-import subprocess
-import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(ROOT.glob("packages/*"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(package / "README.md" for package in PACKAGES)]
+Fresh = Callable[..., CompletedProcess[str]]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
@@ -30,19 +31,14 @@ PYTHON = [
 
 
 @pytest.mark.parametrize("code", PYTHON)
-def test_python_runs_as_pasted(code: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+def test_python_runs_as_pasted(code: str, fresh: Fresh, tmp_path: Path) -> None:
+    done = fresh("code", code, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip(), "a snippet shows its reader something"
 
 
-def test_the_first_model_learns() -> None:
-    first = snippets(ROOT / "README.md", "python")[0]
-    done = subprocess.run(
-        [sys.executable, "-c", first], capture_output=True, text=True, timeout=120, check=True
-    )
+def test_the_first_model_learns(fresh: Fresh, tmp_path: Path) -> None:
+    done = fresh("code", snippets(ROOT / "README.md", "python")[0], tmp_path)
     (share,) = re.findall(r"right ([\d.]+)%", done.stdout)
     assert float(share) > 97
 
