@@ -17,8 +17,7 @@ def answer(name, prompt):
     if name == "reversal":
         return "".join(reversed(asked))
     if name == "retrieval":
-        *pairs, wanted = asked.split()
-        return next(pair[1] for pair in pairs if pair[0] == wanted)
+        return asked[asked.index(asked[-1]) + 1]
     if name == "pattern":
         period = next(p for p in (2, 3, 4) if asked[p:] == asked[: len(asked) - p])
         return "".join(asked[(len(asked) + place) % period] for place in (0, 1))
@@ -60,7 +59,7 @@ def test_a_small_model_learns_a_task_the_same_way_each_time():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "share"),
-    [("grammar", 0.97), ("reversal", 0.97)],
+    [("arithmetic", 0.95), ("grammar", 0.97), ("pattern", 0.97), ("reversal", 0.97), ("retrieval", 0.97)],
 )
 def test_tasks_are_learned(name, share):
     assert learn_task(name).share >= share

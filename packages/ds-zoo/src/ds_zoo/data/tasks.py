@@ -7,7 +7,7 @@ task           a line                                      answer
 ``grammar``    ``the dog near the trees=barks``            the verb that agrees with the first noun
 ``pattern``    ``kvakvakv=ak``                             the next two letters
 ``reversal``   ``stone=enots``                             the letters from the end
-``retrieval``  ``b7 k2 x9 k=2``                            the digit that stood behind the letter
+``retrieval``  ``b7g2d9g2``                                the digit that stood behind the last letter
 =============  ==========================================  ======
 
 Lines are drawn at random from a seed; no line that is held out is among those to learn from.
@@ -33,6 +33,7 @@ _IGNORED = -100  # a target that does not count
 _SUBJECTS = {"dog": "bark", "cat": "sleep", "bird": "sing", "child": "play", "king": "rule", "ship": "sink"}
 _MANY = {"child": "children"}
 _PLACES = ("near", "behind", "with", "above")
+_KEYS = ascii_lowercase[:8]  # of retrieval: few, so that a small model meets each often enough
 _OTHERS = ("tree", "house", "river", "wall", "horse", "tower")
 
 
@@ -40,7 +41,7 @@ _OTHERS = ("tree", "house", "river", "wall", "horse", "tower")
 class Line:
     """A question and its answer."""
 
-    prompt: str  # ends with "="
+    prompt: str  # ends with "=", or, of retrieval, with the letter asked about
     answer: str
 
     def __str__(self) -> str:
@@ -88,11 +89,11 @@ def _reversal(draw: random.Random) -> Line:
 
 
 def _retrieval(draw: random.Random) -> Line:
-    letters = draw.sample(ascii_lowercase, draw.randint(2, 4))
+    letters = draw.sample(_KEYS, draw.randint(2, 4))
     digits = [str(draw.randrange(10)) for _ in letters]
     wanted = draw.randrange(len(letters))
-    shown = " ".join(map("".join, zip(letters, digits, strict=True)))
-    return Line(f"{shown} {letters[wanted]}=", digits[wanted])
+    shown = "".join(map("".join, zip(letters, digits, strict=True)))
+    return Line(shown + letters[wanted], digits[wanted])
 
 
 TASKS: dict[str, Callable[[random.Random], Line]] = {

@@ -1,4 +1,4 @@
-"""How a small MiniGPT learns the tasks of :mod:`ds_zoo.data.tasks`, in a minute or a few."""
+"""How a small MiniGPT learns the tasks of :mod:`ds_zoo.data.tasks`, each within two minutes or so."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RECIPES = {
     "grammar": TaskRecipe(steps=1000, spread=0.1),
     "pattern": TaskRecipe(steps=1200),
     "reversal": TaskRecipe(),
-    "retrieval": TaskRecipe(lines=40_000, tokens=3000, spread=0.1),  # gets 48 %: not learned by this yet
+    "retrieval": TaskRecipe(steps=2400, lines=20_000, tokens=1200, spread=0.1),
 }
 
 
