@@ -108,7 +108,7 @@ def everything(folder):
         ({"heads": 4}, ["heads = 2 in its checkpoint, 4 given"]),
         ({"steps": 90, "seed": 1}, ["steps = 60 in its checkpoint, 90 given", "seed = 0 in its"]),
         ({"tokenizer": "byte"}, ["tokenizer = 'character' in its checkpoint, 'byte' given"]),
-        ({"preset": "small"}, ["dropout = 0.0 in its checkpoint, 0.1 given"]),
+        ({"preset": "small"}, ["dropout = 0.0 in its checkpoint, 0.05 given"]),
         ({"data": TEXT.upper()}, ["was begun with another text than", "'T' at position 0"]),
         ({"data": TEXT.replace("fox", "dog")}, ["text: "]),
     ],

@@ -53,6 +53,25 @@ def in_groups(params: list[Tensor]) -> list[dict[str, Any]]:
     return [{"params": matrices(params)}, {"params": rest, "lr": 0.003, "weight_decay": 0.0}]
 
 
+class Both:
+    """Muon and AdamW of torch.optim, each stepped by itself."""
+
+    def __init__(self, params: list[Tensor]) -> None:
+        rest = [p for p in params if p.dim() != 2]
+        self.optimizers = torch.optim.Muon(matrices(params), lr=0.01), torch.optim.AdamW(rest, lr=0.003)
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+def chained(params: list[Tensor]) -> optimizers.ChainedOptimizer:
+    rest = [p for p in params if p.dim() != 2]
+    return optimizers.ChainedOptimizer(
+        optimizers.Muon(matrices(params), lr=0.01), optimizers.AdamW(rest, lr=0.003)
+    )
+
+
 def case(name: str, theirs: Any = None, take: Any = list, where: str = "", **options: Any) -> OptimizerCase:
     ours, theirs = getattr(optimizers, name), theirs or getattr(torch.optim, name)
     written = ", ".join([*([where] if where else []), *(f"{k}={v}" for k, v in options.items())])
@@ -112,4 +131,5 @@ CASES = [
         ns_steps=3,
         eps=0.1,
     ),
+    OptimizerCase("ChainedOptimizer(Muon for matrices, AdamW for the rest)", make=chained, namesake=Both),
 ]
