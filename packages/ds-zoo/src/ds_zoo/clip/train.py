@@ -37,7 +37,7 @@ from ds_zoo.data.scenes import (
     captions,
     hold_out,
 )
-from ds_zoo.gpt.train import decay_groups
+from ds_zoo.groups import decay_groups
 from ds_zoo.runs import finished
 
 TOKENIZER_FILE = "vocabulary.json"

@@ -49,6 +49,7 @@ from ds_zoo.detr.detect import detect, detected
 from ds_zoo.detr.matching import solver
 from ds_zoo.detr.model import Layers, MiniDETR
 from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention, surest
+from ds_zoo.groups import backbone_groups
 from ds_zoo.runs import finished, place_of
 
 SCENES = "scenes"  # the data word
@@ -379,25 +380,8 @@ def random_changes(recipe: Recipe, preparation: Preparation) -> list[Any]:
 
 def parameter_groups(model: MiniDETR, recipe: Recipe) -> list[dict[str, Any]]:
     """Sorts parameters: those of the backbone have a rate of their own, and only matrices decay."""
-    groups: list[dict[str, Any]] = []
-    for backbone, lr in ((True, recipe.backbone_lr), (False, recipe.lr)):
-        named = [
-            (name, p) for name, p in model.named_parameters() if name.startswith("backbone.") == backbone
-        ]
-        for decays in (True, False):
-            params = [
-                p
-                for name, p in named
-                if p.requires_grad and decays == (p.dim() >= 2 and name not in ("anchors", QUERIES))
-            ]
-            if params:
-                groups.append(
-                    {"params": params, "lr": lr, "weight_decay": recipe.weight_decay if decays else 0.0}
-                )
-    return groups
-
-
-QUERIES = "query_position_embeddings.weight"
+    spared = ("anchors", "query_position_embeddings.weight")
+    return backbone_groups(model, recipe.lr, recipe.backbone_lr, recipe.weight_decay, spared)
 
 
 def share_of_rate(step: int, recipe: Recipe) -> float:

@@ -10,7 +10,7 @@ from ds_core.text import CharacterTokenizer
 
 from ds_zoo.data.tasks import LineBatches, Task, make_task, solved
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
-from ds_zoo.gpt.train import decay_groups
+from ds_zoo.groups import decay_groups
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from ds_core import (
     ChainedOptimizer,
     CrossEntropyLoss,
     History,
-    Module,
     Muon,
     Optimizer,
     Trainer,
@@ -53,6 +52,7 @@ from ds_zoo.data.corpus import make_tokenizer, read_corpus
 from ds_zoo.data.text import read_pieces, read_text
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 from ds_zoo.gpt.perplexity import perplexity
+from ds_zoo.groups import decay_groups
 from ds_zoo.runs import finished
 
 TOKENIZER_FILES = (VOCABULARY_FILE, PUBLISHED_FILE, "vocab.json", "vocab.txt")
@@ -181,15 +181,6 @@ class Run:
         console.print(f"Next: ds-zoo generate {shlex.quote(str(self.out))}", markup=False, soft_wrap=True)
 
 
-def decay_groups(model: Module, weight_decay: float) -> list[dict[str, object]]:
-    """Splits parameters in two groups: matrices, which decay, and vectors, which do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-
-
 def make_optimizer(gpt: MiniGPT, recipe: Recipe) -> Optimizer:
     """Returns AdamW over the whole model, or Muon over the blocks' matrices and AdamW over the rest."""
     betas = (recipe.beta1, recipe.beta2)
@@ -198,7 +189,7 @@ def make_optimizer(gpt: MiniGPT, recipe: Recipe) -> Optimizer:
     matrices = [p for name, p in gpt.named_parameters() if name.startswith("blocks.") and p.dim() == 2]
     known = {id(p) for p in matrices}
     others = [p for p in gpt.parameters() if id(p) not in known]
-    # Muon's steps are some ten times as large as AdamW's, so that a tenth of the decay shrinks as much.
+    # Decay shrinks by rate times decay, and Muon's rate is ten times AdamW's: a tenth shrinks as much.
     decay = recipe.weight_decay / 10
     return ChainedOptimizer(
         Muon(matrices, lr=recipe.muon_lr, weight_decay=decay, ns_precision="float32"),

@@ -32,6 +32,7 @@ from ds_zoo.data.annotated.source import SceneImages, open_annotated
 from ds_zoo.data.scenes import Scenes
 from ds_zoo.detr.matching import solver
 from ds_zoo.detr.visualize import draw_query_attention, surest
+from ds_zoo.groups import backbone_groups
 from ds_zoo.maskformer.config import DecoderConfig, MiniMaskFormerConfig
 from ds_zoo.maskformer.data import VOID, class_maps, classes_of, targets_of
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
@@ -237,7 +238,10 @@ def train(
     }
     folder = RunFolder(out, resume=resume, overwrite=overwrite, results=RESULTS, files=texts)
     model = MiniMaskFormer(config, generator=torch.Generator().manual_seed(recipe.seed))
-    optimizer = AdamW(groups(model, recipe), lr=recipe.lr)
+    backbone_lr = recipe.backbone_lr * recipe.lr
+    spared = ("queries_embedder.weight",)
+    groups = backbone_groups(model, recipe.lr, backbone_lr, recipe.weight_decay, spared)
+    optimizer = AdamW(groups, lr=recipe.lr)
     targets = partial(targets_of, stuff=learned.stuff)
     segments: dict[str, Any] = {"targets": targets, "masked": False}
     loader = detection_batches(
@@ -365,22 +369,6 @@ def scenes(recipe: Recipe, count: int, start: int) -> SceneImages:
     """Returns scenes as a recipe wants them."""
     drawn = Scenes(count, seed=recipe.seed, size=recipe.image_size, objects=(1, recipe.objects), start=start)
     return SceneImages(drawn, ("masks",))
-
-
-def groups(model: MiniMaskFormer, recipe: Recipe) -> list[dict[str, Any]]:
-    """Splits parameters: those of the backbone and the others, matrices, which decay, and the rest."""
-    made = []
-    for inside, share in ((True, recipe.backbone_lr), (False, 1.0)):
-        for matrices in (True, False):
-            chosen = [
-                p
-                for name, p in model.named_parameters()
-                if name.startswith("backbone.") == inside
-                and (p.dim() >= 2 and not name.startswith("queries_embedder")) == matrices
-            ]
-            decay = recipe.weight_decay if matrices else 0.0
-            made.append({"params": chosen, "lr": share * recipe.lr, "weight_decay": decay})
-    return made
 
 
 # ---- during training -----------------------------------------------------------------------------------

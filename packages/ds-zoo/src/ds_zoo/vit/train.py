@@ -28,12 +28,14 @@ from ds_core.verify import GradientReport, check_gradients
 from rich.console import Console
 
 from ds_zoo.data.processor import PROCESSOR_FILE, ImageProcessor
+from ds_zoo.groups import decay_groups
 from ds_zoo.heads import Logits
 from ds_zoo.runs import finished
 from ds_zoo.vit.data import Augment, LabelledImages, load_processor, processor_of, read_images
 from ds_zoo.vit.model import MiniViTConfig, MiniViTForImageClassification, pair
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
+SPARED = ("position_embeddings", "cls_token")  # matrices that do not decay
 RESULTS = ("config.json", "model*.safetensors*", "best.safetensors", "loss.png")
 SAMPLES_OF_VALIDATION = 256
 
@@ -241,7 +243,9 @@ def train(
         labels=images.class_names,
     )
     model = MiniViTForImageClassification(config, generator=torch.Generator().manual_seed(recipe.seed))
-    optimizer = AdamW(decay_groups(model, recipe.weight_decay), lr=recipe.lr, betas=(0.9, recipe.beta2))
+    optimizer = AdamW(
+        decay_groups(model, recipe.weight_decay, SPARED), lr=recipe.lr, betas=(0.9, recipe.beta2)
+    )
     loader = learned.loader(
         recipe.batch_size,
         shuffle=True,
@@ -324,17 +328,6 @@ def random_changes(recipe: Recipe, size: tuple[int, int], classes: int) -> list[
         options: dict[str, Any] = {"alpha": recipe.mix, "num_classes": classes}
         changes.append(RandomChoice(MixUp(**options), CutMix(**options)))
     return changes
-
-
-def decay_groups(model: MiniViTForImageClassification, weight_decay: float) -> list[dict[str, object]]:
-    """Splits parameters in two groups: matrices, which decay, and the rest, which does not."""
-    named = list(model.named_parameters())
-    spared = ("position_embeddings", "cls_token")
-    decays = {name: p.dim() >= 2 and not name.endswith(spared) for name, p in named}
-    return [
-        {"params": [p for name, p in named if decays[name]], "weight_decay": weight_decay},
-        {"params": [p for name, p in named if not decays[name]], "weight_decay": 0.0},
-    ]
 
 
 # ---- what a run is good for ----------------------------------------------------------------------------
