@@ -1,5 +1,10 @@
 """Images that are read when they are asked for, from folders and datasets, also by other processes."""
 
+import os
+import signal
+import sys
+from subprocess import PIPE, Popen
+
 import pytest
 import torch
 from ds_core.data import DataLoader, HuggingFaceImages, ImageFolder, load
@@ -63,6 +68,30 @@ def test_other_processes_prepare_the_same_batches(folder):
         helped.close()
     with pytest.raises(ValueError, match="workers"):
         DataLoader(images, workers=-1)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs groups of processes")
+def test_other_processes_leave_ctrl_c_to_the_first(folder, tmp_path):
+    script = tmp_path / "interrupted.py"  # what starts in another process is imported there
+    script.write_text(
+        f"""
+import time
+from ds_core.data import DataLoader, ImageFolder
+
+if __name__ == "__main__":
+    batches = iter(DataLoader(ImageFolder({str(folder)!r}, size=4), batch_size=1, workers=2, prefetch=2))
+    next(batches)
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print(sum(1 for _ in batches), flush=True)
+"""
+    )
+    child = Popen([sys.executable, script], stdout=PIPE, stderr=PIPE, text=True, start_new_session=True)
+    assert child.stdout.readline() == "begun\n"
+    os.killpg(child.pid, signal.SIGINT)  # a terminal tells all processes
+    assert child.communicate(timeout=60) == ("9\n", "")
 
 
 def test_a_file_that_lies_elsewhere(folder, tmp_path):

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of the table")
     parser.add_argument("--steps", type=int, default=1000, help="optimizer steps of each variant")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="where to compute")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="some of the variants")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def main() -> None:
         recipe = Recipe(**BASE | changes, steps=args.steps, seed=args.seed)
         begun = time.process_time()
         folder = args.out / name.replace(" ", "-").replace(",", "")
-        train(recipe, folder, overwrite=True, progress=False)
+        train(recipe, folder, overwrite=True, progress=False, device=args.device)
         seconds = time.process_time() - begun
         found = scene_accuracy(load(folder), recipe)
         rows[name] = {column: f"{found[column]:.3f}" for column in COLUMNS} | {"seconds": f"{seconds:.0f}"}

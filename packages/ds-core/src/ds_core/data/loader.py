@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -172,7 +173,12 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
                 context = get_context("spawn")  # a copy of a process with threads may hang
                 self._pool = ProcessPoolExecutor(self.workers, context, _begin, (self,))
             pool = self._pool
-            yield lambda rows, epoch, batch: pool.submit(_prepare, rows, epoch, batch)
+
+            def ask(rows: Rows, epoch: int, batch: int) -> Future[tuple[Tensor, ...]]:
+                with _deaf_children():
+                    return pool.submit(_prepare, rows, epoch, batch)
+
+            yield ask
             return
         thread = ThreadPoolExecutor(1, thread_name_prefix="DataLoader")
         try:
@@ -201,9 +207,23 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
 _here: DataLoader  # in a process that prepares batches: the loader
 
 
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Lets processes that start in here never hear Ctrl-C: it is for the training, which ends its helpers."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # and there, too
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(loader: DataLoader) -> None:
     global _here
     _here = loader
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where nothing can be blocked
     torch.set_num_threads(1)
 
 

@@ -71,7 +71,8 @@ class ZeroShot:
     def logits(self, pixel_values: Tensor) -> Tensor:
         """Returns similarities, ``(N, labels)``."""
         images = embed_images(self.model, pixel_values)
-        return self.model.similarity.log_scale.detach().exp() * (images @ self.weight.mT)
+        scale = self.model.similarity.log_scale.detach().exp().to(images.device)
+        return scale * (images @ self.weight.mT.to(images.device))
 
     def probabilities(self, pixel_values: Tensor) -> Tensor:
         """Returns how likely each label is, ``(N, labels)``."""
@@ -83,17 +84,21 @@ class ZeroShot:
 
 
 def embed_images(model: MiniCLIP, pixel_values: Tensor) -> Tensor:
-    """Returns images as vectors of unit length, ``(N, D)``."""
+    """Returns images as vectors of unit length, ``(N, D)``, on the device that the images are on."""
+    at = model.similarity.log_scale.device
     with torch.no_grad(), evaluating(model):
-        parts = [model.image_unit(model.get_image_features(part)) for part in pixel_values.split(_AT_ONCE)]
-    return torch.cat(parts)
+        parts = [
+            model.image_unit(model.get_image_features(part.to(at))) for part in pixel_values.split(_AT_ONCE)
+        ]
+    return torch.cat(parts).to(pixel_values.device)
 
 
 def embed_captions(model: MiniCLIP, input_ids: Tensor) -> Tensor:
-    """Returns captions as vectors of unit length, ``(M, D)``."""
+    """Returns captions as vectors of unit length, ``(M, D)``, on the device that their ids are on."""
+    at = model.similarity.log_scale.device
     with torch.no_grad(), evaluating(model):
-        parts = [model.text_unit(model.get_text_features(part)) for part in input_ids.split(_AT_ONCE)]
-    return torch.cat(parts)
+        parts = [model.text_unit(model.get_text_features(part.to(at))) for part in input_ids.split(_AT_ONCE)]
+    return torch.cat(parts).to(input_ids.device)
 
 
 def save_embeddings(path: str | Path, names: Sequence[str], vectors: Tensor) -> None:

@@ -37,7 +37,7 @@ from ds_zoo.maskformer.config import DecoderConfig, MiniMaskFormerConfig
 from ds_zoo.maskformer.data import VOID, class_maps, classes_of, targets_of
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.model import Layers, MiniMaskFormer
-from ds_zoo.maskformer.segments import Segmentation, instances, panoptic, semantic, whole_images
+from ds_zoo.maskformer.segments import Said, Segmentation, instances, panoptic, semantic, whole_images
 from ds_zoo.maskformer.visualize import draw_matching, draw_segments, query_attention
 from ds_zoo.runs import finished, place_of
 
@@ -443,9 +443,9 @@ def look(loaded: Loaded, image: AnnotatedImage) -> Any:
     fitted = loaded.preparation.fit()(image, mixed_generator(0))
     pixels, _ = loaded.preparation.batch([fitted])
     with torch.no_grad(), evaluating(loaded.model):
-        return whole_images(
-            loaded.model(pixels.to(device)), (pixels.shape[2], pixels.shape[3]), [fitted.size], [image.size]
-        )[0]
+        output = loaded.model(pixels.to(device))
+    (said,) = whole_images(output, (pixels.shape[2], pixels.shape[3]), [fitted.size], [image.size])
+    return Said(*(t.cpu() for t in said))
 
 
 def found_on(loaded: Loaded, image: AnnotatedImage, kind: Kind, threshold: float) -> Segmentation:

@@ -118,6 +118,7 @@ def draw_matching(
     Returns:
         The picture, enlarged where it is small.
     """
+    said, masks = said.cpu(), masks.cpu()
     here = matched.images == image
     pairs = list(zip(matched.queries[here].tolist(), matched.objects[here].tolist(), strict=True))
     size = (pixels.shape[1], pixels.shape[2])

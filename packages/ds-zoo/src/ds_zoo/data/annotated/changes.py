@@ -173,7 +173,7 @@ def resized(image: AnnotatedImage, size: tuple[int, int]) -> AnnotatedImage:
 def nearest(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Takes for each pixel of a picture of another size ``(..., H, W)`` the one that its centre lies in."""
     rows, columns = (
-        ((torch.arange(new) + 0.5) * old / new).long().clamp(max=old - 1)
+        ((torch.arange(new, device=values.device) + 0.5) * old / new).long().clamp(max=old - 1)
         for new, old in zip(size, values.shape[-2:], strict=True)
     )
     return values.index_select(-2, rows).index_select(-1, columns)
