@@ -21,8 +21,8 @@ FROM_ZERO, BOTH_SIDES, IN_ORDER, HEAT = "Blues", "PuOr", "viridis", "inferno"
 PLAIN: dict[str, Any] = {"parse_math": False}
 
 
-def new(title: str, width: float, height: float) -> Figure:
-    """Makes a figure, its size in inches, that a notebook shows without the help of pyplot.
+def new(title: str, width: float, height: float, dpi: int = 130) -> Figure:
+    """Makes a figure, its size in inches and its dots per inch, which a notebook shows by itself.
 
     Raises:
         ImportError: if matplotlib is missing; says how to install it.
@@ -38,7 +38,7 @@ def new(title: str, width: float, height: float) -> Figure:
             self.savefig(buffer, format="png")
             return buffer.getvalue()
 
-    figure = Picture(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
+    figure = Picture(figsize=(width, height), dpi=dpi, layout="constrained", facecolor="white")
     if title:
         figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12, fontweight="bold")
     return figure
