@@ -258,3 +258,33 @@ CASES += [
         ("'none'", (4, 30)),
     ]
 ]
+
+# ---- labels in order -------------------------------------------------------------------------------------
+
+
+def spoken(times, batch, labels, inputs, targets):
+    """Log probabilities of 5 classes, labels of which none is 0, the blank, and both lengths."""
+
+    def inputs_of(g):
+        log_probs = torch.randn(times, batch, 5, generator=g).log_softmax(2)
+        target = torch.randint(1, 5, (batch, labels), generator=g)
+        return log_probs, target, torch.tensor(inputs), torch.tensor(targets)
+
+    return inputs_of
+
+
+CASES += [
+    Case(
+        name=f"CTCLoss({option}){shown}",
+        make=lambda option=option: build(ds, f"CTCLoss({option})"),
+        inputs=inputs,
+        no_namesake="its gradient of log probabilities is meant for a log-softmax before it, see test_ctc.py",
+    )
+    for option, shown, inputs in [
+        ("", "", spoken(6, 3, 2, [6, 5, 6], [2, 1, 2])),
+        ("reduction='sum'", "", spoken(6, 3, 2, [6, 5, 6], [2, 1, 2])),
+        ("reduction='none'", "", spoken(6, 3, 2, [6, 5, 6], [2, 1, 2])),
+        ("zero_infinity=True", " of a target too long", spoken(4, 2, 4, [4, 3], [2, 4])),
+        ("", " of no label", spoken(3, 2, 0, [3, 2], [0, 0])),
+    ]
+]

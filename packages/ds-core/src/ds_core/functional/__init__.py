@@ -17,6 +17,7 @@ from ds_core.functional.bce_with_logits import bce_with_logits, bce_with_logits_
 from ds_core.functional.bilinear import bilinear, bilinear_backward
 from ds_core.functional.cosine_embedding import cosine_embedding, cosine_embedding_backward
 from ds_core.functional.cross_entropy import cross_entropy, cross_entropy_backward
+from ds_core.functional.ctc import ctc, ctc_backward
 from ds_core.functional.dice import dice, dice_backward
 from ds_core.functional.dropout import dropout, dropout_backward
 from ds_core.functional.elu import elu, elu_backward
@@ -74,6 +75,8 @@ __all__ = [
     "cosine_embedding_backward",
     "cross_entropy",
     "cross_entropy_backward",
+    "ctc",
+    "ctc_backward",
     "dice",
     "dice_backward",
     "dropout",

@@ -5,6 +5,7 @@ from ds_core.losses.bce_with_logits import BCEWithLogitsLoss
 from ds_core.losses.class_loss import ClassLoss
 from ds_core.losses.cosine_embedding import CosineEmbeddingLoss
 from ds_core.losses.cross_entropy import CrossEntropyLoss
+from ds_core.losses.ctc import CTCLoss
 from ds_core.losses.dice import DiceLoss
 from ds_core.losses.focal import FocalLoss
 from ds_core.losses.huber import HuberLoss, SmoothL1Loss
@@ -40,6 +41,7 @@ __all__ = [
     "LOSSES",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "ClassLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
