@@ -81,11 +81,22 @@ def activations() -> list[Comparison]:
             "Sigmoid",
             "LogSigmoid",
         ),
-        *("Tanh", "Hardswish", "Softplus", "GLU"),
+        *(
+            "Tanh",
+            "Hardswish",
+            "Softplus",
+            "GLU",
+            "Hardtanh",
+            "Hardsigmoid",
+            "CELU",
+            "Softsign",
+            "Tanhshrink",
+        ),
+        *("Softshrink", "Hardshrink"),
     ]
     rows = [measure_layer(name, getattr(ds, name)(), getattr(nn, name)(), x) for name in names]
     rows.append(measure_layer("GELU('tanh')", ds.GELU("tanh"), nn.GELU("tanh"), x))
-    for name in ("Softmax", "LogSoftmax"):
+    for name in ("Softmax", "Softmin", "LogSoftmax"):
         rows.append(measure_layer(name, getattr(ds, name)(-1), getattr(nn, name)(-1), x))
     return rows
 

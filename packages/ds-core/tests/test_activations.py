@@ -30,13 +30,35 @@ ELEMENTWISE = [
     "Softplus()",
     "Softplus(2.0, 1.0)",
     "Tanh()",
+    "CELU()",
+    "CELU(0.5)",
+    "Hardshrink()",
+    "Hardsigmoid()",
+    "Hardtanh()",
+    "Hardtanh(-3.0, 0.5)",
+    "Softshrink()",
+    "Softshrink(3.0)",
+    "Softsign()",
+    "Tanhshrink()",
+    "Threshold(0.5, 20.0)",
 ]
-KINKS = [0.0, -0.0, -3.0, 3.0, 6.0, 0.5, 20.0, 10.0]
+KINKS = [-0.5, 1.0, -1.0, 0.0, -0.0, -3.0, 3.0, 6.0, 0.5, 20.0, 10.0]
 LARGE = [1e4, -1e4, 1e3, -1e3, 104.0, -104.0, 89.0, -89.0, 50.0, -50.0, 21.0, -21.0]
 LIMITS = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
+class HardsigmoidInDouble(nn.Hardsigmoid):
+    """nn.Hardsigmoid, whose slope, a sixth, is a float32 also in float64: there as it is defined."""
+
+    def forward(self, input):
+        if input.dtype == torch.float64:
+            return nn.functional.relu6(input + 3) / 6
+        return super().forward(input)
+
+
 def build(library, text, dtype=torch.float32):
+    if library is nn and text == "Hardsigmoid()":
+        return HardsigmoidInDouble()
     return eval(f"library.{text}", {"library": library}).to(dtype=dtype)
 
 
@@ -78,7 +100,7 @@ def test_any_number(text, numbers):
 
 
 @pytest.mark.parametrize("dtype", LIMITS)
-@pytest.mark.parametrize("text", ["Softmax(-1)", "LogSoftmax(-1)", "GLU(-1)", "Softmax(0)"])
+@pytest.mark.parametrize("text", ["Softmax(-1)", "Softmin(-1)", "LogSoftmax(-1)", "GLU(-1)", "Softmax(0)"])
 def test_large_numbers_side_by_side(text, dtype):
     x = torch.tensor([[1e4, -1e4, 0, 1], [-1e4, -1e4, -1e4, 1], [1e4, 1e4, 1e4, 1e4]], dtype=dtype)
     assert_like_namesake(text, x)
@@ -142,7 +164,7 @@ def test_infinity_and_the_ends_of_each_type(text, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("text", [*ELEMENTWISE, "Softmax(-1)", "LogSoftmax(-1)", "GLU()"])
+@pytest.mark.parametrize("text", [*ELEMENTWISE, "Softmax(-1)", "Softmin(-1)", "LogSoftmax(-1)", "GLU()"])
 def test_half_precision_is_as_precise_as_that_of_torch(text, dtype):
     x = torch.randn(64, 32, generator=G) * 4
     grad = torch.randn(build(ds, text)(x).shape, generator=G)
@@ -155,7 +177,10 @@ def test_half_precision_is_as_precise_as_that_of_torch(text, dtype):
             assert (mine - truth).abs().max() <= allowed
 
 
-@pytest.mark.parametrize("text", ["ReLU()", "ReLU6()", "PReLU()"])
+OFF = ["ReLU()", "ReLU6()", "PReLU()", "Hardtanh(-1, 6)", "Hardsigmoid()", "Threshold(0, 1)", "Hardshrink(4)"]
+
+
+@pytest.mark.parametrize("text", [*OFF, "Softshrink(4)"])
 def test_an_infinite_gradient_does_not_pass_where_the_slope_is_0(text):
     x = torch.tensor([-5.0, 2.0, -4.0, 7.0])
     for run in (manual, formula_only, taped):
@@ -165,6 +190,15 @@ def test_an_infinite_gradient_does_not_pass_where_the_slope_is_0(text):
         torch.testing.assert_close(grad, expected)
         if text == "PReLU()":
             torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+
+
+@pytest.mark.parametrize("text", ELEMENTWISE)
+def test_values_at_infinity_are_those_of_torch(text):
+    x = torch.tensor([torch.inf, -torch.inf])
+    expected = build(nn, text)(x).detach()
+    for run in (manual, formula_only, taped):
+        y, _ = run(build(ds, text), x, torch.ones(2))
+        torch.testing.assert_close(y, expected, equal_nan=True)
 
 
 def test_gates_at_infinity():
@@ -178,7 +212,7 @@ def test_gates_at_infinity():
 
 def test_nan_stays_visible():
     x = torch.tensor([torch.nan, 1.0])
-    for text in [*ELEMENTWISE, "Softmax(0)", "LogSoftmax(0)", "GLU()"]:
+    for text in [*ELEMENTWISE, "Softmax(0)", "Softmin(0)", "LogSoftmax(0)", "GLU()"]:
         for name in ["manual", "autograd"]:
             with engine(name):
                 assert build(ds, text)(x)[0].isnan(), text
@@ -234,7 +268,8 @@ def test_bits_times_one_or_zero_choose(dtype):
 
 
 def test_inplace_replaces_the_input_unless_a_backward_may_need_it():
-    for name in ["ELU", "Hardswish", "LeakyReLU", "Mish", "ReLU", "ReLU6", "SELU", "SiLU"]:
+    names = ["ELU", "Hardswish", "LeakyReLU", "Mish", "ReLU", "ReLU6", "SELU", "SiLU"]
+    for name in [*names, "CELU", "Hardsigmoid", "Hardtanh"]:
         x = torch.linspace(-4, 7, 6)
         expected = taped(getattr(nn, name)(), x, torch.ones(6))
         layer = getattr(ds, name)(inplace=True)
@@ -270,6 +305,16 @@ def test_a_frozen_prelu_has_no_gradient():
     ("make", "x", "error", "message"),
     [
         (lambda: ds.GELU("erf"), None, ValueError, "GELU: expected approximate 'none' or 'tanh', got 'erf'"),
+        (lambda: ds.CELU(0), None, ValueError, "CELU: expected an alpha other than 0"),
+        (
+            lambda: ds.Hardtanh(1, 1),
+            None,
+            ValueError,
+            "Hardtanh: expected min_val below max_val, got 1 and 1",
+        ),
+        (lambda: ds.Softshrink(-1), None, ValueError, "Softshrink: expected lambd to be 0 or more, got -1"),
+        (ds.Softsign, torch.arange(3), TypeError, r"Softsign\(\): expected floating point input"),
+        (lambda: ds.Softmin(2), torch.ones(2, 3), IndexError, r"Softmin\(dim=2\): .* got shape \(2, 3\)"),
         (ds.ReLU, torch.arange(3), TypeError, r"ReLU\(\): expected floating point input, got torch.int64"),
         (lambda: ds.Softmax(2), torch.ones(2, 3), IndexError, r"Softmax\(dim=2\): .* got shape \(2, 3\)"),
         (ds.GLU, torch.ones(2, 3), ValueError, r"GLU\(\): expected an even .* got shape \(2, 3\)"),

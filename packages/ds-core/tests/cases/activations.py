@@ -34,6 +34,18 @@ def transposed(*shape):
     return lambda g: (away_from(0)(*shape)(g)[0].transpose(-1, -2),)
 
 
+class HardsigmoidInDouble(nn.Hardsigmoid):
+    """nn.Hardsigmoid, whose slope, a sixth, is a float32 also in float64: there as it is defined."""
+
+    def forward(self, input):
+        if input.dtype == torch.float64:
+            return nn.functional.relu6(input + 3) / 6
+        return super().forward(input)
+
+
+THEIRS = {"Hardsigmoid": HardsigmoidInDouble}
+
+
 def cases(text, inputs_of=smooth, shapes=SHAPES[:1], shown=""):
     """Makes a case for each shape of the call that the name shows: ``GELU("tanh")``."""
     name, arguments = text[:-1].split("(", 1)
@@ -43,7 +55,7 @@ def cases(text, inputs_of=smooth, shapes=SHAPES[:1], shown=""):
             name=f"{text} on {shape}{shown}",
             make=lambda: getattr(ds, name)(*args, **options),
             inputs=inputs_of(*shape),
-            namesake=lambda: getattr(nn, name)(*args, **options),
+            namesake=lambda: THEIRS.get(name, getattr(nn, name))(*args, **options),
         )
         for shape in shapes
     ]
@@ -69,12 +81,31 @@ CASES = [
     *cases("LogSigmoid()", smooth, SHAPES),
     *cases("Tanh()", smooth, SHAPES),
     *cases("Hardswish()", away_from(-3, 3), SHAPES),
+    *cases("Hardtanh()", away_from(-1, 1), SHAPES),
+    *cases("Hardtanh(min_val=-2.5, max_val=0.5)", away_from(-2.5, 0.5)),
+    *cases("Hardsigmoid()", away_from(-3, 3), SHAPES),
+    *cases("CELU()", away_from(0), SHAPES),
+    *cases("CELU(alpha=0.5)", away_from(0)),
+    *cases("CELU(alpha=-4.0)", away_from(0)),
+    *cases("Softsign()", away_from(0), SHAPES),
+    *cases("Threshold(0.5, -2.0)", away_from(0.5), SHAPES),
+    *cases("Threshold(threshold=-1, value=3)", away_from(-1)),
+    *cases("Tanhshrink()", smooth, SHAPES),
+    *cases("Softshrink()", away_from(-0.5, 0.5), SHAPES),
+    *cases("Softshrink(lambd=2)", away_from(-2, 2)),
+    *cases("Softshrink(0)", away_from(0)),
+    *cases("Hardshrink()", away_from(-0.5, 0.5), SHAPES),
+    *cases("Hardshrink(lambd=2)", away_from(-2, 2)),
+    *cases("Hardshrink(-1)"),
     *cases("Softplus()", smooth, SHAPES),
     *cases("Softplus(beta=2.0, threshold=1.0)", away_from(0.5)),
     *cases("Softplus(beta=0.5, threshold=40)"),
     *cases("Softmax(dim=0)", smooth, SHAPES[:4]),
     *cases("Softmax(dim=-1)", smooth, SHAPES),
     *cases("Softmax(dim=1)", smooth, [(2, 3, 4), (2, 1, 4)]),
+    *cases("Softmin(dim=0)", smooth, SHAPES[:4]),
+    *cases("Softmin(dim=-1)", smooth, SHAPES),
+    *cases("Softmin(dim=1)", smooth, [(2, 3, 4), (2, 1, 4)]),
     *cases("LogSoftmax(dim=0)", smooth, SHAPES[:4]),
     *cases("LogSoftmax(dim=-1)", smooth, SHAPES),
     *cases("LogSoftmax(dim=1)", smooth, [(2, 3, 4), (2, 1, 4)]),
@@ -84,8 +115,10 @@ CASES = [
 ]
 
 INPLACE = ["ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "SiLU", "Mish", "Hardswish"]
+INPLACE += ["Hardtanh", "Hardsigmoid", "CELU"]
 for name in INPLACE:
-    CASES += cases(f"{name}(inplace=True)", away_from(-3, 0, 3, 6))
+    CASES += cases(f"{name}(inplace=True)", away_from(-3, -1, 0, 1, 3, 6))
+CASES += cases("Threshold(0.0, 1.0, inplace=True)", away_from(0))
 
 for text in [
     "ReLU()",

@@ -1,4 +1,4 @@
-"""AlongDim: what Softmax and LogSoftmax share."""
+"""AlongDim: what Softmax, Softmin and LogSoftmax share."""
 
 from __future__ import annotations
 

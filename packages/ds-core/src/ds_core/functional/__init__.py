@@ -20,13 +20,15 @@ from ds_core.functional.cross_entropy import cross_entropy, cross_entropy_backwa
 from ds_core.functional.ctc import ctc, ctc_backward
 from ds_core.functional.dice import dice, dice_backward
 from ds_core.functional.dropout import dropout, dropout_backward
-from ds_core.functional.elu import elu, elu_backward
+from ds_core.functional.elu import celu, celu_backward, elu, elu_backward
 from ds_core.functional.embedding import embedding, embedding_backward
 from ds_core.functional.focal import focal, focal_backward
 from ds_core.functional.gelu import gelu, gelu_backward
 from ds_core.functional.glu import glu, glu_backward
 from ds_core.functional.group_norm import group_norm, group_norm_backward
+from ds_core.functional.hardsigmoid import hardsigmoid, hardsigmoid_backward
 from ds_core.functional.hardswish import hardswish, hardswish_backward
+from ds_core.functional.hardtanh import hardtanh, hardtanh_backward
 from ds_core.functional.huber import huber, huber_backward, smooth_l1, smooth_l1_backward
 from ds_core.functional.kl_div import kl_div, kl_div_backward
 from ds_core.functional.l1 import l1, l1_backward
@@ -52,15 +54,50 @@ from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
 from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
 from ds_core.functional.rmsprop import rmsprop
 from ds_core.functional.sgd import sgd
+from ds_core.functional.shrink import (
+    hardshrink,
+    hardshrink_backward,
+    softshrink,
+    softshrink_backward,
+    tanhshrink,
+    tanhshrink_backward,
+)
 from ds_core.functional.sigmoid import sigmoid, sigmoid_backward
 from ds_core.functional.silu import silu, silu_backward
-from ds_core.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from ds_core.functional.softmax import (
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+    softmin,
+    softmin_backward,
+)
 from ds_core.functional.softplus import log_sigmoid, log_sigmoid_backward, softplus, softplus_backward
+from ds_core.functional.softsign import softsign, softsign_backward
 from ds_core.functional.spectral_norm import spectral_norm, spectral_norm_backward
 from ds_core.functional.tanh import tanh, tanh_backward
+from ds_core.functional.threshold import threshold, threshold_backward
 from ds_core.functional.triplet_margin import triplet_margin, triplet_margin_backward
 
 __all__ = [
+    "celu",
+    "celu_backward",
+    "hardsigmoid",
+    "hardsigmoid_backward",
+    "hardtanh",
+    "hardtanh_backward",
+    "hardshrink",
+    "hardshrink_backward",
+    "softshrink",
+    "softshrink_backward",
+    "tanhshrink",
+    "tanhshrink_backward",
+    "softsign",
+    "softsign_backward",
+    "threshold",
+    "threshold_backward",
+    "softmin",
+    "softmin_backward",
     "adagrad",
     "adam",
     "batch_norm",

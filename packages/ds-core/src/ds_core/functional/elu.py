@@ -1,4 +1,4 @@
-"""ELU, and SELU, which is an ELU times a scale."""
+"""ELU; SELU, which is an ELU times a scale; CELU, an ELU whose slope has no jump."""
 
 from __future__ import annotations
 
@@ -18,3 +18,17 @@ def elu_backward(grad: Tensor, saved: tuple[Tensor, float, float]) -> Tensor:
     x, alpha, scale = saved
     slope = torch.where(x > 0, 1, alpha * torch.exp(x.clamp(max=0)))  # x where x > 0, else a (exp(x) - 1)
     return grad * scale * slope  # y = c (...)
+
+
+def celu(x: Tensor, alpha: float = 1.0) -> tuple[Tensor, tuple[Tensor, float]]:
+    """Bends towards -a below zero: y = x where x > 0, else a (exp(x / a) - 1)."""
+    below = x.clamp(max=0)  # no exponential of a large number
+    y = torch.where(x > 0, x, alpha * torch.expm1(below / alpha))
+    return y, (x, alpha)
+
+
+def celu_backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
+    """dL/dx = g where x > 0, else exp(x / a) g."""
+    x, alpha = saved
+    slope = torch.exp(x.clamp(max=0) / alpha)  # y = x, whose slope is exp(0), else a (exp(x / a) - 1)
+    return grad * slope

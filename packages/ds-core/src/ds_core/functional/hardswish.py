@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ds_core.functional.relu import relu6
+from ds_core.functional.hardsigmoid import hardsigmoid
 
 
 def hardswish(x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -13,8 +13,7 @@ def hardswish(x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
 
     y = x h,   h = min(max(x + 3, 0), 6) / 6
     """
-    six_h, _ = relu6(x + 3)
-    h = six_h / 6
+    h, _ = hardsigmoid(x)
     return x * h, (x, h)
 
 

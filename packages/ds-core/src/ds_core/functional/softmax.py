@@ -1,4 +1,4 @@
-"""Softmax and its logarithm: scores to probabilities."""
+"""Softmax, its logarithm, and Softmin: scores to probabilities."""
 
 from __future__ import annotations
 
@@ -56,3 +56,16 @@ def log_softmax_backward(grad: Tensor, saved: Saved) -> Tensor:
     """dL/dx_i = g_i - exp(y_i) sum_j g_j."""
     y, dim = saved
     return grad - torch.exp(y) * grad.sum(dim, keepdim=True)  # y_i = x_i - log sum_j exp(x_j)
+
+
+def softmin(x: Tensor, dim: int = -1) -> tuple[Tensor, Saved]:
+    """Turns numbers into probabilities, the smallest into the largest.
+
+    y_i = exp(-x_i) / sum_j exp(-x_j)
+    """
+    return softmax(-x, dim)
+
+
+def softmin_backward(grad: Tensor, saved: Saved) -> Tensor:
+    """dL/dx_i = -y_i (g_i - sum_j g_j y_j)."""
+    return -softmax_backward(grad, saved)  # y = softmax(-x)
