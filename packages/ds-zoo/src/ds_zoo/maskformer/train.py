@@ -111,20 +111,20 @@ class Recipe:
     image_size: int = 96
     longest: int | None = None
     objects: int = 5
-    stem: int = 16
+    stem: int = 32
     stages: int = 3
     blocks: int = 1
-    width: int = 64
+    width: int = 128
     layers: int = 3
     heads: int = 4
-    inner: int = 128
+    inner: int = 256
     queries: int = 16
     pyramid: int = 64
     embedding: int = 64
     masked_attention: bool = True
     auxiliary: bool = True
     nothing: float = 0.1
-    class_weight: float = 1.0
+    class_weight: float = 2.0
     mask_weight: float = 20.0
     dice_weight: float = 1.0
     dropout: float = 0.0
@@ -132,9 +132,9 @@ class Recipe:
     zoom: float = 0.0
     crop: float = 1.0
     colour: float = 0.0
-    steps: int = 6000
+    steps: int = 4000
     batch_size: int = 16
-    lr: float = 1e-3
+    lr: float = 4e-4
     backbone_lr: float = 1.0
     min_lr: float = 1e-5
     warmup: int = 100
@@ -150,11 +150,11 @@ class Recipe:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {},
+    "tiny": {"stem": 16, "width": 64, "inner": 128},
+    "mini": {},
     "plain": {"masked_attention": False},
-    "mini": {"stem": 32, "blocks": 2, "width": 128, "inner": 256, "queries": 24},
     "photographs": {
-        **{"stem": 32, "stages": 4, "image_size": 192, "flip": True, "zoom": 0.3, "crop": 0.6},
+        **{"stages": 4, "image_size": 192, "flip": True, "zoom": 0.3, "crop": 0.6},
         **{"colour": 0.3, "batch_size": 8, "dropout": 0.1},
     },
 }
