@@ -111,6 +111,8 @@ def losses() -> list[Comparison]:
         "L1Loss": (x, target),
         "SmoothL1Loss": (x, target),
         "HuberLoss": (x, target),
+        "PoissonNLLLoss": (x, target.abs()),
+        "GaussianNLLLoss": (x, target, share),
         "BCELoss": (share, share),
         "BCEWithLogitsLoss": (x, share),
     }

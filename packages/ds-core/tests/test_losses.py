@@ -113,6 +113,48 @@ def test_vectors_of_length_0_have_no_direction():
     assert_like_namesake("CosineEmbeddingLoss(margin=-0.5)", (x, torch.zeros(2, 3), target), 2)
 
 
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_variance_that_is_too_small_can_grow_again(dtype, reduction):
+    x, var = torch.tensor([0.0, 1.0, 2.0, 3.0], dtype=dtype), torch.tensor([0, 1e-9, 1e-3, 2.0], dtype=dtype)
+    for eps in (1e-6, 0.5):
+        loss, theirs = (
+            library.GaussianNLLLoss(eps=eps, reduction=reduction, full=True) for library in (ds, nn)
+        )
+        leaves = [tensor.clone().requires_grad_() for tensor in (x, var)]
+        expected = theirs(leaves[0], torch.zeros_like(x), leaves[1])
+        expected.sum().backward()
+        upstream = torch.ones_like(expected)
+        for name in ("manual", "autograd"):
+            mine = [tensor.clone().requires_grad_() for tensor in (x, var)]
+            with engine(name):
+                value = loss(mine[0], torch.zeros_like(x), mine[1])
+                if name == "manual":
+                    grad_x, none, grad_var = loss.backward(upstream)
+                    assert none is None
+                else:
+                    value.backward(upstream)
+                    grad_x, grad_var = (leaf.grad for leaf in mine)
+            torch.testing.assert_close(
+                (value.detach(), grad_x, grad_var), (expected.detach(), *(leaf.grad for leaf in leaves))
+            )
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_counts_of_nothing_and_large_rates(full):
+    x, t = torch.tensor([0.0, 0.0, 50.0, -1e4, 200.0]), torch.tensor([0.0, 1.0, 1e20, 3.0, 2.0])
+    assert_like_namesake(f"PoissonNLLLoss(full={full}, reduction='none')", (x, t), upstream=torch.ones(5))
+    x, t = torch.tensor([0.0, 0.0, 1e-12, 1e30]), torch.tensor([0.0, 2.0, 1.0, 1.5])
+    text = f"PoissonNLLLoss(log_input=False, full={full}, reduction='none')"
+    assert_like_namesake(text, (x, t), upstream=torch.ones(4))
+
+
+def test_counts_may_be_integers():
+    x, t = torch.randn(5, generator=G), torch.tensor([0, 1, 2, 7, 30])
+    expected = manual(ds.PoissonNLLLoss(full=True), (x, t.float()), 1)
+    torch.testing.assert_close(manual(ds.PoissonNLLLoss(full=True), (x, t), 1), expected)
+
+
 def test_zero_probability_adds_nothing_to_a_divergence():
     x = torch.tensor([0.5, 0.25, 0.25]).log()
     assert_like_namesake("KLDivLoss(reduction='sum')", (x, torch.tensor([0.0, 1.0, 0.0])))
@@ -174,6 +216,7 @@ def test_the_mean_of_many_does_not_overflow(name, dtype):
         *("CrossEntropyLoss()", "CrossEntropyLoss(label_smoothing=0.1)", "NLLLoss()"),
         *("BCELoss()", "BCEWithLogitsLoss()", "KLDivLoss()", "CosineEmbeddingLoss()", "TripletMarginLoss()"),
         *("MarginRankingLoss(0.5)", "HuberLoss()", "MSELoss()", "L1Loss()"),
+        "PoissonNLLLoss(full=True)",
     ],
 )
 def test_half_precision_is_that_of_float32_rounded(text, dtype):
@@ -282,6 +325,8 @@ def test_cross_entropy_with_any_options(
             "KLDivLoss(log_target=True)",
             "L1Loss()",
             "MSELoss()",
+            "PoissonNLLLoss(full=True)",
+            "PoissonNLLLoss(log_input=False, eps={s})",
             "SmoothL1Loss(beta={s})",
         ]
     ),
@@ -433,6 +478,19 @@ ROWS = torch.zeros(2, 3)
         ("BCELoss()", (ROWS * torch.nan, ROWS), ValueError, "numbers from nan"),
         ("HuberLoss(delta=0)", (), ValueError, "positive delta, got 0"),
         ("SmoothL1Loss(beta=-1)", (), ValueError, "0 or more, got -1"),
+        ("PoissonNLLLoss()", (ROWS, ROWS[0]), ValueError, r"one shape, got \(2, 3\) and \(3,\)"),
+        ("PoissonNLLLoss(eps=-1)", (), ValueError, "PoissonNLLLoss: expected eps to be 0 or more, got -1"),
+        ("GaussianNLLLoss(eps=-1)", (), ValueError, "GaussianNLLLoss: expected eps to be 0 or more, got -1"),
+        ("GaussianNLLLoss()", (ROWS, ROWS, ROWS[0]), ValueError, r"shape \(2, 3\), or .*, got \(3,\)"),
+        ("GaussianNLLLoss()", (ROWS, ROWS, ROWS[:1, :1]), ValueError, r"shape \(2, 3\), or .*, got \(1, 1\)"),
+        ("GaussianNLLLoss()", (ROWS, ROWS, ROWS - 2), ValueError, "variances of 0 or more, got -2"),
+        ("GaussianNLLLoss()", (ROWS, ROWS, -0.5), ValueError, "a finite var of at least 0, got -0.5"),
+        (
+            "GaussianNLLLoss()",
+            (ROWS, ROWS, ROWS.double()),
+            TypeError,
+            "type torch.float32, got torch.float64",
+        ),
         ("FocalLoss(alpha=2)", (), ValueError, "from 0 to 1 or None, got 2"),
         ("FocalLoss(gamma=-1)", (), ValueError, "0 or more, got -1"),
         ("DiceLoss()", (torch.zeros(3), torch.zeros(3)), ValueError, r"\(N, ...\), got \(3,\)"),

@@ -201,6 +201,33 @@ CASES += with_options(
     "CosineEmbeddingLoss", directions, [(8, 5), (5,), (1, 3), (0, 5)], "margin=0.5", "margin=-0.5"
 )
 
+# ---- likelihoods -----------------------------------------------------------------------------------------
+
+
+def counts(shape):
+    """Logarithms of expected numbers, and counts from 0 on."""
+    return lambda g: (torch.randn(shape, generator=g), torch.randint(0, 6, shape, generator=g).float())
+
+
+def expected_numbers(shape):
+    return lambda g: (torch.rand(shape, generator=g) * 3 + 0.2, counts(shape)(g)[1])
+
+
+def with_variance(shape, of=None):
+    return lambda g: (*shifted(shape)(g), torch.rand(shape if of is None else of, generator=g) + 0.1)
+
+
+CASES += with_options("PoissonNLLLoss", counts, SHAPES, "full=True")
+CASES += with_options(
+    "PoissonNLLLoss", expected_numbers, [(4, 5)], "False", "log_input=False, full=True", "False, eps=0.1"
+)[:3]
+CASES += with_options("GaussianNLLLoss", with_variance, SHAPES, "full=True", "eps=0.01")
+CASES += [
+    case("GaussianNLLLoss(reduction='none')", with_variance(shape, of), f" of variances {of}")
+    for shape, of in [((4, 5), (4,)), ((4, 5), (4, 1)), ((2, 3, 4), (2, 1, 4)), ((5,), ())]
+]
+CASES += [case("GaussianNLLLoss()", lambda g: (*shifted((4, 5))(g), 0.7), " of one variance")]
+
 # ---- without namesake ------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from ds_core.functional.dropout import dropout, dropout_backward
 from ds_core.functional.elu import celu, celu_backward, elu, elu_backward
 from ds_core.functional.embedding import embedding, embedding_backward
 from ds_core.functional.focal import focal, focal_backward
+from ds_core.functional.gaussian_nll import gaussian_nll, gaussian_nll_backward
 from ds_core.functional.gelu import gelu, gelu_backward
 from ds_core.functional.glu import glu, glu_backward
 from ds_core.functional.group_norm import group_norm, group_norm_backward
@@ -50,6 +51,7 @@ from ds_core.functional.mse import mse, mse_backward
 from ds_core.functional.muon import muon
 from ds_core.functional.nadam import nadam
 from ds_core.functional.nll import nll, nll_backward
+from ds_core.functional.poisson_nll import poisson_nll, poisson_nll_backward
 from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
 from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
 from ds_core.functional.rmsprop import rmsprop
@@ -80,6 +82,10 @@ from ds_core.functional.threshold import threshold, threshold_backward
 from ds_core.functional.triplet_margin import triplet_margin, triplet_margin_backward
 
 __all__ = [
+    "gaussian_nll",
+    "gaussian_nll_backward",
+    "poisson_nll",
+    "poisson_nll_backward",
     "celu",
     "celu_backward",
     "hardsigmoid",

@@ -8,6 +8,7 @@ from ds_core.losses.cross_entropy import CrossEntropyLoss
 from ds_core.losses.ctc import CTCLoss
 from ds_core.losses.dice import DiceLoss
 from ds_core.losses.focal import FocalLoss
+from ds_core.losses.gaussian_nll import GaussianNLLLoss
 from ds_core.losses.huber import HuberLoss, SmoothL1Loss
 from ds_core.losses.kl_div import KLDivLoss
 from ds_core.losses.l1 import L1Loss
@@ -17,6 +18,7 @@ from ds_core.losses.margin_ranking import MarginRankingLoss
 from ds_core.losses.mse import MSELoss
 from ds_core.losses.nll import NLLLoss
 from ds_core.losses.pointwise_loss import PointwiseLoss
+from ds_core.losses.poisson_nll import PoissonNLLLoss
 from ds_core.losses.triplet_margin import TripletMarginLoss
 
 # For `loss="mse"`.
@@ -27,12 +29,14 @@ LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropyLoss,
     "dice": DiceLoss,
     "focal": FocalLoss,
+    "gaussian_nll": GaussianNLLLoss,
     "huber": HuberLoss,
     "kl_div": KLDivLoss,
     "l1": L1Loss,
     "margin_ranking": MarginRankingLoss,
     "mse": MSELoss,
     "nll": NLLLoss,
+    "poisson_nll": PoissonNLLLoss,
     "smooth_l1": SmoothL1Loss,
     "triplet_margin": TripletMarginLoss,
 }
@@ -47,6 +51,8 @@ __all__ = [
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
+    "GaussianNLLLoss",
+    "PoissonNLLLoss",
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
