@@ -23,10 +23,12 @@ GPT = [(256, 256), (128, 256), *(4 * GPT_BLOCK), (256,), (256,)]
 RULES: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9},
     "Adagrad": {},
+    "Adadelta": {},
     "RMSprop": {},
     "Adam": {},
     "AdamW": {},
     "NAdam": {},
+    "RAdam": {},
     "Muon": {},
 }
 

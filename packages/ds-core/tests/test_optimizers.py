@@ -23,10 +23,12 @@ SHAPES = [(4, 3), (2, 5), (3,), (5,), (), (2,)]
 WITH_STATE = {
     "SGD": {"momentum": 0.9, "lr": 0.01},
     "Adagrad": {},
+    "Adadelta": {},
     "RMSprop": {"momentum": 0.9, "centered": True},
     "Adam": {"amsgrad": True},
     "AdamW": {},
     "NAdam": {},
+    "RAdam": {},
     "Muon": {},
 }
 
@@ -73,7 +75,7 @@ def test_hundred_updates_equal_the_namesakes(case, dtype, limit):
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 @pytest.mark.parametrize("name_of_engine", ["manual", "autograd"])
 def test_fits_a_small_problem_under_both_engines(name, name_of_engine):
-    rates = {"sgd": 0.3, "adagrad": 0.1, "rmsprop": 0.003, "lion": 0.003, "muon": 0.01}
+    rates = {"sgd": 0.3, "adadelta": 1.0, "adagrad": 0.1, "rmsprop": 0.003, "lion": 0.003, "muon": 0.01}
     for seed in range(3):
         g = torch.Generator().manual_seed(seed)
         x = torch.randn(64, 3, generator=g)
@@ -276,6 +278,9 @@ def test_wrong_parameters_are_named():
         ("Adagrad", {"lr_decay": -1.0}, "Adagrad: expected lr_decay >= 0, got -1.0"),
         ("Adagrad", {"initial_accumulator_value": -1}, "Adagrad: expected initial_accumulator_value >= 0"),
         ("RMSprop", {"alpha": -1}, "RMSprop: expected alpha >= 0, got -1"),
+        ("Adadelta", {"rho": 1.5}, r"Adadelta: expected rho in \[0, 1\], got 1.5"),
+        ("Adadelta", {"rho": -1}, "Adadelta: expected rho >= 0, got -1"),
+        ("RAdam", {"betas": (0.9, 1.0)}, r"RAdam: expected betas in \[0, 1\), got \(0.9, 1.0\)"),
         ("Adam", {"eps": -1e-8}, "Adam: expected eps >= 0, got -1e-08"),
         ("Adam", {"betas": (0.9, 1.0)}, r"Adam: expected betas in \[0, 1\), got \(0.9, 1.0\)"),
         ("AdamW", {"weight_decay": -0.1}, "AdamW: expected weight_decay >= 0, got -0.1"),

@@ -4,6 +4,7 @@
 function, ``name(parameter, grad, state, ...) -> (parameter, state)``.
 """
 
+from ds_core.functional.adadelta import adadelta
 from ds_core.functional.adagrad import adagrad
 from ds_core.functional.adam import adam
 from ds_core.functional.batch_norm import (
@@ -52,6 +53,7 @@ from ds_core.functional.muon import muon
 from ds_core.functional.nadam import nadam
 from ds_core.functional.nll import nll, nll_backward
 from ds_core.functional.poisson_nll import poisson_nll, poisson_nll_backward
+from ds_core.functional.radam import radam
 from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
 from ds_core.functional.rms_norm import rms_norm, rms_norm_backward
 from ds_core.functional.rmsprop import rmsprop
@@ -82,6 +84,8 @@ from ds_core.functional.threshold import threshold, threshold_backward
 from ds_core.functional.triplet_margin import triplet_margin, triplet_margin_backward
 
 __all__ = [
+    "adadelta",
+    "radam",
     "gaussian_nll",
     "gaussian_nll_backward",
     "poisson_nll",

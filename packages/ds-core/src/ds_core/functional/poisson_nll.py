@@ -47,7 +47,6 @@ def poisson_nll(
 def poisson_nll_backward(grad: Tensor | float, saved: Saved) -> Tensor:
     """dl/dx = exp(x) - t,   or   1 - t / (x + eps)."""
     x, target, log_input, eps, share = saved
-    slope = (
-        x.exp() - target if log_input else 1 - target / (x + eps)
-    )  # l = exp(x) - t x, or x - t log(x + eps)
+    # l = exp(x) - t x,   or   x - t log(x + eps)
+    slope = x.exp() - target if log_input else 1 - target / (x + eps)
     return grad * share * slope

@@ -1,5 +1,6 @@
 """Optimizers: one file each, sharing :class:`Optimizer`."""
 
+from ds_core.optimizers.adadelta import Adadelta
 from ds_core.optimizers.adagrad import Adagrad
 from ds_core.optimizers.adam import Adam
 from ds_core.optimizers.adamw import AdamW
@@ -8,17 +9,20 @@ from ds_core.optimizers.lion import Lion
 from ds_core.optimizers.muon import Muon
 from ds_core.optimizers.nadam import NAdam
 from ds_core.optimizers.optimizer import Optimizer
+from ds_core.optimizers.radam import RAdam
 from ds_core.optimizers.rmsprop import RMSprop
 from ds_core.optimizers.sgd import SGD
 
 # For `optimizer="adam"`.
 OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adadelta": Adadelta,
     "adagrad": Adagrad,
     "adam": Adam,
     "adamw": AdamW,
     "lion": Lion,
     "muon": Muon,
     "nadam": NAdam,
+    "radam": RAdam,
     "rmsprop": RMSprop,
     "sgd": SGD,
 }
@@ -26,6 +30,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 __all__ = [
     "OPTIMIZERS",
     "SGD",
+    "Adadelta",
+    "RAdam",
     "Adagrad",
     "Adam",
     "AdamW",

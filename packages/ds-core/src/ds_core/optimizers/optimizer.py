@@ -25,6 +25,7 @@ _NON_NEGATIVE = (
     "momentum_decay",
     "initial_accumulator_value",
     "alpha",
+    "rho",
     "eps",
 )
 _BELOW_ONE = ("betas",)

@@ -1,0 +1,28 @@
+"""RAdam, in the parameter's and the state's own memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from ds_core.functional.radam import radam, rectification
+from ds_core.kernels import update_kernel
+
+
+@update_kernel(radam)
+def radam_in_place(
+    p: Tensor, g: Tensor, state: dict[str, Any], *, lr: float, betas: tuple[float, float], eps: float
+) -> tuple[Tensor, dict[str, Any]]:
+    """All numbers go into the step size; the root is the only new tensor."""
+    beta1, beta2 = betas
+    state["step"] += 1
+    t = state["step"]
+    mean = state["exp_avg"].lerp_(g, 1 - beta1)
+    square = state["exp_avg_sq"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    step_size = lr / (1 - beta1**t)
+    r = rectification(t, beta2)
+    if not r:
+        return p.add_(mean, alpha=-step_size), state
+    return p.addcdiv_(mean, square.sqrt().add_(eps), value=-step_size * r * math.sqrt(1 - beta2**t)), state
