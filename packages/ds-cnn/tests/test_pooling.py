@@ -215,3 +215,46 @@ def test_bad_input():
         MaxPool2d(2, return_indices=True, algorithm="loop")
     with pytest.raises(ValueError, match="output_size to be a number or 2 of them, at least 1, got 0"):
         AdaptiveAvgPool2d(0)
+
+
+# ---- sequences -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MaxPool1d(3, 2, 1, return_indices=True)",
+        "MaxPool1d(2, padding=1, dilation=3, return_indices=True, ceil_mode=True)",
+        "AdaptiveMaxPool1d((4,), return_indices=True)",
+    ],
+)
+def test_where_the_largest_of_a_sequence_is(text):
+    ours, theirs = eval(f"ds_cnn.{text}"), eval(f"nn.{text}")
+    x = torch.randn(2, 3, 11, generator=torch.Generator().manual_seed(0))
+    x[0, 0, :5] = 1.0  # the first of equals
+    for some in (x, x[0]):
+        assert all(map(torch.equal, ours(some), theirs(some)))
+
+
+def test_sequences_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"MaxPool1d\(.*: expected input of shape \(N, C, L\)"):
+        ds_cnn.MaxPool1d(2)(torch.zeros(1, 2, 3, 4))
+    with pytest.raises(ValueError, match="at least as long, padded, as a window"):
+        ds_cnn.AvgPool1d(5)(torch.zeros(2, 4))
+    with pytest.raises(TypeError, match="floating point"):
+        ds_cnn.LPPool1d(2, 2)(torch.zeros(2, 4, dtype=torch.int64))
+    for wrong in (lambda: ds_cnn.MaxPool1d((2, 2)), lambda: ds_cnn.AvgPool1d(0)):
+        with pytest.raises(ValueError, match="kernel_size to be a number or a sequence of one, at least 1"):
+            wrong()
+    with pytest.raises(ValueError, match="output_size"):
+        ds_cnn.AdaptiveAvgPool1d(0)
+    with pytest.raises(ValueError, match="padding of at most half"):
+        ds_cnn.MaxPool1d(2, padding=2)
+    with pytest.raises(ValueError, match="norm_type above 0"):
+        ds_cnn.LPPool1d(0, 2)
+    with pytest.raises(ValueError, match=r"one number or \(left, right\)"):
+        ds_cnn.ZeroPad1d((1, 2, 3))
+    with pytest.raises(ValueError, match=r"expected input of shape \(N, C, L\)"):
+        ds_cnn.ReflectionPad1d(1)(torch.zeros(3))
+    with pytest.raises(ValueError, match="from 0 to 2 pixels of padding"):
+        ds_cnn.ReflectionPad1d(3)(torch.zeros(1, 3))

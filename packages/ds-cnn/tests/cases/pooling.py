@@ -2,12 +2,17 @@
 
 import torch
 from ds_cnn import (
+    AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
     AdaptiveMaxPool2d,
+    AvgPool1d,
     AvgPool2d,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
+    LPPool1d,
     LPPool2d,
+    MaxPool1d,
     MaxPool2d,
 )
 from ds_core.verify import Case
@@ -88,4 +93,32 @@ CASES = [
         )
         for algorithm in ("loop", "vectorised")
     ],
+]
+
+# ---- sequences -------------------------------------------------------------------------------------------
+
+
+def sequence(ours, theirs, shape, *arguments, positive=False, **options):
+    text = ", ".join([*map(str, arguments), *(f"{name}={value}" for name, value in options.items())])
+
+    def inputs(g):
+        x = torch.randn(shape, generator=g)
+        return (x.abs() + 0.1 if positive else x,)
+
+    return Case(
+        name=f"{ours.__name__}({text}) of {shape}",
+        make=lambda: ours(*arguments, **options),
+        inputs=inputs,
+        namesake=lambda: theirs(*arguments, **options),
+    )
+
+
+CASES += [
+    sequence(MaxPool1d, nn.MaxPool1d, (2, 3, 7), 2),
+    sequence(MaxPool1d, nn.MaxPool1d, (3, 9), (3,), 2, padding=1, dilation=2, ceil_mode=True),
+    sequence(AvgPool1d, nn.AvgPool1d, (2, 3, 7), 3, 2, padding=1, count_include_pad=False),
+    sequence(AvgPool1d, nn.AvgPool1d, (2, 8), 3, 2, ceil_mode=True),
+    sequence(LPPool1d, nn.LPPool1d, (2, 3, 7), 2, 3, 2, ceil_mode=True, positive=True),
+    sequence(AdaptiveAvgPool1d, nn.AdaptiveAvgPool1d, (2, 3, 7), 3),
+    sequence(AdaptiveMaxPool1d, nn.AdaptiveMaxPool1d, (3, 7), 5),
 ]

@@ -1,14 +1,19 @@
 """Resampling, pads and dropout of channels beside torch.nn's."""
 
 from ds_cnn import (
+    CircularPad1d,
     CircularPad2d,
+    ConstantPad1d,
     ConstantPad2d,
     Dropout2d,
     PixelShuffle,
     PixelUnshuffle,
+    ReflectionPad1d,
     ReflectionPad2d,
+    ReplicationPad1d,
     ReplicationPad2d,
     Upsample,
+    ZeroPad1d,
     ZeroPad2d,
 )
 from ds_core.verify import Case
@@ -58,6 +63,12 @@ CASES = [
     case(ReflectionPad2d, nn.ReflectionPad2d, (2, 2, 4, 5), (3, 2, 1, 3)),
     case(ReplicationPad2d, nn.ReplicationPad2d, (2, 3, 4), (5, 0, 2, 1)),
     case(CircularPad2d, nn.CircularPad2d, (2, 2, 3, 4), (4, 1, 0, 3)),
+    case(ZeroPad1d, nn.ZeroPad1d, (2, 3, 4), (1, 2)),
+    case(ZeroPad1d, nn.ZeroPad1d, (3, 4), (-1, 2)),
+    case(ConstantPad1d, nn.ConstantPad1d, (2, 3, 4), 1, value=2.5),
+    case(ReflectionPad1d, nn.ReflectionPad1d, (2, 3, 5), (3, 2)),
+    case(ReplicationPad1d, nn.ReplicationPad1d, (3, 4), (5, 0)),
+    case(CircularPad1d, nn.CircularPad1d, (2, 3, 4), (4, 1)),
     Case(
         name="Dropout2d(p=0.5)",
         make=lambda: Dropout2d(),

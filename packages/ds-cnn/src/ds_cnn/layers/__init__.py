@@ -1,4 +1,4 @@
-"""Layers for images: convolution, pooling, normalisation, resampling, padding."""
+"""Layers for images and sequences: convolution, pooling, normalisation, resampling, padding."""
 
 from ds_cnn.layers.adaptive_avg_pool2d import AdaptiveAvgPool2d
 from ds_cnn.layers.adaptive_max_pool2d import AdaptiveMaxPool2d
@@ -14,15 +14,28 @@ from ds_cnn.layers.instance_norm2d import InstanceNorm2d
 from ds_cnn.layers.lp_pool2d import LPPool2d
 from ds_cnn.layers.max_pool2d import MaxPool2d
 from ds_cnn.layers.pads import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
+from ds_cnn.layers.pads1d import CircularPad1d, ConstantPad1d, ReflectionPad1d, ReplicationPad1d, ZeroPad1d
 from ds_cnn.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
+from ds_cnn.layers.pools1d import (
+    AdaptiveAvgPool1d,
+    AdaptiveMaxPool1d,
+    AvgPool1d,
+    LPPool1d,
+    MaxPool1d,
+)
 from ds_cnn.layers.upsample import Upsample
 
 __all__ = [
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm2d",
+    "CircularPad1d",
     "CircularPad2d",
+    "ConstantPad1d",
     "ConstantPad2d",
     "Conv1d",
     "Conv2d",
@@ -32,12 +45,17 @@ __all__ = [
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
     "InstanceNorm2d",
+    "LPPool1d",
     "LPPool2d",
+    "MaxPool1d",
     "MaxPool2d",
     "PixelShuffle",
     "PixelUnshuffle",
+    "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReplicationPad1d",
     "ReplicationPad2d",
     "Upsample",
+    "ZeroPad1d",
     "ZeroPad2d",
 ]
