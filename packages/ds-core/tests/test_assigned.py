@@ -19,8 +19,10 @@ class Holder(Module):
         ([Dense(2, 2)], r"a list.*write ModuleList"),
         ((ReLU(), None), r"a tuple.*write ModuleList"),
         ({"a": Dense(2, 2)}, r"a dict.*write ModuleDict"),
-        ([Parameter(torch.ones(2))], "parameters in a list.*assign each"),
-        ({"w": Parameter(torch.ones(2))}, "parameters in a dict"),
+        ([Parameter(torch.ones(2))], "parameters in a list.*write ParameterList"),
+        ({"w": Parameter(torch.ones(2))}, "parameters in a dict.*write ParameterDict"),
+        ([nn.Linear(2, 2)], "a module of torch, Linear"),
+        ({"a": nn.Linear(2, 2)}, "a module of torch, Linear"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -62,7 +64,7 @@ def test_names_that_would_hide_something_are_refused(name):
 
 
 def test_only_modules_may_stand_in_containers():
-    with pytest.raises(TypeError, match="got Linear"):
+    with pytest.raises(TypeError, match="got a module of torch, Linear"):
         ModuleDict({"a": nn.Linear(1, 1)})
-    with pytest.raises(TypeError, match="got Linear"):
+    with pytest.raises(TypeError, match="got a module of torch, Linear"):
         ModuleList([nn.Linear(1, 1)])

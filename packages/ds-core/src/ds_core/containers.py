@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, overload
 import torch
 from torch import Tensor
 
-from ds_core.module import InputGrad, Module
+from ds_core.module import InputGrad, Module, Parameter, _check_module, _lost_in
 
 __all__ = [
     "Concatenate",
@@ -32,9 +32,8 @@ class ModuleList(Module):
         modules: the modules.
     """
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
-        for module in modules:
-            self.append(module)
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        self.extend(modules or ())
 
     def append(self, module: Module) -> Self:
         """Adds a module at the end.
@@ -43,7 +42,9 @@ class ModuleList(Module):
             TypeError: if it is not a Module.
         """
         place = len(self)
-        setattr(self, str(place), self._checked_module(place, module))
+        while str(place) in vars(self):  # a slice of a Sequential keeps its names, which begin later
+            place += 1
+        self.add_module(str(place), self._checked_module(place, module))
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
@@ -57,22 +58,31 @@ class ModuleList(Module):
 
         Raises:
             TypeError: if it is not a Module.
+            IndexError: if there is no such place; the end is one.
         """
-        modules = list(self.children())
+        modules = list(self)
+        if not -len(modules) <= index <= len(modules):
+            raise self._no_place(index)
         modules.insert(index, self._checked_module(index, module))
         self._rename(modules)
         return self
 
-    def _checked_module(self, place: int, module: Module) -> Module:
-        if not isinstance(module, Module):
-            raise TypeError(
-                f"{type(self).__name__}: expected a Module at place {place}, got {type(module).__name__}"
-            )
+    def pop(self, key: int | slice) -> Any:
+        """Removes a module, or a slice of them, and returns it; those behind move up, as do their names."""
+        module = self[key]
+        del self[key]
         return module
+
+    def _checked_module(self, place: int, module: Module) -> Module:
+        _check_module(module, f"{type(self).__name__}: expected a Module at place {place}")
+        return module
+
+    def _no_place(self, index: int) -> IndexError:
+        return IndexError(f"{type(self).__name__}: expected a place among {len(self)} modules, got {index}")
 
     def _rename(self, modules: list[Module]) -> None:
         """Keeps these modules alone, under the names of their places."""
-        for name, _ in list(self.named_children()):
+        for name, _ in list(self._held_modules()):
             delattr(self, name)
         for i, module in enumerate(modules):
             setattr(self, str(i), module)
@@ -84,38 +94,133 @@ class ModuleList(Module):
             TypeError: if it is not a Module.
             IndexError: if there is no such place.
         """
-        names = [name for name, _ in self.named_children()]
+        names = [name for name, _ in self._held_modules()]
+        if not -len(names) <= index < len(names):
+            raise self._no_place(index)
         setattr(self, names[index], self._checked_module(index, module))
 
     def __delitem__(self, index: int | slice) -> None:
         """Removes a module, or a slice of them; those behind move up, and so do their names."""
-        modules = list(self.children())
+        modules = list(self)
+        if not isinstance(index, slice) and not -len(modules) <= index < len(modules):
+            raise self._no_place(index)
         del modules[index]
         self._rename(modules)
 
     def __len__(self) -> int:
-        return len(list(self.children()))
+        return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Any]:
-        return self.children()
+        """Yields the modules in order, one that stands at several places at each of them."""
+        return (value for value in vars(self).values() if isinstance(value, Module))
 
     def __reversed__(self) -> Iterator[Any]:
         """Yields the modules from last to first, the order of backward."""
-        return reversed(list(self.children()))
+        return reversed(list(self))
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
     @overload
     def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: int | slice) -> Any:
-        """Returns one module, or a container of the same kind with a slice of them."""
-        chosen = list(self.children())[index]
-        if isinstance(chosen, Module):
-            return chosen
-        return Sequential(*chosen) if isinstance(self, Sequential) else ModuleList(chosen)
+        """Returns one module, or a container with a slice of them; in a Sequential they keep their names.
+
+        Raises:
+            IndexError: if there is no such place.
+        """
+        if isinstance(index, slice):
+            held = list(self._held_modules())[index]
+            return Sequential(dict(held)) if isinstance(self, Sequential) else ModuleList(dict(held).values())
+        modules = list(self)
+        if not -len(modules) <= index < len(modules):
+            raise self._no_place(index)
+        return modules[index]
+
+    def __add__(self, other: Iterable[Module]) -> Any:
+        """Returns a container of the same kind with the modules of both."""
+        modules = [*self, *other]
+        return Sequential(*modules) if isinstance(self, Sequential) else ModuleList(modules)
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        """Adds modules at the end."""
+        return self.extend(other)
 
 
-class ModuleDict(Module):
+class _ByName(Module):
+    """What modules or parameters under names share with a dict."""
+
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
+        self.update(values or {})
+
+    def _held(self) -> dict[str, Any]:
+        """Returns name -> module or parameter, in order."""
+        raise NotImplementedError
+
+    def _put(self, name: str, value: Any) -> None:
+        """Checks a name and a value, and takes them."""
+        raise NotImplementedError
+
+    def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Adds values, or replaces those of the same names.
+
+        Args:
+            values: name -> value, or pairs of them.
+        """
+        for name, value in values.items() if isinstance(values, (Mapping, _ByName)) else values:
+            self._put(name, value)
+
+    def pop(self, key: str) -> Any:
+        """Removes what stands under a name, and returns it."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def clear(self) -> None:
+        """Removes all."""
+        for name in self.keys():
+            del self[name]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Returns what stands under a name, or something else if nothing does."""
+        return self._held().get(key, default)
+
+    def keys(self) -> Iterable[str]:
+        """Returns the names, in order."""
+        return self._held().keys()
+
+    def values(self) -> Iterable[Any]:
+        """Returns what stands under the names, in order."""
+        return self._held().values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Returns pairs of a name and what stands under it, in order."""
+        return self._held().items()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._put(name, value)
+
+    def __getitem__(self, name: str) -> Any:
+        held = self._held()
+        if name not in held:
+            there = ", ".join(map(repr, held)) or "no name"
+            raise KeyError(f"{type(self).__name__}: expected one of {there}, got {name!r}")
+        return held[name]
+
+    def __delitem__(self, name: str) -> None:
+        self[name]  # raises where there is none
+        delattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held())
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+
+class ModuleDict(_ByName):
     """Holds modules under names; the owner calls them.
 
     Args:
@@ -130,74 +235,45 @@ class ModuleDict(Module):
         >>> heads["boxes"](x)
     """
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
-        self.update(modules)
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+        super().__init__(modules)
 
-    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        """Adds modules, or replaces those of the same names."""
-        for name, module in modules.items() if isinstance(modules, Mapping) else modules:
-            self[name] = module
+    def _held(self) -> dict[str, Module]:
+        return dict(self._held_modules())
 
-    def __setitem__(self, name: str, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise TypeError(f"ModuleDict: expected a Module under {name!r}, got {type(module).__name__}")
-        if not name or "." in name or (name not in self and hasattr(self, name)):
-            raise ValueError(
-                f"ModuleDict: expected a name without dots that means nothing else, got {name!r}"
-            )
-        setattr(self, name, module)
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self:
-            raise KeyError(
-                f"ModuleDict: expected one of {', '.join(map(repr, self)) or 'no name'}, got {name!r}"
-            )
-        return getattr(self, name)
-
-    def __delitem__(self, name: str) -> None:
-        self[name]  # raises where there is none
-        delattr(self, name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in dict(self.named_children())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict(self.named_children()))
-
-    def __len__(self) -> int:
-        return len(dict(self.named_children()))
-
-    def keys(self) -> Iterable[str]:
-        """Returns the names, in order."""
-        return dict(self.named_children()).keys()
-
-    def values(self) -> Iterable[Any]:
-        """Returns the modules, in order."""
-        return dict(self.named_children()).values()
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Returns (name, module), in order."""
-        return dict(self.named_children()).items()
+    def _put(self, name: str, value: Module) -> None:
+        _check_module(value, f"ModuleDict: expected a Module under {name!r}")
+        self.add_module(name, value)
 
 
 class ParameterList(Module):
     """Holds parameters in order, under the names "0", "1", ...
 
     Args:
-        parameters: tensors made by :func:`ds_core.Parameter`.
+        values: tensors; those that are not parameters yet become ones, sharing their memory.
 
     Raises:
-        TypeError: if one is not a parameter.
+        TypeError: if one is no floating point tensor.
     """
 
-    def __init__(self, parameters: Iterable[Tensor] = ()) -> None:
-        for parameter in parameters:
-            self.append(parameter)
+    def __init__(self, values: Iterable[Tensor] | None = None) -> None:
+        self.extend(values if values is not None else ())
 
-    def append(self, parameter: Tensor) -> Self:
+    def append(self, value: Tensor) -> Self:
         """Adds a parameter at the end."""
-        setattr(self, str(len(self)), _checked_parameter(self, len(self), parameter))
+        place = len(self)
+        self.register_parameter(str(place), _parameter_of(self, place, value))
         return self
+
+    def extend(self, values: Iterable[Tensor]) -> Self:
+        """Adds parameters at the end."""
+        for value in list(values):
+            self.append(value)
+        return self
+
+    def __iadd__(self, values: Iterable[Tensor]) -> Self:
+        """Adds parameters at the end."""
+        return self.extend(values)
 
     def __len__(self) -> int:
         return len(self._parameters)
@@ -205,54 +281,80 @@ class ParameterList(Module):
     def __iter__(self) -> Iterator[Tensor]:
         return (getattr(self, name) for name in self._parameters)
 
-    def __getitem__(self, index: int) -> Tensor:
-        return list(self)[index]
+    def __setitem__(self, index: int, value: Tensor) -> None:
+        """Puts a parameter in the place of another, counted from the end if negative.
+
+        Raises:
+            IndexError: if there is no such place.
+        """
+        name = str(range(len(self))[self._checked_index(index)])
+        self.register_parameter(name, _parameter_of(self, index, value))
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """Returns one parameter, or a ParameterList with a slice of them.
+
+        Raises:
+            IndexError: if there is no such place.
+        """
+        if isinstance(index, slice):
+            return ParameterList(list(self)[index])
+        return list(self)[self._checked_index(index)]
+
+    def _checked_index(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"ParameterList: expected a place among {len(self)} parameters, got {index}")
+        return index
+
+    def extra_repr(self) -> str:
+        return _shown(enumerate(self))
 
 
-class ParameterDict(Module):
+class ParameterDict(_ByName):
     """Holds parameters under names.
 
     Args:
-        parameters: name -> tensor made by :func:`ds_core.Parameter`.
+        parameters: name -> tensor, or pairs of them; those that are not parameters yet become ones, sharing
+            their memory.
 
     Raises:
-        TypeError: if one is not a parameter.
+        TypeError: if one is no floating point tensor.
         ValueError: if a name is empty, holds a dot, or is that of a method or attribute.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
-        for name, parameter in (parameters or {}).items():
-            self[name] = parameter
+    def __init__(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] | None = None) -> None:
+        super().__init__(parameters)
 
-    def __setitem__(self, name: str, parameter: Tensor) -> None:
-        if not name or (name not in self._parameters and hasattr(self, name)):
-            raise ValueError(f"ParameterDict: expected a name that means nothing else, got {name!r}")
-        setattr(self, name, _checked_parameter(self, name, parameter))
+    def _held(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self._parameters}
 
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self._parameters:
-            there = ", ".join(map(repr, self)) or "no name"
-            raise KeyError(f"ParameterDict: expected one of {there}, got {name!r}")
-        parameter: Tensor = getattr(self, name)
-        return parameter
+    def _put(self, name: str, value: Tensor) -> None:
+        self.register_parameter(name, _parameter_of(self, name, value))
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._parameters
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __len__(self) -> int:
-        return len(self._parameters)
+    def extra_repr(self) -> str:
+        return _shown(self.items())
 
 
-def _checked_parameter(owner: Module, place: int | str, parameter: Tensor) -> Tensor:
-    if not getattr(parameter, "_is_parameter", False):
-        raise TypeError(
-            f"{type(owner).__name__}: expected a tensor made by ds_core.Parameter at {place!r}, "
-            f"got {type(parameter).__name__}"
-        )
-    return parameter
+def _parameter_of(owner: Module, place: int | str, value: Tensor) -> Tensor:
+    """Returns a tensor as a parameter, itself if it is one.
+
+    Raises:
+        TypeError: if it is no floating point tensor, or a parameter of torch's own.
+    """
+    where = f"{type(owner).__name__}: expected a floating point tensor at {place!r}"
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        got = f"one of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{where}, got {got}")
+    if _lost_in(value):
+        raise TypeError(f"{where}, {_lost_in(value)}")
+    return value if getattr(value, "_is_parameter", False) else Parameter(value)
+
+
+def _shown(parameters: Iterable[tuple[int | str, Tensor]]) -> str:
+    return ", ".join(f"{name}: {tuple(parameter.shape)}" for name, parameter in parameters)
 
 
 class Sequential(ModuleList):
@@ -266,12 +368,8 @@ class Sequential(ModuleList):
 
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
-            for name, module in modules[0].items():
-                if not name or hasattr(self, name):
-                    raise ValueError(
-                        f"{type(self).__name__}: expected a name that means nothing else, got {name!r}"
-                    )
-                setattr(self, name, self._checked_module(len(self), module))
+            for place, (name, module) in enumerate(modules[0].items()):
+                self.add_module(name, self._checked_module(place, module))
         else:
             super().__init__(modules)  # type: ignore[arg-type]
 
@@ -301,7 +399,7 @@ def _pass_on(container: Container, facing: list[Module], requires_input_grad: bo
     A module that is also used elsewhere in the container must give its gradient there, so it is left alone.
     """
     container.input_grad = requires_input_grad
-    used = Counter(id(module) for child in container.children() for module in child.modules())
+    used = Counter(id(module) for _, child in container._held_modules() for module in child.modules())
     for module in facing:
         if all(used[id(part)] == 1 for part in module.modules()):
             module.requires_input_grad_(requires_input_grad)

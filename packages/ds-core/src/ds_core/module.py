@@ -303,7 +303,8 @@ class Module:
 
         Raises:
             TypeError: for what would not be found and saved: a torch.nn.Parameter, a torch.nn.Module,
-                or modules and parameters in a list, tuple or dict; says what to write.
+                or modules and parameters in a list, tuple or dict; says what to write. And for anything but
+                a tensor or None in the place of a buffer.
         """
         advice = _lost_in(value)
         if advice:
@@ -312,10 +313,20 @@ class Module:
             raise ValueError(f"{type(self).__name__}: expected a name without dots, got {name!r}")
         if isinstance(value, Tensor) and getattr(value, "_is_parameter", False):
             self._parameters[name] = None
+            self._buffers.pop(name, None)
         elif name in self._parameters and value is not None:
             raise TypeError(
                 f"{type(self).__name__}.{name} is a parameter: assign a Parameter or None, or write new "
                 f"values with `.copy_()` under torch.no_grad(); got {type(value).__name__}"
+            )
+        elif isinstance(value, Module):
+            self._buffers.pop(name, None)
+            if not isinstance(vars(self).get(name, self), Module):
+                vars(self).pop(name)  # it was no module before: it comes after those that are
+        elif name in self._buffers and not isinstance(value, Tensor) and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a buffer: assign a tensor or None; "
+                f"got {type(value).__name__}"
             )
         object.__setattr__(self, name, value)
 
@@ -325,53 +336,114 @@ class Module:
         self._buffers.pop(name, None)
         object.__delattr__(self, name)
 
-    def register_parameter(self, name: str, value: Tensor | None) -> None:
-        """Adds a parameter under a name; None reserves the place."""
+    def _check_name(self, name: str, *kinds: type) -> None:
+        """Checks that something can be registered under a name.
+
+        Args:
+            name: the name.
+            kinds: what may already stand there, besides None, and is replaced then.
+
+        Raises:
+            TypeError: if it is not a string.
+            ValueError: if it is empty, holds a dot, or is that of a method or of another attribute.
+        """
+        where = type(self).__name__
+        if not isinstance(name, str):
+            raise TypeError(f"{where}: expected a name as a string, got {type(name).__name__}")
+        if "." in name:
+            raise ValueError(f"{where}: expected a name without dots, got {name!r}")
+        there = getattr(self, name, None) if name else name
+        if there is not None and not (name in vars(self) and isinstance(there, kinds)):
+            raise ValueError(f"{where}: expected a name that means nothing else, got {name!r}")
+
+    def register_parameter(self, name: str, param: Tensor | None) -> None:
+        """Adds a parameter under a name; None reserves the place.
+
+        Raises:
+            TypeError: if it is neither made by :func:`Parameter` nor None.
+            ValueError: if the name is empty, holds a dot, or is that of a method or of another attribute.
+        """
+        self._check_name(name, *([Tensor] if name in self._parameters else []))
+        if param is not None and not getattr(param, "_is_parameter", False):
+            raise TypeError(
+                f"{type(self).__name__}.register_parameter: expected a tensor made by ds_core.Parameter, or "
+                f"None, as {name!r}, got {type(param).__name__}"
+            )
+        setattr(self, name, param)
         self._parameters[name] = None
-        setattr(self, name, value)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Adds a module under a name, as an assignment does; None reserves the place.
+        """Adds a module under a name; None if there is none yet.
 
         Raises:
             TypeError: if it is neither a Module nor None.
+            ValueError: if the name is empty, holds a dot, or is that of a method or of another attribute.
         """
-        if module is not None and not isinstance(module, Module):
-            raise TypeError(
-                f"{type(self).__name__}.add_module: expected a Module or None as {name!r}, "
-                f"got {type(module).__name__}"
-            )
+        self._check_name(name, Module)
+        if module is not None:
+            _check_module(module, f"{type(self).__name__}: expected a Module or None as {name!r}")
         setattr(self, name, module)
 
-    def register_buffer(self, name: str, value: Tensor | None, persistent: bool = True) -> None:
+    register_module = add_module
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Adds a tensor that moves and is saved with the module but is not trained.
 
         Args:
             name: attribute name.
-            value: any shape and dtype; None for "not yet".
+            tensor: any shape and dtype; None for "not yet".
             persistent: whether ``state_dict`` contains it.
+
+        Raises:
+            TypeError: if it is neither a tensor nor None.
+            ValueError: if the name is empty, holds a dot, or is that of a method or of another attribute.
         """
-        setattr(self, name, value)
+        self._check_name(name, *([Tensor] if name in self._buffers else []))
+        if tensor is not None and (not isinstance(tensor, Tensor) or hasattr(tensor, "_is_parameter")):
+            got = "a parameter" if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise TypeError(
+                f"{type(self).__name__}.register_buffer: expected a tensor or None as {name!r}, got {got}"
+            )
+        setattr(self, name, tensor)
         self._buffers[name] = persistent
 
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yields (name, module) of the direct children, in definition order."""
+    def _held_modules(self) -> Iterator[tuple[str, Module]]:
+        """Yields (name, module) of all places that hold a module, in definition order."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yields (name, module) of the direct children, each once, in definition order."""
+        return _each_once(self._held_modules())
 
     def children(self) -> Iterator[Module]:
         """Yields the direct children."""
         for _, child in self.named_children():
             yield child
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Yields (path, module) of this module and all below it, each module once."""
-        yield from _each_once(self._walk(prefix))
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yields (path, module) of this module and all below it.
 
-    def modules(self) -> Iterator[Module]:
-        """Yields this module and all below it, each once."""
-        for _, module in self.named_modules():
+        Args:
+            memo: modules that are left out; those that come are added to it.
+            prefix: stands before every path, with a dot between.
+            remove_duplicate: whether a shared one comes once, rather than by each of its paths.
+        """
+        if not remove_duplicate:
+            yield from self._walk(prefix)
+            return
+        for path, module in _each_once(self._walk(prefix)):
+            if memo is None or module not in memo:
+                if memo is not None:
+                    memo.add(module)
+                yield path, module
+
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """Yields this module and all below it, each once, or as often as it is used."""
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def get_submodule(self, target: str) -> Module:
@@ -382,7 +454,7 @@ class Module:
         """
         found = self
         for i, name in enumerate(target.split(".") if target else []):
-            children = dict(found.named_children())
+            children = dict(found._held_modules())
             if name not in children:
                 where = ".".join(target.split(".")[:i]) or type(self).__name__
                 raise AttributeError(
@@ -392,52 +464,66 @@ class Module:
             found = children[name]
         return found
 
-    def set_submodule(self, target: str, module: Module) -> None:
-        """Puts another module in the place of the one at a path.
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts a module at a path, in the place of the one there.
+
+        Args:
+            target: the path.
+            module: what comes there.
+            strict: whether there must be one already; the module above must be there in any case.
 
         Raises:
-            AttributeError: if there is no module at that path.
+            AttributeError: if there is no module to replace, or none above it.
             TypeError: if it is not a Module.
+            ValueError: if the path is empty, or its last name is that of a method or of another attribute.
         """
-        if not isinstance(module, Module):
-            raise TypeError(
-                f"{type(self).__name__}.set_submodule: expected a Module, got {type(module).__name__}"
-            )
-        self.get_submodule(target)
+        where = f"{type(self).__name__}.set_submodule"
+        _check_module(module, f"{where}: expected a Module")
         if not target:
-            raise ValueError(
-                f"{type(self).__name__}.set_submodule: expected the path of a module below it, got ''"
-            )
+            raise ValueError(f"{where}: expected the path of a module below it, got {target!r}")
+        if strict:
+            self.get_submodule(target)
         above, _, name = target.rpartition(".")
-        setattr(self.get_submodule(above), name, module)
+        self.get_submodule(above).add_module(name, module)
 
     def get_parameter(self, target: str) -> Tensor:
         """Returns the parameter at a path such as ``"layers.0.weight"``.
 
         Raises:
-            AttributeError: if there is none.
+            AttributeError: if there is none; says what there is.
         """
+        return self._get_tensor("parameter", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Returns the buffer at a path such as ``"norm.running_mean"``.
+
+        Raises:
+            AttributeError: if there is none; says what there is.
+        """
+        return self._get_tensor("buffer", target)
+
+    def _get_tensor(self, kind: str, target: str) -> Tensor:
         above, _, name = target.rpartition(".")
         module = self.get_submodule(above)
-        if name not in module._parameters or getattr(module, name) is None:
+        there = dict(module._named_tensors(kind, recurse=False))
+        if name not in there:
             raise AttributeError(
-                f"{type(self).__name__}: expected {target!r} to be the path of a parameter, but "
-                f"{module.label()} has {', '.join(module._parameters) or 'no parameters'}"
+                f"{type(self).__name__}: expected {target!r} to be the path of a {kind}, but "
+                f"{module.label()} has {', '.join(there) or f'no {kind}s'}"
             )
-        parameter: Tensor = getattr(module, name)
-        return parameter
+        return there[name]
 
-    def apply(self, function: Callable[[Module], object]) -> Self:
+    def apply(self, fn: Callable[[Module], object]) -> Self:
         """Calls a function with every module below, then with this one, to initialise weights, say."""
         for child in self.children():
-            child.apply(function)
-        function(self)
+            child.apply(fn)
+        fn(self)
         return self
 
     def _walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yields every path to every module, shared ones as often as they are reachable."""
         yield prefix, self
-        for name, child in self.named_children():
+        for name, child in self._held_modules():
             yield from child._walk(f"{prefix}.{name}" if prefix else name)
 
     def _named_tensors(
@@ -487,7 +573,13 @@ class Module:
     # ---- mode, gradients, place ----------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Switches this module and all below it to training (True) or evaluation (False)."""
+        """Switches this module and all below it to training (True) or evaluation (False).
+
+        Raises:
+            ValueError: if ``mode`` is neither.
+        """
+        if not isinstance(mode, bool):
+            raise ValueError(f"{type(self).__name__}.train: expected True or False, got {mode!r}")
         for module in self.modules():
             module.training, module.recorded_eval = mode, False
             if not mode:
@@ -509,7 +601,7 @@ class Module:
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
-                parameter.grad = torch.zeros_like(parameter.grad)
+                parameter.grad.zero_()
         self.forget()
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -522,8 +614,9 @@ class Module:
 
     def to(
         self,
-        device: torch.device | str | torch.dtype | None = None,
+        device: torch.device | str | int | torch.dtype | Tensor | None = None,
         dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
     ) -> Self:
         """Moves parameters and buffers to a device and floating point type, in place.
 
@@ -531,32 +624,76 @@ class Module:
         the new device, seeded by a number that the old one draws.
 
         Args:
-            device: where to; a dtype given here is taken as ``dtype``.
+            device: where to; a dtype given here is taken as ``dtype``, and a tensor as its device and type.
             dtype: floating point type of floating point tensors; integer buffers keep theirs.
+            non_blocking: whether copies between a device and pinned memory may go on after this returns.
 
         Raises:
             TypeError: if ``dtype`` is not floating point.
+            NotImplementedError: if there is nothing to move: the module is on "meta".
         """
         if isinstance(device, torch.dtype):
             device, dtype = None, device
+        elif isinstance(device, Tensor):
+            dtype, device = device.dtype, device.device
+        where = f"{type(self).__name__}.to"
         if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"{type(self).__name__}.to: expected a floating point dtype, got {dtype}")
-        self.forget()
-        for parameter in self.parameters():
-            grad = parameter.grad
-            parameter.grad = None
-            parameter.data = parameter.data.to(device=device, dtype=dtype)
-            if grad is not None:
-                parameter.grad = grad.to(device=device, dtype=dtype)
-        for module in self.modules():
-            for name in module._buffers:
-                value = getattr(module, name)
-                if value is not None:
-                    keep = None if not value.is_floating_point() else dtype
-                    setattr(module, name, value.to(device=device, dtype=keep))
-        if device is not None:
-            self._move_generators(torch.device(device))
+            raise TypeError(f"{where}: expected a floating point dtype, got {dtype}")
+        place = None if device is None else torch.device(device)
+        if place is not None and place.type != "meta":
+            for name, tensor in (*self.named_parameters(), *self.named_buffers()):
+                if tensor.is_meta:
+                    raise NotImplementedError(
+                        f"{where}: expected values to move, got {name} on 'meta', where there are none; call "
+                        f"to_empty(device={str(place)!r}) and write values into the parameters then"
+                    )
+        self._change(
+            lambda tensor: tensor.to(
+                device=place, dtype=dtype if tensor.is_floating_point() else None, non_blocking=non_blocking
+            )
+        )
+        if place is not None:
+            self._move_generators(place)
         return self
+
+    def to_empty(self, *, device: torch.device | str | int | None, recurse: bool = True) -> Self:
+        """Gives parameters and buffers memory on a device, in which nothing has been written yet.
+
+        A large model is made without memory first, under ``with torch.device("meta")``, and gets it and its
+        weights where they are to be.
+
+        Args:
+            device: where; None for where they are.
+            recurse: whether those of the modules below get it, too.
+
+        Example:
+            >>> with torch.device("meta"):
+            ...     model = Sequential(Dense(784, 128), ReLU(), Dense(128, 10))
+            >>> model.to_empty(device="cpu").load_state_dict(weights)
+        """
+        place = None if device is None else torch.device(device)
+        self._change(lambda tensor: torch.empty_like(tensor, device=place), recurse)
+        if place is not None:
+            self._move_generators(place)
+        return self
+
+    def _change(self, change: Callable[[Tensor], Tensor], recurse: bool = True) -> None:
+        """Replaces every parameter's values and gradient, and every buffer; shared ones stay shared."""
+        self.forget()
+        changed: dict[Tensor, Tensor] = {}
+        for module in self.modules() if recurse else (self,):
+            for name in (*module._parameters, *module._buffers):
+                tensor = getattr(module, name)
+                if tensor is None:
+                    continue
+                if tensor not in changed:
+                    changed[tensor] = (
+                        _with_values(tensor, change(tensor.detach()), change)
+                        if name in module._parameters
+                        else change(tensor)
+                    )
+                if changed[tensor] is not tensor:
+                    setattr(module, name, changed[tensor])
 
     def _move_generators(self, device: torch.device) -> None:
         """Gives those modules that shared a generator one on the device to share."""
@@ -573,7 +710,7 @@ class Module:
         """Moves parameters and buffers to the processor."""
         return self.to("cpu")
 
-    def cuda(self, device: int | torch.device | None = None) -> Self:
+    def cuda(self, device: int | torch.device | str | None = None) -> Self:
         """Moves parameters and buffers to a CUDA device, the current one if none is named."""
         return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
 
@@ -594,7 +731,13 @@ class Module:
         return self.to(torch.bfloat16)
 
     def type(self, dst_type: torch.dtype) -> Self:
-        """Turns floating point parameters and buffers into a floating point type."""
+        """Turns floating point parameters and buffers into a floating point type.
+
+        Raises:
+            TypeError: if it is none.
+        """
+        if not isinstance(dst_type, torch.dtype):
+            raise TypeError(f"{type(self).__name__}.type: expected a dtype, got {dst_type!r}")
         return self.to(dst_type)
 
     def copy(self, share_generators: bool = False) -> Self:
@@ -622,23 +765,24 @@ class Module:
 
     # ---- weights as common currency ------------------------------------------------------------------
 
-    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
+    def state_dict(
+        self, *, destination: dict[str, Tensor] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Tensor]:
         """Returns name -> tensor of all parameters and persistent buffers, sharing their memory.
 
         Args:
+            destination: a dict to add them to; a new one if None.
             prefix: stands before every name as it is, its dot included, as in ``torch.nn``: ``"encoder."``.
+            keep_vars: whether the parameters themselves come, which require gradients.
         """
-        if prefix:
-            return {prefix + name: tensor for name, tensor in self.state_dict().items()}
-        state: dict[str, Tensor] = {}
+        state = {} if destination is None else destination
         for path, module in self._walk():
-            dot = f"{path}." if path else ""
-            for name in module._parameters:
-                if getattr(module, name) is not None:
-                    state[dot + name] = getattr(module, name).detach()
-            for name, persistent in module._buffers.items():
-                if persistent and getattr(module, name) is not None:
-                    state[dot + name] = getattr(module, name).detach()
+            above = f"{prefix}{path}." if path else prefix
+            saved = [name for name, persistent in module._buffers.items() if persistent]
+            for name in (*module._parameters, *saved):
+                tensor = getattr(module, name)
+                if tensor is not None:
+                    state[above + name] = tensor if keep_vars else tensor.detach()
         return state
 
     def load_state_dict(
@@ -650,43 +794,65 @@ class Module:
             state_dict: name -> tensor, as from :meth:`state_dict` here or of the ``torch.nn`` namesake.
             strict: whether missing and unexpected names are errors; wrong shapes always are.
             assign: whether parameters and buffers take the given tensors' memory, type and device instead of
-                copying their values into their own.
+                copying their values into their own; their gradients are gone then.
 
         Returns:
             The names that were missing and those that were unexpected.
 
         Raises:
+            TypeError: if ``state_dict`` is no mapping.
             ValueError: lists every missing, unexpected and mis-shaped name; nothing has been changed then.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}.load_state_dict: expected a dict of tensors, as from state_dict(), "
+                f"got {type(state_dict).__name__}"
+            )
         state, own = state_dict, self.state_dict()
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
         problems = []
         if strict:
             problems += [f"missing: {name}, shape {tuple(own[name].shape)}" for name in missing]
-            problems += [f"unexpected: {name}, shape {tuple(state[name].shape)}" for name in unexpected]
+            problems += [f"unexpected: {name}, {_described(state[name])}" for name in unexpected]
         for name, mine in own.items():
-            if name in state and state[name].shape != mine.shape:
+            if name not in state:
+                continue
+            if not isinstance(state[name], Tensor):
+                problems.append(f"no tensor: {name}, got {_described(state[name])}")
+            elif mine.is_meta and not assign:
+                problems.append(
+                    f"nowhere to copy to: {name} is on 'meta'; pass assign=True, or call to_empty(device=...)"
+                )
+            elif state[name].shape != mine.shape:
                 problems.append(
                     f"wrong shape: {name}, expected {tuple(mine.shape)}, got {tuple(state[name].shape)}"
                 )
         if problems:
             count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
             raise ValueError("\n  ".join([f"{type(self).__name__}.load_state_dict: {count}:", *problems]))
+        given = {name: state[name].detach() for name in own if name in state}
         if assign:
-            self.forget()
-        with torch.no_grad():
-            for name, mine in own.items():
-                if name in state and not assign:
-                    mine.copy_(state[name])
-                elif name in state:
-                    above, _, last = name.rpartition(".")
-                    module = self.get_submodule(above)
-                    if last in module._parameters:
-                        getattr(module, last).data = state[name].detach()
-                    else:
-                        setattr(module, last, state[name].detach())
+            self._assign(given)
+        else:
+            with torch.no_grad():
+                for name, values in given.items():
+                    own[name].copy_(values)
         return Incompatible(missing, unexpected)
+
+    def _assign(self, given: Mapping[str, Tensor]) -> None:
+        """Gives parameters and buffers tensors of their own; shared parameters stay shared."""
+        self.forget()
+        owners, changed = dict(self._walk()), dict[Tensor, Tensor]()
+        for path, values in given.items():
+            above, _, name = path.rpartition(".")
+            module = owners[above]
+            if name not in module._parameters:
+                setattr(module, name, values)
+                continue
+            parameter = getattr(module, name)
+            changed[parameter] = _with_values(changed.get(parameter, parameter), values)
+            setattr(module, name, changed[parameter])
 
     # ---- what torch has and this has not ----------------------------------------------------------------
 
@@ -704,6 +870,20 @@ class Module:
     register_forward_hook = register_forward_pre_hook = _no_hooks
     register_full_backward_hook = register_full_backward_pre_hook = register_backward_hook = _no_hooks
 
+    def _no_state_hooks(self, *args: Any, **kwargs: Any) -> Any:
+        """Says what to do instead of registering a hook on weights that are saved or loaded.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            f"{self.label()}: there are no hooks; change the dict that state_dict() returned, or the one "
+            "that load_state_dict() is about to get"
+        )
+
+    register_state_dict_pre_hook = register_state_dict_post_hook = _no_state_hooks
+    register_load_state_dict_pre_hook = register_load_state_dict_post_hook = _no_state_hooks
+
     # ---- what a reader sees --------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
@@ -716,7 +896,7 @@ class Module:
 
     def __repr__(self) -> str:
         """Shows the module as a tree, one child a line."""
-        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self._held_modules()]
         head = f"{type(self).__name__}({self.extra_repr()}"
         if not lines:
             return head + ")"
@@ -787,6 +967,27 @@ def _each_once(pairs: Iterator[tuple[str, Named]]) -> Iterator[tuple[str, Named]
             yield path, value
 
 
+def _with_values(
+    parameter: Tensor, values: Tensor, change: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Returns a parameter with other values: itself, or a new one if it leaves or enters "meta".
+
+    Its gradient is changed, too, or gone if nobody says how.
+    """
+    grad, parameter.grad = parameter.grad, None
+    if parameter.is_meta == values.is_meta:
+        parameter.data = values
+    else:  # memory and no memory cannot be exchanged
+        parameter = Parameter(values, parameter.requires_grad)
+    if grad is not None and change is not None:
+        parameter.grad = change(grad)
+    return parameter
+
+
+def _described(value: Any) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
 # ---- what is checked around a forward and its backward ---------------------------------------------------
 
 
@@ -855,13 +1056,26 @@ def _lost_in(value: Any) -> str:
             holder = "ModuleDict" if isinstance(value, dict) else "ModuleList"
             return f"got modules in a {kind}, which are not found there; write {holder}(...)"
         if any(getattr(part, "_is_parameter", False) for part in parts if isinstance(part, Tensor)):
-            return f"got parameters in a {kind}, which are not found there; assign each to an attribute"
-    elif not isinstance(value, (Module, type)) and hasattr(value, "_modules") and hasattr(value, "_buffers"):
-        return (
-            f"got a module of torch, {kind}, which is not found here and has no backward of its own; use the "
-            "layer of the same name from here, and load_state_dict for its weights"
-        )
-    return ""
+            holder = "ParameterDict" if isinstance(value, dict) else "ParameterList"
+            return f"got parameters in a {kind}, which are not found there; write {holder}(...)"
+        return next((_of_torch(part) for part in parts if _of_torch(part)), "")
+    return _of_torch(value)
+
+
+def _of_torch(value: Any) -> str:
+    """Says what to write instead of a module of torch; empty for anything else."""
+    if isinstance(value, (Module, type)) or not (hasattr(value, "_modules") and hasattr(value, "_buffers")):
+        return ""
+    return (
+        f"got a module of torch, {type(value).__name__}, which is not found here and has no backward of its "
+        "own; use the layer of the same name from here, and load_state_dict for its weights"
+    )
+
+
+def _check_module(value: Any, expected: str) -> None:
+    """Raises a TypeError that begins with what was expected, if a value is not a Module."""
+    if not isinstance(value, Module):
+        raise TypeError(f"{expected}, {_lost_in(value) or f'got {type(value).__name__}'}")
 
 
 def _usual_cause(got: torch.Size, expected: torch.Size) -> str:

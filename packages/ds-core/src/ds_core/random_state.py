@@ -115,7 +115,7 @@ def _generators(sources: Mapping[str, Source]) -> Iterator[tuple[str, torch.Gene
         else:
             found = [
                 (f"{path}.{name}", value)
-                for path, owner in source.named_modules(root)
+                for path, owner in source.named_modules(prefix=root)
                 for name, value in vars(owner).items()
                 if isinstance(value, torch.Generator)
             ]
