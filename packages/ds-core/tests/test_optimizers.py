@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ds_core.layers import Dense
 from ds_core.losses import MSELoss
 from ds_core.module import Parameter
 from ds_core.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Lion, Muon, Optimizer, RMSprop
+from ds_core.schedulers import StepLR
 from ds_core.verify import load_cases
 
 CASES = load_cases(Path(__file__).parent / "cases" / "optimizers.py")
@@ -303,8 +305,64 @@ def test_wrong_options_are_named(name, options, message):
 def test_options_of_the_wrong_kind_are_named():
     with pytest.raises(TypeError, match="Adam: expected lr as a number, got str"):
         Adam(parameters(), lr="0.1")
-    with pytest.raises(TypeError, match="foreach"):
-        Adam(parameters(), foreach=True)
+    with pytest.raises(TypeError, match="nonesuch"):
+        Adam(parameters(), nonesuch=True)
+
+
+NAMESAKES = [getattr(optimizers, name) for name in sorted(WITH_STATE)]
+
+
+@pytest.mark.parametrize("cls", NAMESAKES, ids=lambda cls: cls.__name__)
+def test_arguments_are_those_of_the_namesake(cls):
+    ours = signature(cls).parameters.values()
+    theirs = signature(getattr(torch.optim, cls.__name__)).parameters.values()
+    expected = [(argument.name, argument.kind, argument.default) for argument in theirs]
+    assert [(argument.name, argument.kind, argument.default) for argument in ours][
+        : len(expected)
+    ] == expected
+
+
+@pytest.mark.parametrize("cls", NAMESAKES, ids=lambda cls: cls.__name__)
+def test_choices_among_implementations_change_nothing_or_are_refused(cls):
+    arguments = signature(cls).parameters
+    plain, other = parameters(matrices_only=True), parameters(matrices_only=True)
+    free = {name: True for name in ("foreach", "fused") if name in arguments}
+    descend(cls(plain), plain, 3)
+    optimizer = cls(other, **free)
+    descend(optimizer, other, 3)
+    assert largest_difference(other, plain) == 0
+    assert not {"foreach", "fused"} & optimizer.param_groups[0].keys()
+    for name in ("capturable", "differentiable"):
+        group = {"params": parameters(matrices_only=True), name: True}
+        with pytest.raises(
+            NotImplementedError, match=rf"{cls.__name__}: expected {name}=False, got True: .*;"
+        ):
+            cls([group])
+        if name in arguments:
+            cls(other, **{name: False})
+            with pytest.raises(NotImplementedError, match=f"{cls.__name__}: expected {name}=False, got True"):
+                cls(other, **{name: True})
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_tensor_as_learning_rate_is_its_number(name):
+    ours, theirs = parameters(), parameters()
+    optimizer = getattr(optimizers, name)(ours, lr=torch.tensor(0.01, dtype=torch.float64))
+    namesake = getattr(torch.optim, name)(theirs, lr=torch.tensor(0.01, dtype=torch.float64), foreach=False)
+    schedules = StepLR(optimizer, 2, 0.5), torch.optim.lr_scheduler.StepLR(namesake, 2, 0.5)
+    for _ in range(4):
+        for params, rule, schedule in zip((ours, theirs), (optimizer, namesake), schedules, strict=True):
+            descend(rule, params, 1)
+            schedule.step()
+    assert largest_difference(ours, theirs) < 1e-14
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0025)
+    fresh = getattr(optimizers, name)(parameters())
+    fresh.load_state_dict(namesake.state_dict())
+    assert type(fresh.param_groups[0]["lr"]) is float
+    with pytest.raises(TypeError, match=f"{name}: expected lr as a number, got Tensor"):
+        getattr(optimizers, name)(ours, lr=torch.ones(2))
+    with pytest.raises(ValueError, match=f"{name}: expected lr >= 0, got -1.0"):
+        getattr(optimizers, name)([{"params": ours, "lr": torch.tensor(-1.0)}])
 
 
 def test_names_lead_to_the_classes():

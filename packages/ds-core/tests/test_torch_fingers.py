@@ -139,7 +139,9 @@ def test_paths_that_lead_nowhere(pair, method, path):
     if path != "absent":  # torch returns None
         with pytest.raises(AttributeError):
             getattr(pair[1], method)(path)
-    with pytest.raises(AttributeError, match=rf"Net: expected '{path.split('.')[0]}.*' to be the path of a \w+, but .* has"):
+    with pytest.raises(
+        AttributeError, match=rf"Net: expected '{path.split('.')[0]}.*' to be the path of a \w+, but .* has"
+    ):
         getattr(pair[0], method)(path)
 
 

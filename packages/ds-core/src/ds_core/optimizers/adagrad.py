@@ -26,6 +26,7 @@ class Adagrad(Optimizer):
         initial_accumulator_value: s before the first step.
         eps: keeps the quotient finite.
         maximize: climbs instead.
+        foreach, differentiable, fused: see :class:`Optimizer`.
 
     Raises:
         ValueError: if an option is negative.
@@ -36,13 +37,16 @@ class Adagrad(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: float | Tensor = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(
             params,
@@ -52,6 +56,9 @@ class Adagrad(Optimizer):
             initial_accumulator_value=initial_accumulator_value,
             eps=eps,
             maximize=maximize,
+            foreach=foreach,
+            differentiable=differentiable,
+            fused=fused,
         )
 
     def start(self, parameter: Tensor, group: Group) -> State:

@@ -28,6 +28,7 @@ class Adam(Optimizer):
         amsgrad: divides by the largest v so far, so that step sizes never grow.
         maximize: climbs instead.
         decoupled_weight_decay: shrinks p directly instead, as :class:`AdamW` does.
+        foreach, capturable, differentiable, fused: see :class:`Optimizer`.
 
     Raises:
         ValueError: if an option is negative, or a beta is not in [0, 1).
@@ -38,13 +39,17 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
@@ -56,6 +61,10 @@ class Adam(Optimizer):
             amsgrad=amsgrad,
             maximize=maximize,
             decoupled_weight_decay=decoupled_weight_decay,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
         )
 
     def start(self, parameter: Tensor, group: Group) -> State:

@@ -30,6 +30,7 @@ class NAdam(Optimizer):
         momentum_decay: how fast mu rises from about beta1 / 2 to beta1.
         decoupled_weight_decay: shrinks p directly, as :class:`AdamW` does.
         maximize: climbs instead.
+        foreach, capturable, differentiable: see :class:`Optimizer`.
 
     Raises:
         ValueError: if an option is negative, or a beta is not in [0, 1).
@@ -40,14 +41,17 @@ class NAdam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 2e-3,
+        lr: float | Tensor = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -58,6 +62,9 @@ class NAdam(Optimizer):
             momentum_decay=momentum_decay,
             decoupled_weight_decay=decoupled_weight_decay,
             maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
         )
 
     def start(self, parameter: Tensor, group: Group) -> State:

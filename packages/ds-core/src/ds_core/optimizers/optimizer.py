@@ -31,8 +31,15 @@ _NON_NEGATIVE = (
 _BELOW_ONE = ("betas",)
 # Kept as Python numbers, which cost nothing to compute with; saved as the scalar tensors torch.optim keeps.
 _NUMBERS = ("step", "mu_product")
-# What a saved group says of its parameters, and options that choose among torch.optim's implementations.
-_NOT_LOADED = ("params", "param_names", "foreach", "fused", "capturable", "differentiable")
+# Options that choose among torch.optim's implementations; two change more than how a step is computed.
+_IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
+_REFUSED = {
+    "capturable": "steps are counted in Python, which a captured CUDA graph would not repeat; torch.compile "
+    "takes a whole training step",
+    "differentiable": "a step is not recorded; write the update with plain tensors to go back through it",
+}
+# What a saved group says of its parameters and of implementations.
+_NOT_LOADED = ("params", "param_names", *_IMPLEMENTATION)
 # What schedulers write into a group, ours and torch's.
 _OF_SCHEDULERS = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
 # Which of two rules an optimizer follows: a state brings it along, and may not change it.
@@ -54,19 +61,22 @@ class Optimizer:
     Args:
         params: tensors, (name, tensor) pairs, or groups: dicts with such a list under ``"params"`` and
             options of their own, e.g. ``{"params": biases, "weight_decay": 0}``.
-        defaults: lr and the rule's other options, for groups that do not give their own.
+        defaults: lr and the rule's other options, for groups that do not give their own. A tensor of one
+            number is read once; write ``group["lr"]`` to change it later. ``foreach`` and ``fused``, which
+            choose among implementations in ``torch.optim``, are without effect: the result is the same.
 
     Raises:
         TypeError: if ``params`` holds anything else, or an option is not a number.
         ValueError: if there are no parameters, one occurs twice or is not a leaf, or an option is out of
             range.
+        NotImplementedError: if ``capturable`` or ``differentiable`` is True; says what to do instead.
     """
 
     decoupled_weight_decay = False  # for all groups that have no such option of their own
     later: tuple[str, ...] = ()  # what a parameter's state may hold besides what ``start`` returns
 
     def __init__(self, params: Params, **defaults: Any) -> None:
-        self.defaults = defaults
+        self.defaults = self._options(defaults)
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, State] = {}
         if isinstance(params, Tensor):
@@ -166,7 +176,7 @@ class Optimizer:
         if isinstance(params, set):
             raise TypeError(f"{self.label()}: expected parameters in a fixed order, got a set; use a list")
         given: list[Any] = [params] if isinstance(params, Tensor) else list(params)
-        group: Group = {**self.defaults, **param_group}
+        group: Group = self.defaults | self._options(param_group)
         if given and all(isinstance(item, tuple) for item in given):
             group["param_names"] = [name for name, _ in given]
             given = [parameter for _, parameter in given]
@@ -176,6 +186,19 @@ class Optimizer:
         self._check_params(given)
         self.check_options(group)
         self.param_groups.append(group)
+
+    def _options(self, given: Group) -> Group:
+        """Returns options as the rule takes them: numbers, and none that choose among implementations.
+
+        Raises:
+            NotImplementedError: for one that would change the result; says what to do instead.
+        """
+        for name, reason in _REFUSED.items():
+            if given.get(name):
+                raise NotImplementedError(
+                    f"{self.label()}: expected {name}=False, got {given[name]}: {reason}"
+                )
+        return {name: _plain(name, value) for name, value in given.items() if name not in _IMPLEMENTATION}
 
     def _check_params(self, params: list[Any]) -> None:
         """Checks that parameters are distinct leaf tensors that no group has yet."""
@@ -248,7 +271,11 @@ class Optimizer:
             ValueError: if the groups differ in number or size, a state tensor in shape, or the state is one
                 of another rule.
         """
-        states, saved_groups = state_dict["state"], state_dict["param_groups"]
+        states = state_dict["state"]
+        saved_groups = [
+            {name: _plain(name, value) for name, value in group.items()}
+            for group in state_dict["param_groups"]
+        ]
         sizes = [len(group["params"]) for group in self.param_groups]
         saved_sizes = [len(group["params"]) for group in saved_groups]
         where = f"{self.label()}.load_state_dict"
@@ -326,6 +353,15 @@ class Optimizer:
             options = [f"{key}={value}" for key, value in group.items() if not key.startswith("param")]
             lines.append(f"  {len(group['params'])} parameters: " + ", ".join(options))
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Returns an option with numbers in the place of tensors of one number; parameters stay."""
+    if name == "params":
+        return value
+    if isinstance(value, tuple):
+        return tuple(_plain(name, part) for part in value)
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def _listed(names: Iterable[str]) -> str:

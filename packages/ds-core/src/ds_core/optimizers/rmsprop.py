@@ -29,6 +29,7 @@ class RMSprop(Optimizer):
         momentum: share of the running sum of steps that survives each step.
         centered: divides by the standard deviation instead of the root mean square.
         maximize: climbs instead.
+        foreach, capturable, differentiable: see :class:`Optimizer`.
 
     Raises:
         ValueError: if an option is negative.
@@ -40,13 +41,16 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
+        lr: float | Tensor = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -57,6 +61,9 @@ class RMSprop(Optimizer):
             momentum=momentum,
             centered=centered,
             maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
         )
 
     def start(self, parameter: Tensor, group: Group) -> State:

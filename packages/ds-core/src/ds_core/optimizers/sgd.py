@@ -26,6 +26,7 @@ class SGD(Optimizer):
         weight_decay: coupled: ``weight_decay`` p is added to the gradient.
         nesterov: looks ahead along the momentum.
         maximize: climbs instead.
+        foreach, differentiable, fused: see :class:`Optimizer`.
 
     Raises:
         ValueError: if an option is negative, or ``nesterov`` comes without momentum or with dampening.
@@ -39,13 +40,16 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
         weight_decay: float = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         super().__init__(
             params,
@@ -55,6 +59,9 @@ class SGD(Optimizer):
             weight_decay=weight_decay,
             nesterov=nesterov,
             maximize=maximize,
+            foreach=foreach,
+            differentiable=differentiable,
+            fused=fused,
         )
 
     def check_options(self, group: Group) -> None:
