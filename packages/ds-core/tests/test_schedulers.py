@@ -14,12 +14,14 @@ from ds_core.schedulers import (
     ConstantLR,
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
+    CyclicLR,
     ExponentialLR,
     InverseSquareRootLR,
     LambdaLR,
     LinearLR,
     MultiStepLR,
     OneCycleLR,
+    PolynomialLR,
     ReduceLROnPlateau,
     SequentialLR,
     StepLR,
@@ -170,6 +172,8 @@ CARRIED = {
     "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 9),
     "CosineAnnealingWarmRestarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2),
     "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.5, 20),
+    "PolynomialLR": lambda s, o: s.PolynomialLR(o, 15, 2.0),
+    "CyclicLR": lambda s, o: s.CyclicLR(o, 0.1, 0.5, 5, 2),
     "ReduceLROnPlateau": lambda s, o: s.ReduceLROnPlateau(o, patience=2, cooldown=1),
     "LambdaLR": lambda s, o: s.LambdaLR(o, lambda t: 0.9**t),
     "SequentialLR": lambda s, o: s.SequentialLR(o, [s.LinearLR(o), s.StepLR(o, 3)], [5]),
@@ -265,6 +269,15 @@ def test_a_group_added_later_joins_with_its_own_rate():
             lambda o: OneCycleLR(o, [1.0, 2.0], 9),
             "OneCycleLR: expected max_lr as one value or 1, one for each",
         ),
+        (lambda o: PolynomialLR(o, 5, -1.0), "PolynomialLR: expected power >= 0, got -1.0"),
+        (lambda o: CyclicLR(o, 0.1, 1.0, 0), "CyclicLR: expected step_size_up > 0, got 0"),
+        (lambda o: CyclicLR(o, 0.1, 1.0, 5, -1), "CyclicLR: expected step_size_down >= 0, got -1"),
+        (lambda o: CyclicLR(o, 0.1, 1.0, mode="x"), "a mode of triangular, triangular2, exp_range, got 'x'"),
+        (lambda o: CyclicLR(o, 0.1, 1.0, scale_mode="x"), "scale_mode 'cycle' or 'iterations', got 'x'"),
+        (
+            lambda o: CyclicLR(o, [0.1, 0.2], 1.0),
+            "CyclicLR: expected base_lr as one value or 1, one for each",
+        ),
         (
             lambda o: ReduceLROnPlateau(o, "down"),
             "ReduceLROnPlateau: expected mode 'min' or 'max', got 'down'",
@@ -297,6 +310,8 @@ def test_momentum_to_cycle_is_needed():
         ValueError, match="expected an optimizer with momentum or betas, or cycle_momentum=False"
     ):
         OneCycleLR(Adagrad(parameters()), 1.0, 9)
+    with pytest.raises(ValueError, match="CyclicLR: expected an optimizer with momentum or betas"):
+        CyclicLR(Adagrad(parameters()), 0.1, 1.0)
 
 
 def test_an_optimizer_is_needed():

@@ -3,12 +3,14 @@
 from ds_core.schedulers.constant import ConstantLR
 from ds_core.schedulers.cosine_annealing import CosineAnnealingLR
 from ds_core.schedulers.cosine_warm_restarts import CosineAnnealingWarmRestarts
+from ds_core.schedulers.cyclic import CyclicLR
 from ds_core.schedulers.exponential import ExponentialLR
 from ds_core.schedulers.inverse_square_root import InverseSquareRootLR
 from ds_core.schedulers.lambda_lr import LambdaLR
 from ds_core.schedulers.linear import LinearLR
 from ds_core.schedulers.multi_step import MultiStepLR
 from ds_core.schedulers.one_cycle import OneCycleLR
+from ds_core.schedulers.polynomial import PolynomialLR
 from ds_core.schedulers.reduce_on_plateau import ReduceLROnPlateau
 from ds_core.schedulers.scheduler import Scheduler
 from ds_core.schedulers.sequential import SequentialLR
@@ -20,6 +22,7 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "constant": ConstantLR,
     "cosine": CosineAnnealingLR,
     "cosine_restarts": CosineAnnealingWarmRestarts,
+    "cyclic": CyclicLR,
     "exponential": ExponentialLR,
     "inverse_square_root": InverseSquareRootLR,
     "lambda": LambdaLR,
@@ -27,6 +30,7 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "multi_step": MultiStepLR,
     "one_cycle": OneCycleLR,
     "plateau": ReduceLROnPlateau,
+    "polynomial": PolynomialLR,
     "sequential": SequentialLR,
     "step": StepLR,
     "warmup_cosine": WarmupCosine,
@@ -37,6 +41,8 @@ __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "PolynomialLR",
     "ExponentialLR",
     "InverseSquareRootLR",
     "LambdaLR",

@@ -81,15 +81,11 @@ class OneCycleLR(Scheduler):
         super().__init__(optimizer, last_epoch)
 
     def prepare(self, resumed: bool) -> None:
-        defaults = self.optimizer.defaults
         self.check_per_group("max_lr", self.max_lr)
         self.check_per_group("base_momentum", self.base_momentum)
         self.check_per_group("max_momentum", self.max_momentum)
-        self.require(
-            not self.cycle_momentum or "momentum" in defaults or "betas" in defaults,
-            "an optimizer with momentum or betas, or cycle_momentum=False",
-            self.optimizer.label(),
-        )
+        if self.cycle_momentum:
+            self.require_momentum()
         if not resumed:
             for index, group in enumerate(self.optimizer.param_groups):
                 group["initial_lr"] = per_group(self.max_lr, index) / self.div_factor
@@ -106,12 +102,7 @@ class OneCycleLR(Scheduler):
                 "base": per_group(self.base_momentum, index),
                 "max": per_group(self.max_momentum, index),
             }
-            momentum = self._between(momenta[begin.momentum], momenta[end.momentum], share)
-            group = self.optimizer.param_groups[index]
-            if "betas" in group:
-                group["betas"] = (momentum, *group["betas"][1:])
-            else:
-                group["momentum"] = momentum
+            self.set_momentum(index, self._between(momenta[begin.momentum], momenta[end.momentum], share))
         highest = per_group(self.max_lr, index)
         low = highest / self.div_factor
         rates = {"low": low, "max": highest, "least": low / self.final_div_factor}

@@ -118,6 +118,29 @@ class Scheduler:
         if not satisfied:
             raise ValueError(f"{self.label()}: expected {expected}, got {got!r}")
 
+    # ---- momentum, for the schedules that move it too -------------------------------------------------
+
+    def require_momentum(self) -> None:
+        """Checks that the optimizer has a momentum to move.
+
+        Raises:
+            ValueError: if it has neither ``momentum`` nor ``betas``.
+        """
+        defaults = self.optimizer.defaults
+        self.require(
+            "momentum" in defaults or "betas" in defaults,
+            "an optimizer with momentum or betas, or cycle_momentum=False",
+            self.optimizer.label(),
+        )
+
+    def set_momentum(self, index: int, momentum: float) -> None:
+        """Gives a group its ``momentum``, or its first of ``betas``."""
+        group = self.optimizer.param_groups[index]
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum
+
     # ---- saving and loading --------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
