@@ -14,7 +14,20 @@ from ds_core.functional.muon import orthogonalize
 from ds_core.layers import Dense
 from ds_core.losses import MSELoss
 from ds_core.module import Parameter
-from ds_core.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, Muon, NAdam, Optimizer, RMSprop
+from ds_core.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lion,
+    Muon,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+)
 from ds_core.schedulers import StepLR
 from ds_core.verify import load_cases
 
@@ -309,7 +322,7 @@ def test_options_of_the_wrong_kind_are_named():
         Adam(parameters(), nonesuch=True)
 
 
-NAMESAKES = [SGD, Adagrad, RMSprop, Adam, AdamW, NAdam, Muon]
+NAMESAKES = [SGD, Adadelta, Adagrad, RMSprop, Adam, AdamW, NAdam, RAdam, Muon]
 
 
 @pytest.mark.parametrize("cls", NAMESAKES, ids=lambda cls: cls.__name__)

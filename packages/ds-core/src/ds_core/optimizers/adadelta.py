@@ -27,6 +27,7 @@ class Adadelta(Optimizer):
         eps: keeps the quotient finite, and sets the length of the first steps.
         weight_decay: coupled: ``weight_decay`` p is added to the gradient.
         maximize: climbs instead.
+        foreach, capturable, differentiable: see :class:`Optimizer`.
 
     Raises:
         ValueError: if an option is negative, or rho above 1.
@@ -37,14 +38,27 @@ class Adadelta(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
+        lr: float | Tensor = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0,
+        foreach: bool | None = None,
         *,
+        capturable: bool = False,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize)
+        super().__init__(
+            params,
+            lr=lr,
+            rho=rho,
+            eps=eps,
+            weight_decay=weight_decay,
+            maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
+        )
 
     def check_options(self, group: Group) -> None:
         super().check_options(group)

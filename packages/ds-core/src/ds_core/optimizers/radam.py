@@ -29,6 +29,7 @@ class RAdam(Optimizer):
         weight_decay: coupled, unless ``decoupled_weight_decay``.
         decoupled_weight_decay: shrinks p directly, as :class:`AdamW` does.
         maximize: climbs instead.
+        foreach, capturable, differentiable: see :class:`Optimizer`.
 
     Raises:
         ValueError: if an option is negative, or a beta is not in [0, 1).
@@ -39,13 +40,16 @@ class RAdam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -55,6 +59,9 @@ class RAdam(Optimizer):
             weight_decay=weight_decay,
             decoupled_weight_decay=decoupled_weight_decay,
             maximize=maximize,
+            foreach=foreach,
+            capturable=capturable,
+            differentiable=differentiable,
         )
 
     def start(self, parameter: Tensor, group: Group) -> State:
