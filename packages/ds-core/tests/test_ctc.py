@@ -93,6 +93,10 @@ def test_a_long_sequence_does_not_underflow():
         ({"targets": torch.tensor([[1, 0, 3], [2, 0, 0]])}, IndexError, "got 0"),
         ({"input_lengths": [7, 5]}, ValueError, "input_lengths from 0 to 6"),
         ({"input_lengths": [6]}, ValueError, "input_lengths of 2 sequences, got 1"),
+        ({"input_lengths": [5.7, 5]}, TypeError, "input_lengths of an integer type"),
+        ({"target_lengths": torch.tensor([2.5, 1.0])}, TypeError, "target_lengths of an integer type"),
+        ({"targets": torch.full((2, 3), 1.5)}, TypeError, "targets of an integer type, got torch.float32"),
+        ({"log_probs": torch.zeros(6, 2, 4).long()}, TypeError, "floating point"),
         ({"target_lengths": [4, 1]}, ValueError, "target_lengths from 0 to 3"),
         ({"target_lengths": [-1, 1]}, ValueError, "target_lengths from 0 to 3"),
     ],
@@ -106,6 +110,12 @@ def test_what_is_refused(changed, error, message):
     }
     with pytest.raises(error, match=message):
         ds.CTCLoss()(**given | changed)
+
+
+def test_no_sequence_at_all():
+    none = torch.zeros(0, 2, dtype=torch.int64)
+    assert float(ds.CTCLoss(reduction="sum")(torch.zeros(5, 0, 4), none, [], [])) == 0
+    assert math.isnan(ds.CTCLoss()(torch.zeros(5, 0, 4), none, [], []))  # the mean of nothing
 
 
 def test_a_blank_that_is_no_class():

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds_core.functional.reduction import reduce
+
 NEVER = -float("inf")  # the logarithm of no probability
 
 
@@ -52,13 +54,11 @@ def ctc(
         a = torch.where((t < input_lengths)[:, None], come + heard[t], a)
         steps.append(a)
     surprise = -log_sum(*torch.where(ends, a, NEVER).unbind(1), sloped=not zero_infinity)
-    hopeless = surprise == -NEVER
-    values = torch.where(hopeless, 0, surprise) if zero_infinity else surprise
-    count = target_lengths.clamp(min=1).to(values)
-    share = {"mean": 1 / (count * max(len(values), 1)), "sum": torch.ones_like(count)}.get(reduction)
-    loss = values if share is None else (values * share).sum()
-    saved = (steps, heard, surprise, places, leaps, ends, input_lengths, share, log_probs.shape[2])
-    return loss, (*saved, hopeless if zero_infinity else None)
+    left_out = (surprise == -NEVER) & zero_infinity
+    count = target_lengths.clamp(min=1).to(surprise) if reduction == "mean" else torch.ones_like(surprise)
+    loss, share = reduce(torch.where(left_out, 0, surprise) / count, reduction)
+    saved = (steps, heard, surprise, places, leaps, ends, input_lengths, log_probs.shape[2])
+    return loss, (*saved, left_out, share / count)
 
 
 def ctc_backward(grad: Tensor | float, saved: tuple[Any, ...]) -> Tensor:
@@ -70,7 +70,7 @@ def ctc_backward(grad: Tensor | float, saved: tuple[Any, ...]) -> Tensor:
 
     b_T = 0 at the last two places; so of p the share e^(a_t(s) + b_t(s) + L) goes through place s at time t.
     """
-    steps, heard, surprise, places, leaps, ends, input_lengths, share, classes, hopeless = saved
+    steps, heard, surprise, places, leaps, ends, input_lengths, classes, left_out, share = saved
     b = torch.where(ends, 0.0, NEVER).to(heard)
     through = []
     for t in reversed(range(len(heard))):
@@ -81,11 +81,9 @@ def ctc_backward(grad: Tensor | float, saved: tuple[Any, ...]) -> Tensor:
             b = torch.where((t + 1 < input_lengths)[:, None], come, b)
         through.append(torch.where(within, (steps[t] + b + surprise[:, None]).exp(), 0))
     gone = torch.stack(through[::-1])  # (T, B, 2 S + 1)
-    each = torch.ones_like(surprise) * grad if share is None else grad * share
-    if hopeless is not None:
-        gone = torch.where(hopeless[:, None], 0, gone)
+    gone = torch.where(left_out[:, None], 0, gone)
     zeros = heard.new_zeros(*heard.shape[:2], classes)
-    return -each[:, None] * zeros.scatter_add(2, places.expand(gone.shape), gone)
+    return -(grad * share)[:, None] * zeros.scatter_add(2, places.expand(gone.shape), gone)
 
 
 def with_blanks(targets: Tensor, blank: int) -> tuple[Tensor, Tensor]:

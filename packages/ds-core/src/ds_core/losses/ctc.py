@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ds_core import functional
-from ds_core.checks import check_whole, shape
+from ds_core.checks import check_floating, check_whole, shape
 from ds_core.kernels import dispatch
 from ds_core.losses.loss import Loss, Reduction
 from ds_core.module import InputGrad
@@ -41,6 +41,7 @@ class CTCLoss(Loss):
         batch: ``(T, C)``, ``(S,)``, two numbers -> scalar. ``backward`` returns the gradient of log_probs.
 
     Raises:
+        TypeError: if log_probs are not floating point, or labels or lengths not integers.
         ValueError: if shapes do not fit, or a length is out of range.
         IndexError: if a label is none of the classes, or the blank.
 
@@ -76,9 +77,11 @@ class CTCLoss(Loss):
             raise ValueError(
                 f"CTCLoss: expected log_probs (T, B, C) or (T, C), T at least 1, got {shape(log_probs)}"
             )
+        check_floating(self, log_probs)
         times, batch, classes = log_probs.shape
         if self.blank >= classes:
             raise ValueError(f"CTCLoss: expected blank={self.blank} among {classes} classes, C of log_probs")
+        self._whole("targets", targets)
         inputs = self._lengths("input_lengths", input_lengths, batch, times, targets)
         most = targets.shape[1] if targets.dim() == 2 else len(targets)
         labels = self._lengths("target_lengths", target_lengths, batch, most, targets)
@@ -103,14 +106,19 @@ class CTCLoss(Loss):
             )
         return rows, inputs, labels
 
-    @staticmethod
-    def _lengths(name: str, given: Lengths | int, batch: int, most: int, like: Tensor) -> Tensor:
-        lengths = torch.as_tensor(given, dtype=torch.int64, device=like.device).reshape(-1)
+    def _lengths(self, name: str, given: Lengths | int, batch: int, most: int, like: Tensor) -> Tensor:
+        lengths = torch.as_tensor(given, device=like.device).reshape(-1)
+        lengths = self._whole(name, lengths) if len(lengths) else lengths.long()
         if len(lengths) != batch:
             raise ValueError(f"CTCLoss: expected {name} of {batch} sequences, got {len(lengths)}")
         if bool(((lengths < 0) | (lengths > most)).any()):
             raise ValueError(f"CTCLoss: expected {name} from 0 to {most}, got {lengths.tolist()}")
         return lengths
+
+    def _whole(self, name: str, numbers: Tensor) -> Tensor:
+        if numbers.is_floating_point() or numbers.dtype == torch.bool:
+            raise TypeError(f"{self.label()}: expected {name} of an integer type, got {numbers.dtype}")
+        return numbers.long()
 
     def extra_repr(self) -> str:
         parts = [f"blank={self.blank}", super().extra_repr()]
