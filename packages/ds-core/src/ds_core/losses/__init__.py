@@ -52,7 +52,6 @@ __all__ = [
     "DiceLoss",
     "FocalLoss",
     "GaussianNLLLoss",
-    "PoissonNLLLoss",
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
@@ -62,6 +61,7 @@ __all__ = [
     "MarginRankingLoss",
     "NLLLoss",
     "PointwiseLoss",
+    "PoissonNLLLoss",
     "SmoothL1Loss",
     "TripletMarginLoss",
 ]

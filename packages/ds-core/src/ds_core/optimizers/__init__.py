@@ -31,7 +31,6 @@ __all__ = [
     "OPTIMIZERS",
     "SGD",
     "Adadelta",
-    "RAdam",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -40,5 +39,6 @@ __all__ = [
     "Muon",
     "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
 ]
