@@ -135,7 +135,7 @@ class Recipe:
     crop: float = 1.0
     colour: float = 0.0
     freeze: bool = False
-    steps: int = 2500
+    steps: int = 2450
     batch_size: int = 32
     accumulate: int = 1
     lr: float = 5e-4
@@ -144,7 +144,7 @@ class Recipe:
     fall: float = 0.25
     weight_decay: float = 1e-4
     clip: float = 1.0
-    validate_every: int = 250
+    validate_every: int = 350
     measured: int = 200
     workers: int = 0
     seed: int = 0
