@@ -13,8 +13,18 @@ from ds_cnn.layers.global_pool import GlobalAvgPool2d, GlobalMaxPool2d
 from ds_cnn.layers.instance_norm2d import InstanceNorm2d
 from ds_cnn.layers.lp_pool2d import LPPool2d
 from ds_cnn.layers.max_pool2d import MaxPool2d
-from ds_cnn.layers.pads import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
-from ds_cnn.layers.pads1d import CircularPad1d, ConstantPad1d, ReflectionPad1d, ReplicationPad1d, ZeroPad1d
+from ds_cnn.layers.pads import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad1d,
+    ZeroPad2d,
+)
 from ds_cnn.layers.pixel_shuffle import PixelShuffle, PixelUnshuffle
 from ds_cnn.layers.pools1d import (
     AdaptiveAvgPool1d,

@@ -1,4 +1,4 @@
-"""Pads: pixels added around images, as layers."""
+"""Pads: pixels added around images, places added around sequences, as layers."""
 
 from __future__ import annotations
 
@@ -16,61 +16,70 @@ from ds_cnn.layers.convolution import check_padding
 pad, pad_backward = dispatch(functional.pad)
 
 
-class Pad2d(Module):
+class Pad(Module):
     """Base of the pads: y[i, j] = x[source(i - top), source(j - left)], dL/dx[source] += dL/dy.
 
-    A subclass says in ``mode`` where the new pixels come from.
+    A subclass says in ``layout`` what it takes, sequences ``("C", "L")`` or images ``("C", "H", "W")``, and
+    in ``mode`` where the new places come from.
 
     Args:
-        padding: pixels (left, right, top, bottom), or one number for all.
+        padding: (left, right) for sequences, (left, right, top, bottom) for images, or one number for all.
 
     Shape:
-        x ``(N, C, H, W)`` or ``(C, H, W)`` -> the same with ``top + H + bottom`` and ``left + W + right``.
+        x ``(N, C, L)`` or ``(C, L)`` -> the same with ``left + L + right``; x ``(N, C, H, W)`` or
+        ``(C, H, W)`` -> the same with ``top + H + bottom`` and ``left + W + right``.
 
     Raises:
-        ValueError: if x has other dimensions, or too few pixels to be mirrored or repeated.
+        ValueError: if x has other dimensions, or too few places to be mirrored or repeated.
         TypeError: if x is not floating point.
     """
 
+    layout: tuple[str, ...]
     mode: str
-    value: float | None = None  # of the new pixels, where the subclass asks for one
+    value: float | None = None  # of the new places, where the subclass asks for one
 
     def __init__(self, padding: int | Sequence[int]) -> None:
-        four = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
-        if len(four) != 4:
+        sides = ("left", "right", "top", "bottom")[: 2 * len(self.layout) - 2]
+        numbers = (padding,) * len(sides) if isinstance(padding, int) else tuple(padding)
+        if len(numbers) != len(sides):
             raise ValueError(
-                f"{type(self).__name__}: expected padding as one number or (left, right, top, bottom), "
+                f"{type(self).__name__}: expected padding as one number or ({', '.join(sides)}), "
                 f"got {padding}"
             )
-        self.padding = (four[0], four[1], four[2], four[3])
+        left, right, top, bottom = (*numbers, 0, 0)[:4]
+        self.padding = (left, right, top, bottom)
 
-    def check(self, x: Tensor) -> None:
-        """Checks that x is a batch of images, or one, of floating point, and large enough for the padding."""
-        if x.dim() not in (3, 4):
+    def images(self, x: Tensor) -> Tensor:
+        """Checks that x is a batch, or one, of floating point, and large enough; gives sequences a row."""
+        dims, letters = len(self.layout), ", ".join(self.layout)
+        if x.dim() not in (dims, dims + 1):
             raise ValueError(
-                f"{self.label()}: expected input of shape (N, C, H, W) or (C, H, W), got {shape(x)}"
+                f"{self.label()}: expected input of shape (N, {letters}) or ({letters}), got {shape(x)}"
             )
         check_floating(self, x)
-        check_padding(self, x, self.padding, self.mode)
+        images = x.unsqueeze(-2) if dims == 2 else x
+        check_padding(self, images, self.padding, self.mode)
+        return images
 
     def extra_repr(self) -> str:
-        return f"{self.padding}" + ("" if self.value is None else f", value={self.value}")
+        shown = self.padding[: 2 * len(self.layout) - 2]
+        return f"{shown}" + ("" if self.value is None else f", value={self.value}")
 
 
 @final
-class ZeroPad2d(Pad2d):
+class ZeroPad2d(Pad):
     """Adds pixels of 0 around images; negative numbers cut pixels off.
 
     y = x inside, 0 outside,   dL/dx = dL/dy inside
 
-    Args and shapes: as for :class:`Pad2d`.
+    Args and shapes: as for :class:`Pad`.
     """
 
+    layout = ("C", "H", "W")
     mode = "zeros"
 
     def forward(self, input: Tensor) -> Tensor:
-        self.check(input)
-        y, saved = pad(input, self.padding, self.mode)
+        y, saved = pad(self.images(input), self.padding, self.mode)
         self.save(saved)
         return y
 
@@ -80,7 +89,7 @@ class ZeroPad2d(Pad2d):
 
 
 @final
-class ConstantPad2d(Pad2d):
+class ConstantPad2d(Pad):
     """Adds pixels of one value around images; negative numbers cut pixels off.
 
     y = x inside, value outside,   dL/dx = dL/dy inside
@@ -90,6 +99,7 @@ class ConstantPad2d(Pad2d):
         value: of the new pixels.
     """
 
+    layout = ("C", "H", "W")
     mode = "zeros"
 
     value: float
@@ -99,8 +109,7 @@ class ConstantPad2d(Pad2d):
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
-        self.check(input)
-        y, saved = pad(input, self.padding, self.mode, self.value)
+        y, saved = pad(self.images(input), self.padding, self.mode, self.value)
         self.save(saved)
         return y
 
@@ -110,19 +119,19 @@ class ConstantPad2d(Pad2d):
 
 
 @final
-class ReflectionPad2d(Pad2d):
+class ReflectionPad2d(Pad):
     """Adds mirror images, with the edge pixel as the mirror: c b | a b c | b a.
 
     y[i] = x[|i - top|] and so on at the other sides,   dL/dx[source] += dL/dy
 
-    Args and shapes: as for :class:`Pad2d`.
+    Args and shapes: as for :class:`Pad`.
     """
 
+    layout = ("C", "H", "W")
     mode = "reflect"
 
     def forward(self, input: Tensor) -> Tensor:
-        self.check(input)
-        y, saved = pad(input, self.padding, self.mode)
+        y, saved = pad(self.images(input), self.padding, self.mode)
         self.save(saved)
         return y
 
@@ -132,19 +141,19 @@ class ReflectionPad2d(Pad2d):
 
 
 @final
-class ReplicationPad2d(Pad2d):
+class ReplicationPad2d(Pad):
     """Repeats the edge pixels: a a | a b c | c c.
 
     y[i] = x[clamp(i - top)],   dL/dx[source] += dL/dy
 
-    Args and shapes: as for :class:`Pad2d`.
+    Args and shapes: as for :class:`Pad`.
     """
 
+    layout = ("C", "H", "W")
     mode = "replicate"
 
     def forward(self, input: Tensor) -> Tensor:
-        self.check(input)
-        y, saved = pad(input, self.padding, self.mode)
+        y, saved = pad(self.images(input), self.padding, self.mode)
         self.save(saved)
         return y
 
@@ -154,22 +163,143 @@ class ReplicationPad2d(Pad2d):
 
 
 @final
-class CircularPad2d(Pad2d):
+class CircularPad2d(Pad):
     """Continues with the other side, as on a torus: b c | a b c | a b.
 
     y[i] = x[(i - top) mod H],   dL/dx[source] += dL/dy
 
-    Args and shapes: as for :class:`Pad2d`.
+    Args and shapes: as for :class:`Pad`.
     """
 
+    layout = ("C", "H", "W")
     mode = "circular"
 
     def forward(self, input: Tensor) -> Tensor:
-        self.check(input)
-        y, saved = pad(input, self.padding, self.mode)
+        y, saved = pad(self.images(input), self.padding, self.mode)
         self.save(saved)
         return y
 
     def backward(self, grad: Tensor) -> InputGrad:
         (saved,) = self.saved()
         return pad_backward(grad, saved) if self.input_grad else None
+
+
+# ---- sequences: images with one row ----------------------------------------------------------------------
+
+
+@final
+class ZeroPad1d(Pad):
+    """Adds places of 0 around sequences; negative numbers cut places off.
+
+    y = x inside, 0 outside,   dL/dx = dL/dy inside
+
+    Args and shapes: as for :class:`Pad`.
+    """
+
+    layout = ("C", "L")
+    mode = "zeros"
+
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = pad(self.images(input), self.padding, self.mode)
+        self.save(saved)
+        return y.squeeze(-2)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad.unsqueeze(-2), saved).squeeze(-2) if self.input_grad else None
+
+
+@final
+class ConstantPad1d(Pad):
+    """Adds places of one value around sequences; negative numbers cut places off.
+
+    y = x inside, value outside,   dL/dx = dL/dy inside
+
+    Args:
+        padding: places (left, right), or one number for both.
+        value: of the new places.
+    """
+
+    layout = ("C", "L")
+    mode = "zeros"
+
+    value: float
+
+    def __init__(self, padding: int | Sequence[int], value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = pad(self.images(input), self.padding, self.mode, self.value)
+        self.save(saved)
+        return y.squeeze(-2)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad.unsqueeze(-2), saved).squeeze(-2) if self.input_grad else None
+
+
+@final
+class ReflectionPad1d(Pad):
+    """Adds mirror images, with the last place as the mirror: c b | a b c | b a.
+
+    y[i] = x[|i - left|] and so on at the end,   dL/dx[source] += dL/dy
+
+    Args and shapes: as for :class:`Pad`.
+    """
+
+    layout = ("C", "L")
+    mode = "reflect"
+
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = pad(self.images(input), self.padding, self.mode)
+        self.save(saved)
+        return y.squeeze(-2)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad.unsqueeze(-2), saved).squeeze(-2) if self.input_grad else None
+
+
+@final
+class ReplicationPad1d(Pad):
+    """Repeats the first and the last place: a a | a b c | c c.
+
+    y[i] = x[clamp(i - left)],   dL/dx[source] += dL/dy
+
+    Args and shapes: as for :class:`Pad`.
+    """
+
+    layout = ("C", "L")
+    mode = "replicate"
+
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = pad(self.images(input), self.padding, self.mode)
+        self.save(saved)
+        return y.squeeze(-2)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad.unsqueeze(-2), saved).squeeze(-2) if self.input_grad else None
+
+
+@final
+class CircularPad1d(Pad):
+    """Continues with the other end, as on a ring: b c | a b c | a b.
+
+    y[i] = x[(i - left) mod L],   dL/dx[source] += dL/dy
+
+    Args and shapes: as for :class:`Pad`.
+    """
+
+    layout = ("C", "L")
+    mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        y, saved = pad(self.images(input), self.padding, self.mode)
+        self.save(saved)
+        return y.squeeze(-2)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        (saved,) = self.saved()
+        return pad_backward(grad.unsqueeze(-2), saved).squeeze(-2) if self.input_grad else None
