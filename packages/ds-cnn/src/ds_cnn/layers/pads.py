@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import final
 
 from ds_core import InputGrad, Module
-from ds_core.checks import check_floating, shape
+from ds_core.checks import check_floating, check_whole, shape
 from ds_core.kernels import dispatch
 from torch import Tensor
 
@@ -31,7 +31,7 @@ class Pad(Module):
 
     Raises:
         ValueError: if x has other dimensions, or too few places to be mirrored or repeated.
-        TypeError: if x is not floating point.
+        TypeError: if x is not floating point, or padding not in whole numbers.
     """
 
     layout: tuple[str, ...]
@@ -40,12 +40,14 @@ class Pad(Module):
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         sides = ("left", "right", "top", "bottom")[: 2 * len(self.layout) - 2]
-        numbers = (padding,) * len(sides) if isinstance(padding, int) else tuple(padding)
+        numbers = tuple(padding) if isinstance(padding, Sequence) else (padding,) * len(sides)
         if len(numbers) != len(sides):
             raise ValueError(
                 f"{type(self).__name__}: expected padding as one number or ({', '.join(sides)}), "
                 f"got {padding}"
             )
+        for number in numbers:
+            check_whole(type(self).__name__, -(2**63), padding=number)
         left, right, top, bottom = (*numbers, 0, 0)[:4]
         self.padding = (left, right, top, bottom)
 

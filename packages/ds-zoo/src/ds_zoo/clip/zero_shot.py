@@ -85,20 +85,19 @@ class ZeroShot:
 
 def embed_images(model: MiniCLIP, pixel_values: Tensor) -> Tensor:
     """Returns images as vectors of unit length, ``(N, D)``, on the device that the images are on."""
-    at = model.similarity.log_scale.device
-    with torch.no_grad(), evaluating(model):
-        parts = [
-            model.image_unit(model.get_image_features(part.to(at))) for part in pixel_values.split(_AT_ONCE)
-        ]
-    return torch.cat(parts).to(pixel_values.device)
+    return _embed(model, pixel_values, lambda part: model.image_unit(model.get_image_features(part)))
 
 
 def embed_captions(model: MiniCLIP, input_ids: Tensor) -> Tensor:
     """Returns captions as vectors of unit length, ``(M, D)``, on the device that their ids are on."""
+    return _embed(model, input_ids, lambda part: model.text_unit(model.get_text_features(part)))
+
+
+def _embed(model: MiniCLIP, inputs: Tensor, embed: Callable[[Tensor], Tensor]) -> Tensor:
     at = model.similarity.log_scale.device
     with torch.no_grad(), evaluating(model):
-        parts = [model.text_unit(model.get_text_features(part.to(at))) for part in input_ids.split(_AT_ONCE)]
-    return torch.cat(parts).to(input_ids.device)
+        parts = [embed(part.to(at)) for part in inputs.split(_AT_ONCE)]
+    return torch.cat(parts).to(inputs.device)
 
 
 def save_embeddings(path: str | Path, names: Sequence[str], vectors: Tensor) -> None:
