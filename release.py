@@ -1,8 +1,8 @@
 """Builds a package's release from its tag, checked and ready to upload: ``hatch run release ds-core-v0.2.0``.
 
-Until the upload, nothing is published. What an index shows is made here: the README's links lead to the
-repository as it was at the tag, and the project's addresses are added: none
-stands in the source.
+Until the upload, nothing is published, so READMEs install from a checkout. What an index shows is made here:
+they install by name, their links lead to the repository as it was at the tag, and the project's addresses are
+added; none stands in the source.
 """
 
 from __future__ import annotations
@@ -65,6 +65,17 @@ def absolute(text: str, repository: str, tag: str, folder: str) -> str:
     return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, text)
 
 
+def by_name(text: str) -> str:
+    """Turns installations from a checkout, all of ours that a package needs, into those from an index."""
+
+    def install(match: re.Match[str]) -> str:
+        folders = re.findall(r"\./packages/([\w,\[\]-]+)", match[0])
+        asked = [name for name in folders if "[" in name or name == folders[-1]]
+        return "pip install " + " ".join(f'"{name}"' if "[" in name else name for name in asked)
+
+    return re.sub(r'pip install(?: "?\./packages/[\w,\[\]-]+"?)+(?: +# in a checkout)?', install, text)
+
+
 def tracked(package: str) -> list[str]:
     """Lists a package's files that git knows, relative to its folder."""
     command = ["git", "-C", str(ROOT / "packages" / package), "ls-files", "-z"]
@@ -78,7 +89,8 @@ def stage(package: str, repository: str, tag: str, folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "packages" / package / name, folder / name)
     readme, project = folder / "README.md", folder / "pyproject.toml"
-    text = absolute(readme.read_text(encoding="utf-8"), repository, tag, f"packages/{package}")
+    text = by_name(readme.read_text(encoding="utf-8"))
+    text = absolute(text, repository, tag, f"packages/{package}")
     readme.write_text(text, encoding="utf-8")
     content = tomlkit.parse(project.read_text(encoding="utf-8"))
     at_tag = f"{repository}/blob/{tag}/packages/{package}"
@@ -86,7 +98,7 @@ def stage(package: str, repository: str, tag: str, folder: Path) -> None:
     urls.update(
         {"Source": repository, "Changelog": f"{at_tag}/CHANGELOG.md", "Issues": f"{repository}/issues"}
     )
-    content["project"]["urls"] = urls  # type: ignore[index]
+    content["project"]["urls"] = urls
     project.write_text(tomlkit.dumps(content), encoding="utf-8")
 
 

@@ -134,7 +134,7 @@ def test_notebook_says_what_will_be_learned_and_what_is_needed(path):
     assert first.source.startswith("# ")
     assert "**You will learn**" in first.source
     opening = "\n".join(cell.source for cell in notebook.cells[:2])
-    extras = re.search(r'pip install "ds-core\[([a-z,]+)\]"', opening)
+    extras = re.search(r'pip install "\./packages/ds-core\[([a-z,]+)\]"', opening)
     assert extras, "the opening names no pip install"
     assert "notebook" in extras[1]
     source = "\n".join(cell.source for cell in code_cells(notebook))

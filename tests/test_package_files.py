@@ -1,6 +1,7 @@
 """Each package is whole: its files, its version, its ranges, and the workflow that checks it."""
 
 import importlib
+import re
 import tomllib
 from importlib.metadata import metadata, requires, version
 from pathlib import Path
@@ -43,6 +44,28 @@ def test_the_environment_of_the_zoo_has_what_its_command_line_declares() -> None
 
 def test_there_are_these_packages() -> None:
     assert sorted(path.name for path in (ROOT / "packages").iterdir()) == sorted(PACKAGES)
+
+
+PAGES = [
+    page
+    for pattern in ("*.md", "docs/**/*.md", "packages/**/*.md", "packages/**/*.ipynb")
+    for page in sorted(ROOT.glob(pattern))
+    if page.name != "CHANGELOG.md"
+]
+
+
+def test_instructions_install_from_a_checkout_with_all_that_is_needed_of_ours() -> None:
+    """An index may hold another's package of the same name: until ours are there, none is fetched from it."""
+    instructions = {
+        (page.name, words.replace("\\", ""))
+        for page in PAGES
+        for words in re.findall(r"pip install ([^`\n]*)", page.read_text(encoding="utf-8"))
+    }
+    assert len(instructions) > 30
+    for page, words in instructions:
+        folders = re.findall(r"(?<!\S)\"?\./packages/(ds-[a-z]+)", words)
+        assert sorted(re.findall(r"ds-[a-z]+", words)) == sorted(folders), f"{page}: {words}"
+        assert set(folders) == set().union(*map(with_those_below, folders)), f"{page}: {words}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -99,6 +99,21 @@ def test_links_become_absolute(release: ModuleType) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("checkout", "index"),
+    [
+        ("pip install ./packages/ds-core    # in a checkout\n", "pip install ds-core\n"),
+        ('pip install ./packages/ds-core "./packages/ds-rnn[cli]"\n', 'pip install "ds-rnn[cli]"\n'),
+        ('`pip install "./packages/ds-core[plot,data]"`', '`pip install "ds-core[plot,data]"`'),
+        ("pip install hatch", "pip install hatch"),
+    ],
+)
+def test_installations_from_a_checkout_become_those_from_an_index(
+    release: ModuleType, checkout: str, index: str
+) -> None:
+    assert release.by_name(checkout) == index
+
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 

@@ -338,5 +338,5 @@ def test_pictures_that_cannot_be_drawn(monkeypatch):
         saliency(model, images).plot,
         grad_cam(model, images, "0").plot,
     ):
-        with pytest.raises(ImportError, match=r"needs matplotlib: pip install 'ds-core\[plot\]'"):
+        with pytest.raises(ImportError, match=r"matplotlib, of the extra ds-core\[plot\]"):
             call()

@@ -350,5 +350,5 @@ def test_history_without_steps_or_matplotlib(monkeypatch):
     with pytest.raises(ValueError, match="expected at least one step, got none"):
         History().plot()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as if it were not installed
-    with pytest.raises(ImportError, match=r"pip install 'ds-core\[plot\]'"):
+    with pytest.raises(ImportError, match=r"extra ds-core\[plot\]: pip install matplotlib"):
         some_history().plot()

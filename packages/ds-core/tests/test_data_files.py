@@ -476,5 +476,5 @@ def test_load_by_kind(csv, tmp_path):
 )
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, tmp_path, package, module, make):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf"needs the package {package}: pip install 'ds-core\[data\]'"):
+    with pytest.raises(ImportError, match=rf"needs the package {package}, of the extra ds-core\[data\]"):
         load(make(tmp_path))

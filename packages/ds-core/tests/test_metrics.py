@@ -491,7 +491,7 @@ def test_plot_refuses_wrong_names_and_does_without_matplotlib(monkeypatch):
     with pytest.raises(ValueError, match="expected 2 class names, got 1"):
         matrix.plot(class_names=["one"])
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as if it were not installed
-    with pytest.raises(ImportError, match=r"pip install 'ds-core\[plot\]'"):
+    with pytest.raises(ImportError, match=r"extra ds-core\[plot\]: pip install matplotlib"):
         matrix.plot()
 
 

@@ -30,7 +30,9 @@ def new(title: str, width: float, height: float, dpi: int = 130) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("a picture needs matplotlib: pip install 'ds-core[plot]'") from error
+        raise ImportError(
+            "a picture needs the package matplotlib, of the extra ds-core[plot]: pip install matplotlib"
+        ) from error
 
     class Picture(Figure):
         def _repr_png_(self) -> bytes:

@@ -194,7 +194,7 @@ class Pretrained(Module):
 
         Args:
             folder: the folder; or a name on the hub, as ``"gpt2"`` or ``"owner/name"``, which
-                `huggingface_hub` fetches (``pip install "ds-core[hub]"``) unless a folder is called so.
+                `huggingface_hub` fetches (extra ``hub``) unless a folder is called so.
 
         Raises:
             FileNotFoundError: if the folder, its configuration or a file of weights is missing; or, of a name
@@ -243,7 +243,7 @@ def fetched(folder: str | Path) -> Path:
     except ImportError as error:
         raise FileNotFoundError(
             f"{folder}: no such folder. If it is a name on the hub, install what fetches it, "
-            'pip install "ds-core[hub]"; or fetch the folder yourself, '
+            "of the extra ds-core[hub], pip install huggingface_hub; or fetch the folder yourself, "
             f"git clone https://huggingface.co/{folder}, and give its path"
         ) from error
     try:

@@ -240,7 +240,7 @@ def _library(what: str) -> Any:
     if int(library.__version__.split(".")[0]) < _FIRST_WITHOUT_SCRIPTS:
         raise ImportError(
             f"{what} needs the package datasets from version {_FIRST_WITHOUT_SCRIPTS} on, got "
-            f"{library.__version__}: older ones run a data set's own script; pip install -U 'ds-core[data]'"
+            f"{library.__version__}: older ones run a data set's own script; pip install -U datasets"
         )
     return library
 

@@ -6,13 +6,15 @@ import importlib
 from typing import Any
 
 
-def needed(module: str, package: str, what: str, extra: str = "data") -> Any:
-    """Imports a module of an optional package.
+def needed(module: str, package: str, what: str, extra: str = "data", of: str = "ds-core") -> Any:
+    """Imports a module of a package that an extra of ours brings.
 
     Raises:
-        ImportError: says what needs it and how to install it.
+        ImportError: says what needs it, which extra brings it, and how to install it alone.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{what} needs the package {package}: pip install 'ds-core[{extra}]'") from error
+        raise ImportError(
+            f"{what} needs the package {package}, of the extra {of}[{extra}]: pip install {package}"
+        ) from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
+from ds_core.data.optional import needed
 from ds_core.kernels import dispatch
 from torch import Tensor
 
@@ -132,9 +132,5 @@ def solver() -> Any:
     Raises:
         ImportError: if scipy is missing; says how to install it.
     """
-    try:
-        return import_module("scipy.optimize").linear_sum_assignment
-    except ImportError as error:
-        raise ImportError(
-            "matching queries and objects needs the package scipy: pip install 'ds-zoo[detection]'"
-        ) from error
+    what = "matching queries and objects"
+    return needed("scipy.optimize", "scipy", what, extra="detection", of="ds-zoo").linear_sum_assignment

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from ds_core.data.optional import needed
 from ds_core.data.read_image import ENDINGS, read_image
 from ds_core.training.files import read_json
 from torch import Tensor
@@ -193,12 +193,8 @@ def coco_module(name: str) -> Any:
     Raises:
         ImportError: says how to install it.
     """
-    try:
-        return import_module(f"pycocotools.{name}")
-    except ImportError as error:
-        raise ImportError(
-            "COCO's masks and measures need the package pycocotools: pip install 'ds-zoo[detection]'"
-        ) from error
+    what = "COCO's way with masks and precision"
+    return needed(f"pycocotools.{name}", "pycocotools", what, extra="detection", of="ds-zoo")
 
 
 def folder_of(path: Path, images: list[dict[str, Any]], folder: str | Path | None) -> Path:
