@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
@@ -73,6 +74,12 @@ def check_numbers(wrong: Tensor, error: Callable[[], Exception]) -> bool:
 def shape(x: Tensor) -> str:
     """Writes a shape the way error messages show it: ``(32, 28, 28)``."""
     return str(tuple(x.shape))
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Returns ``; did you mean 'adam'?``, to end a message about an unknown name; "" if none is close."""
+    close = difflib.get_close_matches(str(name).lower(), list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_whole(who: str, least: int = 1, **numbers: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import torch
 
+from ds_core.checks import did_you_mean
 from ds_core.data.dataset import Dataset
 from ds_core.data.optional import needed
 from ds_core.data.table import check_names, names_of
@@ -29,9 +29,8 @@ def load_sklearn(name: str, *, columns: Sequence[str] | None = None) -> Dataset:
         ImportError: if scikit-learn is missing.
     """
     if name not in NAMES:
-        close = [] if not isinstance(name, str) else difflib.get_close_matches(name, NAMES, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"sklearn: expected one of {', '.join(NAMES)}, got {name!r}{hint}")
+        known = ", ".join(NAMES)
+        raise ValueError(f"sklearn: expected one of {known}, got {name!r}{did_you_mean(name, NAMES)}")
     data = getattr(needed("sklearn.datasets", "scikit-learn", "load('sklearn:...')"), f"load_{name}")()
     names = [str(feature) for feature in data.feature_names]
     x = torch.as_tensor(data.data).float()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
+from ds_core.checks import did_you_mean
 from ds_core.metrics.accuracy import Accuracy
 from ds_core.metrics.confusion_matrix import ConfusionMatrix
 from ds_core.metrics.log_loss import LogLoss, Perplexity
@@ -59,9 +59,6 @@ def as_metric(metric: str | Metric) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if metric not in METRICS:
-        close = difflib.get_close_matches(str(metric), METRICS, 1)
-        raise ValueError(
-            f"metric: expected one of {', '.join(METRICS)}, got {metric!r}"
-            + (f"; did you mean {close[0]!r}?" if close else "")
-        )
+        known = ", ".join(METRICS)
+        raise ValueError(f"metric: expected one of {known}, got {metric!r}{did_you_mean(metric, METRICS)}")
     return METRICS[metric]()

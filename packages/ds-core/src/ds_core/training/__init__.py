@@ -12,6 +12,7 @@ from ds_core.training.files import CheckpointError, load_tensors, save_tensors
 from ds_core.training.game_trainer import GameTrainer
 from ds_core.training.history import History
 from ds_core.training.run_folder import RunFolder, described
+from ds_core.training.tensorboard import TensorBoard
 from ds_core.training.trainer import Trainer
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "History",
     "MovingAverage",
     "RunFolder",
+    "TensorBoard",
     "Trainer",
     "described",
     "load_checkpoint",

@@ -7,7 +7,7 @@ anything else the position is a count, and the way back is to skip as many batch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import count, cycle, islice, repeat
 from operator import length_hint
@@ -16,13 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ds_core.data.dataset import Dataset
 from ds_core.data.fingerprint import fingerprint
 from ds_core.data.loader import DataLoader
 from ds_core.random_state import kept_random_state, random_state, set_random_state
 
 # The inputs of the model, then the target of the loss.
 Batch = Sequence[Any]
+
+# Under which name a batch with names holds the target.
+TARGETS = ("target", "targets", "label", "labels", "y")
+
+
+class Named(dict[str, Any]):
+    """Inputs that go to the model by their names, as the one input of a batch."""
 
 
 class Batches:
@@ -31,11 +37,13 @@ class Batches:
     Args:
         data: anything that can be iterated.
         world: whether the order may come from the global random generators, to be drawn anew when going back.
+        dtype: of floating point numbers in arrays.
     """
 
-    def __init__(self, data: Iterable[Batch], world: bool = True) -> None:
+    def __init__(self, data: Iterable[Any], world: bool = True, dtype: torch.dtype = torch.float32) -> None:
         self.data: Any = data
         self.world = world
+        self.dtype = dtype
         self.batch = 0  # how many of this epoch have been given out
         self._skip = 0  # how many to pass over to get back to a position
         self._stateful = has_position(data)
@@ -49,7 +57,7 @@ class Batches:
             TypeError: if a batch is not inputs and a target.
         """
         batches = self._rest()
-        while group := [_checked(batch) for batch in islice(batches, size)]:
+        while group := [_inputs_and_target(batch, self.dtype) for batch in islice(batches, size)]:
             self.batch += len(group)
             yield group
         if self.batch == 0:
@@ -66,7 +74,7 @@ class Batches:
         except TypeError:
             return None
 
-    def _rest(self) -> Iterator[Batch]:
+    def _rest(self) -> Iterator[Any]:
         """Iterates from the present position."""
         if self._stateful:
             return iter(self.data)
@@ -103,37 +111,144 @@ class Batches:
 
 
 def as_batches(
-    data: tuple[Any, ...], batch_size: int | None, shuffle: bool = False, seed: int = 0
-) -> Iterable[Batch]:
+    data: tuple[Any, ...],
+    batch_size: int | None,
+    shuffle: bool = False,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Iterable[Any]:
     """Turns data of any kind into an iterable of batches.
 
     Args:
-        data: inputs and target as tensors, ``(x, y)`` or ``(x1, x2, y)`` or ``((x1, x2), y)``; or one thing:
-            a tuple of these, a :class:`Dataset`, or any iterable of batches.
-        batch_size: of tensors, as are the next two; an iterable has its own. See :class:`DataLoader`.
+        data: inputs and target as tensors or arrays, ``(x, y)`` or ``(x1, x2, y)`` or ``((x1, x2), y)``; or
+            one thing: a tuple of these, a dataset of tensors or of samples, or any iterable of batches.
+        batch_size: of tensors and of samples, as are the next two; an iterable has its own. See
+            :class:`DataLoader`.
         shuffle: whether each epoch has its own order.
         seed: of these orders.
+        dtype: of floating point numbers in arrays.
 
     Raises:
-        TypeError: if it is neither.
+        TypeError: if it is none of these.
     """
-    several = data
-    if len(data) == 1 and isinstance(data[0], (tuple, Dataset)):
-        several = data[0].tensors if isinstance(data[0], Dataset) else data[0]
-    flat = [t for item in several for t in (item if isinstance(item, tuple) else (item,))]
-    if len(several) > 1 and isinstance(several[-1], Tensor) and all(isinstance(t, Tensor) for t in flat):
-        several_batches = batch_size is not None and batch_size < flat[0].shape[:1].numel()
-        return DataLoader(*flat, batch_size=batch_size, shuffle=shuffle and several_batches, seed=seed)
-    if len(data) == 1 and isinstance(data[0], Iterable) and not hasattr(data[0], "__array__"):
-        return data[0]
+    tensors = as_tensors(data, dtype)
+    if tensors is not None and len(tensors) > 1:
+        several_batches = batch_size is not None and batch_size < tensors[0].shape[:1].numel()
+        return DataLoader(*tensors, batch_size=batch_size, shuffle=shuffle and several_batches, seed=seed)
+    if tensors is None and len(data) == 1:
+        if _has_samples(data[0]):
+            return _of_samples(data[0], batch_size, shuffle, seed)
+        if isinstance(data[0], Iterable):
+            return data[0]
+    several = data[0] if len(data) == 1 and isinstance(data[0], tuple) else data
     got = ", ".join(type(item).__name__ for item in several) or "nothing"
-    if any(hasattr(item, "__array__") and not isinstance(item, Tensor) for item in several):
-        advice = "; convert arrays with torch.as_tensor"
-    else:
-        advice = "; validation data go to validation=" if len(data) == 2 else ""
+    advice = "; validation data go to validation=" if len(data) == 2 else ""
     raise TypeError(
-        f"data: expected tensors (the inputs, then the target) or one iterable of batches, got {got}{advice}"
+        "data: expected tensors or arrays (the inputs, then the target), a dataset, or one iterable of "
+        f"batches, got {got}{advice}"
     )
+
+
+def input_batches(
+    data: tuple[Any, ...], batch_size: int | None, dtype: torch.dtype = torch.float32
+) -> Iterator[Batch]:
+    """Yields the inputs of each batch of data, for a model that is to predict.
+
+    Args:
+        data: the inputs as tensors or arrays, or as one tuple of them; or one of the other things that
+            :func:`as_batches` takes, whose target is passed over. A batch that is one tensor is the input.
+        batch_size: of tensors and of samples.
+        dtype: of floating point numbers in arrays.
+
+    Raises:
+        TypeError: if it is none of these.
+    """
+    whole = hasattr(data[0], "tensors") if len(data) == 1 else False  # with the target, where there is one
+    tensors = as_tensors(data, dtype)
+    if tensors is not None:
+        yield from DataLoader(*(tensors[:-1] or tensors if whole else tensors), batch_size=batch_size)
+        return
+    for batch in as_batches(data, batch_size):
+        if hasattr(batch, "inputs_and_target"):
+            batch = batch.inputs_and_target()
+        if isinstance(batch, Mapping):
+            yield _named({name: batch[name] for name in batch if name not in TARGETS}, dtype)
+        elif isinstance(batch, (tuple, list)) and batch:
+            yield [_as_tensor(part, dtype) for part in batch[:-1] or batch]
+        else:
+            yield [_as_tensor(batch, dtype)]
+
+
+def as_tensors(data: tuple[Any, ...], dtype: torch.dtype) -> list[Tensor] | None:
+    """Returns the tensors, in their order, that data consist of: given as such, as arrays or in a dataset.
+
+    Args:
+        data: as for :func:`as_batches`.
+        dtype: of floating point numbers in arrays.
+
+    Returns:
+        The tensors; None if the data are something else.
+
+    Raises:
+        TypeError: if an array holds no numbers.
+    """
+    if len(data) == 1 and not isinstance(data[0], Tensor) and hasattr(data[0], "tensors"):
+        data = tuple(data[0].tensors)
+    elif len(data) == 1 and isinstance(data[0], tuple):
+        data = data[0]
+    flat = [part for item in data for part in (item if isinstance(item, tuple) else (item,))]
+    if not flat or not all(isinstance(part, Tensor) or _is_array(part) for part in flat):
+        return None
+    return [_as_tensor(part, dtype) for part in flat]
+
+
+def _is_array(value: Any) -> bool:
+    """Says whether a value is an array of numpy or turns itself into one, as a table of pandas does."""
+    return hasattr(value, "__array__") and not isinstance(value, Tensor)
+
+
+def _as_tensor(value: Any, dtype: torch.dtype) -> Any:
+    """Returns an array as a tensor of its own; anything else as it is.
+
+    Raises:
+        TypeError: if the array holds something else than numbers.
+    """
+    if not _is_array(value):
+        return value
+    array = value.__array__()
+    try:
+        tensor = torch.from_numpy(array.copy())
+    except TypeError as error:
+        raise TypeError(
+            f"data: expected numbers, got an array of {array.dtype}; `ds_core.data.load` turns tables with "
+            "texts into tensors"
+        ) from error
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _has_samples(data: Any) -> bool:
+    """Says whether data are samples to be had by number, rather than batches one after the other."""
+    by_number = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    return by_number and (hasattr(data, "column_names") or not isinstance(data, Iterable))
+
+
+def _of_samples(data: Any, batch_size: int | None, shuffle: bool, seed: int) -> DataLoader:
+    """Returns batches of samples, with names if the samples have some."""
+    named = hasattr(data, "column_names") or (len(data) and isinstance(data[0], Mapping))
+    kind: Callable[..., DataLoader] = _NamedLoader if named else DataLoader
+    return kind(data, batch_size=batch_size, shuffle=shuffle, seed=seed)
+
+
+class _NamedLoader(DataLoader):
+    """Yields batches as dicts: name of a column -> tensor."""
+
+    def __init__(self, data: Any, **options: Any) -> None:
+        self._names = list(data.column_names if hasattr(data, "column_names") else data[0])
+        super().__init__(data, columns=self._names, **options)
+
+    def batches(self, epoch: int, first: int) -> Iterator[Any]:
+        for values in super().batches(epoch, first):
+            yield dict(zip(self._names, values, strict=True))
 
 
 def fingerprint_of(data: Any) -> str | None:
@@ -167,15 +282,31 @@ def has_position(data: Any) -> bool:
     return hasattr(data, "state_dict") and hasattr(data, "load_state_dict")
 
 
-def _checked(batch: Any) -> Batch:
+def _inputs_and_target(batch: Any, dtype: torch.dtype) -> Batch:
+    """Returns a batch as its inputs and, last, its target; arrays in it as tensors."""
     if hasattr(batch, "inputs_and_target"):
         batch = batch.inputs_and_target()
+    if isinstance(batch, Mapping):
+        found = [name for name in batch if name in TARGETS]
+        if len(found) != 1 or len(batch) < 2:
+            raise TypeError(
+                f"data: expected a batch with names to hold inputs and one target, called "
+                f"{' or '.join(TARGETS)}, got {', '.join(map(str, batch)) or 'nothing'}"
+            )
+        inputs = _named({name: batch[name] for name in batch if name != found[0]}, dtype)
+        return [*inputs, _as_tensor(batch[found[0]], dtype)]
     if isinstance(batch, (tuple, list)) and len(batch) > 1:
-        return batch
+        return [_as_tensor(part, dtype) for part in batch]
     raise TypeError(
-        "data: expected each batch to be a tuple of inputs and target, got "
+        "data: expected each batch to be a tuple of inputs and target, or a dict of them, got "
         + (f"one of {len(batch)}" if isinstance(batch, (tuple, list)) else type(batch).__name__)
     )
+
+
+def _named(inputs: dict[str, Any], dtype: torch.dtype) -> list[Any]:
+    """Returns inputs that have names: one alone goes by its place, several go by name."""
+    tensors = {name: _as_tensor(value, dtype) for name, value in inputs.items()}
+    return list(tensors.values()) if len(tensors) == 1 else [Named(tensors)]
 
 
 def samples(batch: Any) -> int:
@@ -201,10 +332,11 @@ def to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, (tuple, list)):
-        moved = [to_device(item, device) for item in value]
-        return moved if isinstance(value, list) else tuple(moved)
+        several = [to_device(item, device) for item in value]
+        return several if isinstance(value, list) else tuple(several)
     if isinstance(value, dict):
-        return {key: to_device(item, device) for key, item in value.items()}
+        moved = {key: to_device(item, device) for key, item in value.items()}
+        return Named(moved) if isinstance(value, Named) else moved
     return value
 
 

@@ -1,14 +1,44 @@
-"""Losses, optimizers and metrics by name: ``"cross_entropy"`` for ``CrossEntropyLoss()`` and the like."""
+"""What a trainer takes by name: ``"cross_entropy"`` for ``CrossEntropyLoss()`` and the like."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from ds_core.checks import did_you_mean
 from ds_core.losses import LOSSES, Loss
 from ds_core.metrics import Metric, as_metric
 from ds_core.module import Module
 from ds_core.optimizers import OPTIMIZERS, Optimizer
+from ds_core.schedulers import (
+    SCHEDULERS,
+    CosineAnnealingLR,
+    LinearLR,
+    PolynomialLR,
+    Scheduler,
+    WarmupCosine,
+)
+from ds_core.training.average_weights import MovingAverage
+from ds_core.training.callbacks import BestCheckpoint, Callback, CSVLog, EarlyStopping
+from ds_core.training.tensorboard import TensorBoard
+
+# For `callbacks=["early_stopping"]`.
+CALLBACKS: dict[str, Callable[[], Callback]] = {
+    "best_checkpoint": BestCheckpoint,
+    "csv_log": CSVLog,
+    "early_stopping": EarlyStopping,
+    "moving_average": MovingAverage,
+    "tensorboard": TensorBoard,
+}
+
+# Schedules that, by name, go over all steps of a training.
+_OVER_ALL_STEPS: dict[str, Callable[[Optimizer, int], Scheduler]] = {
+    "cosine": lambda optimizer, steps: CosineAnnealingLR(optimizer, T_max=steps),
+    "linear": lambda optimizer, steps: LinearLR(optimizer, 1.0, 0.0, total_iters=steps),
+    "polynomial": lambda optimizer, steps: PolynomialLR(optimizer, total_iters=steps),
+    "warmup_cosine": lambda optimizer, steps: WarmupCosine(optimizer, max(1, steps // 20), max(2, steps)),
+}
 
 Choice = TypeVar("Choice")
 
@@ -47,7 +77,65 @@ def make_optimizer(optimizer: Optimizer | str, model: Module, lr: float | None) 
     return optimizer
 
 
-def make_metrics(chosen: Sequence[Metric | str] | Mapping[str, Metric | str]) -> dict[str, Metric]:
+def schedule_by_name(name: str) -> str:
+    """Returns the name of a schedule as SCHEDULERS has it.
+
+    Raises:
+        ValueError: if no schedule has the name, or it needs arguments.
+    """
+    kind = _find("schedule", name, SCHEDULERS)
+    found = next(known for known, value in SCHEDULERS.items() if value is kind)
+    if found not in _OVER_ALL_STEPS:
+        arguments = list(inspect.signature(kind).parameters.values())[1:]
+        needed = ", ".join(f"{one.name}=..." for one in arguments if one.default is one.empty)
+        if needed:
+            raise ValueError(
+                f"schedule: expected its arguments with {name!r}: write schedule=lambda optimizer: "
+                f"{kind.__name__}(optimizer, {needed})"
+            )
+    return found
+
+
+def make_schedule(name: str, optimizer: Optimizer, steps: int | None) -> Scheduler:
+    """Returns the schedule of a name.
+
+    Args:
+        name: one of SCHEDULERS that needs no arguments.
+        optimizer: whose learning rate it moves, from what it was before any schedule.
+        steps: of the whole training; None if unknown.
+
+    Raises:
+        ValueError: if the schedule goes over all steps and their number is unknown.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = group.get("initial_lr", group["lr"])
+    if name not in _OVER_ALL_STEPS:
+        return SCHEDULERS[name](optimizer)
+    if steps is None:
+        raise ValueError(f"fit: expected steps= with schedule {name!r}: these data do not know their length")
+    return _OVER_ALL_STEPS[name](optimizer, max(1, steps))
+
+
+def make_callbacks(chosen: Sequence[Callback | str] | Callback | str) -> list[Callback]:
+    """Returns callbacks, of which some may be given by name.
+
+    Raises:
+        ValueError: if no callback has the name.
+        TypeError: if one is neither a callback nor a name.
+    """
+    callbacks: list[Any] = [chosen] if isinstance(chosen, (Callback, str)) else list(chosen)
+    for place, callback in enumerate(callbacks):
+        if isinstance(callback, str):
+            callbacks[place] = _find("callback", callback, CALLBACKS)()
+        elif not isinstance(callback, Callback):
+            got = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
+            raise TypeError(f"callbacks: expected a Callback or its name, got {got}")
+    return callbacks
+
+
+def make_metrics(
+    chosen: Sequence[Metric | str] | Mapping[str, Metric | str] | Metric | str,
+) -> dict[str, Metric]:
     """Returns name -> metric, for metrics as objects or by name; a dict gives them names of its own.
 
     Raises:
@@ -55,7 +143,7 @@ def make_metrics(chosen: Sequence[Metric | str] | Mapping[str, Metric | str]) ->
     """
     if isinstance(chosen, Mapping):
         return {name: as_metric(metric) for name, metric in chosen.items()}
-    metrics = [as_metric(metric) for metric in chosen]
+    metrics = [as_metric(one) for one in ([chosen] if isinstance(chosen, (Metric, str)) else chosen)]
     named = {metric.name: metric for metric in metrics}
     if len(named) < len(metrics):
         names = ", ".join(metric.name for metric in metrics)
@@ -67,9 +155,10 @@ def _find(kind: str, name: str, known: Mapping[str, Choice]) -> Choice:
     """Looks a name up: ``"CrossEntropy"``, ``"cross_entropy"`` and ``"cross-entropy-loss"`` are one."""
 
     def plain(text: str) -> str:
-        return text.replace("_", "").replace("-", "").lower().removesuffix("loss")
+        return text.replace("_", "").replace("-", "").lower().removesuffix("loss").removesuffix("lr")
 
     for candidate, value in known.items():
         if plain(candidate) == plain(name):
             return value
-    raise ValueError(f"{kind}: expected one of {', '.join(sorted(known))}, got {name!r}")
+    names = sorted(known)
+    raise ValueError(f"{kind}: expected one of {', '.join(names)}, got {name!r}{did_you_mean(name, names)}")

@@ -200,11 +200,11 @@ class BestCheckpoint(_Watcher):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         super().on_fit_start(trainer)
-        _path_in(trainer, self.path, "best.safetensors", self)
+        path_in(trainer, self.path, "best.safetensors", self)
 
     def on_validation_end(self, trainer: Trainer) -> None:
         if self.improved(trainer):
-            path = _path_in(trainer, self.path, "best.safetensors", self)
+            path = path_in(trainer, self.path, "best.safetensors", self)
             trainer.once_begun(lambda: trainer.save(path))
 
 
@@ -226,7 +226,7 @@ class CSVLog(Callback):
         self.path = path
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        self._path = _path_in(trainer, self.path, LOG_FILE, self)
+        self._path = path_in(trainer, self.path, LOG_FILE, self)
         self._columns: list[str] = []  # of the file; none as long as it is not this training's
         self._written = 0  # rows in the file
         self._next = 0  # rows in the history before which not to try again
@@ -272,7 +272,7 @@ class CSVLog(Callback):
         self._written = len(trainer.history)
 
 
-def _path_in(trainer: Trainer, path: str | Path | None, name: str, callback: Callback) -> Path:
+def path_in(trainer: Trainer, path: str | Path | None, name: str, callback: Callback) -> Path:
     """Returns the given path, or that of a file in the trainer's folder."""
     if path is not None:
         return Path(path)

@@ -1,9 +1,9 @@
-"""Progress: a live bar on a terminal, plain lines at a growing distance anywhere else."""
+"""Progress: a live bar on a terminal and in a notebook, plain lines at a growing distance anywhere else."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -11,28 +11,33 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ds_core.data.optional import needed
 from ds_core.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from ds_core.training.trainer import Trainer
 
 _REFRESH = 0.2  # seconds between two pictures of the bar
-_FIRST_LINE = 2.0  # seconds until the first plain line, and at least between two
-_LINE_SHARE = 0.05  # the next comes when the time passed has grown by this much: some 200 lines in a day
+_REFRESH_NOTEBOOK = 1.0  # each picture travels to a browser
+_FIRST_LINE = 2.0  # seconds until the first plain line
+_GROWTH = 1.5  # the next line comes when this many times as long has passed ...
+_LONGEST = 600.0  # ... but not after a longer pause than this: some 150 lines in a day
+_WIDTH = 32  # characters of the bar
 _RECENT = 50  # steps over which the shown loss is averaged
 
 
 class ProgressDisplay(Callback):
     """Shows where training is: loss, validation, learning rate, speed and the time left.
 
-    On a terminal two lines are redrawn in place. Elsewhere (a file, a pipe, a notebook) a line is printed
-    after two seconds, then another whenever at least two seconds and a twentieth of the time so far have
-    passed.
+    On a terminal and in a notebook two lines are redrawn in place. Elsewhere (a file, a pipe) a line is
+    printed after two seconds, and another whenever half as much time again has passed, or ten minutes.
     """
 
     def __init__(self) -> None:
         console = Console()
         self._live: Live | None = None
+        self._output: Any = None  # of a notebook, once there is one
+        self._in_notebook = console.is_jupyter
         if console.is_interactive and not console.is_jupyter:
             self._live = Live(console=console, auto_refresh=False)
 
@@ -46,12 +51,17 @@ class ProgressDisplay(Callback):
     def on_step_end(self, trainer: Trainer) -> None:
         now = time.monotonic()
         self._items += trainer.items
-        pause = max(_FIRST_LINE, _LINE_SHARE * (now - self._started)) if self._live is None else _REFRESH
-        if (
-            now - self._drawn >= pause and trainer.step != trainer.total_steps
-        ):  # the end comes with on_fit_end
-            self._drawn = now
+        if now - self._drawn >= self._pause() and trainer.step != trainer.total_steps:
+            self._drawn = now  # the end comes with on_fit_end
             self._draw(trainer)
+
+    def _pause(self) -> float:
+        """Returns for how many seconds to show nothing new."""
+        if self._live is not None:
+            return _REFRESH
+        if self._in_notebook:
+            return _REFRESH_NOTEBOOK
+        return min(max(_FIRST_LINE, (_GROWTH - 1) * (self._drawn - self._started)), _LONGEST)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         self._draw(trainer)
@@ -63,18 +73,29 @@ class ProgressDisplay(Callback):
             self._live.stop()
 
     def _draw(self, trainer: Trainer) -> None:
-        if self._live is None:
-            print(
-                "  ".join(filter(None, (self._place(trainer), self._numbers(trainer), self._time(trainer)))),
-                flush=True,
-            )
-        else:
+        if self._live is not None:
             self._live.update(self._bar(trainer), refresh=True)
+        elif self._in_notebook:
+            self._show(trainer)
+        else:
+            parts = (self._place(trainer), self._numbers(trainer), self._time(trainer))
+            print("  ".join(filter(None, parts)), flush=True)
+
+    def _show(self, trainer: Trainer) -> None:
+        """Writes the bar and the numbers below it over those that the notebook shows."""
+        display = needed("IPython.display", "ipython", "progress in a notebook", extra="notebook")
+        share = trainer.step / trainer.total_steps if trainer.total_steps else 0.0
+        bar = ("━" * round(_WIDTH * min(share, 1.0))).ljust(_WIDTH, "╌")
+        text = f"{self._place(trainer)}  {bar}  {self._time(trainer)}\n{self._numbers(trainer)}"
+        if self._output is None:
+            self._output = display.display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self._output.update({"text/plain": text}, raw=True)
 
     def _bar(self, trainer: Trainer) -> RenderableType:
         """Lays the numbers out below a bar."""
         line = Table.grid(padding=(0, 2))
-        bar = ProgressBar(trainer.total_steps, trainer.step, width=32, pulse=trainer.total_steps is None)
+        bar = ProgressBar(trainer.total_steps, trainer.step, width=_WIDTH, pulse=trainer.total_steps is None)
         line.add_row(self._place(trainer), bar, self._time(trainer))
         return Group(line, Text(self._numbers(trainer), style="dim"))
 

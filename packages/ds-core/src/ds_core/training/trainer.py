@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ds_core.checks import checked_together
 from ds_core.clipping import grad_norm, scale_to_norm_
-from ds_core.data.loader import DataLoader
+from ds_core.data.split import train_test_split
 from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.metrics import Metric
@@ -30,16 +30,26 @@ from ds_core.schedulers import ReduceLROnPlateau, Scheduler
 from ds_core.training.batches import (
     Batch,
     Batches,
+    Named,
     all_finite,
     as_batches,
+    as_tensors,
     check_ends,
     count_items,
     fingerprint_of,
     has_position,
+    input_batches,
     samples,
     to_device,
 )
-from ds_core.training.by_name import make_loss, make_metrics, make_optimizer
+from ds_core.training.by_name import (
+    make_callbacks,
+    make_loss,
+    make_metrics,
+    make_optimizer,
+    make_schedule,
+    schedule_by_name,
+)
 from ds_core.training.callbacks import Callback
 from ds_core.training.checkpoint import load_checkpoint, save_checkpoint
 from ds_core.training.files import CheckpointError
@@ -68,18 +78,23 @@ class Trainer:
             outputs (a tuple) go to the loss as ``loss(*outputs, target)``.
         loss: a scalar loss, or its name: ``"mse"``, ``"cross_entropy"``, ...
         optimizer: an optimizer over the model's parameters, or its name: ``"sgd"``, ``"adamw"``, ...
-        schedule: a scheduler on that optimizer, or a function that makes one from it. It is stepped after
-            every optimizer step, not every epoch; ReduceLROnPlateau after every validation, with its loss.
+        schedule: a scheduler on that optimizer, a function that makes one from it, or a name. It is stepped
+            after every optimizer step, not every epoch; ReduceLROnPlateau after every validation, with its
+            loss. By name, ``"cosine"``, ``"linear"`` and ``"polynomial"`` lead to 0 over all steps of
+            ``fit``, ``"warmup_cosine"`` after a twentieth of them in which the rate rises, anew in each
+            ``fit``; ``"plateau"`` has its defaults. Others need arguments.
         engine: ``"manual"`` (our own backward) or ``"autograd"`` (torch's autograd through the same forward).
         metrics: what to measure besides the loss, from the model's first output, when validating: metrics or
-            their names, ``"accuracy"``, ...; a dict says what to call them.
+            their names, ``"accuracy"``, ...; one of them or several; a dict says what to call them.
         clip_norm: largest norm of all gradients together; None for no clipping.
         accumulate: batches whose gradients are averaged into one optimizer step, so that four batches of 8
             make the step that one of 32 makes, in a quarter of the memory.
-        callbacks: see :class:`Callback`.
+        callbacks: see :class:`Callback`; or their names, for those with defaults: ``"best_checkpoint"``,
+            ``"csv_log"``, ``"early_stopping"``, ``"moving_average"``, ``"tensorboard"``.
         out: folder of the checkpoint, made when first needed; None to write nothing.
-        progress: whether to show it, live on a terminal, line by line elsewhere.
-        device: where to move the model; batches follow the model.
+        progress: whether to show it: live on a terminal and in a notebook, line by line elsewhere.
+        device: where to move the model; batches follow the model. ``"auto"`` for a graphics processor if
+            there is one, CUDA's or Apple's.
         seed: of shuffling and of all random numbers during ``fit`` (dropout); each ``fit`` starts from it.
             The trainer owns a generator and lends it to every module whose ``generator`` is None, so
             trainings in several threads do not disturb one another. What draws from torch's global
@@ -105,13 +120,13 @@ class Trainer:
         model: Module,
         loss: Module | str,
         optimizer: Optimizer | str,
-        schedule: Scheduler | Callable[[Optimizer], Scheduler] | None = None,
+        schedule: Scheduler | Callable[[Optimizer], Scheduler] | str | None = None,
         *,
         engine: EngineName = "manual",
-        metrics: Sequence[Metric | str] | Mapping[str, Metric | str] = (),
+        metrics: Sequence[Metric | str] | Mapping[str, Metric | str] | Metric | str = (),
         clip_norm: float | None = None,
         accumulate: int = 1,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback | str] | Callback | str = (),
         out: str | Path | None = None,
         progress: bool = True,
         device: torch.device | str | None = None,
@@ -122,18 +137,21 @@ class Trainer:
         _expect(engine in ("manual", "autograd"), "engine", "'manual' or 'autograd'", engine)
         _expect(clip_norm is None or clip_norm > 0, "clip_norm", "a number above 0, or None", clip_norm)
         _expect(accumulate >= 1, "accumulate", "at least 1", accumulate)
-        self.model = model if device is None else model.to(device)
+        self.model = model if device is None else model.to(_best_device() if device == "auto" else device)
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.loss = make_loss(loss).to(self.device)
         self.optimizer = make_optimizer(optimizer, model, lr)
-        self.schedule = schedule(self.optimizer) if callable(schedule) else schedule
+        self._named = schedule_by_name(schedule) if isinstance(schedule, str) else None
+        self.schedule: Scheduler | None = None  # by name, it is made when its steps are known
+        if not isinstance(schedule, str):
+            self.schedule = schedule(self.optimizer) if callable(schedule) else schedule
         if self.schedule is not None and self.schedule.optimizer is not self.optimizer:
             raise ValueError("Trainer: the schedule belongs to another optimizer than the one given")
         self.engine: EngineName = engine
         self.metrics = make_metrics(metrics)
         self.clip_norm = clip_norm
         self.accumulate = accumulate
-        self.callbacks = list(callbacks)
+        self.callbacks = make_callbacks(callbacks)
         self.out = None if out is None else Path(out)
         self.progress = progress
         self.seed = seed
@@ -166,6 +184,7 @@ class Trainer:
         self,
         *data: Any,
         validation: Any = None,
+        validation_split: float | None = None,
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int | None = 32,
@@ -185,16 +204,22 @@ class Trainer:
         replaced.
 
         Args:
-            data: inputs and target as tensors, ``fit(x, y)`` or ``fit((x1, x2), y)``; or one thing: a tuple
-                of these, or any iterable of batches, each a tuple of inputs and, last, the target, or an
-                object whose ``inputs_and_target()`` gives such a tuple. It may be endless if ``steps`` is
-                given. If it has ``state_dict`` and ``load_state_dict``, these tell and set the position;
-                otherwise a resumed training skips the batches it has had.
+            data: inputs and target as tensors, arrays of numpy or tables of pandas, ``fit(x, y)`` or
+                ``fit((x1, x2), y)``; floating point numbers in arrays take the type of the model's. Or one
+                thing: a tuple of these; a dataset of tensors, or of samples to be had by number; or any
+                iterable of batches, such as a loader of torch, each a tuple of inputs and, last, the target,
+                a dict, or an object whose ``inputs_and_target()`` gives such a tuple. In a dict, and of
+                samples that are dicts, ``target``, ``label``, ``labels`` or ``y`` is the target; what else
+                there is goes to the model, several things by their names. An iterable may be endless if
+                ``steps`` is given. If it has ``state_dict`` and ``load_state_dict``, these tell and set the
+                position; otherwise a resumed training skips the batches it has had.
             validation: as ``data``, in one argument, and finite; None for no validation.
+            validation_split: the share of samples, drawn by the seed, to set aside for validation instead;
+                of tensors and arrays.
             epochs: how often to walk through the data, counted from the beginning when resuming.
             steps: how many optimizer steps to make instead.
-            batch_size: of tensors; None for all samples at once. Iterables have their own.
-            shuffle: whether tensors are shuffled anew for every epoch.
+            batch_size: of tensors and samples; None for all at once. Iterables have their own.
+            shuffle: whether tensors and samples are shuffled anew for every epoch.
             validate_every: steps between validations; None for every epoch. The end is validated anyway.
             checkpoint_every: steps between checkpoints in ``out``; None for every epoch and validation. The
                 first step and the end are saved anyway.
@@ -208,7 +233,7 @@ class Trainer:
         Raises:
             ValueError: if not exactly one of ``epochs`` and ``steps`` is given, or the data are empty or of
                 different lengths.
-            TypeError: if the data are neither tensors nor an iterable of batches.
+            TypeError: if the data are nothing of what is said above.
             CheckpointError: if the checkpoint to go on from is missing, damaged or of another training; says
                 what differs. Nothing has changed then, neither here nor on the disk.
             FloatingPointError: if the loss or the gradient is not finite; the checkpoint is that of before.
@@ -219,16 +244,23 @@ class Trainer:
             _expect(value is None or value >= 0, name, "at least 0", value)
         for name, value in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
             _expect(value is None or value >= 1, name, "at least 1, or None", value)
-        batches = Batches(as_batches(data, batch_size, shuffle, self.seed), _is_main_thread())
-        held_out = None if validation is None else as_batches((validation,), _EVALUATION_BATCH)
+        if validation_split is not None:
+            data, validation = self._split(data, validation, validation_split)
+        made = as_batches(data, batch_size, shuffle, self.seed, self._dtype)
+        batches = Batches(made, _is_main_thread(), self._dtype)
+        held_out = None if validation is None else self._held_out(validation)
         if epochs is not None:
             check_ends(batches.data, epochs, "give steps= instead of epochs=")
         if held_out is not None:
             check_ends(held_out, 1, "give some of them as validation=, in a list")
-        if held_out is None and isinstance(self.schedule, ReduceLROnPlateau):
+        if held_out is None and (isinstance(self.schedule, ReduceLROnPlateau) or self._named == "plateau"):
             raise ValueError("fit: ReduceLROnPlateau goes by the validation loss; give validation=...")
         path = self.checkpoint_path if resume is True else Path(resume) if resume else None
         state = None if path is None else load_checkpoint(path)
+        per_epoch = batches.steps(self.accumulate)
+        total = epochs * per_epoch if epochs is not None and per_epoch is not None else steps
+        if self._named is not None:
+            self._make_schedule(total)
 
         if state is not None:
             with kept_random_state(world=_is_main_thread()):  # those of the training are not the caller's
@@ -239,9 +271,7 @@ class Trainer:
         self._data, self.validation = batches, held_out
         self._saved_at = (self.step, self.epoch) if resume is True else None
         self._midway, self._waiting = False, []
-        self.total_epochs, self.total_steps = epochs, steps
-        if epochs is not None and (per_epoch := batches.steps(self.accumulate)) is not None:
-            self.total_steps = epochs * per_epoch
+        self.total_epochs, self.total_steps = epochs, total
 
         with self._in_training():
             if state is not None:
@@ -315,7 +345,7 @@ class Trainer:
         """Runs one batch forward and backward; its gradient, times ``share``, is added to every ``.grad``."""
         *inputs, target = batch
         with engine(self.engine):
-            outputs = _as_tuple(self.model(*inputs))
+            outputs = self._outputs(inputs)
             loss: Tensor = self.loss(*outputs, target)
             if self.engine == "manual":
                 grads = _as_tuple(self.loss.backward(share))
@@ -323,6 +353,18 @@ class Trainer:
             else:
                 (loss * share).backward()
         return loss.detach()
+
+    def _outputs(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """Runs the model on the inputs of a batch, which come by their places or by their names."""
+        if len(inputs) == 1 and isinstance(inputs[0], Named):
+            return _as_tuple(self.model(**inputs[0]))
+        return _as_tuple(self.model(*inputs))
+
+    def _make_schedule(self, steps: int | None) -> None:
+        """Makes the schedule that was given by name, over so many steps."""
+        assert self._named is not None
+        self.schedule = make_schedule(self._named, self.optimizer, steps)
+        self._rules["schedule"] = {"name": self._named, "steps": steps}
 
     def _shares(self, batches: list[Batch]) -> list[float]:
         """Says how much each batch counts, so that together they give the gradient of one big batch.
@@ -344,6 +386,34 @@ class Trainer:
         if self._sums:
             return 1.0
         return float(self.loss.count(batch[-1])) if hasattr(self.loss, "count") else samples(batch)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """The type that floating point numbers in arrays take: that of the model's."""
+        return next(
+            (p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.get_default_dtype()
+        )
+
+    def _split(self, data: tuple[Any, ...], validation: Any, share: float) -> tuple[Any, Any]:
+        """Divides data into those to learn from and those to validate with.
+
+        Raises:
+            ValueError: if there are validation data already, or the data are no tensors.
+        """
+        if validation is not None:
+            raise ValueError("fit: expected either validation or validation_split, got both")
+        tensors = as_tensors(data, self._dtype)
+        if tensors is None or len(tensors) < 2:
+            raise ValueError(
+                "fit: validation_split divides tensors and arrays, inputs and target; of other data set some "
+                "aside and give them as validation="
+            )
+        parts = train_test_split(*tensors, test_size=share, seed=self.seed)
+        return (parts[::2],), parts[1::2]
+
+    def _held_out(self, validation: Any) -> Any:
+        """Returns validation data as an iterable of batches."""
+        return as_batches((validation,), _EVALUATION_BATCH, dtype=self._dtype)
 
     def _validate(self) -> bool:
         """Evaluates the validation data, unless this step has seen it done; says whether there are any."""
@@ -490,7 +560,7 @@ class Trainer:
 
         Args:
             data: as for :meth:`fit`, finite.
-            batch_size: of tensors; None for all samples at once.
+            batch_size: of tensors and samples; None for all at once.
 
         Returns:
             ``"loss"``, that of all samples together, and each metric by its name. However the data are cut
@@ -499,7 +569,8 @@ class Trainer:
         Raises:
             ValueError, TypeError: as :meth:`fit` does.
         """
-        batches = Batches(as_batches(data, batch_size), _is_main_thread())
+        made = as_batches(data, batch_size, dtype=self._dtype)
+        batches = Batches(made, _is_main_thread(), self._dtype)
         check_ends(batches.data, 1, "give some of them, in a list")
         losses, counts = [], []
         for metric in self.metrics.values():
@@ -507,7 +578,7 @@ class Trainer:
         with self._in_evaluation():
             for (batch,) in batches.groups(1):
                 *inputs, target = to_device(batch, self.device)
-                outputs = _as_tuple(self.model(*inputs))
+                outputs = self._outputs(inputs)
                 losses.append(self.loss(*outputs, target))
                 counts.append(self._count(batch))
                 for metric in self.metrics.values():
@@ -518,11 +589,13 @@ class Trainer:
         total = sum(loss * count for loss, count in zip(_read(losses), counts, strict=True) if count)
         return {"loss": total if self._sums else total / sum(counts), **results}
 
-    def predict(self, *inputs: Tensor, batch_size: int | None = _EVALUATION_BATCH) -> Any:
+    def predict(self, *inputs: Any, batch_size: int | None = _EVALUATION_BATCH) -> Any:
         """Returns the model's output, in eval mode.
 
         Args:
-            inputs: the model's inputs, each ``(samples, ...)``.
+            inputs: the model's inputs as tensors or arrays, each ``(samples, ...)``, or as one tuple of them;
+                or a dataset or an iterable of batches as for :meth:`fit`, and finite, whose target is passed
+                over.
             batch_size: how many samples at a time; None for all.
 
         Returns:
@@ -530,23 +603,28 @@ class Trainer:
 
         Raises:
             ValueError: if there are no samples, or inputs differ in length.
+            TypeError: if the inputs are nothing of what is said above.
         """
+        if len(inputs) == 1:
+            check_ends(inputs[0], 1, "give some of them, in a list")
         with self._in_evaluation():
             parts = [
-                _as_tuple(self.model(*to_device(batch, self.device)))
-                for batch in DataLoader(*inputs, batch_size=batch_size)
+                self._outputs(to_device(batch, self.device))
+                for batch in input_batches(inputs, batch_size, self._dtype)
             ]
-            outputs = tuple(torch.cat(several) for several in zip(*parts, strict=True))
+        if not parts:
+            raise ValueError("predict: expected at least one batch, got none")
+        outputs = tuple(torch.cat(several) for several in zip(*parts, strict=True))
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def predict_proba(self, *inputs: Tensor, batch_size: int | None = _EVALUATION_BATCH) -> Tensor:
+    def predict_proba(self, *inputs: Any, batch_size: int | None = _EVALUATION_BATCH) -> Tensor:
         """Returns probabilities: what the loss makes of the model's output before comparing it to the target.
 
         The loss says what, by ``probabilities(outputs)``: the softmax over the classes for CrossEntropyLoss,
         the sigmoid for BCEWithLogitsLoss.
 
         Args:
-            inputs: the model's inputs, each ``(samples, ...)``.
+            inputs: as for :meth:`predict`.
             batch_size: how many samples at a time; None for all.
 
         Returns:
@@ -674,7 +752,11 @@ class Trainer:
         missing = [name for name in _STATE if name not in state]
         if missing:
             raise ValueError(f"the state lacks {', '.join(missing)}")
-        there, here = dict(state["settings"]), self._all_settings(data, validation)
+        there = dict(state["settings"])
+        planned = there.get("schedule")
+        if self.schedule is None and isinstance(planned, Mapping) and planned.get("name") == self._named:
+            self._make_schedule(planned["steps"])  # there was no fit yet
+        here = self._all_settings(data, validation)
         for name in ("data", "validation"):
             if there[name] is None or here[name] is None:  # nothing is known of it
                 there[name] = here[name] = None
@@ -760,6 +842,13 @@ def _memories(callbacks: Sequence[Callback], saved: Sequence[Any]) -> list[tuple
         if place is not None:
             found.append((callback, left.pop(place)[1]))
     return found
+
+
+def _best_device() -> str:
+    """Returns the name of a graphics processor if there is one that torch can use, else "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _is_main_thread() -> bool:

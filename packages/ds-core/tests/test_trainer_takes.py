@@ -1,0 +1,348 @@
+"""Trainer: what it takes by name, and data of every kind, in fit, evaluate and predict alike."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from ds_core import Dense, Module, ReLU, Sequential
+from ds_core.data import Dataset
+from ds_core.metrics import MAE
+from ds_core.schedulers import CosineAnnealingLR, LinearLR, StepLR, WarmupCosine
+from ds_core.training import CheckpointError, EarlyStopping, MovingAverage, TensorBoard, Trainer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def data(samples=24, features=5):
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(samples, features, generator=g)
+    return x, x.sin().sum(1, keepdim=True)
+
+
+def mlp():
+    g = torch.Generator().manual_seed(0)
+    return Sequential(Dense(5, 7, generator=g), ReLU(), Dense(7, 1, generator=g))
+
+
+class Sum(Module):
+    """Two inputs, which are not the same to it."""
+
+    def __init__(self):
+        g = torch.Generator().manual_seed(0)
+        self.first, self.second = Dense(2, 1, generator=g), Dense(3, 1, generator=g)
+
+    def forward(self, a, b):
+        return self.first(a) - self.second(b)
+
+    def backward(self, grad):
+        grad_b = self.second.backward(-grad)
+        return self.first.backward(grad), grad_b
+
+
+def make(model=None, schedule=None, **options):
+    return Trainer(model or mlp(), "mse", "sgd", schedule, lr=0.05, progress=False, **options)
+
+
+class Samples:
+    """Samples by number, as a data set of torch gives them."""
+
+    def __init__(self, *columns, names=None):
+        self.columns, self.names = columns, names
+
+    def __len__(self):
+        return len(self.columns[0])
+
+    def __getitem__(self, number):
+        if number >= len(self):
+            raise IndexError
+        sample = tuple(column[number] for column in self.columns)
+        return dict(zip(self.names, sample, strict=True)) if self.names else sample
+
+
+# ---- data ------------------------------------------------------------------------------------------------
+
+
+def same_everywhere(given, alone, expected, model=mlp):
+    """Compares what fit, evaluate and predict make of data; ``alone`` is what predict gets."""
+    trainer = make(model())
+    history = trainer.fit(*given, epochs=2, batch_size=8, shuffle=False)
+    assert history["loss"] == expected[0]
+    assert trainer.evaluate(*given)["loss"] == expected[1]
+    torch.testing.assert_close(trainer.predict(*alone, batch_size=8), expected[2], rtol=0, atol=0)
+
+
+def results(*data, model=mlp, batches=True):
+    """Returns what fit, evaluate and predict make of tensors; evaluate of batches of 8, or of all at once."""
+    trainer = make(model())
+    losses = trainer.fit(*data, epochs=2, batch_size=8, shuffle=False)["loss"]
+    cut = [tuple(part[i : i + 8] for part in data) for i in range(0, 24, 8)]
+    measured = trainer.evaluate(*([cut] if batches else data))["loss"]
+    return losses, measured, trainer.predict(*data[:-1], batch_size=8)
+
+
+def test_data_of_every_kind_give_the_same_bits():
+    x, y = data()
+    expected = results(x, y)
+    loader = DataLoader(TensorDataset(x, y), batch_size=8)
+    arrays = (x.double().numpy(), y.double().numpy())
+    dicts = [{"x": xb, "y": yb} for xb, yb in zip(x.split(8), y.split(8), strict=True)]
+    kinds = [
+        ([loader], [loader]),
+        ([DataLoader(Samples(x, y, names=("pixels", "label")), batch_size=8)],) * 2,
+        ([dicts], [dicts]),
+        ([[{"labels": d["y"], "x": d["x"].numpy()} for d in dicts]], [dicts]),
+        ([[(xb.numpy(), yb.numpy()) for xb, yb in loader]],) * 2,
+        ([[list(batch) for batch in loader]], [[xb for xb, _ in loader]]),
+    ]
+    for given, alone in kinds:
+        same_everywhere(given, alone, expected)
+    whole = results(x, y, batches=False)
+    for given in ([TensorDataset(x, y)], [Dataset(x, y)], [Samples(x, y)]):
+        same_everywhere(given, given, whole)
+    for given in (arrays, [arrays], [(x, y.double().numpy())]):
+        same_everywhere(given, arrays[:1], whole)
+    assert make().predict(arrays[0][::-1]).shape == (24, 1)  # whatever its strides
+
+
+def test_several_inputs_go_to_the_model_by_their_names():
+    x, y = data()
+    a, b = x[:, :2], x[:, 2:]
+    expected = results(a, b, y, model=Sum)
+    loader = DataLoader(Samples(b, y, a, names=("b", "target", "a")), batch_size=8)
+    same_everywhere([loader], [loader], expected, model=Sum)
+    whole = results(a, b, y, model=Sum, batches=False)
+    same_everywhere([Samples(b, y, a, names=("b", "target", "a"))], [(a, b)], whole, model=Sum)
+
+
+def test_whole_numbers_stay_whole_and_other_numbers_take_the_type_of_the_model():
+    x, _ = data()
+    seen = []
+
+    class Look(Module):
+        def __init__(self):
+            self.layer = Dense(5, 3, dtype=torch.float64)
+
+        def forward(self, x):
+            seen.append(x.dtype)
+            return self.layer(x)
+
+        def backward(self, grad):
+            return self.layer.backward(grad)
+
+    labels = np.arange(24) % 3
+    trainer = Trainer(Look(), "cross_entropy", "adam", progress=False)
+    trainer.fit(x.numpy(), labels, steps=1, validation=(x.numpy(), labels))
+    assert set(seen) == {torch.float64}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([np.array([["a"], ["b"]]), torch.zeros(2, 1)], "expected numbers, got an array of <U1"),
+        ([[{"x": torch.zeros(2, 5), "z": torch.zeros(2)}]], "one target, called target or .* got x, z"),
+        ([[{"x": torch.zeros(2, 5), "y": 1, "label": 2}]], "one target, called target or .* got x, y, label"),
+        ([[{"y": torch.zeros(2)}]], "hold inputs and one target"),
+        ([torch.zeros(2, 5)], "expected tensors or arrays .* got Tensor"),
+        ([3, "x"], "got int, str; validation data go to validation="),
+    ],
+)
+def test_data_that_are_nothing_of_this_are_refused(given, said):
+    with pytest.raises(TypeError, match=said):
+        make().fit(*given, steps=1)
+
+
+def test_predict_says_what_it_cannot_take():
+    with pytest.raises(ValueError, match="at least one batch"):
+        make().predict([])
+    with pytest.raises(TypeError, match="got int"):
+        make().predict(3)
+
+
+# ---- validation_split ------------------------------------------------------------------------------------
+
+
+def test_validation_split_sets_a_share_aside_by_the_seed():
+    x, y = data()
+    seen = []
+
+    class Look(MAE):
+        def update(self, prediction, target):
+            seen.append(target)
+            super().update(prediction, target)
+
+    def held_out(seed):
+        seen.clear()
+        trainer = make(metrics=Look(), seed=seed)
+        trainer.fit(x, y.numpy(), steps=4, batch_size=6, validation_split=0.25)
+        assert len(trainer.history["val_loss"]) > 0
+        return torch.cat(seen)[:6]
+
+    first = held_out(1)
+    assert torch.equal(first, held_out(1))
+    assert not torch.equal(first, held_out(2))
+    trained = make()
+    trained.fit(x, y, epochs=1, batch_size=1, validation_split=0.25)
+    assert trained.step == 18
+
+
+def test_validation_split_is_refused_where_it_cannot_be():
+    x, y = data()
+    with pytest.raises(ValueError, match="either validation or validation_split, got both"):
+        make().fit(x, y, epochs=1, validation=(x, y), validation_split=0.2)
+    with pytest.raises(ValueError, match="divides tensors and arrays"):
+        make().fit([(x, y)], epochs=1, validation_split=0.2)
+    with pytest.raises(ValueError, match="leave samples in both parts"):
+        make().fit(x, y, epochs=1, validation_split=-0.5)
+
+
+# ---- by name ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("cosine", lambda o: CosineAnnealingLR(o, 12)),
+        ("CosineLR", lambda o: CosineAnnealingLR(o, 12)),
+        ("linear", lambda o: LinearLR(o, 1.0, 0.0, 12)),
+        ("warmup-cosine", lambda o: WarmupCosine(o, 1, 12)),
+    ],
+)
+def test_a_schedule_by_name_goes_over_all_steps_of_each_fit(name, same):
+    x, y = data()
+    expected = make(schedule=same).fit(x, y, epochs=4, batch_size=8)["lr"]
+    trainer = make(schedule=name)
+    assert trainer.fit(x, y, epochs=4, batch_size=8)["lr"] == expected
+    assert trainer.fit(x, y, steps=12, batch_size=8)["lr"] == expected  # anew
+    assert trainer.fit(x, y, steps=2, batch_size=8)["lr"][0] == expected[0]
+
+
+def test_a_schedule_by_name_is_resumed_and_another_length_refused(tmp_path):
+    x, y = data()
+    whole = make(schedule="cosine").fit(x, y, steps=8, batch_size=8)["lr"]
+
+    class Enough(EarlyStopping):
+        def on_fit_start(self, trainer):
+            pass
+
+        def on_step_end(self, trainer):
+            if trainer.step == 3:
+                trainer.stop("enough")
+
+    make(schedule="cosine", out=tmp_path, callbacks=Enough()).fit(x, y, steps=8, batch_size=8)
+    resumed = make(schedule="cosine", out=tmp_path)
+    assert resumed.fit(x, y, steps=8, batch_size=8, resume=True)["lr"] == whole
+    with pytest.raises(CheckpointError, match=r"schedule\.steps: 8 in the checkpoint, 9 here"):
+        make(schedule="cosine", out=tmp_path).fit(x, y, steps=9, batch_size=8, resume=True)
+    loaded = make(schedule="cosine")
+    loaded.load(tmp_path / "checkpoint.safetensors")
+    assert loaded.step == 8
+    with pytest.raises(CheckpointError, match="schedule"):
+        make(schedule="linear").load(tmp_path / "checkpoint.safetensors")
+
+
+def test_a_schedule_by_name_needs_to_know_the_steps_and_its_arguments():
+    x, y = data()
+    with pytest.raises(
+        ValueError, match=r"schedule: expected its arguments with 'step'.*StepLR.*step_size=\.\.\."
+    ):
+        make(schedule="step")
+    with pytest.raises(ValueError, match="did you mean 'cosine'"):
+        make(schedule="cosin")
+    with pytest.raises(ValueError, match="expected steps= with schedule 'cosine'"):
+        make(schedule="cosine").fit((batch for batch in [(x, y)]), epochs=1)
+    with pytest.raises(ValueError, match="give validation="):
+        make(schedule="plateau").fit(x, y, epochs=1)
+    assert len(make(schedule="plateau").fit(x, y, epochs=2, validation=(x, y))["val_loss"]) == 2
+    assert isinstance(make(schedule=lambda o: StepLR(o, 3)).schedule, StepLR)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"loss": "cros_entropy"}, "loss: expected one of .* did you mean 'cross_entropy'"),
+        ({"optimizer": "adamv"}, "optimizer: expected one of .* did you mean 'adam"),
+        ({"metrics": "acuracy"}, "metric: expected one of .* did you mean 'accuracy'"),
+        ({"callbacks": ["early_stoping"]}, "callback: expected one of .* did you mean 'early_stopping'"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_closest(options, said):
+    with pytest.raises(ValueError, match=said):
+        Trainer(**{"model": mlp(), "loss": "mse", "optimizer": "sgd", "progress": False, **options})
+
+
+def test_callbacks_by_name(tmp_path):
+    x, y = data()
+    trainer = make(callbacks=["csv_log", "early_stopping", MovingAverage(), "best-checkpoint"], out=tmp_path)
+    trainer.fit(x, y, epochs=2, validation_split=0.25)
+    assert {"log.csv", "best.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+    assert [type(c).__name__ for c in make(callbacks="moving_average").callbacks] == ["MovingAverage"]
+    with pytest.raises(TypeError, match="got the class EarlyStopping"):
+        make(callbacks=[EarlyStopping])
+
+
+# ---- where it runs, and what it shows --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_device_auto(monkeypatch, cuda, mps, expected):
+    moved = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    model = mlp()
+    monkeypatch.setattr(type(model), "to", lambda self, device: moved.append(device) or self)
+    make(model, device="auto")
+    assert moved[0] == expected
+
+
+def test_tensorboard_holds_the_history(tmp_path):
+    x, y = data()
+    options = {"steps": 6, "batch_size": 8, "validation": (x, y)}
+    trainer = make(callbacks="tensorboard", out=tmp_path)
+    history = trainer.fit(x, y, **options)
+    shown = EventAccumulator(str(tmp_path / "tensorboard"))
+    shown.Reload()
+    for name in ("loss", "lr", "val_loss"):
+        points = shown.Scalars(name)
+        steps = history.validation["step"] if name == "val_loss" else history["step"]
+        assert [point.step for point in points] == steps
+        assert [point.value for point in points] == pytest.approx(history[name], rel=1e-6)
+    with pytest.raises(ValueError, match="TensorBoard: give it a path, or the Trainer a folder"):
+        make(callbacks="tensorboard").fit(x, y, **options)
+
+
+def test_tensorboard_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match=r"pip install 'ds-core\[tensorboard\]'"):
+        TensorBoard()
+
+
+def test_a_notebook_has_one_bar(monkeypatch, capsys):
+    x, y = data()
+    shown = []
+
+    class Output:
+        def update(self, data, raw):
+            shown.append(("update", data["text/plain"]))
+
+    def display(data, raw, display_id):
+        assert (raw, display_id) == (True, True)
+        shown.append(("new", data["text/plain"]))
+        return Output()
+
+    monkeypatch.setattr("rich.console.Console.is_jupyter", True, raising=False)
+    monkeypatch.setattr(
+        "ds_core.training.progress.Console",
+        lambda: type("C", (), {"is_jupyter": True, "is_interactive": True}),
+    )
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr("ds_core.training.progress._REFRESH_NOTEBOOK", 0.0)
+    Trainer(mlp(), "mse", "sgd", lr=0.05).fit(x, y, epochs=4, batch_size=8)
+    kinds = [kind for kind, _ in shown]
+    assert kinds == ["new"] + ["update"] * 11
+    assert shown[-1][1].count("━") == 32
+    assert "loss" in shown[-1][1]
+    assert "╌" in shown[0][1]
+    assert capsys.readouterr().out == ""
