@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ds_cnn import Conv1d, Conv2d, ConvTranspose2d
+from ds_cnn import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from ds_cnn.functional import convolution_loop
 from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution import ALGORITHMS, driver, select
@@ -116,6 +116,12 @@ def test_transpose_takes_an_output_size():
     agree(ours, theirs, torch.randn(2, 2, 4, 4), torch.float64, [13, 14])
     with pytest.raises(ValueError, match=r"expected output_size from \(12, 12\) to \(14, 14\)"):
         ours(torch.randn(2, 2, 4, 4).double(), [15, 12])
+    with pytest.raises(ValueError, match=r"expected output_size of 2 numbers, got \(13,\)"):
+        ours(torch.randn(2, 2, 4, 4).double(), [13])
+    ours, theirs = ConvTranspose1d(2, 3, 3, stride=3), nn.ConvTranspose1d(2, 3, 3, stride=3)
+    agree(ours, theirs, torch.randn(2, 2, 4), torch.float64, [13])
+    with pytest.raises(ValueError, match=r"expected output_size from \(12,\) to \(14,\)"):
+        ours(torch.randn(2, 2, 4).double(), [15])
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -7,16 +7,20 @@ import ds_core
 import pytest
 import torch
 from ds_core import (
+    AlphaDropout,
     BatchNorm1d,
     Bilinear,
+    CosineSimilarity,
     Dense,
     Dropout,
     DropPath,
     Embedding,
+    FeatureAlphaDropout,
     Flatten,
     GroupNorm,
     Identity,
     LayerNorm,
+    PairwiseDistance,
     RMSNorm,
     Unflatten,
     engine,
@@ -280,6 +284,83 @@ def test_dropout_wants_a_probability(p):
 def test_dropout_wants_floats():
     with pytest.raises(TypeError, match=r"Dropout\(p=0.5\): expected floating point input, got torch.int64"):
         Dropout()(torch.arange(3))
+
+
+def test_alpha_dropout_leaves_mean_and_variance_alone():
+    x = (torch.rand(200, 300, generator=seeded(1)) - 0.5) * 12**0.5  # all above SELU's lower end
+    for layer in (AlphaDropout(0.3, generator=seeded(2)), nn.AlphaDropout(0.3)):
+        y = layer(x)
+        lowest = y.min()
+        dropped = (y == lowest).float().mean().item()
+        assert abs(dropped - 0.3) < 4 * (0.21 / x.numel()) ** 0.5
+        assert abs(y.mean().item()) < 0.02
+        assert abs(y.var().item() - 1) < 0.02
+        torch.testing.assert_close(lowest, torch.tensor(-1.0596), atol=1e-4, rtol=0)
+
+
+def test_feature_alpha_dropout_drops_whole_channels():
+    y = FeatureAlphaDropout(0.5, generator=seeded(3))(torch.rand(20, 8, 3, 4, generator=seeded()))
+    dropped = (y == y.min()).flatten(2)
+    assert torch.equal(dropped.any(-1), dropped.all(-1))
+    assert 0 < dropped.sum() < dropped.numel()
+    with pytest.raises(
+        ValueError, match=r"FeatureAlphaDropout.*expected input of shape \(N, C, ...\), got \(3,\)"
+    ):
+        FeatureAlphaDropout()(torch.zeros(3))
+
+
+def test_alpha_dropout_in_place_and_in_eval():
+    for cls in (AlphaDropout, FeatureAlphaDropout):
+        x = torch.ones(20, 20)
+        layer = cls(0.5, inplace=True)
+        assert layer(x) is x
+        assert (x != 1).all()
+        assert layer.eval()(x) is x
+
+
+# ---- two vectors -----------------------------------------------------------------------------------------
+
+
+def test_a_vector_with_hardly_any_length_is_only_divided():
+    """The gradient of nn.CosineSimilarity forgets that such a length counts as eps."""
+    x1 = torch.tensor([[1e-10, 2e-10]], dtype=torch.float64)
+    x2 = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+    layer = CosineSimilarity()
+    with engine("manual"):
+        torch.testing.assert_close(layer(x1, x2), nn.CosineSimilarity()(x1, x2))
+        grad_1, _ = layer.backward(torch.ones(1, dtype=torch.float64))
+    torch.testing.assert_close(grad_1, torch.tensor([[0.6, 0.8]], dtype=torch.float64) / 1e-8)
+
+
+@pytest.mark.parametrize(
+    ("layer", "first", "second"),
+    [
+        (CosineSimilarity(), (4, 5), (4, 1)),
+        (CosineSimilarity(), (4, 5), (3, 5)),
+        (CosineSimilarity(), (5,), (5,)),
+        (CosineSimilarity(-2), (4, 5), (5,)),
+        (PairwiseDistance(), (4, 5), (4, 1)),
+        (PairwiseDistance(), (4, 5), (3, 5)),
+        (PairwiseDistance(), (), ()),
+    ],
+)
+def test_vectors_that_cannot_be_compared(layer, first, second):
+    with pytest.raises(
+        ValueError, match=r"expected inputs of shapes that broadcast, with vectors of one size"
+    ):
+        layer(torch.ones(first), torch.ones(second))
+
+
+def test_options_of_comparisons():
+    for make in (lambda: PairwiseDistance(0), lambda: PairwiseDistance(-1.0)):
+        with pytest.raises(ValueError, match="PairwiseDistance: expected a norm with p above 0"):
+            make()
+    with pytest.raises(ValueError, match="CosineSimilarity: expected eps to be 0 or more, got -1"):
+        CosineSimilarity(1, -1)
+    with pytest.raises(TypeError, match=r"CosineSimilarity\(dim=1, eps=1e-08\): expected inputs of one type"):
+        CosineSimilarity()(torch.ones(2, 2), torch.ones(2, 2).double())
+    with pytest.raises(TypeError, match="expected floating point input, got"):
+        PairwiseDistance()(torch.arange(3), torch.arange(3))
 
 
 def test_drop_path_drops_whole_samples():

@@ -1,6 +1,6 @@
 """The convolutions beside torch.nn's, by every algorithm."""
 
-from ds_cnn import Conv1d, Conv2d, ConvTranspose2d
+from ds_cnn import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from ds_core.verify import Case
 from ds_core.verify.inputs import normal
 from torch import nn
@@ -36,6 +36,15 @@ def transposed(name, shape, *arguments, algorithm="auto", **options):
         make=lambda: ConvTranspose2d(*arguments, **options, algorithm=algorithm),
         inputs=normal(shape),
         namesake=lambda: nn.ConvTranspose2d(*arguments, **options),
+    )
+
+
+def transposed1d(name, shape, *arguments, algorithm="auto", **options):
+    return Case(
+        name=f"ConvTranspose1d, {name}",
+        make=lambda: ConvTranspose1d(*arguments, **options, algorithm=algorithm),
+        inputs=normal(shape),
+        namesake=lambda: nn.ConvTranspose1d(*arguments, **options),
     )
 
 
@@ -105,6 +114,21 @@ CASES = [
     conv1d("groups, loop", (2, 4, 7), 4, 4, 2, groups=2, algorithm="loop"),
     conv1d("unbatched, same, shifted", (3, 7), 3, 4, 4, padding="same", algorithm="shifted"),
     conv1d("circular", (2, 3, 6), 3, 4, 3, padding=2, padding_mode="circular"),
+    transposed1d("", (2, 3, 5), 3, 4, 3),
+    transposed1d("no bias, unbatched", (3, 4), 3, 2, (2,), 2, bias=False),
+    transposed1d(
+        "all options",
+        (2, 4, 5),
+        *(4, 6, 3),
+        stride=3,
+        padding=2,
+        output_padding=1,
+        groups=2,
+        dilation=2,
+    ),
+    transposed1d("loop", (2, 2, 4), 2, 3, 3, 2, 1, algorithm="loop"),
+    transposed1d("empty batch", (0, 2, 4), 2, 3, 3),
+    transposed1d("one step", (1, 2, 1), 2, 1, 1),
     transposed("stride 2", (2, 3, 4, 3), 3, 2, 3, stride=2, padding=1, output_padding=1),
     transposed("3x3, winograd", (2, 3, 5, 6), 3, 2, 3, padding=1, algorithm="winograd"),
     transposed("4x4, stride 2, cells", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="cells"),

@@ -5,6 +5,7 @@ from ds_cnn import (
     CircularPad2d,
     ConstantPad1d,
     ConstantPad2d,
+    Dropout1d,
     Dropout2d,
     PixelShuffle,
     PixelUnshuffle,
@@ -69,6 +70,14 @@ CASES = [
     case(ReflectionPad1d, nn.ReflectionPad1d, (2, 3, 5), (3, 2)),
     case(ReplicationPad1d, nn.ReplicationPad1d, (3, 4), (5, 0)),
     case(CircularPad1d, nn.CircularPad1d, (2, 3, 4), (4, 1)),
+    Case(
+        name="Dropout1d(p=0.5)",
+        make=lambda: Dropout1d(),
+        inputs=normal((2, 5, 4)),
+        no_namesake="torch draws dropout's numbers in another order",
+    ),
+    case(Dropout1d, nn.Dropout1d, (2, 5, 3), 0.0),
+    case(Dropout1d, nn.Dropout1d, (5, 3), 1.0),
     Case(
         name="Dropout2d(p=0.5)",
         make=lambda: Dropout2d(),

@@ -217,3 +217,28 @@ def check_like(module: Module, x: Tensor, like: Tensor | None) -> None:
         check_floating(module, x)
     else:
         check_dtype(module, x, like.dtype)
+
+
+def check_comparable(module: Module, x1: Tensor, x2: Tensor, dim: int) -> int:
+    """Checks that vectors along a dimension can be compared; returns the dimension, counted from the end.
+
+    Raises:
+        ValueError: if the shapes do not broadcast, or differ in size along ``dim``.
+        TypeError: if the inputs are not of one floating point type.
+    """
+    check_floating(module, x1)
+    if x1.dtype != x2.dtype:
+        raise TypeError(f"{module.label()}: expected inputs of one type, got {x1.dtype} and {x2.dtype}")
+    dims = max(x1.dim(), x2.dim())
+    place = dim - dims if dim >= 0 else dim
+    sizes = list(zip(reversed(x1.shape), reversed(x2.shape), strict=False))
+    if (
+        not -min(x1.dim(), x2.dim()) <= place < 0
+        or x1.shape[place] != x2.shape[place]
+        or any(a != b and 1 not in (a, b) for a, b in sizes)
+    ):
+        raise ValueError(
+            f"{module.label()}: expected inputs of shapes that broadcast, with vectors of one size along "
+            f"dimension {dim}, got {shape(x1)} and {shape(x2)}"
+        )
+    return place

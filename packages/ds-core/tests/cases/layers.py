@@ -53,6 +53,22 @@ def case(
     )
 
 
+KINK = "the two points of a pair are one, where a distance has no slope"
+
+
+def two(first: tuple[int, ...], second: tuple[int, ...]) -> Inputs:
+    """Draws two inputs."""
+    return lambda g: (torch.randn(first, generator=g), torch.randn(second, generator=g))
+
+
+def alpha_dropped(x: Tensor, kept: Tensor, p: float) -> Tensor:
+    """What AlphaDropout makes of numbers, written as torch does: a product with the mask, and a sum."""
+    lowest = -ds_core.activations.selu.ALPHA * ds_core.activations.selu.SCALE
+    a = 1 / ((1 - p) * (1 + p * lowest**2)) ** 0.5
+    kept = kept.to(x.dtype)
+    return a * (x * kept + lowest * (1 - kept)) - a * p * lowest
+
+
 frozen_batch_norm, frozen_batch_norm_backward = dispatch(ds_core.functional.frozen_batch_norm)
 
 
@@ -151,6 +167,55 @@ CASES += [
         )
         for p in (0.1, 0.5)
         for inplace in (False, True)
+    ),
+    *(case(normal((4, 5)), name, p=0.0) for name in ("AlphaDropout", "FeatureAlphaDropout")),
+    *(case(normal((4, 5)), name, p=1.0) for name in ("AlphaDropout", "FeatureAlphaDropout")),
+    *(
+        Case(
+            name=f"{name}({p}, inplace={inplace})",
+            make=lambda name=name, p=p, inplace=inplace: getattr(ds_core, name)(p, inplace),
+            inputs=normal((4, 3, 5)),
+            no_namesake="torch.nn draws other random numbers",
+            reference=lambda m, x, size=size: alpha_dropped(x, torch.rand(size) >= m.p, m.p),
+        )
+        for name, size in (("AlphaDropout", (4, 3, 5)), ("FeatureAlphaDropout", (4, 3, 1)))
+        for p, inplace in ((0.1, False), (0.5, True))
+    ),
+    *(
+        case(two(first, second), "CosineSimilarity", **options, shown=f"{first}, {second}")
+        for first, second, options in (
+            ((4, 5), (4, 5), {}),
+            ((4, 5, 3), (4, 5, 3), {"dim": -1, "eps": 0.1}),
+            ((3, 1, 5), (1, 4, 5), {"dim": 2}),
+            ((4, 5), (5,), {"dim": 1}),
+            ((5,), (5,), {"dim": 0}),
+            ((0, 5), (0, 5), {}),
+        )
+    ),
+    case(
+        lambda g: (torch.zeros(2, 3), torch.randn(2, 3, generator=g)), "CosineSimilarity", no_differences=KINK
+    ),
+    *(
+        case(two(first, second), "PairwiseDistance", **options, shown=f"{first}, {second}")
+        for first, second, options in (
+            ((4, 5), (4, 5), {}),
+            ((4, 5), (5,), {"p": 1.0, "keepdim": True}),
+            ((3, 1, 5), (4, 5), {"p": 3.5, "eps": 0.1}),
+            ((4, 5), (4, 5), {"p": float("inf")}),
+            ((4, 5), (4, 5), {"p": 0.5}),
+            ((5,), (5,), {}),
+            ((0, 5), (0, 5), {}),
+        )
+    ),
+    *(
+        case(
+            lambda g: (torch.ones(2, 3), torch.ones(2, 3)),
+            "PairwiseDistance",
+            p=p,
+            eps=0.0,
+            no_differences=KINK,
+        )
+        for p in (1.0, 2.0, float("inf"))
     ),
     *(
         Case(

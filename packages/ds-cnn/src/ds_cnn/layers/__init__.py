@@ -6,7 +6,9 @@ from ds_cnn.layers.avg_pool2d import AvgPool2d
 from ds_cnn.layers.batch_norm2d import BatchNorm2d
 from ds_cnn.layers.conv1d import Conv1d
 from ds_cnn.layers.conv2d import Conv2d
+from ds_cnn.layers.conv_transpose1d import ConvTranspose1d
 from ds_cnn.layers.conv_transpose2d import ConvTranspose2d
+from ds_cnn.layers.dropout1d import Dropout1d
 from ds_cnn.layers.dropout2d import Dropout2d
 from ds_cnn.layers.frozen_batch_norm2d import FrozenBatchNorm2d
 from ds_cnn.layers.global_pool import GlobalAvgPool2d, GlobalMaxPool2d
@@ -49,7 +51,9 @@ __all__ = [
     "ConstantPad2d",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
+    "Dropout1d",
     "Dropout2d",
     "FrozenBatchNorm2d",
     "GlobalAvgPool2d",

@@ -7,6 +7,7 @@ function, ``name(parameter, grad, state, ...) -> (parameter, state)``.
 from ds_core.functional.adadelta import adadelta
 from ds_core.functional.adagrad import adagrad
 from ds_core.functional.adam import adam
+from ds_core.functional.alpha_dropout import alpha_dropout, alpha_dropout_backward
 from ds_core.functional.batch_norm import (
     batch_norm,
     batch_norm_backward,
@@ -17,6 +18,7 @@ from ds_core.functional.bce import bce, bce_backward
 from ds_core.functional.bce_with_logits import bce_with_logits, bce_with_logits_backward
 from ds_core.functional.bilinear import bilinear, bilinear_backward
 from ds_core.functional.cosine_embedding import cosine_embedding, cosine_embedding_backward
+from ds_core.functional.cosine_similarity import cosine_similarity, cosine_similarity_backward
 from ds_core.functional.cross_entropy import cross_entropy, cross_entropy_backward
 from ds_core.functional.ctc import ctc, ctc_backward
 from ds_core.functional.dice import dice, dice_backward
@@ -52,6 +54,7 @@ from ds_core.functional.mse import mse, mse_backward
 from ds_core.functional.muon import muon
 from ds_core.functional.nadam import nadam
 from ds_core.functional.nll import nll, nll_backward
+from ds_core.functional.pairwise_distance import pairwise_distance, pairwise_distance_backward
 from ds_core.functional.poisson_nll import poisson_nll, poisson_nll_backward
 from ds_core.functional.radam import radam
 from ds_core.functional.relu import relu, relu6, relu6_backward, relu_backward
@@ -87,6 +90,8 @@ __all__ = [
     "adadelta",
     "adagrad",
     "adam",
+    "alpha_dropout",
+    "alpha_dropout_backward",
     "batch_norm",
     "batch_norm_backward",
     "bce",
@@ -99,6 +104,8 @@ __all__ = [
     "celu_backward",
     "cosine_embedding",
     "cosine_embedding_backward",
+    "cosine_similarity",
+    "cosine_similarity_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "ctc",
@@ -165,6 +172,8 @@ __all__ = [
     "nadam",
     "nll",
     "nll_backward",
+    "pairwise_distance",
+    "pairwise_distance_backward",
     "poisson_nll",
     "poisson_nll_backward",
     "prelu",
