@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from ds_core import (
     Activation,
+    CrossEntropyLoss,
     Dense,
     Module,
     Parameter,
@@ -16,12 +18,15 @@ from ds_core import (
     Residual,
     Sequential,
     Sigmoid,
+    engine,
     summary,
 )
 from ds_core.verify import Case, check_gradients, load_cases
 from ds_core.xray import xray
 from ds_core.xray.findings import DEAD_SHARE, EXPLODING, VANISHING
 from ds_core.xray.formula import formula_of
+from ds_core.xray.mathml import mathml
+from ds_core.xray.page import fragment
 from ds_core.xray.statistics import amount, number
 
 
@@ -292,6 +297,7 @@ class Page(HTMLParser):
     def __init__(self):
         super().__init__()
         self.open, self.ids, self.links, self.attributes, self.text = [], [], [], set(), []
+        self.formulas = []
 
     def handle_starttag(self, tag, attributes):
         if tag not in self.VOID:
@@ -299,6 +305,7 @@ class Page(HTMLParser):
         self.attributes |= {name for name, _ in attributes}
         self.ids += [value for name, value in attributes if name == "id"]
         self.links += [value for name, value in attributes if name in ("href", "src")]
+        self.formulas += [value for name, value in attributes if name == "data-formula"]
 
     def handle_endtag(self, tag):
         assert self.open, f"</{tag}> closes nothing"
@@ -308,14 +315,16 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def check_page(html):
-    """Asserts that a page is whole, needs nothing else, and runs nothing."""
+def check_page(html, folder=None):
+    """Asserts that a page is whole, needs nothing else, runs nothing, and leads to places that exist."""
     page = Page()
     page.feed(html)
     page.close()
     assert page.open == []
     assert len(set(page.ids)) == len(page.ids)
-    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    for link in page.links:
+        file, _, anchor = link.partition("#")
+        assert ((folder or Path.cwd()) / file).is_file() if file else anchor in page.ids
     assert not any(name.startswith("on") for name in page.attributes)
     assert not re.search(r"https?:|//\w|url\(|@import|<script|<link|<iframe|<img", html)
     return page
@@ -326,14 +335,89 @@ def test_the_page_is_one_whole_file(tmp_path):
     path = view.to_html(tmp_path / "xray.html")
     assert path == tmp_path / "xray.html"
     html = path.read_text(encoding="utf-8")
-    page = check_page(html)
+    page = check_page(html, tmp_path)
     assert html.startswith("<!DOCTYPE html>")
-    assert view._repr_html_() in html
+    assert fragment(view, tmp_path) in html
     text = " ".join(page.text)
-    for expected in ("Dense(6, 8)", "y = x W^T + b", "dL/dx = g W", "(32, 6)", f"{view.num_parameters:,}"):
+    for expected in ("Dense(6, 8)", "(32, 6)", f"{view.num_parameters:,}"):
         assert expected in text
+    assert {"y = x W^T + b", "dL/dx = g W"} <= set(page.formulas)
     assert number(view["2"].output_grad.std) in text
     assert "prefers-color-scheme: dark" in html
+
+
+def test_a_layer_leads_to_its_source_and_its_derivation(tmp_path):
+    view = xray(mlp(), *batch())
+    dense = view["0"]
+    line = dense.source.file.read_text(encoding="utf-8").splitlines()[int(dense.source.anchor[1:]) - 1]
+    assert line.startswith(("@final", "class Dense"))
+    assert dense.theory.file.name == "dense.md"
+    assert f"\n## {dense.theory.anchor.title()}\n" in dense.theory.file.read_text(encoding="utf-8")
+    html = view.to_html(tmp_path / "xray.html", links="https://example.org/blob/main/").read_text()
+    assert "https://example.org/blob/main/packages/ds-core/src/ds_core/layers/dense.py#L" in html
+    assert 'href="https://example.org/blob/main/packages/ds-core/theory/dense.md#dense"' in html
+    assert str(Path.home()) not in html
+
+
+def test_each_line_of_a_formula_is_seen_with_its_numbers():
+    model = mlp()
+    x, y = batch()
+    lines = {(line.way, line.name): line for line in xray(model, x, y)["0"].inside}
+    assert lines["forward", "y"].code == "y = y if bias is None else y + bias"
+    weight = lines["backward", "grad_weight"]
+    assert weight.function == "linear"
+    assert weight.code == "grad_weight = as_rows(grad).T @ as_rows(x)"
+    with engine("autograd"):
+        CrossEntropyLoss()(model(x), y).backward()
+    assert torch.allclose(weight.numbers.values, model[0].weight.grad, atol=1e-6)
+    assert xray(model, x, y, inside=False)["0"].inside == []
+
+
+def test_small_tensors_are_shown_in_figures_and_larger_ones_as_shades():
+    view = xray(Dense(3, 2), torch.tensor([[1.0, 2.0, -4.0]]))
+    assert number(view.root.output.values[0, 0].item()).replace("-", "−") in view._repr_html_()
+    assert xray(Dense(3, 2), torch.randn(2000, 3)).root.output.values is None
+    shaded = xray(Dense(16, 16), torch.randn(9, 16))._repr_html_()
+    assert "9 by 16</title>" in shaded
+
+
+def test_without_jinja_a_notebook_shows_the_tables(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    view = xray(mlp(), *batch())
+    assert view._repr_html_() is None
+    with pytest.raises(ImportError, match=r"ds-core\[xray\]: pip install jinja2"):
+        view.to_html(tmp_path / "xray.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("x^2", "<msup><mi>x</mi><mrow><mn>2</mn></mrow></msup>"),
+        ("W_ih", "<msub><mi>W</mi><mrow><mi>ih</mi></mrow></msub>"),
+        ("sqrt(x)", "<msqrt><mrow><mi>x</mi></mrow></msqrt>"),
+        ("1 / (x + 1)", "<mfrac><mn>1</mn><mrow><mi>x</mi><mo>+</mo><mn>1</mn></mrow></mfrac>"),
+        ("sum_j x_j", '<msub><mo largeop="false">∑</mo><mrow><mi>j</mi></mrow></msub>'),
+        ("W^T", '<msup><mi>W</mi><mrow><mi mathvariant="normal">T</mi></mrow></msup>'),
+        ("x < y & z", "<mo>&lt;</mo>"),
+    ],
+)
+def test_formulas_are_set_as_mathematics(formula, expected):
+    assert expected in mathml(formula)
+
+
+def test_a_derivative_is_a_fraction_and_words_stay_words():
+    html = mathml("dL/dx = g where y > 0")
+    assert html.count("<mfrac>") == 1
+    assert "</math> where <math>" in html
+
+
+@pytest.mark.parametrize("text", ["", "(", "x^", "x_", "((", "]", "1 /", "sqrt", "^", "_", "d/", "' '"])
+def test_whatever_stands_in_a_formula_is_shown(text):
+    page = Page()
+    page.feed(mathml(text))
+    assert page.open == []
+    assert page.formulas == [text]
 
 
 def test_the_page_of_flags_links_to_the_layers():
@@ -367,7 +451,7 @@ def test_names_and_formulas_are_escaped():
     html = xray(model, batch()[0])._repr_html_()
     page = check_page(html)
     text = "".join(page.text)
-    assert 'y = x <script>alert("formula")</script> & more' in text
+    assert 'y = x <script>alert("formula")</script> & more' in page.formulas
     assert '<img src="x" onerror="alert(1)">' in text
     assert '"><i>' in text
 

@@ -19,21 +19,29 @@ class XRay(View):
     Its numbers are those of :class:`View`.
     """
 
-    def to_html(self, path: str | Path) -> Path:
+    def to_html(self, path: str | Path, *, links: str | None = None) -> Path:
         """Writes the view as one HTML file that needs nothing else.
 
         Args:
             path: the file to write.
+            links: what stands before the paths of sources and theory that it links to, as
+                ``https://.../blob/main/``; None for links to the files on this machine, from beside ``path``.
 
         Returns:
             The path written.
+
+        Raises:
+            ImportError: if Jinja2 is missing, which ``ds-core[xray]`` brings.
         """
         path = Path(path)
-        write_text(path, page(self))
+        write_text(path, page(self, path.parent, links))
         return path
 
-    def _repr_html_(self) -> str:
-        return fragment(self)
+    def _repr_html_(self) -> str | None:
+        try:
+            return fragment(self, Path.cwd())
+        except ImportError:  # the notebook shows the tables
+            return None
 
     def __rich__(self) -> Group:
         """Returns the tables that rich shows, with colours."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -10,18 +9,17 @@ import torch
 from torch import Tensor
 
 from ds_core.activations import Activation
-from ds_core.engines import engine
-from ds_core.losses import CrossEntropyLoss, MSELoss
 from ds_core.module import Module
+from ds_core.xray.book import Line
 from ds_core.xray.findings import find
 from ds_core.xray.flops import FlopCounter
 from ds_core.xray.formula import formula_of
-from ds_core.xray.observe import observe, same_random_state, tensors
+from ds_core.xray.observe import tensors
 from ds_core.xray.report import XRay
+from ds_core.xray.sources import source_of, theory_of
 from ds_core.xray.statistics import Statistics
-from ds_core.xray.view import LayerView, ParameterView
-
-LOSS = "(loss)"  # the path of the loss, which no attribute can have
+from ds_core.xray.step import LOSS, take_step
+from ds_core.xray.view import InsideView, LayerView, ParameterView
 
 
 def xray(
@@ -29,6 +27,8 @@ def xray(
     x: Any,
     target: Any = None,
     loss: Module | None = None,
+    *,
+    inside: bool = True,
 ) -> XRay:
     """Looks into a module while one batch passes through it, forward and then backward.
 
@@ -44,6 +44,8 @@ def xray(
         loss: called as ``loss(output, target)``. None: CrossEntropyLoss for a target of integers (over the
             last dimension if the target has the shape of all others, else over dimension 1), MSELoss for
             one of floats, on the first output where there are several.
+        inside: whether the formulas run instead of their kernels, so that each of their lines is seen: the
+            scores and weights of attention, the gates of an LSTM. False takes less memory for long sequences.
 
     Returns:
         A view to ``print``, to show in a notebook, or to write with ``to_html``; its numbers are attributes.
@@ -56,48 +58,19 @@ def xray(
         >>> print(view)
         >>> view.to_html("xray.html")
     """
-    if loss is not None and target is None:
-        raise ValueError(f"xray: expected a target for {loss.label()}, got None")
-    model = module.copy().train()
-    measure = _loss_for(target) if loss is None else loss.copy().train()
-    inputs = _copied(x if isinstance(x, tuple) else (x,))
-    target = _copied(target)
-    recording, notes = _Recording(), []
-    watched = Module() if measure is None else measure
-    value: Tensor | None = None
-    grads: Any = ()
-    with (
-        engine("manual"),
-        same_random_state(module),
-        observe(model, recording.forward, recording.backward) as running,
-        observe(watched, recording.forward, recording.backward, path=LOSS) as loss_running,
-    ):
-        recording.running = running
-        with FlopCounter(running, loss_running) as forward_flops:
-            output = model(*inputs)
-            if measure is not None:
-                seen = next(tensors(output)) if loss is None else output
-                if loss is None and isinstance(measure, CrossEntropyLoss) and seen.dim() > 2:
-                    measure.dim = -1 if target.shape == seen.shape[:-1] else 1
-                value = measure(seen, target)
-        recording.returning = True
-        with FlopCounter(running, loss_running) as backward_flops:
-            try:
-                if measure is None or value is None:
-                    grads = _random_gradient(output, torch.Generator().manual_seed(0))
-                else:
-                    grads = measure.backward(torch.ones_like(value))
-                    grads = _for_outputs(grads, output, only_first=loss is None)
-                if isinstance(grads, tuple):
-                    model.backward(*grads)
-                else:
-                    model.backward(grads)
-            except NotImplementedError as error:
-                notes.append(f"{error}, so the backward pass ends there.")
-    entering = _statistics(list(tensors(grads)))
+    recording = _Recording()
+    step = take_step(module, x, target, loss, recording, formulas=False)
+    if inside:
+        take_step(module, x, target, loss, lines := _Lines(), formulas=True)
+    model, measure, value, notes = step.model, step.measure, step.value, step.notes
+    entering = _statistics(list(tensors(step.grads)))
     layers = {
-        path: recording.layer(path, forward_flops, backward_flops, entering) for path in recording.parts
+        path: recording.layer(path, step.forward_flops, step.backward_flops, entering)
+        for path in recording.parts
     }
+    if inside:
+        for path, layer in layers.items():
+            layer.inside = lines.inside(path)
     for path, parent in recording.callers.items():
         layers[parent].add(layers[path])
     _add_parameters(model, layers)
@@ -105,7 +78,7 @@ def xray(
         root=layers[""],
         loss=layers.get(LOSS),
         loss_value=value.item() if value is not None and value.dim() == 0 else None,
-        inputs=_shapes(inputs),
+        inputs=_shapes(step.inputs),
         entering=_in_words(measure, value),
         notes=notes,
     )
@@ -117,7 +90,7 @@ class _Recording:
     """Collects what passes, in the order in which it does; described only afterwards."""
 
     def __init__(self) -> None:
-        self.running: list[str] = []
+        self.running: tuple[list[str], list[str]] = [], []
         self.returning = False  # whether the backward has begun
         self.parts: dict[str, Module] = {}
         self.callers: dict[str, str] = {}
@@ -135,9 +108,10 @@ class _Recording:
             return
         if path not in self.parts:
             self.parts[path] = part
-            self.depths[path] = len(self.running)
-            if self.running:
-                self.callers[path] = self.running[-1]
+            model_running = self.running[0]
+            self.depths[path] = len(model_running)
+            if model_running:
+                self.callers[path] = model_running[-1]
         self.calls[path] += 1
         self.input_shapes[path] = _shapes(inputs)
         self.output_shapes[path] = _shapes(output)
@@ -149,6 +123,9 @@ class _Recording:
             self.backwards[path] += 1
             self.output_grads[path] += [grad.clone() for grad in tensors(output_grads)]
             self.input_grads[path] += [grad.clone() for grad in tensors(input_grad)]
+
+    def line(self, line: Line) -> None:
+        raise AssertionError("kernels have no lines")
 
     def layer(
         self, path: str, forward: FlopCounter, backward: FlopCounter, entering: Statistics | None
@@ -169,12 +146,50 @@ class _Recording:
             forward_flops=forward.by_path[path],
             backward_flops=backward.by_path[path],
             depth=self.depths[path],
+            source=source_of(type(part)),
+            theory=theory_of(type(part)),
         )
         if output_grad and entering and entering.norm > 0 and path != LOSS:
             view.gain = output_grad.norm / entering.norm
         if isinstance(part, Activation):
             view.units, view.dead = _dead_units(self.outputs[path])
         return view
+
+
+class _Lines:
+    """Collects what the lines of formulas make."""
+
+    def __init__(self) -> None:
+        self.running: tuple[list[str], list[str]] = [], []
+        self.returning = False
+        self.made: dict[str, dict[tuple[str, int, str], list[Line]]] = defaultdict(dict)  # by path of layers
+
+    def forward(self, path: str, part: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    def backward(self, path: str, part: Module, output_grads: tuple[Any, ...], input_grad: Any) -> None:
+        pass
+
+    def line(self, line: Line) -> None:
+        path = next((paths[-1] for paths in self.running if paths), None)
+        back = line.function.endswith("_backward")
+        if path is not None and back == self.returning:  # not of a forward repeated for its backward's sake
+            self.made[path].setdefault((line.function, line.number, line.name), []).append(line)
+
+    def inside(self, path: str) -> list[InsideView]:
+        """Describes what the lines of one layer made."""
+        return [
+            InsideView(
+                name,
+                "backward" if function.endswith("_backward") else "forward",
+                function.removesuffix("_backward"),
+                lines[-1].code,
+                tuple(lines[-1].value.shape),
+                Statistics.of(*(line.value for line in lines)),
+                len(lines),
+            )
+            for (function, _, name), lines in self.made[path].items()
+        ]
 
 
 def _dead_units(outputs: list[Tensor]) -> tuple[int, int]:
@@ -225,37 +240,9 @@ def _add_parameters(model: Module, layers: dict[str, LayerView]) -> None:
             layers[path] = LayerView(
                 path, parts[path].label(), formula_of(parts[path]), depth=above.depth + 1
             )
+            layers[path].source = source_of(type(parts[path]))
             above.add(layers[path])
         layers[path].parameters = views
-
-
-def _loss_for(target: Any) -> Module | None:
-    """Chooses a loss by the type of the target."""
-    if target is None:
-        return None
-    if not isinstance(target, Tensor):
-        raise TypeError(
-            f"xray: expected a tensor as target, got {type(target).__name__}; give a loss that takes it"
-        )
-    return MSELoss() if target.is_floating_point() else CrossEntropyLoss()
-
-
-def _random_gradient(output: Any, generator: torch.Generator) -> Any:
-    """Draws the gradient that enters where there is no loss: N(0, 1) over the number of outputs."""
-    if isinstance(output, (tuple, list)):
-        return tuple(_random_gradient(part, generator) for part in output)
-    if not (isinstance(output, Tensor) and output.is_floating_point()):
-        return None
-    return (torch.randn(output.shape, generator=generator) / max(output.numel(), 1)).to(output)
-
-
-def _for_outputs(grads: Any, output: Any, only_first: bool) -> Any:
-    """Shapes what a loss's backward returned into what the module's backward takes."""
-    if isinstance(output, Tensor):
-        return grads[0] if isinstance(grads, tuple) else grads
-    if not only_first:
-        return grads
-    return (grads, *(torch.zeros_like(y) for y in list(tensors(output))[1:]))
 
 
 def _in_words(measure: Module | None, value: Tensor | None) -> str:
@@ -266,10 +253,3 @@ def _in_words(measure: Module | None, value: Tensor | None) -> str:
 
 def _shapes(value: Any) -> list[tuple[int, ...]]:
     return [tuple(y.shape) for y in tensors(value)]
-
-
-def _copied(value: Any) -> Any:
-    """Copies tensors, alone or in a tuple, so that no layer can write into the caller's."""
-    if isinstance(value, tuple):
-        return tuple(_copied(item) for item in value)
-    return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)

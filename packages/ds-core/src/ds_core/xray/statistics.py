@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 BINS = 24
+SMALL = 1024  # the most numbers that are kept themselves
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Statistics:
         max: the greatest.
         norm: the square root of the sum of squares.
         histogram: how many fall in each of the equal parts of the range from min to max.
+        values: the numbers themselves, if they are one small tensor.
     """
 
     count: int
@@ -36,6 +38,7 @@ class Statistics:
     max: float
     norm: float
     histogram: tuple[int, ...]
+    values: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def rms(self) -> float:
@@ -48,9 +51,10 @@ class Statistics:
         """Describes tensors together."""
         every = torch.cat([v.detach().flatten().double() for v in values])
         x = every[every.isfinite()]
+        kept = values[0].detach().cpu() if len(values) == 1 and 0 < every.numel() <= SMALL else None
         if not x.numel():
             nan = math.nan
-            return cls(every.numel(), every.numel(), 0, nan, nan, nan, nan, nan, (0,) * BINS)
+            return cls(every.numel(), every.numel(), 0, nan, nan, nan, nan, nan, (0,) * BINS, kept)
         measured = (x.min(), x.max(), x.mean(), x.std(correction=0), (x * x).sum().sqrt(), (x == 0).sum())
         low, high, mean, std, norm, zeros = torch.stack([m.double() for m in measured]).tolist()
         if low < high:
@@ -67,6 +71,7 @@ class Statistics:
             max=high,
             norm=norm,
             histogram=histogram,
+            values=kept,
         )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ds_core.xray.flops import Flops
 from ds_core.xray.formula import Formula
+from ds_core.xray.sources import Place
 from ds_core.xray.statistics import Statistics
 
 Shapes = list[tuple[int, ...]]
+Pass = Literal["forward", "backward"]
 
 
 @dataclass
@@ -41,6 +44,29 @@ class ParameterView:
 
 
 @dataclass
+class InsideView:
+    """One tensor that a line of a layer's formula made, between what the layer got and what it gave.
+
+    Attributes:
+        name: what the formula calls it: ``scores``.
+        way: the pass it belongs to.
+        function: the formula: ``attention``.
+        code: the line.
+        shape: its shape.
+        numbers: of all calls.
+        calls: how often the line ran.
+    """
+
+    name: str
+    way: Pass
+    function: str
+    code: str
+    shape: tuple[int, ...]
+    numbers: Statistics
+    calls: int
+
+
+@dataclass
 class LayerView:
     """One layer: what its forward made and what its backward met.
 
@@ -65,6 +91,9 @@ class LayerView:
         children: the layers its forward called, in that order.
         name: its path as seen from the layer that called it; "" for the module itself and the loss.
         depth: how many layers it is inside of.
+        inside: what the lines of its formulas made, in that order.
+        source: where its class is written.
+        theory: where it is derived.
     """
 
     path: str
@@ -87,6 +116,9 @@ class LayerView:
     children: list[LayerView] = field(default_factory=list)
     name: str = ""
     depth: int = 0
+    inside: list[InsideView] = field(default_factory=list)
+    source: Place | None = None
+    theory: Place | None = None
 
     @property
     def num_parameters(self) -> int:

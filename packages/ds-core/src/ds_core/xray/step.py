@@ -1,0 +1,160 @@
+"""One training step, watched: what xray and trace both look at."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ds_core.engines import engine
+from ds_core.losses import CrossEntropyLoss, MSELoss
+from ds_core.module import Module
+from ds_core.xray.book import Line, watch_formulas
+from ds_core.xray.flops import FlopCounter
+from ds_core.xray.observe import observe, same_random_state, tensors
+
+LOSS = "(loss)"  # the path of the loss, which no attribute can have
+
+
+class Watcher(Protocol):
+    """Is told what happens.
+
+    Attributes:
+        running: the paths of the layers at work, innermost last; of model and loss.
+        returning: whether the backward has begun.
+    """
+
+    running: tuple[list[str], list[str]]
+    returning: bool
+
+    def forward(self, path: str, part: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """Is called after each forward."""
+
+    def backward(self, path: str, part: Module, output_grads: tuple[Any, ...], input_grad: Any) -> None:
+        """Is called after each backward."""
+
+    def line(self, line: Line) -> None:
+        """Is called after each line of a formula."""
+
+
+@dataclass
+class Step:
+    """What a step was made of.
+
+    Attributes:
+        model: the copy that took it; its parameters have their gradients.
+        measure: the loss; None if there was no target.
+        inputs: copies of the model's inputs.
+        value: what the loss gave.
+        grads: the gradient that entered the model's backward.
+        forward_flops: arithmetic by layer.
+        backward_flops: the same.
+        notes: what else there is to know.
+    """
+
+    model: Module
+    measure: Module | None
+    inputs: tuple[Any, ...]
+    value: Tensor | None
+    grads: Any
+    forward_flops: FlopCounter
+    backward_flops: FlopCounter
+    notes: list[str]
+
+
+def take_step(
+    module: Module, x: Any, target: Any, loss: Module | None, watcher: Watcher, *, formulas: bool
+) -> Step:
+    """Sends one batch through copies of a module and a loss, in training mode, and back.
+
+    Args:
+        module: stays as it is, and so does the random state.
+        x: its input; a tuple for several inputs.
+        target: what the loss compares the output with; None for no loss.
+        loss: None for one that suits the target.
+        watcher: is told of every forward and backward.
+        formulas: whether the formulas run instead of their kernels, and the watcher is told of their lines.
+
+    Raises:
+        ValueError: if a loss is given without a target.
+        TypeError: if no loss is given, and the target is no tensor.
+    """
+    if loss is not None and target is None:
+        raise ValueError(f"xray: expected a target for {loss.label()}, got None")
+    model = module.copy().train()
+    measure = _loss_for(target) if loss is None else loss.copy().train()
+    inputs = _copied(x if isinstance(x, tuple) else (x,))
+    target, notes = _copied(target), []
+    watched = Module() if measure is None else measure
+    value: Tensor | None = None
+    grads: Any = ()
+    with (
+        engine("manual", kernels=not formulas),
+        same_random_state(module),
+        observe(model, watcher.forward, watcher.backward) as running,
+        observe(watched, watcher.forward, watcher.backward, path=LOSS) as loss_running,
+        watch_formulas(watcher.line) if formulas else nullcontext(),
+    ):
+        watcher.running = running, loss_running
+        with FlopCounter(running, loss_running) as forward_flops:
+            output = model(*inputs)
+            if measure is not None:
+                seen = next(tensors(output)) if loss is None else output
+                if loss is None and isinstance(measure, CrossEntropyLoss) and seen.dim() > 2:
+                    measure.dim = -1 if target.shape == seen.shape[:-1] else 1
+                value = measure(seen, target)
+        watcher.returning = True
+        with FlopCounter(running, loss_running) as backward_flops:
+            try:
+                if measure is None or value is None:
+                    grads = _random_gradient(output, torch.Generator().manual_seed(0))
+                else:
+                    grads = measure.backward(torch.ones_like(value))
+                    grads = _for_outputs(grads, output, only_first=loss is None)
+                if isinstance(grads, tuple):
+                    model.backward(*grads)
+                else:
+                    model.backward(grads)
+            except NotImplementedError as error:
+                notes.append(f"{error}, so the backward pass ends there.")
+    return Step(model, measure, inputs, value, grads, forward_flops, backward_flops, notes)
+
+
+def _loss_for(target: Any) -> Module | None:
+    """Chooses a loss by the type of the target."""
+    if target is None:
+        return None
+    if not isinstance(target, Tensor):
+        raise TypeError(
+            f"xray: expected a tensor as target, got {type(target).__name__}; give a loss that takes it"
+        )
+    return MSELoss() if target.is_floating_point() else CrossEntropyLoss()
+
+
+def _random_gradient(output: Any, generator: torch.Generator) -> Any:
+    """Draws the gradient that enters where there is no loss: N(0, 1) over the number of outputs."""
+    if isinstance(output, (tuple, list)):
+        return tuple(_random_gradient(part, generator) for part in output)
+    if not (isinstance(output, Tensor) and output.is_floating_point()):
+        return None
+    return (torch.randn(output.shape, generator=generator) / max(output.numel(), 1)).to(output)
+
+
+def _for_outputs(grads: Any, output: Any, only_first: bool) -> Any:
+    """Shapes what a loss's backward returned into what the module's backward takes."""
+    if isinstance(output, Tensor):
+        return grads[0] if isinstance(grads, tuple) else grads
+    if not only_first:
+        return grads
+    return (grads, *(torch.zeros_like(y) for y in list(tensors(output))[1:]))
+
+
+def _copied(value: Any) -> Any:
+    """Copies tensors, alone or in a tuple, so that no layer can write into the caller's."""
+    if isinstance(value, tuple):
+        return tuple(_copied(item) for item in value)
+    return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
