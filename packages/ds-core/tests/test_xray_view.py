@@ -26,7 +26,7 @@ from ds_core.xray import xray
 from ds_core.xray.findings import DEAD_SHARE, EXPLODING, VANISHING
 from ds_core.xray.formula import formula_of
 from ds_core.xray.mathml import mathml
-from ds_core.xray.page import fragment
+from ds_core.xray.page import environment, fragment
 from ds_core.xray.statistics import amount, number
 
 
@@ -383,6 +383,7 @@ def test_small_tensors_are_shown_in_figures_and_larger_ones_as_shades():
 
 def test_without_jinja_a_notebook_shows_the_tables(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
+    environment.cache_clear()
     view = xray(mlp(), *batch())
     assert view._repr_html_() is None
     with pytest.raises(ImportError, match=r"ds-core\[xray\]: pip install jinja2"):

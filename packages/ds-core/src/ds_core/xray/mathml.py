@@ -39,7 +39,8 @@ def mathml(formula: str) -> str:
         >>> mathml("x where x > 0")
         '<span data-formula="x where x &gt; 0"><math><mi>x</mi></math> where <math>...</math></span>'
     """
-    pieces, symbols = [], []
+    pieces: list[str] = []
+    symbols: list[str] = []
     for atom in [*_Parser(formula).row(until=None), ""]:
         if atom and not atom.startswith("<mtext>"):
             if len(symbols) > MOST and atom in _BREAKS:  # another element: the line may break before it

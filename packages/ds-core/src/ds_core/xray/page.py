@@ -6,7 +6,7 @@ Jinja2 is an extra: it is imported when a page is written.
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -46,6 +46,7 @@ def fragment(view: View, folder: Path, links: str | None = None) -> str:
     return _render(view, folder, links, whole=False)
 
 
+@cache
 def environment() -> Environment:
     """Returns what fills this folder's templates, with the escaping on.
 
@@ -63,7 +64,11 @@ def environment() -> Environment:
         loader=PackageLoader("ds_core.xray"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     made.filters["math"] = lambda formula: Markup(mathml(formula))
-    made.filters["number"] = number
+    for name, function in {
+        **{"anchor": _anchor, "bars": _bars, "matrices": _matrices, "minus": _minus, "made": _made},
+        **{"met": _met, "number": number, "shapes": _shapes, "share": _share, "work": _work},
+    }.items():
+        made.filters[name] = function
     return made
 
 
@@ -75,27 +80,25 @@ def template_file(name: str) -> Any:
 
 
 def _render(view: View, folder: Path, links: str | None, whole: bool) -> str:
-    templates = environment()
-
     def link(place: Place | None) -> str | None:
         return None if place is None else place.link(folder.resolve(), links)
 
-    for name, function in {
-        **{"anchor": _anchor, "bars": _bars, "link": link, "matrices": _matrices, "minus": _minus},
-        **{"made": _made, "met": _met, "shapes": _shapes, "share": _share, "work": _work},
-    }.items():
-        templates.filters[name] = function
-    return templates.get_template("xray.html.jinja").render(
-        view=view,
-        whole=whole,
-        title=view.root.label.removesuffix("()"),
-        tiles=_tiles(view),
-        thresholds=thresholds(),
-        style=template_file("xray.css"),
-        scales=Scales(
-            output=_decades([layer.output.rms for layer in view.layers if layer.output]),
-            gain=_decades([1.0, *(layer.gain for layer in view.layers if layer.gain)]),
-        ),
+    return (
+        environment()
+        .get_template("xray.html.jinja")
+        .render(
+            view=view,
+            link=link,
+            whole=whole,
+            title=view.root.label.removesuffix("()"),
+            tiles=_tiles(view),
+            thresholds=thresholds(),
+            style=template_file("xray.css"),
+            scales=Scales(
+                output=_decades([layer.output.rms for layer in view.layers if layer.output]),
+                gain=_decades([1.0, *(layer.gain for layer in view.layers if layer.gain)]),
+            ),
+        )
     )
 
 

@@ -40,7 +40,6 @@ class Place(NamedTuple):
             return None
 
 
-@cache
 def source_of(cls: type) -> Place | None:
     """Finds where a class is written; None if that is in no file, as in a notebook."""
     try:
@@ -52,7 +51,6 @@ def source_of(cls: type) -> Place | None:
     return Place(Path(file).resolve(), f"L{line}", f"{Path(file).name}, line {line}")
 
 
-@cache
 def theory_of(cls: type) -> Place | None:
     """Finds the section that derives a class, in a checkout: the one that says "Derives" of its name.
 
