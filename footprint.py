@@ -1,9 +1,10 @@
 """Measures what each package weighs, each in a fresh environment: ``hatch run footprint``.
 
-Printed as Markdown: the wheel's size, what an installation brings (distributions, MiB, and how much of it
-is torch), what importing takes above ``import torch``, and whether the README's example runs there; then
-what each extra adds. Beside each figure stands what ``docs/footprint.json`` says, if it differs by more
-than a tenth; ``--write`` writes that file.
+Printed as Markdown: the wheel's size; what an installation brings, in all and besides torch and what torch
+needs; what importing takes above ``import torch``; what each extra adds; and with ``--tests``, a file that
+``hatch run test --junit-xml=FILE`` wrote, the seconds of each package's tests. The README's examples must
+run there, too. Beside a figure stands the one kept in ``docs/footprint.md`` if they differ by more than a
+tenth, times by more than a half; ``--write`` keeps those of this run.
 """
 
 from __future__ import annotations
@@ -18,12 +19,23 @@ import sys
 import tempfile
 import time
 import tomllib
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
 from pathlib import Path
-from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent
-KEPT = ROOT / "docs" / "footprint.json"
+KEPT = ROOT / "docs" / "footprint.md"
 PACKAGES = ("ds-core", "ds-cnn", "ds-rnn", "ds-transformer", "ds-zoo")
+Figures = dict[str, dict[str, float]]  # package -> what is measured -> how much
+PAGE = """# What an installation brings
+
+Each package alone, in an environment of its own, with the torch for processors: what
+`hatch run footprint --write` found. An import is timed in turns with that of torch.
+
+"""
 
 # What is installed: name -> MiB of its files.
 INSTALLED = """
@@ -31,7 +43,8 @@ import importlib.metadata, json, os
 sizes = {}
 for distribution in importlib.metadata.distributions():
     files = (str(file.locate()) for file in distribution.files or ())
-    sizes[distribution.metadata["Name"]] = sum(os.path.getsize(f) for f in files if os.path.isfile(f)) / 2**20
+    name = distribution.metadata["Name"].lower().replace("_", "-").replace(".", "-")
+    sizes[name] = sum(os.path.getsize(f) for f in files if os.path.isfile(f)) / 2**20
 print(json.dumps(sizes))
 """
 
@@ -60,28 +73,30 @@ def import_seconds(python: Path, module: str, rounds: int = 7) -> float:
     return statistics.median(ours - torch for ours, torch in turns)
 
 
-def measure(package: str, wheels: Path) -> dict[str, float]:
+def measure(package: str, wheels: Path, requires: dict[str, list[str]]) -> dict[str, float]:
     """Installs a package alone in a fresh environment and returns its figures."""
     (wheel,) = wheels.glob(f"{package.replace('-', '_')}-*.whl")
     with tempfile.TemporaryDirectory(prefix="ds-footprint-") as folder:
         run(sys.executable, "-m", "venv", "--without-pip", folder)
         python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile")
+        install = (sys.executable, "-m", "pip", "--python", python, "install", "-qq", "--no-compile")
         run(*install, "--find-links", wheels, package)
         sizes = json.loads(run(python, "-c", INSTALLED))
+        ours = set(sizes) - brought("torch", requires)
         found = {
             "wheel, KiB": wheel.stat().st_size / 1024,
             "distributions": len(sizes),
+            "besides torch's": len(ours),
             "MiB": sum(sizes.values()),
-            "without torch, MiB": sum(size for name, size in sizes.items() if name != "torch"),
+            "besides torch's, MiB": sum(sizes[name] for name in ours),
             "import above torch, s": import_seconds(python, package.replace("-", "_")),
         }
         readme = (ROOT / "packages" / package / "README.md").read_text(encoding="utf-8")
         for code in re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL):
             run(python, "-c", code, cwd=Path(folder))
-        for extra in extras(package):
-            more = planned(f"{package}[{extra}]", wheels) - set(sizes)
-            found[f"`[{extra}]`, more distributions"] = len(more)
+    for extra in extras(package):
+        more = brought(f"{package}[{extra}]", requires) - set(sizes)
+        found[f"`[{extra}]`, more distributions"] = len(more)
     return found
 
 
@@ -92,27 +107,67 @@ def extras(package: str) -> list[str]:
     return [extra for extra in project["optional-dependencies"] if extra != "test"]
 
 
-def planned(requirement: str, wheels: Path) -> set[str]:
-    """Returns the names of all that pip would install for a requirement in an empty environment."""
-    options = ("--quiet", "--dry-run", "--ignore-installed", "--report", "-", "--find-links", wheels)
-    report = json.loads(run(sys.executable, "-m", "pip", "install", *options, requirement))
-    return {entry["metadata"]["name"] for entry in report["install"]}
+def resolved(wheels: Path) -> dict[str, list[str]]:
+    """Returns what each distribution requires, of all that pip would install for our packages and extras."""
+    everything = [f"{package}[{','.join(extras(package))}]" for package in PACKAGES]
+    options = ("-qq", "--dry-run", "--ignore-installed", "--report", "-", "--find-links", wheels)
+    report = json.loads(run(sys.executable, "-m", "pip", "install", *options, *everything))
+    found = (entry["metadata"] for entry in report["install"])
+    return {canonicalize_name(one["name"]): one.get("requires_dist", []) for one in found}
 
 
-def table(figures: dict[str, dict[str, float]], kept: dict[str, dict[str, float]]) -> str:
-    """Formats the figures, a package a column, beside the kept ones where they differ by a tenth."""
-    rows: dict[str, Any] = {row: None for found in figures.values() for row in found}
+def brought(requirement: str, requires: dict[str, list[str]]) -> set[str]:
+    """Returns the names of all distributions that a requirement brings, its own among them."""
+    seen: set[tuple[str, str]] = set()  # each name once without an extra, and once with each
+    waiting = [Requirement(requirement)]
+    while waiting:
+        one = waiting.pop()
+        name = canonicalize_name(one.name)
+        for extra in {"", *one.extras} - {extra for other, extra in seen if other == name}:
+            seen.add((name, extra))
+            lines = map(Requirement, requires[name])
+            waiting += [line for line in lines if not line.marker or line.marker.evaluate({"extra": extra})]
+    return {name for name, _ in seen}
+
+
+def seconds_of_tests(file: Path) -> dict[str, float]:
+    """Returns the seconds of each package's tests, by a report in JUnit's format."""
+    seconds: dict[str, float] = defaultdict(float)
+    for case in ElementTree.parse(file).iter("testcase"):
+        match = re.match(r"packages\.(ds-[a-z]+)\.", case.get("classname", ""))
+        seconds[match[1] if match else "all together"] += float(case.get("time", 0))
+    return seconds
+
+
+def table(figures: Figures, kept: Figures) -> str:
+    """Formats the figures, a package a column, beside the kept ones from which they differ."""
     lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
-    for row in rows:
-        cells = []
-        for package, found in figures.items():
-            value, before = found.get(row), kept.get(package, {}).get(row)
-            text = "" if value is None else f"{value:.2f}" if row.endswith(", s") else f"{value:,.0f}"
-            if value is not None and before is not None and abs(value - before) > max(0.1 * before, 0.05):
-                text += f" (was {before:,.2f})" if row.endswith(", s") else f" (was {before:,.0f})"
-            cells.append(text)
+    for row in dict.fromkeys(row for found in figures.values() for row in found):
+        cells = [cell(row, figures[package], kept.get(package, {})) for package in figures]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
+
+
+def read_table(text: str) -> Figures:
+    """Reads the figures of a page's table."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    (_, *packages), _, *rows = [[word.strip() for word in words] for words in lines]
+    found: Figures = {package: {} for package in packages}
+    for row, *cells in rows:
+        for package, value in zip(packages, cells, strict=True):
+            if value:
+                found[package][row] = float(value.replace(",", ""))
+    return found
+
+
+def cell(row: str, figures: dict[str, float], kept: dict[str, float]) -> str:
+    """Formats one figure, and the kept one if it is another by a tenth, or a time by a half."""
+    digits, part, least = (2, 0.5, 0.1) if row.endswith(", s") else (0, 0.1, 0.5)
+    value, before = figures.get(row), kept.get(row)
+    text = "" if value is None else f"{value:,.{digits}f}"
+    if value is None or before is None or abs(value - before) <= max(part * before, least):
+        return text
+    return f"{text} (was {before:,.{digits}f})"
 
 
 def main() -> None:
@@ -120,17 +175,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("packages", nargs="*", default=PACKAGES, metavar="PACKAGE")
     parser.add_argument("--write", action="store_true", help=f"write {KEPT.relative_to(ROOT)}")
+    parser.add_argument("--tests", type=Path, metavar="FILE", help="JUnit's report of a run of all tests")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         every = [str(ROOT / "packages" / name) for name in PACKAGES]
-        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, *every)
-        figures = {package: measure(package, Path(folder)) for package in options.packages}
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+        run(sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", folder, *every)
+        requires = resolved(Path(folder))
+        figures = {package: measure(package, Path(folder), requires) for package in options.packages}
+    if options.tests:
+        for package, seconds in sorted(seconds_of_tests(options.tests).items()):
+            figures.setdefault(package, {})["tests, s"] = seconds
+    kept = read_table(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     print(table(figures, kept))
     if options.write:
-        KEPT.parent.mkdir(exist_ok=True)
-        rounded = {p: {row: round(value, 2) for row, value in rows.items()} for p, rows in figures.items()}
-        KEPT.write_text(json.dumps(kept | rounded, indent=2) + "\n", encoding="utf-8")
+        now = {package: kept.get(package, {}) | figures.get(package, {}) for package in kept | figures}
+        KEPT.write_text(PAGE + table(now, {}), encoding="utf-8")
 
 
 if __name__ == "__main__":
