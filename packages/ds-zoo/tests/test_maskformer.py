@@ -220,11 +220,12 @@ def test_weights_go_both_ways(tmp_path, layer_type):
 
 
 def test_what_transformers_has_no_word_for_comes_back(tmp_path):
-    model = small(masked_attention=True, use_auxiliary_loss=True).eval()
+    model = small(masked_attention=True, multi_scale=True, finer_masks=2, use_auxiliary_loss=True).eval()
     model.save_pretrained(tmp_path)
     again = MiniMaskFormer.from_pretrained(tmp_path)
     assert again.config == model.config
     x = torch.randn(2, 3, 32, 32)
+    assert again(x).masks_queries_logits.shape[2:] == (16, 16)
     assert torch.equal(again(x).masks_queries_logits, model(x).masks_queries_logits)
 
 
@@ -630,7 +631,7 @@ def test_results_are_cocos(run, tmp_path):
 
 def test_attention_of_queries_adds_up(run):
     attention = query_attention(run[1].model, torch.rand(2, 3, 32, 48))
-    assert attention.shape == (2, 5, 4, 6)
+    assert attention.shape == (2, 5, 8, 12)  # of two maps that the layers look at the larger one
     torch.testing.assert_close(attention.sum((2, 3)), torch.ones(2, 5))
 
 

@@ -107,6 +107,11 @@ def output(model, x, masks=None, classes=None):
     return given if masks is None else (found.loss, *given)
 
 
+def pyramid(theirs, *maps):
+    found = theirs(maps, output_hidden_states=True)
+    return found.last_hidden_state, theirs.fpn.stem(maps[-1]), *found.hidden_states
+
+
 def pixel_decoder():
     from transformers.models.maskformer.modeling_maskformer import MaskFormerPixelDecoder
 
@@ -121,7 +126,7 @@ CASES = [
             torch.randn(2, c, h, w, generator=g) for c, h, w in ((3, 9, 12), (4, 5, 6), (6, 2, 3))
         ),
         namesake=pixel_decoder,
-        reference=lambda theirs, *maps: theirs(maps).last_hidden_state,
+        reference=pyramid,
         carry=lambda state: {
             name if name.startswith("mask_projection") else f"fpn.{name}": tensor
             for name, tensor in state.items()
@@ -167,5 +172,15 @@ CASES = [
         make=maskformer(masked_attention=True),
         inputs=images,
         no_namesake="transformers' MaskFormer looks everywhere",
+    ),
+    Case(
+        name="MiniMaskFormer, multi_scale=True, finer_masks=2",
+        make=maskformer(
+            multi_scale=True,
+            finer_masks=2,
+            backbone_config=BackboneConfig(3, 8, (8, 8), (1, 1), "basic", "group"),
+        ),
+        inputs=images,
+        no_namesake="transformers' MaskFormer looks at the backbone's smallest map alone",
     ),
 ]

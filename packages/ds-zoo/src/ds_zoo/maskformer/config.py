@@ -15,7 +15,10 @@ from ds_zoo.maskformer.pixel_decoder import GROUPS
 from ds_zoo.maskformer.pretrained import DECODER, DECODER_DEFAULTS, DEFAULTS
 
 # What transformers.MaskFormerConfig has no word for, and what it means there.
-OWN: dict[str, Any] = {"masked_attention": False, "label_ids_to_fuse": ()}
+OWN: dict[str, Any] = {
+    **{"masked_attention": False, "multi_scale": False, "finer_masks": 1},
+    "label_ids_to_fuse": (),
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,9 @@ class MiniMaskFormerConfig:
         mask_weight: of the focal loss, in matching and in the loss.
         labels: the classes, in the order of the outputs; "nothing" comes after them.
         masked_attention: whether queries look at those places alone that the layer before gave to them.
+        multi_scale: whether the decoder's layers look at the pixel decoder's maps in turn, the smallest
+            first, or all at the backbone's smallest.
+        finer_masks: by how much masks are finer than a quarter of the image's size, along each side.
         label_ids_to_fuse: the classes of which an image has one segment at most, as background or sky.
 
     Raises:
@@ -141,6 +147,8 @@ class MiniMaskFormerConfig:
     mask_weight: float = 20.0
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     masked_attention: bool = False
+    multi_scale: bool = False
+    finer_masks: int = 1
     label_ids_to_fuse: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -150,11 +158,11 @@ class MiniMaskFormerConfig:
                 f"MiniMaskFormerConfig: expected fpn_feature_size to be a multiple of {GROUPS}, the groups "
                 f"of its norms, got {self.fpn_feature_size}"
             )
-        if self.mask_feature_size < 1:
-            raise ValueError(
-                "MiniMaskFormerConfig: expected mask_feature_size of at least 1, got "
-                f"{self.mask_feature_size}"
-            )
+        for name in ("mask_feature_size", "finer_masks"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"MiniMaskFormerConfig: expected {name} of at least 1, got {getattr(self, name)}"
+                )
         for name in ("no_object_weight", "dice_weight", "cross_entropy_weight", "mask_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(

@@ -118,7 +118,9 @@ class MiniMaskFormer(Pretrained):
 
     p are sines and cosines of each place, o the queries' own vectors; norm and heads are the same for all
     layers. W is left out where z_L has as many channels as the decoder is wide. With masked attention, layer
-    l > 1 lets a query look only at the places that masks_(l-1) gives to it, at all where that is none.
+    l > 1 lets a query look only at the places that masks_(l-1) gives to it, at all where that is none. With
+    ``multi_scale`` the layers look at the pixel decoder's maps instead, each at another, the smallest first,
+    and again; each map has a W of its own.
 
     Padding is image like any other: the published model, too, does not tell them apart.
 
@@ -137,7 +139,8 @@ class MiniMaskFormer(Pretrained):
         ImportError: with labels, if scipy is missing.
 
     Source: Cheng et al., Per-Pixel Classification is Not All You Need for Semantic Segmentation (2021),
-    section 3; masked attention: Cheng et al., Masked-attention Mask Transformer (2022), section 3.2.1.
+    section 3; masked attention and several scales: Cheng et al., Masked-attention Mask Transformer (2022),
+    sections 3.2.1 and 3.2.2.
     """
 
     hugging_face = MASKFORMER
@@ -148,11 +151,22 @@ class MiniMaskFormer(Pretrained):
         width, deepest = decoder.d_model, backbone.hidden_sizes[-1]
         self.backbone = Backbone(backbone, levels(backbone), generator=generator)
         self.pixel_decoder = PixelDecoder(
-            backbone.hidden_sizes, config.fpn_feature_size, config.mask_feature_size, generator=generator
+            *(backbone.hidden_sizes, config.fpn_feature_size, config.mask_feature_size, config.finer_masks),
+            generator=generator,
         )
         self.positions = Sine2DPositions(width // 2)
-        self.input_projection = (
-            Conv2d(deepest, width, 1, init=xavier_uniform_, generator=generator) if deepest != width else None
+
+        def projection(channels: int) -> Conv2d:
+            return Conv2d(channels, width, 1, init=xavier_uniform_, generator=generator)
+
+        self.input_projection = projection(deepest) if deepest != width and not config.multi_scale else None
+        self.level_projections = (
+            ModuleList(
+                projection(config.fpn_feature_size)
+                for _ in range(min(len(backbone.depths), decoder.decoder_layers))
+            )
+            if config.multi_scale
+            else None
         )
         self.queries_embedder = LearnedQueries(decoder.num_queries, width, generator=generator)
         self.decoder = ModuleList(
@@ -248,38 +262,40 @@ class MiniMaskFormer(Pretrained):
         self._check(pixel_values)
         # see
         maps = self.backbone(pixel_values)
-        places = self.pixel_decoder(*maps)  # (B, E, h, w)
-        last = maps[-1] if self.input_projection is None else self.input_projection(maps[-1])
-        grid = (last.shape[2], last.shape[3])
-        memory = last.flatten(2).mT  # (B, S, C)
-        keys = memory + self.positions(grid).flatten(2).mT
-        small = None
-        if self.config.masked_attention:  # the places' vectors on the decoder's grid
-            small, _ = upsample(places.detach(), grid, "bilinear", False, (None, None))
-            small = small.flatten(2)  # (B, E, S)
+        places, *pyramid = self.pixel_decoder(*maps)  # (B, E, h, w)
+        looked_at = self.looked_at(maps[-1], pyramid)
+        grids = [(level.shape[2], level.shape[3]) for level in looked_at]
+        memories = [level.flatten(2).mT for level in looked_at]  # (B, S, C) each
+        keys = [
+            memory + self.positions(grid).flatten(2).mT for memory, grid in zip(memories, grids, strict=True)
+        ]
+        small = []
+        if self.config.masked_attention:  # the places' vectors on the grids of the decoder
+            small = [resized(places.detach(), grid).flatten(2) for grid in grids]  # (B, E, S) each
         # decode
-        images, queries = len(memory), self.config.decoder_config.num_queries
+        images, queries = len(pixel_values), self.config.decoder_config.num_queries
         o = for_images(self.queries_embedder(queries), images, (images, queries))
         x, hidden = torch.zeros_like(o), None
         states, embeddings = [], []
         for number, layer in enumerate(self.decoder, 1):
-            x = layer(x, o, memory, keys, hidden)
+            level = (number - 1) % len(memories)
+            x = layer(x, o, memories[level], keys[level], hidden)
             if number == len(self.decoder) or self.all_speak:
                 states.append(self.decoder_norm(x))
                 embeddings.append(self.mask_embedder(states[-1]))
-            if small is not None:
-                hidden = outside(embeddings[-1].detach() @ small)
+            if small:
+                hidden = outside(embeddings[-1].detach() @ small[number % len(small)])
         # say
         depth = len(states)
         masks, saved = mask_logits(torch.cat(embeddings, 1), places)  # (B, D Q, h, w)
         masks = masks.unflatten(1, (depth, queries)).transpose(0, 1)  # (D, B, Q, h, w)
-        self.save(saved, grid, depth)
+        self.save(saved, grids, depth)
         said = Prediction(self.class_predictor(torch.stack(states)), masks)
         return said, states[-1], places, maps[-1]
 
     def predict_layers_backward(self, grad_classes: Tensor, grad_masks: Tensor) -> InputGrad:
         """Returns the gradient of the images from those of what the layers said."""
-        saved, grid, depth = self.saved()
+        saved, grids, depth = self.saved()
         # say
         grad_embeddings, grad_places = mask_logits_backward(grad_masks.transpose(0, 1).flatten(1, 2), saved)
         grad_states = self.class_predictor.backward(grad_classes)
@@ -287,24 +303,50 @@ class MiniMaskFormer(Pretrained):
         # decode
         grad_x: Any = None
         grad_o: Any = None
-        grad_memory: Any = None
-        for layer in reversed(self.decoder):
+        grad_memories: list[Any] = [None] * len(grids)
+        for number, layer in reversed(list(enumerate(self.decoder))):
             if said:
                 grad_state, grad_embedding = said.pop()
                 grad_state = grad_state + self.mask_embedder.backward(grad_embedding)
                 grad_x = total(self.decoder_norm.backward(grad_state), grad_x)
             grad_x, own, from_memory, from_keys = layer.backward(grad_x)
             grad_o = total(own, grad_o)
-            grad_memory = total(from_memory + from_keys, grad_memory)
+            level = number % len(grids)
+            grad_memories[level] = total(from_memory + from_keys, grad_memories[level])
         self.queries_embedder.backward(sum_images(grad_o, len(grad_o)))
         # see
-        self.positions.saved()  # a constant
-        grad_last = grad_memory.mT.unflatten(2, grid)
-        if self.input_projection is not None:
-            grad_last = self.input_projection.backward(grad_last)
-        grads = self.pixel_decoder.backward(grad_places)
+        for _ in grids:
+            self.positions.saved()  # constants
+        grad_levels = [grad.mT.unflatten(2, grid) for grad, grid in zip(grad_memories, grids, strict=True)]
+        grad_last, grad_pyramid = self.looked_at_backward(grad_levels)
+        grads = self.pixel_decoder.backward(grad_places, *grad_pyramid)
         *others, deepest = grads if isinstance(grads, tuple) else (grads,)
-        return self.backbone.backward(*others, deepest + grad_last)
+        return self.backbone.backward(*others, total(deepest, grad_last))
+
+    def looked_at(self, last: Tensor, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the maps that the decoder's layers look at, in turn: of C channels, the smallest first.
+
+        Args:
+            last: the backbone's smallest map.
+            pyramid: the pixel decoder's maps, the smallest first.
+        """
+        if self.level_projections is not None:
+            return [project(level) for project, level in zip(self.level_projections, pyramid, strict=False)]
+        return [last if self.input_projection is None else self.input_projection(last)]
+
+    def looked_at_backward(self, grads: Sequence[Tensor]) -> tuple[Tensor | None, list[Tensor | None]]:
+        """Returns the gradients of the backbone's smallest map and of the pixel decoder's maps.
+
+        Args:
+            grads: of the maps that were looked at.
+        """
+        if self.level_projections is not None:
+            given = [
+                project.backward(grad) for project, grad in zip(self.level_projections, grads, strict=True)
+            ]
+            return None, [*given, *[None] * (len(self.config.backbone_config.depths) - len(given))]
+        (grad,) = grads
+        return grad if self.input_projection is None else self.input_projection.backward(grad), []
 
     def _check(self, images: Tensor) -> None:
         channels = self.config.backbone_config.num_channels
@@ -361,6 +403,11 @@ def unheard(grads: Sequence[Tensor], said: Prediction) -> tuple[Tensor, Tensor]:
         for grad, whole in zip(grads, said, strict=True)
     )
     return first, second
+
+
+def resized(places: Tensor, size: tuple[int, int]) -> Tensor:
+    """Makes a map smaller, or larger, by linear interpolation along both sides."""
+    return upsample(places, size, "bilinear", False, (None, None))[0]
 
 
 def outside(scores: Tensor) -> Tensor:

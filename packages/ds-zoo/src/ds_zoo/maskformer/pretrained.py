@@ -64,7 +64,10 @@ def to_hugging_face(name: str) -> Stored:
 
 MASKFORMER = Format(
     "maskformer",
-    (*DEFAULTS, *LABELS, "backbone_config", "decoder_config", *("masked_attention", "label_ids_to_fuse")),
+    (
+        *(*DEFAULTS, *LABELS, "backbone_config", "decoder_config"),
+        *("masked_attention", "multi_scale", "finer_masks", "label_ids_to_fuse"),
+    ),
     architecture="MaskFormerForInstanceSegmentation",
     names=to_hugging_face,
     unused_fields=(

@@ -78,6 +78,8 @@ class Recipe:
         pyramid: channels of the pixel decoder, a multiple of 32.
         embedding: numbers by which queries and places are compared.
         masked_attention: whether queries look only where the layer before saw their segment.
+        multi_scale: whether the decoder's layers look at the pixel decoder's maps in turn, smallest first.
+        finer: by how much masks are finer than a quarter of the image's size.
         auxiliary: whether every layer is told what is wrong, or the last one alone.
         nothing: weight of the class "nothing".
         class_weight: of the class in the loss.
@@ -120,10 +122,12 @@ class Recipe:
     inner: int = 256
     queries: int = 16
     pyramid: int = 64
-    embedding: int = 64
+    embedding: int = 32
     masked_attention: bool = True
+    multi_scale: bool = True
+    finer: int = 2
     auxiliary: bool = True
-    nothing: float = 0.1
+    nothing: float = 0.4
     class_weight: float = 2.0
     mask_weight: float = 20.0
     dice_weight: float = 1.0
@@ -152,7 +156,7 @@ class Recipe:
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"stem": 16, "width": 64, "inner": 128},
     "mini": {},
-    "plain": {"masked_attention": False},
+    "plain": {"masked_attention": False, "multi_scale": False, "finer": 1, "embedding": 64},
     "photographs": {
         **{"stages": 4, "image_size": 192, "flip": True, "zoom": 0.3, "crop": 0.6},
         **{"colour": 0.3, "batch_size": 8, "dropout": 0.1},
@@ -315,6 +319,8 @@ def config_of(recipe: Recipe, images: AnnotatedImages) -> MiniMaskFormerConfig:
         mask_weight=recipe.mask_weight,
         labels=labels,
         masked_attention=recipe.masked_attention,
+        multi_scale=recipe.multi_scale,
+        finer_masks=recipe.finer,
         label_ids_to_fuse=fused,
     )
 

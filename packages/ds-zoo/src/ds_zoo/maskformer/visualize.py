@@ -95,12 +95,15 @@ def query_attention(model: MiniMaskFormer, pixel_values: Tensor) -> Tensor:
         pixel_values: ``(B, channels, H, W)``.
 
     Returns:
-        ``(B, Q, rows, columns)`` of the backbone's smallest map; what a query looks at adds up to 1.
+        ``(B, Q, rows, columns)`` of the map that the layer looks at; what a query looks at adds up to 1.
     """
     with torch.no_grad(), evaluating(model), attention_maps(model.decoder[-1]) as maps:
-        smallest = model(pixel_values).encoder_last_hidden_state
+        model(pixel_values)
+        seen = model.backbone(pixel_values)
+        looked_at = model.looked_at(seen[-1], model.pixel_decoder(*seen)[1:])
     attention = maps[model.decoder[-1].multihead_attn]  # (B, heads, Q, S)
-    return attention.mean(1).unflatten(2, smallest.shape[2:])
+    level = looked_at[(len(model.decoder) - 1) % len(looked_at)]
+    return attention.mean(1).unflatten(2, level.shape[2:])
 
 
 def draw_matching(
