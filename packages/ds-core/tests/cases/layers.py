@@ -14,6 +14,11 @@ from ds_core.verify.inputs import Inputs, normal
 from torch import Tensor, nn
 
 
+def channels_last(*shape: int) -> Inputs:
+    """Draws images (n, C, H, W) whose channels lie side by side in memory."""
+    return lambda g: (torch.randn(shape, generator=g).contiguous(memory_format=torch.channels_last),)
+
+
 def swapped(*shape: int) -> Inputs:
     """Draws an input whose last two dimensions lie in memory the other way round."""
     return lambda g: (torch.randn(shape, generator=g).transpose(-1, -2),)
@@ -261,6 +266,8 @@ CASES += [
     case(normal((5,)), "LayerNorm", 5, shown="unbatched"),
     case(normal((0, 5)), "LayerNorm", 5, shown="empty batch"),
     case(swapped(2, 5, 4), "LayerNorm", 5, shown="swapped in memory"),
+    case(channels_last(2, 3, 4, 5), "LayerNorm", (3, 4, 5), shown="channels last in memory"),
+    case(channels_last(2, 3, 4, 5), "LayerNorm", (3, 4, 5), elementwise_affine=False, shown="channels last"),
     case(normal((4, 5)), "LayerNorm", 5, eps=0.1),
     case(normal((4, 5)), "LayerNorm", 5, bias=False),
     case(normal((4, 5)), "LayerNorm", 5, elementwise_affine=False),
