@@ -18,12 +18,13 @@ from ds_cnn.kernels.convolution.driver import (
     convolve_backward_input,
     convolve_backward_weight,
 )
+from ds_cnn.kernels.convolution.im2col import narrow
 from ds_cnn.kernels.convolution.selection import ALGORITHMS, select
 
 __all__ = ["ALGORITHMS", "ConvolutionKernel", "select"]
 
 
-@kernel(convolution, branches=(*ALGORITHMS, "depthwise", "one block", "several blocks"))
+@kernel(convolution, branches=(*ALGORITHMS, "narrow", "depthwise", "one block", "several blocks"))
 class ConvolutionKernel:
     """Takes and gives images in channels-last memory, so that none of them is copied on its way."""
 
@@ -56,6 +57,8 @@ class ConvolutionKernel:
 def _note(name: str, x: Tensor, weight: Tensor, geometry: Geometry) -> None:
     """Says which branches a convolution takes."""
     branch(f"ConvolutionKernel: {name}")
+    if name in ("im2col", "cells") and narrow(geometry, x.shape[1]):
+        branch("ConvolutionKernel: narrow")
     if name == "shifted" and x.shape[1] == len(weight) == geometry.groups:
         branch("ConvolutionKernel: depthwise")
     several = len(blocks(ALGORITHMS[name], geometry, x.shape, weight.numel())) > 1

@@ -10,6 +10,8 @@ from ds_cnn.functional.geometry import Geometry, see
 from ds_cnn.kernels.convolution.algorithm import Algorithm, grouped, product
 from ds_cnn.kernels.images import canvas, channels_first, shift
 
+NARROW = 16  # numbers of a row of the kernel; fewer are not worth a copy of their own
+
 
 class Im2col(Algorithm):
     """One row per position, one column per (u, v, c) of the kernel: a convolution is then one matrix product.
@@ -55,12 +57,24 @@ class Im2col(Algorithm):
 
 
 def _columns(x: Tensor, geometry: Geometry) -> Tensor:
-    """Lays out what every position sees, as (g, positions, kernel * C / g)."""
+    """Lays out what every position sees, as (g, positions, kernel * C / g).
+
+    A row of the kernel lies side by side in memory and is copied at once. Where that is only a few numbers,
+    each pixel of the kernel is taken from whole rows of the images instead: columns, one after another.
+    """
     (top, _), (left, _) = geometry.padding
-    padded = canvas(x, (top, left), geometry.padded_size(x.shape[1:3]))
-    seen = see(channels_first(padded), geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
+    padded = channels_first(canvas(x, (top, left), geometry.padded_size(x.shape[1:3])))
+    if narrow(geometry, x.shape[3]):
+        seen = see(padded.contiguous(), geometry).permute(4, 5, 1, 0, 2, 3)  # (*kernel, C, n, H', W')
+        return seen.reshape(1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])).mT
+    seen = see(padded, geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
     seen = seen.unflatten(-1, (geometry.groups, -1)).movedim(-2, 0)
     return seen.reshape(geometry.groups, math.prod(seen.shape[1:4]), math.prod(seen.shape[4:]))
+
+
+def narrow(geometry: Geometry, channels: int) -> bool:
+    """Says whether a row of the kernel has so few numbers that whole rows of the images are copied."""
+    return geometry.groups == 1 and geometry.kernel[1] * channels < NARROW
 
 
 def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
