@@ -9,29 +9,77 @@ import torch
 from torch import Tensor
 
 from ds_core.functional.batch_norm import batch_norm, frozen_batch_norm
-from ds_core.kernels import kernel
+from ds_core.kernels import branch, kernel
+from ds_core.kernels.elementary import BLOCK
 from ds_core.kernels.layer_norm import like
-from ds_core.kernels.normalization import normalize, normalize_backward, scale_shift
+from ds_core.kernels.normalization import scale_shift
 
 
-@kernel(batch_norm)
+@kernel(batch_norm, branches=("one block", "several blocks", "channels last", "channels first"))
 class BatchNormKernel:
-    """Views x as ``(N, C, positions)``."""
+    """Views x as ``(N, C, positions)`` and takes its sums from blocks of images that stay in the cache.
+
+    Of blocks b of n_b numbers:   mean = sum of n_b mean_b / n,
+    n var = sum of (sum of (x - mean_b)^2 + n_b (mean_b - mean)^2)
+
+    x is kept, not what it was normalised to.
+
+    Source: Chan, Golub, LeVeque, Algorithms for Computing the Sample Variance (1983), equation 2.1.
+    """
 
     @staticmethod
     def forward(
         x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Any]:
-        y, by = normalize(_positions(x), (0, 2), eps, _over(weight), _over(bias))
-        assert by.mean is not None
-        return (y.view(x.shape), by.mean.flatten(), by.var.flatten()), (by.n, by.rstd, weight, bias)
+        positions = _positions(x)
+        parts = _parts(positions)
+        last = _note(positions, parts)
+        means, squares = [], []
+        for some in parts:
+            mean = positions[some].mean((0, 2), keepdim=True)
+            centred = positions[some] - mean
+            means.append(mean)
+            squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
+        of_blocks = torch.cat(means)
+        shares = torch.tensor([some.stop - some.start for some in parts]).to(x).view(-1, 1, 1) / max(
+            1, len(x)
+        )
+        mean = (of_blocks * shares).sum(0, keepdim=True)  # (1, C, 1)
+        var = torch.cat(squares).sum(0, keepdim=True) / max(1, _count(positions))
+        var += (of_blocks.sub_(mean).square_() * shares).sum(0, keepdim=True)
+        rstd = torch.rsqrt(var + eps)
+        scale = rstd if weight is None else rstd * _over(weight)
+        shift = -mean * scale if bias is None else _over(bias) - mean * scale
+        y = torch.empty_like(positions)
+        for some in parts:
+            _scale_shift(positions[some], scale, shift, last, out=y[some])
+        return (y.view(x.shape), mean.flatten(), var.flatten()), (x, mean, rstd, weight, bias)
 
     @staticmethod
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:
-        n, rstd, weight, bias = saved
-        wanted = wanted or (True, weight is not None, bias is not None)
-        grads = normalize_backward(grad.reshape(n.shape), n, rstd, (0, 2), _over(weight), wanted)
-        return like(grads.x, grad), like(grads.weight, weight), like(grads.bias, bias)
+        x, mean, rstd, weight, bias = saved
+        want_x, want_weight, want_bias = wanted or (True, weight is not None, bias is not None)
+        positions, g = _positions(x), _positions(grad)
+        parts, last = _parts(positions), positions.stride(1) == 1
+        total, total_n = torch.zeros_like(mean), torch.zeros_like(mean)  # the sums of g and of g n
+        for some in parts:
+            total += g[some].sum((0, 2), keepdim=True)
+            if want_x or want_weight:
+                total_n += (positions[some] - mean).mul_(g[some]).sum((0, 2), keepdim=True)
+        if len(positions) and positions.shape[2]:  # of no numbers, the deviation is NaN and the sum 0
+            total_n *= rstd
+        grad_weight = like(total_n, weight) if want_weight else None
+        grad_bias = like(total, bias) if want_bias else None
+        if not want_x:
+            return None, grad_weight, grad_bias
+        scale = rstd if weight is None else rstd * _over(weight)
+        of_n = scale * rstd * total_n / -max(1, _count(positions))
+        shift = scale * total / -max(1, _count(positions))
+        grad_x = torch.empty_like(g)
+        for some in parts:  # scale (g - mean g - n mean(g n))
+            _scale_shift(g[some], scale, shift, last, out=grad_x[some])
+            grad_x[some] += (positions[some] - mean).mul_(of_n)
+        return grad_x.view(grad.shape), grad_weight, grad_bias
 
 
 @kernel(frozen_batch_norm)
@@ -60,6 +108,36 @@ class FrozenBatchNormKernel:
             grad_weight = (g * _positions(x)).sum((0, 2)).sub_(mean * total).mul_(rstd)
         grad_x = g.mul(scale.view(1, -1, 1)).view(grad.shape) if want_x else None
         return grad_x, grad_weight, total if want_bias else None
+
+
+def _parts(positions: Tensor) -> list[slice]:
+    """Cuts a batch into blocks of examples that stay in the cache."""
+    of_example = max(1, positions[:1].numel())
+    count = max(1, BLOCK // of_example)
+    return [slice(i, min(i + count, len(positions))) for i in range(0, len(positions), count)] or [
+        slice(0, 0)
+    ]
+
+
+def _note(positions: Tensor, parts: list[slice]) -> bool:
+    """Says which branches are taken, and whether channels lie side by side in memory."""
+    last = positions.stride(1) == 1
+    branch(f"BatchNormKernel: {'several blocks' if len(parts) > 1 else 'one block'}")
+    branch(f"BatchNormKernel: channels {'last' if last else 'first'}")
+    return last
+
+
+def _count(positions: Tensor) -> int:
+    """Counts the numbers of a channel."""
+    return positions.shape[0] * positions.shape[2]
+
+
+def _scale_shift(x: Tensor, scale: Tensor, shift: Tensor, last: bool, out: Tensor) -> None:
+    """Writes x scale + shift into ``out``: addcmul is slow where both are the same along rows."""
+    if last:
+        torch.addcmul(shift, x, scale, out=out)
+    else:
+        torch.mul(x, scale, out=out).add_(shift)
 
 
 def _positions(x: Tensor) -> Tensor:
