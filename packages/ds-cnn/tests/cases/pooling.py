@@ -58,6 +58,12 @@ CASES = [
     *both(MaxPool2d, nn.MaxPool2d, (0, 2, 4, 4), 2),
     *both(MaxPool2d, nn.MaxPool2d, (2, 5, 5), 3, stride=1),
     *both(MaxPool2d, nn.MaxPool2d, (1, 2, 17, 18), 16),
+    Case(
+        name="MaxPool2d, several blocks of images",
+        make=lambda: MaxPool2d(3, 2, 1),
+        inputs=normal((3, 2, 256, 300)),
+        namesake=lambda: nn.MaxPool2d(3, 2, 1),
+    ),
     *both(AdaptiveMaxPool2d, nn.AdaptiveMaxPool2d, (1, 2, 4, 3), (None, 2)),
     *both(AdaptiveAvgPool2d, nn.AdaptiveAvgPool2d, (2, 4, 3), (2, None)),
     *[

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from ds_core.kernels import branch, kernel
+from ds_core.kernels.elementary import BLOCK
 from torch import Tensor
 
 from ds_cnn.functional.max_pool import max_pool
@@ -14,10 +15,11 @@ from ds_cnn.functional.regions import Bins, Windows
 from ds_cnn.kernels.images import canvas, channels_first, pixels_last
 from ds_cnn.kernels.windows import batched, padded_images, padded_size, unpadded, window_pixels
 
+BRANCHES = ("up to 255 pixels", "more", "infinite", "bins", "one block", "several blocks")
 TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # numbers are compared, not computed
 
 
-@kernel(max_pool, dtypes=TYPES, branches=("up to 255 pixels", "more", "infinite", "bins"))
+@kernel(max_pool, dtypes=TYPES, branches=BRANCHES)
 class MaxPoolKernel:
     """Keeps of each window the number of the pixel that won, and lets the gradient go there alone.
 
@@ -45,13 +47,33 @@ class MaxPoolKernel:
             flat = grad.new_zeros(*shape[:2], shape[2] * shape[3])
             return flat.scatter_add_(2, winner.flatten(2), grad.reshape(winner.shape).flatten(2)).view(size)
         grads, winners = pixels_last(grad.reshape(winner.shape)), pixels_last(winner)
-        padded = grad.new_zeros(shape[0], *padded_size(regions, shape), shape[1])
-        for pixel, seen in window_pixels(padded, regions, (grads.shape[1], grads.shape[2])):
-            seen.addcmul_(grads, (winners == pixel).to(grad.dtype))
-        return channels_first(unpadded(padded, regions, shape)).reshape(size)
+        parts = _parts(shape)
+        if len(parts) == 1:
+            return channels_first(_windows_backward(grads, winners, regions, shape)).reshape(size)
+        grad_x = grad.new_empty(shape[0], shape[2], shape[3], shape[1])
+        for some in parts:
+            grad_x[some] = _windows_backward(grads[some], winners[some], regions, shape)
+        return channels_first(grad_x).reshape(size)
+
+
+def _parts(shape: torch.Size) -> list[slice]:
+    """Cuts a batch into blocks of images that stay in the cache."""
+    count = max(1, 2 * BLOCK // max(1, math.prod(shape[1:])))
+    return [slice(start, start + count) for start in range(0, shape[0], count)]
 
 
 def _windows(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
+    """Returns the largest pixel of every window, and its number, a block of images at a time."""
+    parts = _parts(x.shape)
+    branch(f"MaxPoolKernel: {'several blocks' if len(parts) > 1 else 'one block'}")
+    if len(parts) <= 1:
+        return _windows_of(x, windows)
+    found = [_windows_of(x[some], windows) for some in parts]
+    y, winner = (torch.cat([pixels_last(part) for part in of]) for of in zip(*found, strict=True))
+    return channels_first(y), channels_first(winner)
+
+
+def _windows_of(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
     """Returns the largest pixel of every window, and its number."""
     padded, size = padded_images(x, windows, -math.inf), windows.output_size((x.shape[2], x.shape[3]))
     y = padded.new_full((len(x), *size, x.shape[1]), -math.inf)
@@ -68,6 +90,14 @@ def _windows(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
             equal &= inside[pixel]
         torch.maximum(winner, equal.to(winner.dtype).mul_(pixel), out=winner)
     return channels_first(y), channels_first(winner)
+
+
+def _windows_backward(grads: Tensor, winners: Tensor, windows: Windows, shape: torch.Size) -> Tensor:
+    """Hands the gradients ``(n, H', W', C)`` to the winners alone: ``(n, H, W, C)``."""
+    padded = grads.new_zeros(len(grads), *padded_size(windows, shape), shape[1])
+    for pixel, seen in window_pixels(padded, windows, (grads.shape[1], grads.shape[2])):
+        seen.addcmul_(grads, (winners == pixel).to(grads.dtype))
+    return unpadded(padded, windows, shape)
 
 
 def _inside(x: Tensor, windows: Windows, size: tuple[int, int]) -> dict[int, Tensor]:
