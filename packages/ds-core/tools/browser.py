@@ -98,7 +98,7 @@ class Browser:
         page.go(url.resolve().as_uri() if isinstance(url, Path) else url, wait)
         return page
 
-    def call(self, method: str, session: str | None = None, timeout: float = 60, **params: Any) -> Any:
+    def call(self, method: str, session: str | None = None, timeout: float = 240, **params: Any) -> Any:
         """Calls a method of the DevTools protocol and returns its result."""
         self._count += 1
         message: dict[str, Any] = {"id": self._count, "method": method, "params": params}
@@ -165,7 +165,7 @@ class Page:
         elif event == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
 
-    def go(self, url: str, wait: bool = True, timeout: float = 60) -> None:
+    def go(self, url: str, wait: bool = True, timeout: float = 240) -> None:
         """Goes to an address and waits until it has loaded."""
         self._loaded = False
         self.call("Page.navigate", url=url)

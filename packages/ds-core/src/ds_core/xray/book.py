@@ -1,7 +1,7 @@
 """Watching the formulas at work: what each of their lines made, under the name that the line gives it.
 
 Python itself reports, line by line, what a function does, as it does for a debugger; nothing in a formula
-knows of it. Only the formulas of ``functional/`` are looked at, the pairs and the updates, not their helpers.
+knows of it. Only what a folder ``functional/`` offers is looked at, not its helpers.
 A debugger that watches the same thread sees nothing while a block here runs.
 """
 
@@ -40,6 +40,7 @@ class Line:
         name: what it assigns; of a result without a name what it is: ``y``, ``grad_x``.
         value: a copy of what it made.
         expression: what stands right of ``=``; None where one expression gives several tensors.
+        whole: all that stands right of ``=``.
         scope: what the formula knew by name before the line.
         known: the names of its module.
     """
@@ -53,6 +54,7 @@ class Line:
     name: str
     value: Tensor
     expression: ast.expr | None
+    whole: ast.expr
     scope: Mapping[str, Any]
     known: Mapping[str, Any]
 
@@ -70,8 +72,7 @@ def watch_formulas(report: Callable[[Line], None]) -> Iterator[None]:
     calls = count()
 
     def enter(frame: FrameType, event: str, arg: Any) -> Callable[..., Any] | None:
-        module = frame.f_globals.get("__name__", "")
-        if ".functional." not in module or not _is_formula(frame.f_code.co_name, module, frame.f_globals):
+        if not _is_formula(frame.f_code.co_name, frame.f_globals.get("__name__", "")):
             return None
         formula = _formula(frame.f_code)
         return None if formula is None else _Watch(formula, next(calls), report)
@@ -84,12 +85,10 @@ def watch_formulas(report: Callable[[Line], None]) -> Iterator[None]:
         sys.settrace(before)
 
 
-def _is_formula(name: str, module: str, known: Mapping[str, Any]) -> bool:
-    """Says whether a function is one of a pair, or an update; not a helper."""
-    base = name.removesuffix("_backward")
-    if name.startswith("_"):
-        return False
-    return (base in known and f"{base}_backward" in known) or name == module.rpartition(".")[2]
+def _is_formula(name: str, module: str) -> bool:
+    """Says whether a function is one that the folder ``functional/`` offers; not a helper."""
+    book = sys.modules.get(module.rpartition(".")[0])
+    return ".functional." in module and name in getattr(book, "__all__", ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +167,8 @@ class _Watch:
                 continue  # another name for what has been reported, or was given
             place = (function, known["__name__"], self.call, statement.number)
             words = (statement.code, statement.comment, name)
-            self.report(Line(*place, *words, tensor.detach().clone(), expression, self.scope, known))
+            copy_of = tensor.detach().clone()
+            self.report(Line(*place, *words, copy_of, expression, value, self.scope, known))
 
     def returned(self, node: ast.expr, result: Any, function: str, known: Mapping[str, Any]) -> list[Part]:
         """Names what a formula returns without having given it a name."""
@@ -210,9 +210,7 @@ def _calls_a_formula(node: ast.expr, known: Mapping[str, Any]) -> bool:
     """Says whether an expression is a call of another formula, which reports its own lines."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         return False
-    called = known.get(node.func.id)
-    module = getattr(called, "__module__", "")
-    return ".functional." in module and _is_formula(node.func.id, module, vars(sys.modules[module]))
+    return _is_formula(node.func.id, getattr(known.get(node.func.id), "__module__", ""))
 
 
 def _value(target: ast.expr, names: Mapping[str, Any]) -> Any:
@@ -233,7 +231,11 @@ def _parts(name: str, value: Any, expression: ast.expr | None) -> Iterator[Part]
             names = [f"{name}.{field}" if isinstance(field, str) else f"{name}[{field}]" for field in fields]
         if isinstance(expression, ast.Tuple) and len(expression.elts) == len(value):
             expressions: list[ast.expr | None] = [*expression.elts]
-        elif isinstance(expression, ast.Call) and len(expression.args) == len(value) > 1:
+        elif (
+            isinstance(expression, ast.Call)
+            and hasattr(value, "_fields")
+            and len(expression.args) == len(value)
+        ):
             expressions = [*expression.args]
         elif isinstance(expression, ast.Name):  # x, weight = saved: nothing new
             return
