@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
@@ -33,7 +32,7 @@ Figures = dict[str, dict[str, float]]  # package -> what is measured -> how much
 PAGE = """# What an installation brings
 
 Each package alone, in an environment of its own, with the torch for processors: what
-`hatch run footprint --write` found. An import is timed in turns with that of torch.
+`hatch run footprint --write` found. An import's is processor time, in turns with that of torch.
 
 """
 
@@ -58,19 +57,14 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def seconds(python: Path, statement: str) -> float:
-    """Returns how long a fresh interpreter takes for a statement."""
-    start = time.perf_counter()
-    run(python, "-c", statement)
-    return time.perf_counter() - start
+def import_seconds(python: Path, module: str, rounds: int = 5) -> float:
+    """Returns the median of how much more processor time the module's import takes than torch's, in turns."""
 
+    def seconds(name: str) -> float:
+        return float(run(python, "-c", f"import {name}, time; print(time.process_time())"))
 
-def import_seconds(python: Path, module: str, rounds: int = 7) -> float:
-    """Returns the median of how much longer the module's import takes than torch's, in turns."""
-    for name in ("torch", module):
-        seconds(python, f"import {name}")  # compiled, and in the disk's cache
-    turns = [(seconds(python, f"import {module}"), seconds(python, "import torch")) for _ in range(rounds)]
-    return statistics.median(ours - torch for ours, torch in turns)
+    seconds(module)  # compiles it
+    return statistics.median(seconds(module) - seconds("torch") for _ in range(rounds))
 
 
 def measure(package: str, wheels: Path, requires: dict[str, list[str]]) -> dict[str, float]:
