@@ -136,3 +136,9 @@ def test_workflow_files_are_valid_bash() -> None:
             for step in job.get("steps", []):
                 if "run" in step:
                     subprocess.run(["bash", "-n"], input=step["run"], text=True, check=True)
+
+
+def test_commits_are_checked_by_the_linter_that_ci_runs() -> None:
+    (locked,) = re.findall(r"^ruff==.*$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert {tuple(hook["additional_dependencies"]) for hook in repository["hooks"]} == {(locked,)}
