@@ -32,7 +32,7 @@ Figures = dict[str, dict[str, float]]  # package -> what is measured -> how much
 PAGE = """# What an installation brings
 
 Each package alone, in an environment of its own, with the torch for processors: what
-`hatch run footprint --write` found. An import's is processor time, in turns with that of torch.
+`hatch run footprint --write` found. An import's time is the processor's, once torch is imported.
 
 """
 
@@ -58,13 +58,10 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 
 def import_seconds(python: Path, module: str, rounds: int = 5) -> float:
-    """Returns the median of how much more processor time the module's import takes than torch's, in turns."""
-
-    def seconds(name: str) -> float:
-        return float(run(python, "-c", f"import {name}, time; print(time.process_time())"))
-
-    seconds(module)  # compiles it
-    return statistics.median(seconds(module) - seconds("torch") for _ in range(rounds))
+    """Returns the median of the processor time that the module's import takes once torch is imported."""
+    timed = f"start = time.process_time(); import {module}; print(time.process_time() - start)"
+    run(python, "-c", f"import {module}")  # compiles it
+    return statistics.median(float(run(python, "-c", f"import time, torch; {timed}")) for _ in range(rounds))
 
 
 def measure(package: str, wheels: Path, requires: dict[str, list[str]]) -> dict[str, float]:

@@ -99,7 +99,7 @@ def test_installs_alone(package: str, wheels: Path, python: Path, tmp_path: Path
 def test_all_tests_pass_where_it_is_installed(
     package: str, wheels: Path, python: Path, tmp_path: Path
 ) -> None:
-    """As a user installs it: with libraries from the index, in whichever versions pip picks today."""
+    """As a user installs it: libraries from the index, unpacked, in versions that PIP_CONSTRAINT admits."""
     install(python, wheels, package)
     assert set(distributions(python)) == needed({package}, distributions(python))
     run(python, "-c", IMPORT_ALL, package.replace("-", "_"), cwd=tmp_path)
