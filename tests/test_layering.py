@@ -1,11 +1,11 @@
 """Imports go only downwards, and nothing below them is ready-made."""
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import grimp
 import pytest
+from ds_core.verify.source import ready_made
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,12 +18,6 @@ BELOW = {
     "ds_zoo": {"ds_core", "ds_cnn", "ds_rnn", "ds_transformer"},
 }
 
-# What torch offers ready-made and this project writes itself, what it never uses of torch's autograd, and the
-# ways around both: operators by their internal names, and new ones.
-READY_MADE = {
-    f"torch.{name}"
-    for name in ("nn", "optim", "fft", "linalg", "special", "func", "autograd", "ops", "_C", "library")
-}
 # The one file that calls an operator by its internal name: oneDNN's matrix product.
 PRODUCTS = "packages/ds-core/src/ds_core/kernels/matmul.py"
 
@@ -136,36 +130,3 @@ def test_ready_made_is_found(code: str) -> None:
 def test_the_elementary_is_let_through() -> None:
     code = "import torch\nfrom torch import Tensor\ny = torch.exp(x)\nself.nn = 'as torch.nn does'"
     assert not list(ready_made(code))
-
-
-def ready_made(code: str) -> Iterator[tuple[int, str]]:
-    """Yields (line, name) of every way in which code reaches into torch's ready-made parts."""
-    tree = ast.parse(code)
-    torch_names = {
-        alias.asname or "torch"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-        if alias.name == "torch" or (alias.name.startswith("torch.") and alias.asname is None)
-    }
-
-    def is_torch(node: ast.expr) -> bool:
-        return isinstance(node, ast.Name) and node.id in torch_names
-
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=aliases):
-                names = [alias.name for alias in aliases]
-            case ast.ImportFrom(module=str(module), names=aliases, level=0):
-                names = [f"{module}.{alias.name}" for alias in aliases]
-            case ast.Attribute(value=value, attr=attribute) if is_torch(value):
-                names = [f"torch.{attribute}"]
-            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(name)), *_]):
-                names = [f"torch.{name}"] if is_torch(value) else []
-            case ast.Call(args=[ast.Constant(value=str(name)), *_]):  # import_module("torch.nn"), __import__
-                names = [name] if name.isprintable() and " " not in name else []
-            case _:
-                continue
-        for name in names:
-            if ".".join(name.split(".")[:2]) in READY_MADE:
-                yield node.lineno, name

@@ -457,7 +457,30 @@ def test_hint():
     assert hint(reference / 8, reference) == "it is 0.125 times what it should be"
     assert hint(reference.T, reference) == "it is transposed"
     assert hint(reference * 0, reference) == "it is all zeros"
-    assert hint(reference + 1, reference) == ""
+    assert hint(reference + 1, reference) == "all its numbers are too large by 1"
+    assert hint(reference.square() + reference, reference) == ""
+
+
+def test_a_hint_knows_how_many_there_are():
+    reference = torch.tensor([[1.0, 2.0, 5.0], [3.0, -4.0, 7.0]])
+    said = "it is 4 times what it should be: is the mean over 4 missing?"
+    assert hint(reference * 4, reference, {2, 3, 4}) == said
+    said = "it is 0.25 times what it should be: is it divided by 4 once too often?"
+    assert hint(reference / 4, reference, {2, 3, 4}) == said
+    assert hint(reference / 8, reference, {2, 3, 4}) == "it is 0.125 times what it should be"
+
+
+def test_a_hint_names_cases_orders_and_scales():
+    reference = torch.tensor([[1.0, 2.0, 5.0], [3.0, -4.0, 7.0]])
+    forgotten = torch.where(reference > 4, 0, reference)
+    assert hint(forgotten, reference) == "2 of 6 numbers are 0 and should not be: is a case forgotten?"
+    assert hint(reference, forgotten) == "2 of 6 numbers should be 0: is a case forgotten?"
+    assert hint(reference.flip(1), reference) == "it runs backwards along dimension 1"
+    scaled = reference * torch.tensor([1.5, 0.5, 3.0])
+    assert "each entry of dimension 1 is off by a factor of its own" in hint(scaled, reference)
+    other = torch.where(reference == 7, 8, reference)
+    assert hint(other, reference) == "1 of 6 numbers are wrong, the others right"
+    assert hint(reference * torch.nan, reference) == "it holds NaN or infinite numbers"
 
 
 # ---- cases -------------------------------------------------------------------------------------------

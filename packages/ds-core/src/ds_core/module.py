@@ -271,7 +271,7 @@ class Module:
         if not isinstance(grad, Tensor):
             grad = grad()
         if grad.shape != parameter.shape:
-            cause = _usual_cause(grad.shape, parameter.shape)
+            cause = usual_cause(grad.shape, parameter.shape)
             raise ValueError(
                 f"{self.label()}: expected the gradient of {name} to have the parameter's shape "
                 f"{tuple(parameter.shape)}, got {tuple(grad.shape)}{cause}"
@@ -1078,7 +1078,7 @@ def _check_module(value: Any, expected: str) -> None:
         raise TypeError(f"{expected}, {_lost_in(value) or f'got {type(value).__name__}'}")
 
 
-def _usual_cause(got: torch.Size, expected: torch.Size) -> str:
+def usual_cause(got: torch.Size, expected: torch.Size) -> str:
     """Says what is usually behind a gradient of a wrong shape; empty if nothing fits."""
     if len(got) == 2 and got == expected[::-1]:
         return ": it is transposed; swap the two factors of the product, and transpose the other one"

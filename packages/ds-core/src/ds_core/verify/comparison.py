@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +30,8 @@ LIMITS = {
 # A tensor whose every entry is far smaller than this share of the largest gradient around it (or of 1) is
 # judged by that share instead of by its own size: what should be zero comes out as rounding noise.
 LEAST = {torch.float64: 1e-3, torch.float32: 1e-1}
+
+EXACT = 1e-6  # the relative error up to which a slip counts as recognised
 
 
 def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0, *, equal_nan: bool = False) -> float:
@@ -62,18 +64,63 @@ def largest(*tensors: Tensor) -> float:
     )
 
 
-def hint(ours: Tensor, reference: Tensor) -> str:
-    """Names a common slip that turns ``reference`` into ``ours``; empty if none does."""
-    if ours.dim() == 2 and relative_error(ours.T, reference) < 1e-6:
+def hint(ours: Tensor, reference: Tensor, sizes: Collection[int] = ()) -> str:
+    """Names a common slip that turns ``reference`` into ``ours``; empty if none does.
+
+    Args:
+        ours: what came.
+        reference: what should have come, of the same shape.
+        sizes: how many examples, features, entries ... there are: a factor that is one of them has a name.
+    """
+    if ours.dim() == 2 and relative_error(ours.T, reference) < EXACT:
         return "it is transposed"
+    if not ours.isfinite().all():
+        return "it holds NaN or infinite numbers" if reference.isfinite().all() else ""
     if largest(ours) == 0:
         return "it is all zeros"
     ratio = (ours * reference).sum().item() / max(reference.square().sum().item(), 1e-300)
-    if relative_error(ours, ratio * reference, scale=0.0) > 1e-6:
-        return ""
-    if abs(ratio - 1) < 1e-6:
-        return ""
-    return "the sign is wrong" if abs(ratio + 1) < 1e-6 else f"it is {ratio:.4g} times what it should be"
+    if relative_error(ours, ratio * reference, scale=0.0) <= EXACT:
+        return "" if abs(ratio - 1) < EXACT else _factor(ratio, sizes)
+    more, wrong = ours - reference, (ours - reference).abs() > EXACT * largest(reference)
+    count = f"{int(wrong.sum())} of {wrong.numel()} numbers"
+    if relative_error(more, more.mean().expand_as(more)) <= EXACT:
+        return f"all its numbers are too {'large' if more.mean() > 0 else 'small'} by {more.abs().mean():.4g}"
+    if not wrong.all() and (ours[wrong] == 0).all():
+        return f"{count} are 0 and should not be: is a case forgotten?"
+    if not wrong.all() and (reference[wrong] == 0).all():
+        return f"{count} should be 0: is a case forgotten?"
+    for dim in range(ours.dim()):
+        if ours.shape[dim] > 1 and relative_error(ours.flip(dim), reference) <= EXACT:
+            return f"it runs backwards along dimension {dim}"
+    own = _own_factors(ours, reference)
+    if own is not None:
+        return f"each entry of dimension {own} is off by a factor of its own: is a weight or a scale missing?"
+    return f"{count} are wrong, the others right" if not wrong.all() else ""
+
+
+def _factor(ratio: float, sizes: Collection[int]) -> str:
+    """Says what a factor may come from."""
+    if abs(ratio + 1) < EXACT:
+        return "the sign is wrong"
+    text = f"it is {ratio:.4g} times what it should be"
+    for size in sorted(set(sizes) - {0, 1}):
+        if abs(abs(ratio) / size - 1) < EXACT:
+            return f"{text}: is the mean over {size} missing?"
+        if abs(abs(ratio) * size - 1) < EXACT:
+            return f"{text}: is it divided by {size} once too often?"
+    return text
+
+
+def _own_factors(ours: Tensor, reference: Tensor) -> int | None:
+    """Returns a dimension in each entry of which all of ``ours`` is one multiple of ``reference``."""
+    quotient = torch.where(reference == 0, torch.nan, ours / reference)
+    for dim in range(ours.dim() if ours.dim() > 1 else 0):
+        slices = quotient.movedim(dim, 0).flatten(1)
+        if slices.shape[0] < 2 or slices.shape[1] < 2 or slices.isnan().any():
+            continue
+        if relative_error(slices, slices[:, :1].expand_as(slices)) <= EXACT:
+            return dim
+    return None
 
 
 # ---- tensors inside tuples and lists -----------------------------------------------------------------

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ds_core.engines import engine
-from ds_core.module import Module
+from ds_core.module import Module, usual_cause
 from ds_core.verify.comparison import LIMITS, hint, largest, map_tensors, relative_error
 from ds_core.verify.report import GradientReport, GradientRow
 from ds_core.verify.trial import Named, Outcome, Trial
@@ -81,6 +81,7 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
     by_design = {n for i, (n, _, g, _) in enumerate(targets) if g is None and (i or not module.input_grad)}
     targets += [(n, p, ours.parameters[n], tape.parameters[n]) for n, p in module.named_parameters()]
     scale = largest(torch.ones(()), *(theirs for *_, theirs in targets if theirs is not None))
+    sizes = _sizes([*ours.output, *(tensor for _, tensor, *_ in targets)])
     draw = torch.Generator().manual_seed(0)
     for name, tensor, mine, theirs in targets:
         if mine is None and (theirs is None or name in by_design or largest(theirs) == 0):
@@ -90,11 +91,11 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
             report.add(row, "backward gives it no gradient")
         elif (mine.shape, mine.dtype) != (tensor.shape, tensor.dtype):
             what = f"{mine.dtype} of shape {tuple(mine.shape)}, expected {tensor.dtype} of shape {row.shape}"
-            report.add(row, f"its gradient is {what}")
+            report.add(row, f"its gradient is {what}{usual_cause(mine.shape, tensor.shape)}")
         else:
             theirs = torch.zeros_like(tensor) if theirs is None else theirs
             row.tape = relative_error(mine, theirs, scale)
-            problem = _blame(mine, theirs, "torch's autograd says")
+            problem = _blame(mine, theirs, "torch's autograd says", sizes)
             if trial.dtype == torch.float64 and max_entries > 0:
                 entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
                 seen = mine.detach().clone().reshape(-1)
@@ -102,7 +103,8 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
                 row.differences = relative_error(mine.reshape(-1)[entries], seen[entries], scale)
                 row.entries = len(entries)
                 # Where autograd agrees with ours, both engines' forwards share what is wrong.
-                problem = problem or _blame(mine, seen.view(mine.shape), "autograd too, but differences say")
+                said = "autograd too, but differences say"
+                problem = problem or _blame(mine, seen.view(mine.shape), said, sizes)
             report.add(row, problem)
     if report.ok and trial.module.input_grad and trial.offers_second():
         _compare_second(trial, report, eps, max_entries)
@@ -138,15 +140,21 @@ def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entrie
         report.add(row, problem)
 
 
-def _blame(ours: Tensor, theirs: Tensor, referee: str) -> str:
+def _sizes(tensors: list[Tensor]) -> set[int]:
+    """Returns how many of anything there are: entries of a dimension, of a tensor, of all its others."""
+    sizes = {size for t in tensors for size in t.shape}
+    return sizes | {n for t in tensors for n in (t.numel(), *(t.numel() // max(1, s) for s in t.shape))}
+
+
+def _blame(ours: Tensor, theirs: Tensor, referee: str, sizes: Collection[int] = ()) -> str:
     """Says where a gradient is worst and, if it can, why; empty where there is nothing to blame."""
     if relative_error(ours, theirs) <= LIMITS[ours.dtype].tape:
         return ""
     worst = int((ours - theirs).abs().nan_to_num(math.inf).argmax())
     place = torch.unravel_index(torch.tensor(worst), ours.shape)
     where = f"at {[int(i) for i in place]} " if place else ""
-    guess = hint(ours, theirs)
-    text = f"{where}ours is {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
+    guess = hint(ours, theirs, sizes)
+    text = f"{where}backward gives {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
     return text + (f": {guess}" if guess else "")
 
 

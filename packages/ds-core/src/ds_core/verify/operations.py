@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from rich.console import RenderableType
 from rich.text import Text
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -16,10 +17,16 @@ from ds_core.verify.report import Printed, table
 
 
 class Operations(Printed):
-    """ATen operations and how often each was executed; ``print`` shows them with what they are."""
+    """ATen operations and how often each was executed; ``print`` shows them with what they are.
+
+    Attributes:
+        counts: name -> times.
+        taped: how many of them ran where torch's autograd records.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.taped = 0
 
     def outside(self, allowed: Collection[str] = ALLOWED) -> list[str]:
         """Lists the operations that are not in a collection of names, by default ``ALLOWED``.
@@ -49,6 +56,7 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.operations.counts[_name(func, args, kwargs or {})] += 1
+        self.operations.taped += torch.is_grad_enabled()
         return func(*args, **(kwargs or {}))
 
 

@@ -293,7 +293,8 @@ def _input_names(module: Module, inputs: tuple[Any, ...]) -> list[str]:
         if isinstance(given, Tensor):
             yield name
         elif isinstance(given, (tuple, list)):
+            fields = getattr(given, "_fields", None)
             for i, part in enumerate(given):
-                yield from walk(f"{name}[{i}]", part)
+                yield from walk(f"{name}.{fields[i]}" if fields else f"{name}[{i}]", part)
 
     return [found for name, given in zip(names, inputs, strict=False) for found in walk(name, given)]
