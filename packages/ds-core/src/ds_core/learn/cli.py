@@ -1,0 +1,271 @@
+"""The command line ``ds-learn``."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+import ds_core
+from ds_core.cli import clear_errors, new_command_line
+from ds_core.cli.commands import plain_command
+from ds_core.learn.course import chapters, exercises
+from ds_core.learn.folder import Folder, Task, task_named
+from ds_core.learn.judge import Verdict
+from ds_core.learn.process import Limits, judge_apart
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+FOLDER = Path("ds-learn")
+
+
+def show_path(*, folder: Path = FOLDER) -> None:
+    """Show all exercises in order, and where you stand.
+
+    Args:
+        folder: where your files are.
+    """
+    from ds_core.learn.show import shown_path
+
+    _print(shown_path(chapters(), Folder(folder).progress))
+
+
+def start(exercise: str | None = None, *, folder: Path = FOLDER, again: bool = False) -> None:
+    """Write the file of an exercise: real source with one body left open.
+
+    Args:
+        exercise: its name; the next one if not given.
+        folder: where your files are.
+        again: begin anew, over what is there.
+    """
+    from ds_core.learn.show import shown_start
+
+    mine = Folder(folder)
+    if exercise is None:
+        left = [one.name for one in exercises() if not mine.progress.get(one.name, {}).get("passed", False)]
+        if not left:
+            raise ValueError("every exercise is done; there are bugs to find: ds-learn bug")
+        exercise, begun = left[0], mine.file(left[0]).exists() and not again
+    else:
+        begun = False  # by its name: an error says that it is there
+    task = task_named(exercise)
+    _print(shown_start(task, mine.file(task.name) if begun else mine.start(task, again)))
+
+
+def check(
+    exercise: str | None = None,
+    *,
+    folder: Path = FOLDER,
+    all_: bool = False,
+    watch: bool = False,
+    json_: bool = False,
+    seconds: int = 20,
+    memory: int = 2048,
+) -> None:
+    """Mark what you wrote.
+
+    Args:
+        exercise: its name; the file changed last if not given.
+        folder: where your files are.
+        all_: every file in the folder.
+        watch: mark it again whenever a file is saved.
+        json_: print the verdicts as JSON.
+        seconds: of a processor that your code may take.
+        memory: in MiB that it may take.
+    """
+    mine, limits = Folder(folder), Limits(seconds, memory)
+    tasks = _tasks(mine, exercise, all_)
+    if watch:
+        _watch(mine, exercise, limits)
+        return
+    verdicts = [_mark(mine, task, limits, quiet=json_) for task in tasks]
+    if json_:
+        print(json.dumps([_record(mine, *pair) for pair in zip(tasks, verdicts, strict=True)], indent=2))
+    if not all(verdict.passed for verdict in verdicts):
+        raise SystemExit(1)
+
+
+def hint(exercise: str | None = None, *, folder: Path = FOLDER, step: int | None = None) -> None:
+    """Give the next hint: shapes, the formula, where it is derived.
+
+    Args:
+        exercise: its name; that of the file changed last if not given.
+        folder: where your files are.
+        step: which hint, 1 to 3; the next one if not given.
+    """
+    from ds_core.learn.mutants import advice
+    from ds_core.learn.show import shown_hint
+
+    mine = Folder(folder)
+    (task,) = _tasks(mine, exercise, False)
+    taken = mine.progress.get(task.name, {}).get("hints", 0)
+    if task.mutant is not None and (step or taken + 1) == 1:
+        _print(advice(task.mutant.kind))
+    else:
+        _print(shown_hint(task.exercise, step or taken + 1))
+    if step is None and taken < 3:
+        mine.note(task.name, hints=1)
+
+
+def solution(exercise: str | None = None, *, folder: Path = FOLDER) -> None:
+    """Show the library's own code: as a difference to yours once yours passes.
+
+    Args:
+        exercise: its name; that of the file changed last if not given.
+        folder: where your files are.
+    """
+    from ds_core.learn.show import shown_solution
+
+    mine = Folder(folder)
+    (task,) = _tasks(mine, exercise, False)
+    passed = mine.progress.get(task.name, {}).get("passed", False)
+    _print(shown_solution(task, mine.read(task) if passed else "", passed))
+
+
+def bug(
+    exercise: str | None = None, *, folder: Path = FOLDER, level: int | None = None, seed: int | None = None
+) -> None:
+    """Write a file with a bug to find: real source in which one small thing is wrong.
+
+    Args:
+        exercise: in which; any of those done if not given, or any at all if none is done.
+        folder: where your files are.
+        level: 1, the report names the cause; 2, it names the place; 3, it shows wrong numbers.
+        seed: of the choice; another bug at every call if not given.
+    """
+    from ds_core.learn.bugs import draw
+    from ds_core.learn.show import shown_start, shown_verdict
+
+    mine = Folder(folder)
+    done = [one for one in exercises() if mine.progress.get(one.name, {}).get("passed", False)]
+    pool = [task_named(exercise).exercise] if exercise else done or exercises()
+    chance = random.Random(seed)
+    found = draw(pool, chance, level)
+    task = Task(found.exercise, found.number)
+    file = mine.start(task, again=True)
+    _print(shown_start(task, file))
+    _print(shown_verdict(found.verdict, task.exercise, task.name))
+
+
+def layer(file: Path, call: str, *, input: list[str], seconds: int = 20, memory: int = 2048) -> None:
+    """Mark a layer of your own: its backward before two referees, and what its forward executes.
+
+    Args:
+        file: the Python file that defines it.
+        call: what builds it, "Scale(3)".
+        input: the shape of an input, "4x3"; once for each.
+        seconds: of a processor that your code may take.
+        memory: in MiB that it may take.
+    """
+    from ds_core.learn.show import shown_verdict
+
+    shapes = [[int(size) for size in text.replace(",", "x").split("x") if size] for text in input]
+    verdict = judge_apart(
+        call, file.read_text(encoding="utf-8"), Limits(seconds, memory), fork=True, inputs=shapes
+    )
+    _print(shown_verdict(verdict, None))
+    if not verdict.passed:
+        raise SystemExit(1)
+
+
+def table(*, match: str = "", messages: bool = False) -> None:
+    """Check the course itself: the library's own code passes, an open body and mistakes do not.
+
+    Args:
+        match: only exercises with this in their name.
+        messages: print what a learner is told about the mistakes.
+    """
+    from ds_core.learn.table import print_table
+
+    if not print_table([one for one in exercises() if match in one.name], messages):
+        raise SystemExit(1)
+
+
+def _tasks(mine: Folder, exercise: str | None, everything: bool) -> list[Task]:
+    """Returns what is meant: an exercise by its name, every file, or the file changed last."""
+    if exercise is not None:
+        return [task_named(exercise)]
+    begun = mine.begun()
+    if not begun:
+        raise ValueError(f"{mine.path} holds no exercise yet; begin with: ds-learn start")
+    return begun if everything else begun[:1]
+
+
+def _mark(mine: Folder, task: Task, limits: Limits, quiet: bool) -> Verdict:
+    """Marks a task's file, notes the outcome and shows it."""
+    from ds_core.learn.show import shown_verdict
+
+    text, before = mine.read(task), mine.progress.get(task.name, {}).get("passed", False)
+    verdict = judge_apart(task.exercise.name, text, limits, fork=True, explain=task.bug is None)
+    mine.note(task.name, tries=1, passed=before or verdict.passed)
+    if not quiet:
+        _print(shown_verdict(verdict, task.exercise, task.name))
+        if verdict.passed:
+            _print(
+                f"    Beside the library's own: ds-learn solution {task.name}    Next: ds-learn start",
+                style="dim",
+            )
+    return verdict
+
+
+def _record(mine: Folder, task: Task, verdict: Verdict) -> dict[str, Any]:
+    """Returns what a grading script wants to know."""
+    said = {"problems": verdict.problems, "looks_like": verdict.looks_like}
+    return {"exercise": task.name, "passed": verdict.passed, "written": verdict.written, **said} | {
+        key: mine.progress[task.name].get(key, 0) for key in ("tries", "hints")
+    }
+
+
+def _watch(mine: Folder, exercise: str | None, limits: Limits) -> None:
+    """Marks a file whenever it is saved, until it is interrupted."""
+    seen: tuple[str, int] | None = None
+    try:
+        while True:
+            (task,) = _tasks(mine, exercise, False)
+            now = (task.name, mine.file(task.name).stat().st_mtime_ns)
+            if now != seen:
+                seen = now
+                Console().clear()
+                _mark(mine, task, limits, quiet=False)
+                _print(f"    Waiting for {mine.file(task.name)} to be saved; Ctrl+C ends.", style="dim")
+            time.sleep(0.3)
+    except KeyboardInterrupt:
+        return
+
+
+def _print(content: Any, style: str | None = None) -> None:
+    console = Console(emoji=False, highlight=False, width=None if sys.stdout.isatty() else 110)
+    console.print(content, style=style, markup=False, soft_wrap=isinstance(content, str))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "list": show_path,
+    "start": start,
+    "check": check,
+    "hint": hint,
+    "solution": solution,
+    "bug": bug,
+    "layer": layer,
+    "table": table,
+}
+
+
+def command_line() -> Typer:
+    """Makes the command line; :func:`main` runs it."""
+    about = "Write the gradients yourself: exercises cut out of the real source, marked by the referees."
+    made = {name: (lambda name=name, run=run: plain_command(run, name)) for name, run in COMMANDS.items()}
+    return new_command_line("ds-learn", ds_core.__version__, about, made)
+
+
+def main() -> None:
+    """Runs ``ds-learn``."""
+    with clear_errors():
+        app = command_line()
+    app()

@@ -1,0 +1,148 @@
+"""A learner's folder: a file for each exercise begun, and what has been reached."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict
+
+from ds_core.learn.course import exercise_named
+from ds_core.learn.cut import definition
+from ds_core.learn.exercise import Exercise
+from ds_core.learn.mutants import Mutant, mutants
+
+PROGRESS_FILE = "progress.json"
+
+
+class Progress(TypedDict, total=False):
+    """What has been reached in a task: ``passed``, how many ``tries`` and how many ``hints`` were taken."""
+
+    passed: bool
+    tries: int
+    hints: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What there is to do: an exercise, or a bug to find in one.
+
+    Args:
+        exercise: which.
+        bug: the number of the mistake among all that a program can make there; None for none.
+    """
+
+    exercise: Exercise
+    bug: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Returns the name of the exercise, or ``"bug-NAME-NUMBER"``."""
+        return self.exercise.name if self.bug is None else f"bug-{self.exercise.name}-{self.bug}"
+
+    @cached_property
+    def mutant(self) -> Mutant | None:
+        """Returns the mistake to find.
+
+        Raises:
+            ValueError: if there is none of that number.
+        """
+        if self.bug is None:
+            return None
+        made = mutants(self.exercise.solution, self.exercise.path)
+        if self.bug >= len(made):
+            raise ValueError(
+                f"there is no {self.name}: {self.exercise.name} has mistakes 0 to {len(made) - 1}"
+            )
+        return made[self.bug]
+
+    def file(self) -> str:
+        """Returns the text to begin with."""
+        if self.mutant is None:
+            return self.exercise.given
+        return self.mutant.text.replace(
+            f"Write the body of {self.exercise.path}, then run:  ds-learn check {self.exercise.name}",
+            f"There is a mistake in {self.exercise.path}. Mend it, then run:  ds-learn check {self.name}",
+        )
+
+
+def task_named(name: str) -> Task:
+    """Returns a task by its name: of an exercise, or ``"bug-NAME-NUMBER"``.
+
+    Raises:
+        ValueError: if there is none; says which are alike.
+    """
+    bug = re.fullmatch(r"bug-(.+)-(\d+)", name)
+    return Task(exercise_named(bug[1]), int(bug[2])) if bug else Task(exercise_named(name))
+
+
+class Folder:
+    """A learner's folder.
+
+    Args:
+        path: where; made when the first file is written.
+
+    Raises:
+        ValueError: if its progress cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        file = path / PROGRESS_FILE
+        try:
+            self.progress: dict[str, Progress] = (
+                json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+            )
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{file}: expected JSON ({error}); delete the file to begin anew") from error
+
+    def file(self, name: str) -> Path:
+        """Returns where a task's file is."""
+        return self.path / f"{name.replace('-', '_')}.py"
+
+    def start(self, task: Task, again: bool = False) -> Path:
+        """Writes a task's file and returns its path.
+
+        Raises:
+            FileExistsError: if there is one, unless ``again``.
+        """
+        file = self.file(task.name)
+        if file.exists() and not again:
+            raise FileExistsError(f"{file} is there already; --again begins anew and overwrites it")
+        self.path.mkdir(parents=True, exist_ok=True)
+        file.write_text(task.file(), encoding="utf-8")
+        self.note(task.name)
+        return file
+
+    def read(self, task: Task) -> str:
+        """Returns what a learner has written.
+
+        Raises:
+            FileNotFoundError: if the task has not been begun.
+        """
+        file = self.file(task.name)
+        if not file.exists():
+            raise FileNotFoundError(f"{file} is not there yet; begin with: ds-learn start {task.name}")
+        return file.read_text(encoding="utf-8")
+
+    def begun(self) -> list[Task]:
+        """Lists the tasks with a file, the one changed last first."""
+        tasks = [(self.file(name), name) for name in self.progress]
+        there = sorted(((f.stat().st_mtime, n) for f, n in tasks if f.exists()), reverse=True)
+        return [task_named(name) for _, name in there]
+
+    def note(self, name: str, **changes: Any) -> None:
+        """Remembers what has been reached; numbers are added to what was there."""
+        now: Any = self.progress.setdefault(name, {"passed": False, "tries": 0, "hints": 0})
+        for key, value in changes.items():
+            now[key] = value if isinstance(value, bool) else now[key] + value
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.progress, indent=2) + "\n"
+        (self.path / PROGRESS_FILE).write_text(text, encoding="utf-8")
+
+
+def written_part(text: str, exercise: Exercise) -> str:
+    """Returns what a learner has written of a file: the definition whose body was open."""
+    return definition(text, exercise.path)

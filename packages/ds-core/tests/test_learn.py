@@ -1,0 +1,406 @@
+"""The course that marks itself: what is cut out, what is forbidden, and what a learner is told."""
+
+import inspect
+import json
+import random
+
+import pytest
+import torch
+from ds_core import learn
+from ds_core.learn import cut
+from ds_core.learn.bugs import draw, level_of
+from ds_core.learn.cli import command_line
+from ds_core.learn.course import exercise_named
+from ds_core.learn.folder import Folder, task_named
+from ds_core.learn.judge import judge
+from ds_core.learn.mutants import mutants
+from ds_core.learn.process import Limits, judge_apart
+from ds_core.learn.table import examine
+from typer.testing import CliRunner
+
+LINEAR = exercise_named("linear-backward")
+RIGHT = """
+def linear_backward(grad, saved):
+    x, weight, bias = saved
+    rows = grad.reshape(-1, grad.shape[-1])
+    grad_bias = None if bias is None else rows.sum(0)
+    return grad @ weight, rows.T @ as_rows(x), grad_bias
+"""
+
+
+def marked(code, exercise=LINEAR):
+    return judge(exercise, cut.put(exercise.given, exercise.path, code))
+
+
+def said(verdict):
+    return "\n".join(f"{about}: {what}" for about, what in verdict.problems)
+
+
+# ---- cutting ---------------------------------------------------------------------------------------------
+
+SOURCE = '''"""Many things."""
+
+from __future__ import annotations
+
+import math
+import sys
+from os import path, sep
+
+
+LIMIT = 3
+
+
+def helper(x):
+    return x + LIMIT  # kept
+
+
+def other(x):
+    return sys.maxsize
+
+
+def scaled(x):
+    """Doubles."""
+    return helper(x), x
+
+
+def scaled_backward(grad, saved):
+    """dL/dx = 2 g."""
+    x = saved
+    # Twice, because.
+    y = 2 * grad
+    return math.prod([y])
+'''
+
+
+def test_a_piece_stands_alone_with_what_it_needs_and_nothing_else():
+    text = cut.cut(SOURCE, "scaled_backward")
+    assert "def scaled(x)" in text
+    assert "return x + LIMIT  # kept" in text
+    assert "import math" in text
+    assert "LIMIT = 3" in text
+    assert not any(word in text for word in ("other", "sys", "sep", "Many things"))
+    exec(compile(text, "cut", "exec"), names := {})
+    assert names["scaled_backward"](3, 1) == 6
+
+
+def test_an_open_body_keeps_what_unpacks_and_not_the_formula():
+    text = cut.leave_open(cut.cut(SOURCE, "scaled_backward"), "scaled_backward", "Think.")
+    body = cut.definition(text, "scaled_backward")
+    assert "x = saved" in body
+    assert "# Think." in body
+    assert not any(word in body for word in ("2 g", "2 * grad", "Twice"))
+    exec(compile(text, "cut", "exec"), names := {})
+    with pytest.raises(NotImplementedError, match="scaled_backward is not written yet"):
+        names["scaled_backward"](3, 1)
+
+
+def test_what_is_put_back_is_what_was_there():
+    for path in ("linear_backward", "linear"):
+        assert cut.put(LINEAR.solution, path, cut.definition(LINEAR.solution, path)) == LINEAR.solution
+
+
+def test_an_object_that_is_not_there_is_an_error():
+    with pytest.raises(ValueError, match="there is no nothing"):
+        cut.cut(SOURCE, "nothing")
+
+
+# ---- mistakes --------------------------------------------------------------------------------------------
+
+
+def test_mistakes_of_every_kind_are_made_and_each_is_python():
+    text = """
+def f(self, grad, saved):
+    x, y = saved
+    if y is not None:
+        x = x + 1
+    z = (grad * x).sum(0) / 4 - y ** 2
+    w = grad.T @ x if y is None else -x
+    for one in reversed(self):
+        z = one.backward(z)
+    return torch.where(x > 0, z, w)
+"""
+    made = mutants(text, "f")
+    assert {m.kind for m in made} == {
+        *("sign", "term", "factor", "product", "sum", "axis", "case", "order", "save", "path", "number")
+    }
+    assert len({m.text for m in made}) == len(made)
+    assert all(compile(m.text, "mutant", "exec") for m in made)
+    words = {m.what for m in made}
+    assert "the sum of `grad * x` is missing in z" in words
+    assert "the factors of `grad.T @ x` are in the wrong order in w" in words
+    assert "the division by `4` is missing in z" in words
+
+
+# ---- marking ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_right_passes_however_it_is_written():
+    verdict = marked(RIGHT)
+    assert verdict.passed, said(verdict)
+    assert {name for name, *_ in verdict.rows} == {"output", "x", "weight", "bias"}
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "message", "cause"),
+    [
+        ("rows.sum(0)", "grad", "has a row per example: sum over the batch", "the sum of `grad` is missing"),
+        (
+            "rows.T @ as_rows(x)",
+            "rows.T @ as_rows(x) / 8",
+            "0.125 times what it should be: is it divided by 8",
+            "",
+        ),
+        (
+            "rows.T @ as_rows(x)",
+            "8 * rows.T @ as_rows(x)",
+            "8 times what it should be: is the mean over 8",
+            "",
+        ),
+        ("rows.T @ as_rows(x)", "-rows.T @ as_rows(x)", "the sign is wrong", ""),
+        ("rows.T @ as_rows(x)", "None", "weight: backward gives it no gradient", ""),
+        ("return grad @ weight,", "return grad @ weight + 1,", "all its numbers are too large by 1", ""),
+        ("return grad @ weight, rows", "return rows", "expected torch.float64 of shape (2, 4, 5)", ""),
+        ("grad @ weight", "weight @ grad", "line 36", ""),
+    ],
+)
+def test_a_learner_is_told_what_is_wrong(line, wrong, message, cause):
+    assert line in RIGHT
+    verdict = marked(RIGHT.replace(line, wrong))
+    assert not verdict.passed
+    if "line 36" in message:
+        assert "`return weight @ grad" in said(verdict)
+    else:
+        assert message.replace("row per example: sum", "row per example; sum") in said(verdict)
+    assert cause in verdict.looks_like
+
+
+def test_numbers_tell_the_mistake_though_the_code_is_another():
+    exercise = exercise_named("layer-norm-backward")
+    code = """
+def layer_norm_backward(grad, saved):
+    n, rstd, weight, bias, dims = saved
+    h = grad * weight if weight is not None else grad
+    through_variance = torch.mean(h * n, dims, keepdim=True)
+    grad_x = rstd * h - rstd * (n * through_variance)
+    weight_grad = None if weight is None else (grad * n).sum(0)
+    return grad_x, weight_grad, None if bias is None else grad.sum(0)
+"""
+    verdict = marked(code, exercise)
+    assert verdict.looks_like == "the term `h.mean(dims, keepdim=True)` is missing in grad_x"
+    good = code.replace("rstd * h -", "rstd * (h - torch.mean(h, dims, keepdim=True)) -")
+    assert marked(good, exercise).passed
+
+
+def test_an_open_body_is_told_apart_from_a_wrong_one_and_an_empty_file():
+    verdict = judge(LINEAR, LINEAR.given)
+    assert not verdict.passed
+    assert not verdict.written
+    assert "is not in the file" in said(judge(LINEAR, ""))
+    assert "Python does not understand it" in said(judge(LINEAR, "def f(:"))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import torch.nn\n" + RIGHT, "uses torch.nn"),
+        ("import numpy\n" + RIGHT, "numpy did not come with the file"),
+        (
+            "from ds_core.functional import linear_backward\n" + RIGHT,
+            "linear_backward did not come with the file",
+        ),
+        (
+            RIGHT.replace("    rows =", "    grad = torch.softmax(grad, 0)\n    rows ="),
+            "executes aten._softmax",
+        ),
+    ],
+)
+def test_what_is_ready_made_is_refused(code, message):
+    text = cut.put(LINEAR.given, LINEAR.path, code).replace("import math\n", "import math\nimport torch\n")
+    assert message in said(judge(LINEAR, text))
+
+
+AUTOGRAD = """
+def linear_backward(grad, saved):
+    with torch.set_grad_enabled(True):
+        x, weight, bias = (None if t is None else t.detach().clone() for t in saved)
+        leaves = [t for t in (x, weight, bias) if t is not None]
+        for leaf in leaves:
+            leaf.requires_grad = True
+        linear(x, weight, bias)[0].backward(grad)
+    return tuple(None if t is None else t.grad for t in (x, weight, bias))
+"""
+
+
+def test_autograd_in_hiding_is_refused():
+    text = cut.put(LINEAR.given, LINEAR.path, AUTOGRAD).replace(
+        "import math\n", "import math\nimport torch\n"
+    )
+    assert "set_grad_enabled" in said(judge(LINEAR, text))
+    hidden = text.replace("torch.set_grad_enabled(True)", "getattr(torch, 'enable' + '_grad')()")
+    assert "lets torch's autograd record" in said(judge(LINEAR, hidden))
+
+
+@pytest.mark.parametrize("name", ["neuron-backward", "linear-forward", "adam", "one-hot"])
+def test_the_librarys_code_passes_and_mistakes_are_named(name):
+    row = examine(exercise_named(name))
+    assert row.ok, (row.own.problems, [(m.what, v.problems) for m, v in row.mistakes])
+
+
+# ---- a process of its own --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("while True: pass", "did not end within 2 seconds"),
+        ("import os; os.kill(os.getpid(), 9)", "ended by signal 9"),
+        ("[0] * 10**10", "needs more memory than it may have"),
+        ("torch.empty(10**10)", "needs more memory than it may have"),
+        ("raise SystemExit", "SystemExit"),
+    ],
+)
+def test_whatever_code_does_is_a_result(line, message):
+    code = RIGHT.replace("    rows =", f"    import torch\n    {line}\n    rows =")
+    code = code.replace("import os; ", "os = __import__('os'); ")
+    text = cut.put(LINEAR.given, LINEAR.path, code)
+    verdict = judge_apart(LINEAR.name, text, Limits(2 if "while" in line else 20, 1024), fork=True)
+    assert not verdict.passed
+    assert message in said(verdict)
+
+
+def test_what_code_prints_is_shown():
+    text = cut.put(
+        LINEAR.given, LINEAR.path, RIGHT.replace("    rows =", "    print('here', x.shape[0])\n    rows =")
+    )
+    verdict = judge_apart(LINEAR.name, text, Limits(), fork=True)
+    assert verdict.passed
+    assert verdict.printed.startswith("here 2")
+
+
+def test_a_notebook_asks_a_new_process():
+    def linear_backward(grad, saved):
+        x, weight, bias = saved
+        return grad @ weight, as_rows(grad).T @ as_rows(x), grad.sum_to_size(bias.shape) * 2  # noqa: F821
+
+    shown = learn.check("linear-backward", linear_backward)
+    assert not shown.passed
+    assert "2 times what it should be" in str(shown)
+    assert "# ---- your code here ----" in learn.start("linear-backward")
+    assert "dL/dW = g^T x" in str(learn.hint("linear-backward", 2))
+    assert "def linear_backward" in str(learn.solution("linear-backward"))
+
+
+# ---- bugs ------------------------------------------------------------------------------------------------
+
+
+def test_a_bug_is_drawn_by_seed_and_level_and_the_referees_see_it():
+    pool = [exercise_named("softmax-backward"), LINEAR]
+    first, again = (draw(pool, random.Random(3), None) for _ in range(2))
+    assert (first.exercise, first.number) == (again.exercise, again.number)
+    assert level_of(draw(pool, random.Random(0), 1).verdict) == 1
+    task = task_named(f"bug-{first.exercise.name}-{first.number}")
+    assert task.mutant.text.count("\n") == first.exercise.solution.count("\n")
+    assert not judge(first.exercise, task.file()).passed
+    with pytest.raises(ValueError, match="expected 1, 2 or 3"):
+        draw(pool, random.Random(0), 4)
+
+
+# ---- the command line ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ds_learn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = command_line()
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, list(arguments))
+        return result.exit_code, result.output
+
+    return run
+
+
+def test_the_way_of_a_learner(ds_learn, tmp_path):
+    assert "Next: ds-learn start neuron-forward" in ds_learn("list")[1]
+    status, shown = ds_learn("start", "linear-backward")
+    assert status == 0
+    assert "your code here" in shown
+    assert ds_learn("start", "linear-backward")[0] == 2  # it is there already
+    status, shown = ds_learn("check")
+    assert status == 1
+    assert "is not written yet" in shown
+    assert "Begin with the bias" in shown
+    assert "gradient of weight (3, 5)" in ds_learn("hint")[1]
+    assert "dL/dW = g^T x" in ds_learn("hint")[1]
+    assert "dense.md" in ds_learn("hint")[1]
+    assert "sum_to_size" in ds_learn("solution")[1]
+    file = tmp_path / "ds-learn" / "linear_backward.py"
+    file.write_text(cut.put(file.read_text(), "linear_backward", RIGHT))
+    status, shown = ds_learn("check", "linear-backward")
+    assert status == 0, shown
+    assert "linear-backward is done" in shown
+    assert "+    grad_weight" in ds_learn("solution")[1]
+    assert "1 of 9 " in ds_learn("list")[1]
+
+
+def test_verdicts_for_a_grading_script(ds_learn, tmp_path):
+    ds_learn("start", "relu-backward")
+    ds_learn("start", "mse-backward")
+    exercise = exercise_named("relu-backward")
+    (tmp_path / "ds-learn" / "relu_backward.py").write_text(exercise.solution)
+    status, shown = ds_learn("check", "--all", "--json")
+    assert status == 1
+    verdicts = {verdict["exercise"]: verdict for verdict in json.loads(shown)}
+    assert verdicts["relu-backward"]["passed"]
+    assert verdicts["mse-backward"]["written"] is False
+    assert verdicts["mse-backward"]["tries"] == 1
+    assert Folder(tmp_path / "ds-learn").progress["relu-backward"]["passed"]
+
+
+def test_a_bug_to_find(ds_learn, tmp_path):
+    status, shown = ds_learn("bug", "softmax-backward", "--seed", "1")
+    assert status == 0
+    assert "One thing is wrong in softmax_backward" in shown
+    (file,) = (tmp_path / "ds-learn").glob("bug_softmax_backward_*.py")
+    assert ds_learn("check")[0] == 1
+    file.write_text(exercise_named("softmax-backward").solution)
+    assert ds_learn("check")[0] == 0
+    assert "Bugs found" in ds_learn("list")[1]
+
+
+def test_a_layer_of_ones_own(ds_learn, tmp_path):
+    code = inspect.cleandoc("""
+        import torch
+        from ds_core import Module, Parameter
+
+        class Scale(Module):
+            def __init__(self, n):
+                self.weight = Parameter(torch.ones(n))
+            def forward(self, x):
+                self.save(x)
+                return self.weight * x
+            def backward(self, grad):
+                (x,) = self.saved()
+                self.add_grad("weight", (grad * x).sum(0))
+                return self.weight * grad
+    """)
+    file = tmp_path / "mine.py"
+    file.write_text(code)
+    status, shown = ds_learn("layer", "mine.py", "Scale(3)", "--input", "4x3")
+    assert status == 0, shown
+    file.write_text(code.replace("(grad * x).sum(0)", "(grad * x)"))
+    status, shown = ds_learn("layer", "mine.py", "Scale(3)", "--input", "4x3")
+    assert status == 1
+    assert "it has a row per example; sum over the batch" in shown
+
+
+def test_an_unknown_exercise_names_those_alike(ds_learn):
+    status, shown = ds_learn("start", "linear-backwards")
+    assert status == 2
+    assert "linear-forward" in shown
+
+
+def test_torch_is_as_it_was():
+    before = torch.random.get_rng_state()
+    judge(LINEAR, LINEAR.solution)
+    assert torch.equal(before, torch.random.get_rng_state())

@@ -1,0 +1,62 @@
+"""The exercises of all packages together: enough of each, hints for all, and theory that is there."""
+
+import ast
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from ds_core.learn import chapters, cut, exercises
+from ds_core.learn.show import theory
+from ds_core.learn.table import examine
+
+ROOT = Path(__file__).parents[1]
+ALL = exercises()
+PACKAGES = ("ds_core", "ds_cnn", "ds_rnn", "ds_transformer", "ds_zoo")
+each = pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.name)
+
+
+def test_there_are_enough_of_each_package_and_kind() -> None:
+    assert len(ALL) >= 60
+    counts = Counter(exercise.package for exercise in ALL)
+    assert set(counts) == set(PACKAGES)
+    assert min(counts.values()) >= 6
+    sizes = {chapter.title: len(chapter.exercises) for chapter in chapters()}
+    losses = sizes["Losses"] + sum(exercise.name == "contrastive" for exercise in ALL)
+    assert sizes["Activations"] <= 5
+    assert losses <= 5
+    backwards = sum(cut.is_backward(exercise.path) for exercise in ALL)
+    assert 25 <= backwards <= len(ALL) - 25
+
+
+def test_each_package_says_where_its_exercises_are() -> None:
+    for package in PACKAGES:
+        settings = tomllib.loads((ROOT / f"packages/{package.replace('_', '-')}/pyproject.toml").read_text())
+        (module,) = settings["project"]["entry-points"]["ds_core.learn"].values()
+        assert module.startswith(f"{package}.learn")
+
+
+@each
+def test_an_exercise_has_hints_and_leaves_one_body_open(exercise) -> None:
+    assert ast.dump(ast.parse(exercise.given)) != ast.dump(ast.parse(exercise.solution))
+    assert cut.TO_DO in cut.definition(exercise.given, exercise.path)
+    assert exercise.hint.splitlines()[0] in exercise.given
+    assert exercise.formula_hint()
+    page, section = theory(exercise)
+    headings = [line.lstrip("# ") for line in Path(page).read_text().splitlines() if line.startswith("#")]
+    assert section in headings
+
+
+@pytest.mark.parametrize(
+    "name", ["positions", "rnn-step-backward", "causal-mask", "unit-length-backward", "contrastive"]
+)
+def test_the_librarys_code_passes_and_mistakes_are_named(name: str) -> None:
+    (exercise,) = (one for one in ALL if one.name == name)
+    assert examine(exercise).ok
+
+
+@pytest.mark.slow
+@each
+def test_every_exercise_marks_as_it_should(exercise) -> None:
+    row = examine(exercise)
+    assert row.ok, (row.own.problems, row.given.problems, [(m.what, v.problems) for m, v in row.mistakes])
