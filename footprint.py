@@ -2,9 +2,9 @@
 
 Printed as Markdown: the wheel's size; what an installation brings, in all and besides torch and what torch
 needs; what importing takes above ``import torch``; what each extra adds; and with ``--tests``, a file that
-``hatch run test --junit-xml=FILE`` wrote, the seconds of each package's tests. The README's examples must
-run there, too. Beside a figure stands the one kept in ``docs/footprint.md`` if they differ by more than a
-tenth, times by more than a half; ``--write`` keeps those of this run.
+``hatch run test --junit-xml=FILE`` wrote, the seconds of each package's tests. The README's first example
+must run there, too. Beside a figure stands the one kept in ``docs/footprint.md`` if they differ by more
+than a tenth, times by more than a half; ``--write`` keeps those of this run.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def measure(package: str, wheels: Path, requires: dict[str, list[str]]) -> dict[
             "import above torch, s": import_seconds(python, package.replace("-", "_")),
         }
         readme = (ROOT / "packages" / package / "README.md").read_text(encoding="utf-8")
-        for code in re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL):
-            run(python, "-c", code, cwd=Path(folder))
+        first, *_ = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+        run(python, "-c", first, cwd=Path(folder))
     for extra in extras(package):
         more = brought(f"{package}[{extra}]", requires) - set(sizes)
         found[f"`[{extra}]`, more distributions"] = len(more)

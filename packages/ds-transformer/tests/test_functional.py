@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from ds_core import engine
+from ds_core.verify.inputs import seeded
 from ds_core.verify.operations import recording
 from ds_transformer import scaled_dot_product_attention, scaled_dot_product_attention_backward
 from ds_transformer.functional.dropout_factors import dropout_factors
@@ -30,10 +31,6 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(blockwise, "CAUSAL_QUERIES", 2)
     monkeypatch.setattr(blockwise, "KEYS", 4)
     monkeypatch.setattr(blockwise, "SCORES", 24)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def draw(dtype, heads=3, key_heads=3, queries=7, keys=7, width=4, value_width=4, batch=(2,)):
