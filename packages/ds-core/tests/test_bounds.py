@@ -265,14 +265,14 @@ def test_check_fields():
 
     good = Config(share=1, inner=3)
     for change, error, words in [
-        ({"size": 1.5}, TypeError, "Config: expected size to be int, got 1.5"),
-        ({"size": True}, TypeError, "expected size to be int, got True"),
-        ({"size": None}, TypeError, "expected size to be int, got None"),
-        ({"share": "0.5"}, TypeError, "expected share to be float, got '0.5'"),
+        ({"size": 1.5}, TypeError, "Config: expected size to be a whole number, got 1.5"),
+        ({"size": True}, TypeError, "expected size to be a whole number, got True"),
+        ({"size": None}, TypeError, "expected size to be a whole number, got None"),
+        ({"share": "0.5"}, TypeError, "expected share to be a number, got '0.5'"),
         ({"share": nan}, ValueError, "expected share to be finite, got nan"),
-        ({"inner": "x"}, TypeError, "expected inner to be int or None, got 'x'"),
-        ({"name": 3}, TypeError, "expected name to be str, got 3"),
-        ({"tied": 1}, TypeError, "expected tied to be bool, got 1"),
+        ({"inner": "x"}, TypeError, "expected inner to be a whole number or None, got 'x'"),
+        ({"name": 3}, TypeError, "expected name to be a text, got 3"),
+        ({"tied": 1}, TypeError, "expected tied to be True or False, got 1"),
     ]:
         with pytest.raises(error, match=words):
             replace(good, **change)

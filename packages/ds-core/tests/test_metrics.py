@@ -436,7 +436,7 @@ def test_refusals_of_options():
     for build, words in [
         (lambda: Accuracy(0), "k of at least 1"),
         (lambda: FBeta(-1), "beta of at least 0"),
-        (lambda: FBeta(math.nan), "beta of at least 0"),
+        (lambda: FBeta(math.nan), "beta to be a number, got nan"),
         (lambda: Precision("sum"), "expected average"),
         (lambda: ROCAUC("micro"), "expected average"),
         (lambda: ConfusionMatrix("rows"), "expected normalize"),

@@ -260,7 +260,7 @@ def test_a_group_added_later_joins_with_its_own_rate():
         (lambda o: LinearLR(o, 0.5, 1.5), r"LinearLR: expected end_factor in \[0, 1\], got 1.5"),
         (lambda o: CosineAnnealingLR(o, 0), "CosineAnnealingLR: expected T_max > 0, got 0"),
         (lambda o: CosineAnnealingWarmRestarts(o, 0), "expected T_0 as a whole number > 0, got 0"),
-        (lambda o: CosineAnnealingWarmRestarts(o, 3, 1.5), "expected T_mult as a whole number > 0, got 1.5"),
+        (lambda o: CosineAnnealingWarmRestarts(o, 3, 0), "expected T_mult as a whole number > 0, got 0"),
         (lambda o: OneCycleLR(o, 1.0), "OneCycleLR: expected total_steps > 0, or epochs and steps_per_epoch"),
         (lambda o: OneCycleLR(o, 1.0, 0), "got total_steps=0, epochs=None, steps_per_epoch=None"),
         (lambda o: OneCycleLR(o, 1.0, 9, pct_start=2), r"expected pct_start in \[0, 1\], got 2"),
@@ -272,7 +272,10 @@ def test_a_group_added_later_joins_with_its_own_rate():
         (lambda o: PolynomialLR(o, 5, -1.0), "PolynomialLR: expected power >= 0, got -1.0"),
         (lambda o: CyclicLR(o, 0.1, 1.0, 0), "CyclicLR: expected step_size_up > 0, got 0"),
         (lambda o: CyclicLR(o, 0.1, 1.0, 5, -1), "CyclicLR: expected step_size_down >= 0, got -1"),
-        (lambda o: CyclicLR(o, 0.1, 1.0, mode="x"), "a mode of triangular, triangular2, exp_range, got 'x'"),
+        (
+            lambda o: CyclicLR(o, 0.1, 1.0, mode="x"),
+            "CyclicLR: expected mode 'triangular' or 'triangular2' or 'exp_range', got 'x'",
+        ),
         (lambda o: CyclicLR(o, 0.1, 1.0, scale_mode="x"), "scale_mode 'cycle' or 'iterations', got 'x'"),
         (
             lambda o: CyclicLR(o, [0.1, 0.2], 1.0),

@@ -348,7 +348,7 @@ def set_fields(folder, **fields):
         ({"model_type": "roberta"}, "expected model_type 'bert', got 'roberta'"),
         ({"hidden_size": 16}, "num_attention_heads to divide hidden_size"),
         ({"id2label": {"0": "a", "2": "b"}}, "labels from 0 on"),
-        ({"vocab_size": "many"}, "expected vocab_size to be int"),
+        ({"vocab_size": "many"}, "expected vocab_size to be a whole number"),
     ],
 )
 def test_settings_that_change_the_mathematics_are_refused_by_name(folder, setting, said):

@@ -3,19 +3,287 @@
 from __future__ import annotations
 
 import difflib
+import dis
+import inspect
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Protocol, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ds_core.module import Module
+_MOST = 2**63  # no whole number reaches it
+_DEVICES = 128  # of one kind, at most
+_LONGEST = 60  # characters of a value in a message
+
+
+class Labelled(Protocol):
+    """What is needed here of a module."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def label(self) -> str: ...
+
+    def parameters(self) -> Iterator[Tensor]: ...
+
+
+# ---- arguments, by their annotations -----------------------------------------------------------------
+
+
+def checked_constructor(init: Callable[..., None]) -> Callable[..., None]:
+    """Makes a constructor check its arguments against their annotations.
+
+    What fails inside nevertheless is explained, if an argument is to blame: a size below zero.
+
+    Args:
+        init: an ``__init__``.
+
+    Raises:
+        TypeError: names class and argument, if a value is not what the annotation says.
+        ValueError: if it is NaN, beyond int64, or another word than those there are.
+    """
+    signature = inspect.signature(init)
+    hints: dict[str, Any] = {}
+
+    @wraps(init)
+    def checked(self: Any, *args: Any, **options: Any) -> None:
+        if not hints:
+            hints.update(_hints(init), self=Any)
+        try:
+            given = signature.bind(self, *args, **options).arguments
+        except TypeError:  # Python says it itself
+            given = {}
+        who = type(self).__name__
+        for name, value in given.items():
+            if name in hints:
+                _check_argument(who, name, value, hints[name], signature.parameters[name])
+        try:
+            init(self, *args, **options)
+        except Exception as error:
+            if not _on_purpose(error):
+                for name, value in given.items():
+                    if name != "self" and _below_zero(value):
+                        raise ValueError(
+                            f"{who}: expected {name} of at least 0, got {shown(value)}"
+                        ) from error
+            raise
+
+    return checked
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Says whether a value is what an annotation says; lists pass for tuples, of any length; NaN never."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return any(type(value) is type(word) and value == word for word in parts)
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) < _MOST
+    if hint is float:
+        return (
+            isinstance(value, Real)
+            and not isinstance(value, bool)
+            and not math.isnan(value)
+            and (not isinstance(value, Integral) or abs(int(value)) < _MOST)
+        )
+    if hint is torch.device:
+        return isinstance(value, torch.device) or (type(value) is int and 0 <= value < _DEVICES)
+    if origin in (tuple, list):
+        if not isinstance(value, (tuple, list)):
+            return False
+        return all(any(fits(one, part) for part in parts) for one in value)
+    if origin is Sequence:
+        if isinstance(value, (tuple, list)):
+            return all(fits(one, parts[0]) for one in value)
+        return isinstance(value, Sequence) and not isinstance(value, str)
+    if origin is Iterable:  # what comes out of it, its user sees
+        return True
+    kind = origin or hint
+    try:
+        return isinstance(value, kind)
+    except TypeError:  # it is none that can be asked for
+        return True
+
+
+def shown(value: Any) -> str:
+    """Writes a value the way error messages show it; a tensor or an array by its type and shape."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        kind = "a tensor" if isinstance(value, Tensor) else "an array"
+        return f"{kind} of {value.dtype} and shape {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({type(value).__name__})"
+
+
+def described(hint: Any) -> str:
+    """Says in words what an annotation lets pass."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        ordered = sorted(parts, key=lambda part: part is type(None))
+        if float in parts:
+            ordered = [part for part in ordered if part is not int]
+        return " or ".join(dict.fromkeys(map(described, ordered)))
+    if origin is Literal:
+        return " or ".join(map(repr, parts))
+    if origin in (tuple, list, Sequence, Iterable):
+        number = str(len(parts)) if origin is tuple and parts[-1] is not Ellipsis else "several"
+        return f"{number} of: {described(parts[0])}"
+    return str(_WORDS.get(hint) or _WORDS.get(origin) or getattr(hint, "__name__", hint))
+
+
+_WORDS: dict[Any, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    type(None): "None",
+    Callable: "a function",
+    Tensor: "a tensor",
+    torch.dtype: "a dtype",
+    torch.device: "a device",
+    torch.Generator: "a torch.Generator",
+}
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Returns name -> annotation, without those that only a type checker can read."""
+    found = {}
+    for name, hint in inspect.unwrap(function).__annotations__.items():
+        try:
+            found[name] = eval(hint, inspect.unwrap(function).__globals__) if isinstance(hint, str) else hint
+        except (NameError, TypeError):
+            continue
+    return found
+
+
+def _check_argument(who: str, name: str, value: Any, hint: Any, parameter: inspect.Parameter) -> None:
+    """Raises an error if a value is not what an annotation says."""
+    several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    if several or value is parameter.default or fits(value, hint):
+        return
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    word = isinstance(value, str) and any(get_origin(part) is Literal for part in (hint, *get_args(hint)))
+    kind = ValueError if word or (number and (value != value or abs(value) >= _MOST)) else TypeError
+    to_be = "" if get_origin(hint) is Literal else "to be "
+    raise kind(f"{who}: expected {name} {to_be}{described(hint)}, got {shown(value)}")
+
+
+def _below_zero(value: Any) -> bool:
+    """Says whether a value is a whole number below zero, or several of which one is."""
+    if isinstance(value, (tuple, list)):
+        return any(map(_below_zero, value))
+    return isinstance(value, Integral) and value < 0
+
+
+def _on_purpose(error: BaseException) -> bool:
+    """Says whether a ``raise`` of this project raised an error, rather than something it called."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or not str(last.tb_frame.f_globals.get("__name__")).startswith("ds_"):
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+# ---- what a module is called with --------------------------------------------------------------------
+
+
+def check_inputs(module: Labelled, args: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+    """Checks what would be computed with in silence, of several inputs.
+
+    Raises:
+        TypeError, ValueError: see :func:`explain_call`.
+    """
+    kinds = set()
+    for value in (*args, *options.values()):
+        if isinstance(value, Tensor):
+            kinds.add(value.is_meta)
+            if value.is_complex():
+                break
+        elif hasattr(value, "__array__"):
+            break
+    else:
+        if len(kinds) < 2:
+            return
+    explain_call(module, args, options)
+
+
+def explain_call(
+    module: Labelled, args: tuple[Any, ...], options: Mapping[str, Any], error: Exception | None = None
+) -> None:
+    """Raises an error that says which input of a forward is to blame, if one is.
+
+    Args:
+        module: whose forward it is.
+        args: what it is called with.
+        options: what it is called with.
+        error: what was raised; what was raised on purpose says itself what is wrong.
+
+    Raises:
+        TypeError: if an input is not what the annotation says, or complex.
+        ValueError: if it lies on another device than the parameters, or than another input.
+    """
+    if error is not None and _on_purpose(error):
+        return
+    forward = type(module).forward
+    signature = inspect.signature(forward)
+    try:
+        given = signature.bind(module, *args, **options).arguments
+    except TypeError:
+        return
+    hints, like, whose = _hints(forward), next(module.parameters(), None), "its parameters"
+    for name, values in list(given.items())[1:]:
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            continue
+        for value in values if kind is inspect.Parameter.VAR_POSITIONAL else [values]:
+            who = f"{module.label()}: expected {name}"
+            if not fits(value, hint := hints.get(name, Any)):
+                advice = "; torch.as_tensor makes a tensor of it" if _is_numbers(value) else ""
+                raise TypeError(f"{who} to be {described(hint)}, got {shown(value)}{advice}") from error
+            if not isinstance(value, Tensor):
+                continue
+            if value.is_complex():
+                raise TypeError(f"{who} to hold real numbers, got {shown(value)}") from error
+            if like is not None and value.device != like.device:
+                raise ValueError(
+                    f"{who} on {like.device} like {whose}, got {value.device}; move it with "
+                    f"{name}.to({str(like.device)!r})"
+                ) from error
+            if like is None:
+                like, whose = value, name
+
+
+def explain_backward(module: Labelled, grads: tuple[Any, ...], error: Exception) -> None:
+    """Raises a TypeError that says so, if a gradient is no tensor and another error came of that.
+
+    Args:
+        module: whose backward it is.
+        grads: what it was given.
+        error: what was raised; what was raised on purpose says itself what is wrong.
+    """
+    for grad in () if _on_purpose(error) else grads:
+        if not isinstance(grad, Tensor):
+            raise TypeError(
+                f"{module.label()}: expected a gradient as a tensor, got {shown(grad)}"
+            ) from error
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, (list, tuple, int, float)) or hasattr(value, "__array__")
+
+
+# ---- numbers on a device -----------------------------------------------------------------------------
 
 
 class Doubt(NamedTuple):
@@ -142,18 +410,13 @@ def check_fields(config: Any) -> None:
     name = type(config).__name__
     for field, kind in get_type_hints(type(config)).items():
         value = getattr(config, field)
-        kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-        kinds = tuple(get_origin(k) or k for k in kinds)  # of tuple[str, ...] the tuple
-        if isinstance(value, bool) != (bool in kinds) or not isinstance(
-            value, tuple((int, float) if k is float else k for k in kinds)
-        ):
-            expected = " or ".join(getattr(k, "__name__", str(k)) for k in kinds).replace("NoneType", "None")
-            raise TypeError(f"{name}: expected {field} to be {expected}, got {value!r}")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name}: expected {field} to be finite, got {value}")
+        if not fits(value, kind):
+            raise TypeError(f"{name}: expected {field} to be {described(kind)}, got {value!r}")
 
 
-def check_features(module: Module, x: Tensor, features: int, like: Tensor) -> None:
+def check_features(module: Labelled, x: Tensor, features: int, like: Tensor) -> None:
     """Checks that the last dimension of ``x`` is ``features`` and its type that of a parameter.
 
     Raises:
@@ -167,7 +430,7 @@ def check_features(module: Module, x: Tensor, features: int, like: Tensor) -> No
     check_dtype(module, x, like.dtype)
 
 
-def check_dtype(module: Module, x: Tensor, dtype: torch.dtype) -> None:
+def check_dtype(module: Labelled, x: Tensor, dtype: torch.dtype) -> None:
     """Checks that ``x`` has a floating point type.
 
     Raises:
@@ -178,9 +441,11 @@ def check_dtype(module: Module, x: Tensor, dtype: torch.dtype) -> None:
             f"{module.label()}: expected {dtype} input like its parameters, got {x.dtype} of shape "
             f"{shape(x)}; convert with x.to({dtype})"
         )
+    if x.is_meta:  # some operations would go on in silence
+        explain_call(module, (x,), {})
 
 
-def check_floating(module: Module, x: Tensor) -> None:
+def check_floating(module: Labelled, x: Tensor) -> None:
     """Checks that ``x`` is floating point, for layers without parameters.
 
     Raises:
@@ -193,7 +458,7 @@ def check_floating(module: Module, x: Tensor) -> None:
         )
 
 
-def check_trailing(module: Module, x: Tensor, sizes: tuple[int, ...], like: Tensor | None) -> None:
+def check_trailing(module: Labelled, x: Tensor, sizes: tuple[int, ...], like: Tensor | None) -> None:
     """Checks that ``x`` ends in some sizes, and is floating point, of a parameter's type if there is one.
 
     Raises:
@@ -207,7 +472,7 @@ def check_trailing(module: Module, x: Tensor, sizes: tuple[int, ...], like: Tens
     check_like(module, x, like)
 
 
-def check_like(module: Module, x: Tensor, like: Tensor | None) -> None:
+def check_like(module: Labelled, x: Tensor, like: Tensor | None) -> None:
     """Checks that ``x`` is floating point, and of a parameter's type if there is one.
 
     Raises:

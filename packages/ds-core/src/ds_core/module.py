@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_inputs, checked_constructor, explain_backward, explain_call, shown
 from ds_core.engines import note_push, note_second
 
 # This many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
@@ -59,7 +60,7 @@ class Entry:
     Attributes:
         values: what it saved.
         watched: every tensor among them, with how often it had been changed in place by then.
-        output: the shapes of what forward gave, once they are known.
+        output: what the gradient of what forward gave must be like, once that is known.
         through_second: what ``second_backward`` adds to the gradient of the input.
     """
 
@@ -101,8 +102,13 @@ class Module:
     _second: list[tuple[Any, Any]]  # (gradient, saved values) of each backward that a second one will follow
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Makes a class's own ``backward`` check the gradient it is given, see :func:`_checked`."""
+        """Makes a class's own ``backward`` check the gradient it is given, and its constructor the arguments.
+
+        See :func:`_checked` and :func:`ds_core.checks.checked_constructor`.
+        """
         super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
         if "backward" in vars(cls):
             cls.backward = _checked(cls.backward)  # type: ignore[method-assign]
 
@@ -159,9 +165,17 @@ class Module:
         """Runs :meth:`forward`."""
         stack = self._stack
         height = len(stack)
-        output = self.forward(*args, **kwargs)
+        if (len(args) > 1 or kwargs) and not torch.compiler.is_compiling():
+            check_inputs(self, args, kwargs)
+        try:
+            output = self.forward(*args, **kwargs)
+        except Exception as error:
+            explain_call(self, args, kwargs, error)
+            raise
         if len(stack) > height:
-            stack[-1].output = _shapes(output)
+            stack[-1].output = (
+                (output.shape, output.dtype, output.device) if isinstance(output, Tensor) else _likes(output)
+            )
         return output
 
     @property
@@ -999,39 +1013,72 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(backward)
     def checked(self: Module, *grads: Any, **named: Any) -> Any:
-        if not self._stack:
-            return backward(self, *grads, **named)
-        entry = self._stack[-1]
-        if entry.output is not None:
-            if grads:
-                _check_grads(self, entry.output, grads if isinstance(entry.output, list) else grads[0])
-            entry.output = None  # once: a base class's backward may follow
-        if type(self).second_backward is not Module.second_backward and note_second(self):
-            self._second.append((grads[0], entry.values))
-        grad_x = backward(self, *grads, **named)
-        return grad_x if entry.through_second is None or grad_x is None else grad_x + entry.through_second
+        entry = self._stack[-1] if self._stack else None
+        if entry is not None:
+            if entry.output is not None:
+                if grads:
+                    _check_grads(self, entry.output, grads if isinstance(entry.output, list) else grads[0])
+                entry.output = None  # once: a base class's backward may follow
+            if type(self).second_backward is not Module.second_backward and note_second(self):
+                self._second.append((grads[0], entry.values))
+        try:
+            grad_x = backward(self, *grads, **named)
+        except Exception as error:
+            explain_backward(self, grads, error)
+            raise
+        if entry is None or entry.through_second is None or grad_x is None:
+            return grad_x
+        return grad_x + entry.through_second
 
     return checked
 
 
 def _check_grads(module: Module, expected: Any, grad: Any) -> None:
-    """Raises a ValueError if a gradient has not the shape of its output; None and numbers pass."""
-    if isinstance(grad, Tensor):
-        if isinstance(expected, torch.Size) and grad.shape != expected:
+    """Raises an error if a gradient is not like its output: in shape, type or device; None passes.
+
+    A number passes where the output is one.
+
+    Raises:
+        TypeError: if it is no tensor, or one of another type.
+        ValueError: if it has another shape, or is on another device.
+    """
+    if isinstance(expected, tuple):
+        shape, dtype, device = expected
+        if grad is None or (not shape and isinstance(grad, (int, float))):
+            return
+        if not isinstance(grad, Tensor):
+            raise TypeError(
+                f"{module.label()}: expected a gradient as a tensor of shape {tuple(shape)}, as forward's, "
+                f"got {shown(grad)}"
+            )
+        if grad.shape != shape:
             raise ValueError(
-                f"{module.label()}: expected a gradient of the shape {tuple(expected)} of what forward gave, "
-                f"got {tuple(grad.shape)}"
+                f"{module.label()}: expected a gradient of the shape {tuple(shape)} of what forward "
+                f"gave, got {tuple(grad.shape)}"
+            )
+        if grad.dtype != dtype:
+            raise TypeError(
+                f"{module.label()}: expected a gradient of {dtype} like what forward gave, got "
+                f"{grad.dtype}; convert with grad.to({dtype})"
+            )
+        if grad.device != device:
+            raise ValueError(
+                f"{module.label()}: expected a gradient on {device} like what forward gave, got one "
+                f"on {grad.device}"
             )
     elif isinstance(grad, (tuple, list)) and isinstance(expected, list):
-        for shape, part in zip(expected, grad, strict=False):
-            _check_grads(module, shape, part)
+        for like, part in zip(expected, grad, strict=False):
+            _check_grads(module, like, part)
 
 
-def _shapes(output: Any) -> Any:
-    """Returns the shape of an output, in a list for each of several, nested as they are; else None."""
+def _likes(output: Any) -> Any:
+    """Returns what an output's gradient must be like: shape, type and device; else None.
+
+    That of several outputs is a list, nested as they are.
+    """
     if isinstance(output, Tensor):
-        return output.shape
-    return [_shapes(part) for part in output] if isinstance(output, (tuple, list)) else None
+        return output.shape, output.dtype, output.device
+    return [_likes(part) for part in output] if isinstance(output, (tuple, list)) else None
 
 
 def _watch(values: Any, found: list[tuple[Tensor, int]]) -> None:

@@ -2,6 +2,7 @@
 
 from ds_core.data.csv import load_csv, read_csv
 from ds_core.data.dataset import Dataset
+from ds_core.data.frame import load_frame
 from ds_core.data.hugging_face import HuggingFaceImages, load_hugging_face
 from ds_core.data.idx import load_idx, read_idx
 from ds_core.data.image_folder import ImageFolder, load_image_folder
@@ -22,6 +23,7 @@ __all__ = [
     "StandardScaler",
     "load",
     "load_csv",
+    "load_frame",
     "load_hugging_face",
     "load_idx",
     "load_image_folder",

@@ -31,10 +31,11 @@ _SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk writes
 
 
 def load_hugging_face(
-    name: str,
+    name: Any,
     *,
     split: str | None = None,
     config: str | None = None,
+    data_files: str | Sequence[str] | Mapping[str, Any] | None = None,
     target: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     missing: Missing = "error",
@@ -50,9 +51,11 @@ def load_hugging_face(
     x as it is. What is larger than memory goes into a :class:`DataLoader` as it is.
 
     Args:
-        name: a name on the hub, or a folder written by ``save_to_disk``.
+        name: a name on the hub, a folder written by ``save_to_disk``, or a ``datasets.Dataset``; with
+            ``data_files`` the kind of files: "csv", "json", "parquet".
         split: which part, "train" say; None if there is only one.
         config: which of a dataset's configurations.
+        data_files: files to read; a dict names the split of each.
         target: the column to predict, see :func:`load_csv`; a column of class labels keeps its names.
         columns: the features, see :func:`load_csv`.
         missing: what to do about gaps, None or NaN, see :func:`load_csv`.
@@ -68,7 +71,7 @@ def load_hugging_face(
         ImportError: if the package `datasets` is missing or older than version 4.
     """
     check_image_options(mode, size, bad)
-    data, source = open_hugging_face(name, split, config)
+    data, source = open_hugging_face(name, split, config, data_files=data_files)
     library = needed("datasets", "datasets", "load('hf:...')")
     known = dict.fromkeys(data.column_names)
     targets = names_of(() if target is None else target, f"{source}: target")
@@ -195,7 +198,11 @@ class HuggingFaceImages:
 
 
 def open_hugging_face(
-    name: str, split: str | None, config: str | None, what: str = "load('hf:...')"
+    name: Any,
+    split: str | None,
+    config: str | None,
+    what: str = "load('hf:...')",
+    data_files: str | Sequence[str] | Mapping[str, Any] | None = None,
 ) -> tuple[Any, str]:
     """Returns one split of a dataset as the package `datasets` gives it, and what messages call it.
 
@@ -204,9 +211,18 @@ def open_hugging_face(
         ImportError: if the package is missing, or so old that it would run a program that lies among the
             data; says that ``what`` needs it.
     """
-    source = f"hf:{name}" + (f" [{split}]" if split else "")
     library = _library(what)
-    data = _choose(_open(library, name, config), split, source)
+    if not isinstance(name, str):
+        source = f"a datasets.{type(name).__name__}" + (f" [{split}]" if split else "")
+        data = _choose(name, split, source)
+        if not isinstance(data, library.Dataset):
+            raise TypeError(
+                f"{what}: expected a name, a folder or a datasets.Dataset, got {type(data).__name__}; a "
+                "stream goes into Trainer.fit as it is"
+            )
+        return data, source
+    source = f"hf:{name}" + (f" [{split}]" if split else "")
+    data = _choose(_open(library, name, config, data_files), split, source)
     try:
         data.data.validate(
             full=True
@@ -257,12 +273,12 @@ def read_column(data: Any, column: str, source: str) -> list[Any]:
         raise ValueError(f"{source}: column {column!r} cannot be read ({error})") from error
 
 
-def _open(library: Any, name: str, config: str | None) -> Any:
+def _open(library: Any, name: str, config: str | None, data_files: Any) -> Any:
     folder = Path(name)
     try:
         if any((folder / file).is_file() for file in _SAVED):
             return library.load_from_disk(name)
-        return library.load_dataset(name, config)
+        return library.load_dataset(name, config, data_files=data_files)
     except Exception as error:  # a library's many kinds: network, name, format, configuration
         raise ValueError(f"hf:{name}: cannot be loaded: {error}") from error
 

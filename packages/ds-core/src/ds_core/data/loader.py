@@ -298,15 +298,15 @@ class _Samples:
             names = list(first) if self.columns is None else self.columns
             _check_columns(names, list(first))
             samples = [self._decoded(sample, number) for sample, number in zip(samples, numbers, strict=True)]
-            return tuple(_stack([sample[name] for sample in samples], f"column {name!r}") for name in names)
+            return tuple(stacked([sample[name] for sample in samples], f"column {name!r}") for name in names)
         if self.columns is not None:
             raise ValueError(f"DataLoader: columns need samples that are dicts, got {type(first).__name__}")
         if isinstance(first, tuple):
             return tuple(
-                _stack(list(values), f"place {place} of the samples")
+                stacked(list(values), f"place {place} of the samples")
                 for place, values in enumerate(zip(*samples, strict=True))
             )
-        return (_stack(samples, "the samples"),)
+        return (stacked(samples, "the samples"),)
 
     def _decoded(self, sample: Mapping[str, Any], number: int) -> Mapping[str, Any]:
         """Returns a sample with its images as tensors, uint8 ``(3 or 1, H, W)``."""
@@ -334,7 +334,13 @@ def _check_columns(columns: Sequence[str], there: Sequence[str]) -> None:
             raise ValueError(f"DataLoader: expected columns among {', '.join(there)}, got {name!r}")
 
 
-def _stack(values: list[Any], what: str) -> Tensor:
+def stacked(values: list[Any], what: str) -> Tensor:
+    """Returns values of samples, numbers or tensors, as one tensor.
+
+    Raises:
+        TypeError: if they are something else, or no one type holds them all.
+        ValueError: if their shapes differ.
+    """
     try:
         tensors = [torch.as_tensor(value) for value in values]
     except (TypeError, ValueError, RuntimeError) as error:
@@ -347,11 +353,11 @@ def _stack(values: list[Any], what: str) -> Tensor:
         raise ValueError(
             f"DataLoader: expected one shape throughout {what}, got {' and '.join(list(shapes)[:2])}"
         )
-    stacked = torch.stack(tensors)  # of several types, in one that should hold them all
-    for tensor, taken in zip(tensors, stacked, strict=True):
-        if tensor.dtype != stacked.dtype and bool((taken.to(tensor.dtype) != tensor).any()):
+    together = torch.stack(tensors)  # of several types, in one that should hold them all
+    for tensor, taken in zip(tensors, together, strict=True):
+        if tensor.dtype != together.dtype and bool((taken.to(tensor.dtype) != tensor).any()):
             raise TypeError(
                 f"DataLoader: expected one type throughout {what}, got {tensor.dtype} among others, which "
-                f"{stacked.dtype} does not hold"
+                f"{together.dtype} does not hold"
             )
-    return stacked
+    return together

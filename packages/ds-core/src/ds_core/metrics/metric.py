@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from ds_core.checks import shape
+from ds_core.checks import checked_constructor, shape, shown
 
 
 class Metric:
@@ -37,6 +37,12 @@ class Metric:
     name: str
     count: int
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Makes a metric's constructor check its arguments."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(self) -> None:
         self.reset()
 
@@ -46,6 +52,11 @@ class Metric:
         Raises:
             TypeError, ValueError: if the two do not belong together; says what was expected.
         """
+        for name, value in (("prediction", prediction), ("target", target)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{self.label()}: expected the {name} as a tensor, got {shown(value)}")
+            if value.is_complex() or value.is_meta:
+                raise TypeError(f"{self.label()}: expected real numbers as the {name}, got {shown(value)}")
         with torch.no_grad():
             self.count += self._add(prediction.detach(), target.detach())
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ds_core.checks import checked_constructor
+
 # Tensors, or (name, tensor) pairs, or groups: dicts with such a list under "params" and options of their own.
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 Group = dict[str, Any]
@@ -74,6 +76,12 @@ class Optimizer:
 
     decoupled_weight_decay = False  # for all groups that have no such option of their own
     later: tuple[str, ...] = ()  # what a parameter's state may hold besides what ``start`` returns
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Makes a rule's constructor check its arguments."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, params: Params, **defaults: Any) -> None:
         self.defaults = self._options(defaults)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ds_core.checks import checked_constructor
 from ds_core.optimizers.optimizer import Optimizer
 
 
@@ -28,6 +29,12 @@ class Scheduler:
     # optimizer) or computes it from the initial one.
     chained = False
     progress: tuple[str, ...] = ("last_epoch", "base_lrs", "_last_lr")  # what state_dict holds
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Makes a schedule's constructor check its arguments."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ds_core.data.fingerprint import fingerprint
-from ds_core.data.loader import DataLoader
+from ds_core.data.loader import DataLoader, stacked
 from ds_core.random_state import kept_random_state, random_state, set_random_state
 
 # The inputs of the model, then the target of the loss.
@@ -138,6 +138,8 @@ def as_batches(
     if tensors is None and len(data) == 1:
         if _has_samples(data[0]):
             return _of_samples(data[0], batch_size, shuffle, seed)
+        if hasattr(data[0], "column_names"):
+            return _Stream(data[0], batch_size)
         if isinstance(data[0], Iterable):
             return data[0]
     several = data[0] if len(data) == 1 and isinstance(data[0], tuple) else data
@@ -237,6 +239,21 @@ def _of_samples(data: Any, batch_size: int | None, shuffle: bool, seed: int) -> 
     named = hasattr(data, "column_names") or (len(data) and isinstance(data[0], Mapping))
     kind: Callable[..., DataLoader] = _NamedLoader if named else DataLoader
     return kind(data, batch_size=batch_size, shuffle=shuffle, seed=seed)
+
+
+class _Stream:
+    """Yields batches of a stream of the package `datasets` as dicts: name of a column -> tensor."""
+
+    def __init__(self, data: Any, batch_size: int | None) -> None:
+        if batch_size is None:
+            raise ValueError(
+                "data: expected a batch_size with a stream, which does not know its end, got None"
+            )
+        self._data, self._batch_size = data, batch_size
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for rows in self._data.iter(self._batch_size):
+            yield {name: stacked(list(values), f"column {name!r}") for name, values in rows.items()}
 
 
 class _NamedLoader(DataLoader):

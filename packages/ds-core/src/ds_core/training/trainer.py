@@ -212,7 +212,8 @@ class Trainer:
                 samples that are dicts, ``target``, ``label``, ``labels`` or ``y`` is the target; what else
                 there is goes to the model, several things by their names. An iterable may be endless if
                 ``steps`` is given. If it has ``state_dict`` and ``load_state_dict``, these tell and set the
-                position; otherwise a resumed training skips the batches it has had.
+                position; otherwise a resumed training skips the batches it has had. A stream of the package
+                `datasets` comes in its own order: its ``shuffle`` gives another.
             validation: as ``data``, in one argument, and finite; None for no validation.
             validation_split: the share of samples, drawn by the seed, to set aside for validation instead;
                 of tensors and arrays.

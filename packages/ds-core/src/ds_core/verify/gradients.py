@@ -36,13 +36,15 @@ def check_gradients(
     s = sum(dL/dx * fixed random numbers), by g = dL/dy, x and parameters.
 
     Beyond the numbers it sees that backward takes back all that forward saved, writes over nothing it was
-    given, adds up over several calls, and works with parameters frozen or the input gradient unwanted.
+    given or forward returned, adds up over several calls, and works with parameters frozen or the input
+    gradient unwanted.
     All this happens on a copy: the module keeps its weights, gradients, saves and random state.
 
     Args:
         module: a layer, loss or model in training mode.
         inputs: its positional inputs; floating point ones are converted to ``dtype``. An input for which
-            backward returns None (a target, a mask) is left out, unless it is the first.
+            backward returns None (a target, a mask) is left out, unless it is the first. Where forward takes
+            several tensors, a backward other than a loss's that returns one gradient has left out the rest.
         dtype: in which type to compute: torch.float64, or torch.float32, too coarse for differences.
         eps: half the width of a difference.
         max_entries: how many entries of each tensor, drawn at random, are compared with finite differences
@@ -78,24 +80,43 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
         report.add(row, "NaN, or not the same under both engines")
     targets = [(n, t, ours.inputs[n], tape.inputs[n]) for n, t in trial.named_inputs()]
     # Which inputs have no gradient is the module's to say, except for the first.
-    by_design = {n for i, (n, _, g, _) in enumerate(targets) if g is None and (i or not module.input_grad)}
+    by_design = {
+        n
+        for i, (n, _, g, _) in enumerate(targets)
+        if g is None and (i or not module.input_grad) and (i == 0 or not ours.one_gradient)
+    }
     targets += [(n, p, ours.parameters[n], tape.parameters[n]) for n, p in module.named_parameters()]
     scale = largest(torch.ones(()), *(theirs for *_, theirs in targets if theirs is not None))
+<<<<<<< HEAD
     sizes = _sizes([*ours.output, *(tensor for _, tensor, *_ in targets)])
+=======
+    if any(t.dim() for t in trial.floating()) and all(len(t) == 1 for t in trial.floating() if t.dim()):
+        report.notes.append("there is one example: a mean over them cannot be told from a sum; give several")
+>>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
     draw = torch.Generator().manual_seed(0)
     for name, tensor, mine, theirs in targets:
         if mine is None and (theirs is None or name in by_design or largest(theirs) == 0):
+            if theirs is None and tensor.requires_grad and trial.depends_on(tensor, eps, max_entries):
+                row = GradientRow(name, tuple(tensor.shape))
+                report.add(row, f"backward gives it no gradient, and {_OFF_THE_TAPE}")
             continue
         row = GradientRow(name, tuple(tensor.shape))
         if mine is None:
-            report.add(row, "backward gives it no gradient")
+            left_out = ours.one_gradient and name in ours.inputs
+            why = f": it returned one for {len(trial.names)} inputs" if left_out else ""
+            report.add(row, f"backward gives it no gradient{why}")
         elif (mine.shape, mine.dtype) != (tensor.shape, tensor.dtype):
             what = f"{mine.dtype} of shape {tuple(mine.shape)}, expected {tensor.dtype} of shape {row.shape}"
             report.add(row, f"its gradient is {what}{usual_cause(mine.shape, tensor.shape)}")
         else:
+            off_the_tape = theirs is None
             theirs = torch.zeros_like(tensor) if theirs is None else theirs
             row.tape = relative_error(mine, theirs, scale)
+<<<<<<< HEAD
             problem = _blame(mine, theirs, "torch's autograd says", sizes)
+=======
+            problem = _blame(mine, theirs, "torch's autograd says", trial)
+>>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
             if trial.dtype == torch.float64 and max_entries > 0:
                 entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
                 seen = mine.detach().clone().reshape(-1)
@@ -103,15 +124,25 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
                 row.differences = relative_error(mine.reshape(-1)[entries], seen[entries], scale)
                 row.entries = len(entries)
                 # Where autograd agrees with ours, both engines' forwards share what is wrong.
+<<<<<<< HEAD
                 said = "autograd too, but differences say"
                 problem = problem or _blame(mine, seen.view(mine.shape), said, sizes)
+=======
+                problem = problem or _blame(
+                    mine, seen.view(mine.shape), "autograd too, but differences say", trial
+                )
+                if off_the_tape and row.differences <= report.limits.differences:
+                    problem = f"differences agree with it, but {_OFF_THE_TAPE}"
+>>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
             report.add(row, problem)
     if report.ok and trial.module.input_grad and trial.offers_second():
         _compare_second(trial, report, eps, max_entries)
-    written = [name for name, now, before in ours.given if not torch.equal(now, before)]
+    written = [name for name, now, before in ours.given if not _same(now, before)]
     report.problems += [(name, "forward or backward wrote over it") for name in written]
     if ours.left:
-        report.problems.append(("backward", f"forward saved more than backward took: {'; '.join(ours.left)}"))
+        why = "was a branch forgotten, or is there a save() without its saved()?"
+        what = f"forward saved more than backward took: {'; '.join(ours.left)}: {why}"
+        report.problems.append(("backward", what))
     if report.ok:  # else these would only repeat what is wrong
         for what in OTHER_WAYS:
             report.problems += _wrong_when(what, trial, ours, report.limits.tape, scale)
@@ -131,7 +162,7 @@ def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entrie
         row = GradientRow(f"second: {name}", tuple(tensor.shape))
         row.tape = max(relative_error(one, theirs, scale) for one in (mine, formulas))
         said = "torch's autograd says"
-        problem = _blame(mine, theirs, said) or _blame(formulas, theirs, said)
+        problem = _blame(mine, theirs, said, trial) or _blame(formulas, theirs, said, trial)
         if trial.dtype == torch.float64 and max_entries > 0:
             entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
             differences = trial.second_differences(tensor, entries.tolist(), eps)
@@ -140,6 +171,7 @@ def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entrie
         report.add(row, problem)
 
 
+<<<<<<< HEAD
 def _sizes(tensors: list[Tensor]) -> set[int]:
     """Returns how many of anything there are: entries of a dimension, of a tensor, of all its others."""
     sizes = {size for t in tensors for size in t.shape}
@@ -147,14 +179,30 @@ def _sizes(tensors: list[Tensor]) -> set[int]:
 
 
 def _blame(ours: Tensor, theirs: Tensor, referee: str, sizes: Collection[int] = ()) -> str:
+=======
+def _same(now: Tensor, before: Tensor) -> bool:
+    """Says whether a tensor is what it was; NaN may have been there."""
+    return torch.equal(now, before) or bool(((now == before) | (now.isnan() & before.isnan())).all())
+
+
+_OFF_THE_TAPE = "autograd sees nothing of it: does forward use its .data, or detach()?"
+
+
+def _blame(ours: Tensor, theirs: Tensor, referee: str, trial: Trial) -> str:
+>>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
     """Says where a gradient is worst and, if it can, why; empty where there is nothing to blame."""
     if relative_error(ours, theirs) <= LIMITS[ours.dtype].tape:
         return ""
     worst = int((ours - theirs).abs().nan_to_num(math.inf).argmax())
     place = torch.unravel_index(torch.tensor(worst), ours.shape)
     where = f"at {[int(i) for i in place]} " if place else ""
+<<<<<<< HEAD
     guess = hint(ours, theirs, sizes)
     text = f"{where}backward gives {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
+=======
+    guess = hint(ours, theirs, trial.examples, trial.upstream)
+    text = f"{where}ours is {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
+>>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
     return text + (f": {guess}" if guess else "")
 
 
@@ -205,7 +253,9 @@ def _twice(trial: Trial, ours: Outcome) -> Pairs:
     for name, g in first.parameters.items():
         h = second.parameters[name]
         yield name, again.parameters[name], g if h is None else h if g is None else g + h
-    yield from again.given + again_other.given  # an aliased gradient adds up in what it is an alias of
+    for given in again.given + again_other.given:  # an aliased gradient adds up in what it is an alias of
+        if not _same(*given[1:]):
+            yield given
 
 
 def _scaled(trial: Trial, ours: Outcome) -> Pairs:

@@ -72,6 +72,7 @@ class GradientReport(Printed):
         limits: the largest relative errors that pass.
         rows: one for each output, input and parameter.
         problems: (name, what is wrong with it).
+        notes: what these inputs cannot tell.
     """
 
     label: str
@@ -79,6 +80,7 @@ class GradientReport(Printed):
     limits: Limits
     rows: list[GradientRow] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -116,4 +118,5 @@ class GradientReport(Printed):
         note = f"  Largest relative errors; up to {self.limits.tape:g} passes against autograd"
         if self.dtype == torch.float64:
             note += f", {self.limits.differences:g} against differences"
+        lines += [Text(f"  Note: {said}.", style="yellow") for said in self.notes]
         return Group(shown, *lines, Text(f"{note}.", style="dim"))

@@ -14,9 +14,12 @@ from torch import Tensor
 from ds_core.engines import engine, keep_for_second
 from ds_core.losses.loss import Loss
 from ds_core.module import Module
-from ds_core.verify.comparison import map_tensors, tensors
+from ds_core.verify.comparison import largest, map_tensors, tensors
 
 Named = dict[str, Tensor | None]
+
+_FEW = 5  # entries of a parameter without a gradient that are looked at
+_FLAT = 1e-7  # slopes below are rounding
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Outcome:
     buffers: dict[str, Tensor]  # running statistics afterwards
     given: list[tuple[str, Tensor, Tensor]] = field(default_factory=list)  # (name, now, before)
     left: list[str] = field(default_factory=list)  # what forward saved and backward did not take
+    one_gradient: bool = False  # returned by a backward, not a loss's, of several inputs
 
 
 class Trial:
@@ -69,6 +73,22 @@ class Trial:
     def named_inputs(self) -> list[tuple[str, Tensor]]:
         """Lists the tensors among the inputs, by name."""
         return list(zip(self.names, tensors(self.inputs), strict=True))
+
+    def floating(self) -> list[Tensor]:
+        """Lists the floating point tensors among the inputs."""
+        return [t for t in tensors(self.inputs) if t.is_floating_point()]
+
+    @property
+    def examples(self) -> int:
+        """How many there are, as far as can be seen: the length of the first input."""
+        return next((len(t) for t in tensors(self.inputs) if t.dim()), 0)
+
+    def depends_on(self, tensor: Tensor, eps: float, most: int) -> bool:
+        """Says whether differences find that the loss depends on a parameter without a gradient."""
+        if self.dtype != torch.float64 or not tensor.is_floating_point() or not tensor.numel():
+            return False
+        entries = list(range(min(tensor.numel(), most, _FEW)))
+        return bool(entries) and largest(self.differences(tensor.detach(), entries, eps)) > _FLAT
 
     def restart(self) -> None:
         """Puts random states, running statistics and gradients back to where they began."""
@@ -121,18 +141,23 @@ class Trial:
         """Runs backward for one forward; a loss takes ``scale`` as the gradient from above."""
         inputs, given, output = call
         before = [y.clone() for y in tensors(output)]
-        grads = iter([None if w is None else w.clone() for w in self.upstream])
-        above = map_tensors(lambda _: next(grads), output)
+        draws = iter([None if w is None else w.clone() for w in self.upstream])
+        above = map_tensors(lambda _: next(draws), output)
         arguments = scale if self.is_loss else above if isinstance(output, tuple) else (above,)
-        returned = _align(self.module, inputs, self.module.backward(*arguments))
+        grads = self.module.backward(*arguments)
+        returned = _align(self.module, inputs, grads)
         outcome = Outcome(
             before,
             dict(zip(self.names, returned, strict=True)),
             {n: None if p.grad is None else p.grad.clone() for n, p in _named(self.module)},
             {n: b.clone() for n, b in self.module.named_buffers()},
+            one_gradient=isinstance(grads, Tensor)
+            and sum(isinstance(one, Tensor) for one in inputs) > 1
+            and not isinstance(self.module, Loss),
         )
         for now, was in zip(tensors(above), [w for w in self.upstream if w is not None], strict=True):
             outcome.given.append(("the gradient from above", now, was))
+        outcome.given += [("the output", now, was) for now, was in zip(tensors(output), before, strict=True)]
         if not any(getattr(m, "inplace", False) for m in self.module.modules()):
             names = [f"the input {name}" for name in self.names]
             outcome.given += zip(names, tensors(given), tensors(inputs), strict=True)

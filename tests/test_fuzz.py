@@ -1,0 +1,116 @@
+"""Bad values and types meet clear errors: the quick form of ``hatch run fuzz``."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from ds_core import BatchNorm1d, Dense, MSELoss, ReLU, Sequential, engine
+from ds_core.optimizers import SGD
+from ds_core.schedulers import PolynomialLR
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def fuzz(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    import fuzz
+
+    return fuzz
+
+
+def test_bad_values_meet_clear_errors(fuzz):
+    outcomes = fuzz.fuzz(400, seed=1, folders="packages/ds-core/tests/cases")
+    assert fuzz.passes(outcomes), fuzz.report(outcomes)
+
+
+def test_the_judge(fuzz):
+    def trial(run, reference=None, may_pass=False):
+        return fuzz.judge(fuzz.Trial("it", run, reference, may_pass))
+
+    assert trial(lambda: Dense(2, 3)(torch.ones(4, 5))).kind == "clear"
+    assert trial(lambda: torch.ones(2) @ torch.ones(3)).kind == "raw"
+    assert trial(lambda: None).kind == "nonsense"
+    assert trial(lambda: None, lambda: None).kind == "as torch"
+    assert trial(lambda: None, lambda: 1 / 0).kind == "nonsense"
+    assert trial(lambda: None, may_pass=True) is None
+
+
+def sgd():
+    return SGD(Dense(2, 2).parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: Dense(8 / 2, 3), TypeError, r"Dense: expected in_features to be a whole number, got 4\.0"),
+        (lambda: Dense(-1, 3), ValueError, "Dense: expected in_features of at least 0, got -1"),
+        (lambda: Dense(3, 2, bias="no"), TypeError, "Dense: expected bias to be True or False, got 'no'"),
+        (
+            lambda: BatchNorm1d(3, eps=float("nan")),
+            ValueError,
+            "BatchNorm1d: expected eps to be a number, got nan",
+        ),
+        (
+            lambda: PolynomialLR(sgd(), "5"),
+            TypeError,
+            "PolynomialLR: expected total_iters to be a whole number",
+        ),
+        (
+            lambda: Dense(3, 2)([[1, 2, 3]]),
+            TypeError,
+            r"expected input to be a tensor, got .* torch\.as_tensor",
+        ),
+        (
+            lambda: Dense(3, 2)(torch.ones(1, 3).numpy()),
+            TypeError,
+            "expected input to be a tensor, got an array",
+        ),
+        (lambda: Sequential(ReLU())(torch.ones(2).numpy()), TypeError, "to be a tensor, got an array"),
+        (
+            lambda: MSELoss()(torch.ones(2), torch.ones(2).numpy()),
+            TypeError,
+            "expected target to be a tensor",
+        ),
+        (
+            lambda: MSELoss()(torch.ones(2), torch.ones(2, device="meta")),
+            ValueError,
+            "on cpu like input, got meta",
+        ),
+        (
+            lambda: Dense(3, 2)(torch.ones(1, 3, device="meta")),
+            ValueError,
+            "on cpu like its parameters, got meta",
+        ),
+    ],
+)
+def test_what_is_said(call, error, said):
+    with pytest.raises(error, match=said), engine("manual"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        (lambda g: g.numpy(), TypeError, "expected a gradient as a tensor of shape .4, 2."),
+        (lambda g: g.tolist(), TypeError, "expected a gradient as a tensor of shape .4, 2."),
+        (lambda g: 1.0, TypeError, "expected a gradient as a tensor of shape .4, 2.*, got 1.0"),
+        (lambda g: g.double(), TypeError, r"expected a gradient of torch\.float32 like what forward gave"),
+        (
+            lambda g: g.to("meta"),
+            ValueError,
+            "expected a gradient on cpu like what forward gave, got one on meta",
+        ),
+        (
+            lambda g: g.T,
+            ValueError,
+            "expected a gradient of the shape .4, 2. of what forward gave, got .2, 4.",
+        ),
+    ],
+)
+def test_what_is_said_of_gradients(change, error, said):
+    layer = Dense(3, 2)
+    with engine("manual"):
+        y = layer(torch.ones(4, 3))
+        with pytest.raises(error, match=said):
+            layer.backward(change(torch.ones_like(y)))
