@@ -200,13 +200,13 @@ MISTAKES = {
         affine(affine_backward(weight=lambda g, x: (g * x).mean(0))),
         X,
         "weight",
-        "0.25 times what it should be: a mean over the 4 examples where a sum belongs",
+        "0.25 times what it should be: is it divided by 4 once too often?",
     ),
     "a sum for a mean": (
         Half(lambda g, x: g * x / 3),
         X,
         "input",
-        "4 times what it should be: a sum over the 4 examples where a mean belongs",
+        "4 times what it should be: is the mean over 4 missing?",
     ),
     "a factor 2": (Half(lambda g, x: 2 * g * x / 12), X, "input", "2 times what it should be"),
     "a matrix transposed": (
@@ -234,19 +234,19 @@ MISTAKES = {
         function(lambda x: (x * MASK.to(x), x), lambda g, x: g),
         X,
         "x",
-        "not 0 where it should be, and right elsewhere: was a mask forgotten?",
+        "should be 0: is a mask or a case forgotten?",
     ),
     "a relu that lets all through": (
         function(lambda x: (x.clamp(min=0), x), lambda g, x: g),
         X,
         "x",
-        "was a mask forgotten?",
+        "is a mask or a case forgotten?",
     ),
     "a part forgotten": (
         function(lambda x: (2 * x, x), lambda g, x: 2 * torch.cat([g[:, :2], 0 * g[:, 2:]], 1)),
         X,
         "x",
-        "was a part forgotten?",
+        "are 0 and should not be: is a case forgotten?",
     ),
     "a shortcut forgotten": (
         residual(lambda self, grad: self.inner.backward(grad)),
@@ -282,7 +282,7 @@ MISTAKES = {
         function(lambda x: (x.flip(1) * 2, None), lambda g, _: 2 * g),
         X,
         "x",
-        "reversed along dimension 1",
+        "runs backwards along dimension 1",
     ),
     "rows in another order": (
         function(lambda x: (x[[2, 0, 1, 3]], None), lambda g, _: g[[2, 0, 1, 3]]),
@@ -320,13 +320,13 @@ MISTAKES = {
         lookup(rows_backward),
         torch.tensor([0, 2, 0, 1]),
         "weight",
-        "right but for 3 of 9 entries",
+        "3 of 9 numbers are wrong, the others right",
     ),
     "signs here and there": (
         function(lambda x: (x.abs(), x), lambda g, x: g),
         X,
         "x",
-        "the sign is wrong in ",
+        "the sign of ",
     ),
     "softmax as if it were elementwise": (
         function(softmax, lambda g, y: g * y),

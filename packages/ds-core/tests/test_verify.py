@@ -474,7 +474,7 @@ def test_a_hint_names_cases_orders_and_scales():
     reference = torch.tensor([[1.0, 2.0, 5.0], [3.0, -4.0, 7.0]])
     forgotten = torch.where(reference > 4, 0, reference)
     assert hint(forgotten, reference) == "2 of 6 numbers are 0 and should not be: is a case forgotten?"
-    assert hint(reference, forgotten) == "2 of 6 numbers should be 0: is a case forgotten?"
+    assert hint(reference, forgotten) == "2 of 6 numbers should be 0: is a mask or a case forgotten?"
     assert hint(reference.flip(1), reference) == "it runs backwards along dimension 1"
     scaled = reference * torch.tensor([1.5, 0.5, 3.0])
     assert "each entry of dimension 1 is off by a factor of its own" in hint(scaled, reference)

@@ -484,7 +484,7 @@ def check_like(module: Labelled, x: Tensor, like: Tensor | None) -> None:
         check_dtype(module, x, like.dtype)
 
 
-def check_comparable(module: Module, x1: Tensor, x2: Tensor, dim: int) -> int:
+def check_comparable(module: Labelled, x1: Tensor, x2: Tensor, dim: int) -> int:
     """Checks that vectors along a dimension can be compared; returns the dimension, counted from the end.
 
     Raises:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-<<<<<<< HEAD
 from collections.abc import Callable, Collection
-=======
-from collections.abc import Callable, Sequence
 from itertools import permutations
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
 from typing import Any, NamedTuple
 
 import torch
@@ -69,62 +65,29 @@ def largest(*tensors: Tensor) -> float:
     )
 
 
-<<<<<<< HEAD
-def hint(ours: Tensor, reference: Tensor, sizes: Collection[int] = ()) -> str:
+def hint(
+    ours: Tensor, reference: Tensor, sizes: Collection[int] = (), above: Collection[Tensor | None] = ()
+) -> str:
     """Names a common slip that turns ``reference`` into ``ours``; empty if none does.
 
     Args:
         ours: what came.
         reference: what should have come, of the same shape.
         sizes: how many examples, features, entries ... there are: a factor that is one of them has a name.
+        above: the gradients of the outputs.
     """
     if ours.dim() == 2 and relative_error(ours.T, reference) < EXACT:
         return "it is transposed"
     if not ours.isfinite().all():
         return "it holds NaN or infinite numbers" if reference.isfinite().all() else ""
-=======
-_SAME = 1e-6  # relative error below which a slip explains a gradient
-
-
-def hint(ours: Tensor, reference: Tensor, batch: int = 0, above: Sequence[Tensor | None] = ()) -> str:
-    """Names a common slip that turns ``reference`` into ``ours``; empty if none does.
-
-    Args:
-        ours: a wrong gradient.
-        reference: what it should be, of the same shape.
-        batch: how many examples there are; 0 if unknown.
-        above: the gradients of the outputs.
-    """
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
     if largest(ours) == 0:
         return "it is all zeros"
-    for slip in (_of_scale, _of_order, _of_parts, _of_means):
-        said = slip(ours, reference, batch)
-        if said:
-            return said
-    for g in above:
-        if g is not None and g.shape == ours.shape and g.dtype == ours.dtype:
-            if relative_error(ours + g, reference) < _SAME:
-                return "the gradient from above is missing in it: was a shortcut, x + f(x), forgotten?"
-            if relative_error(ours - g, reference) < _SAME:
-                return "the gradient from above is in it once too often: is there no shortcut, x + f(x)?"
-            if relative_error(ours * g, reference) < _SAME:
-                return "the gradient from above is not multiplied into it"
-    wrong = _wrong(ours, reference)
-    return f"it is right but for {int(wrong.sum())} of {wrong.numel()} entries" if not wrong.all() else ""
-
-
-def _wrong(ours: Tensor, reference: Tensor) -> Tensor:
-    """Tells which entries are wrong."""
-    return ~((ours - reference).abs() <= _SAME * max(largest(reference), 1e-300))
-
-
-def _of_scale(ours: Tensor, reference: Tensor, batch: int) -> str:
-    """Names a wrong factor or sign."""
     ratio = (ours * reference).sum().item() / max(reference.square().sum().item(), 1e-300)
-<<<<<<< HEAD
     if relative_error(ours, ratio * reference, scale=0.0) <= EXACT:
         return "" if abs(ratio - 1) < EXACT else _factor(ratio, sizes)
+    said = _of_above(ours, reference, above)
+    if said:
+        return said
     more, wrong = ours - reference, (ours - reference).abs() > EXACT * largest(reference)
     count = f"{int(wrong.sum())} of {wrong.numel()} numbers"
     if relative_error(more, more.mean().expand_as(more)) <= EXACT:
@@ -132,14 +95,57 @@ def _of_scale(ours: Tensor, reference: Tensor, batch: int) -> str:
     if not wrong.all() and (ours[wrong] == 0).all():
         return f"{count} are 0 and should not be: is a case forgotten?"
     if not wrong.all() and (reference[wrong] == 0).all():
-        return f"{count} should be 0: is a case forgotten?"
+        return f"{count} should be 0: is a mask or a case forgotten?"
     for dim in range(ours.dim()):
         if ours.shape[dim] > 1 and relative_error(ours.flip(dim), reference) <= EXACT:
             return f"it runs backwards along dimension {dim}"
+    said = _elsewhere(ours, reference) or _of_means(ours, reference)
+    if said:
+        return said
+    if relative_error(ours.abs(), reference.abs()) <= EXACT:
+        return f"the sign of {count} is wrong"
     own = _own_factors(ours, reference)
     if own is not None:
         return f"each entry of dimension {own} is off by a factor of its own: is a weight or a scale missing?"
     return f"{count} are wrong, the others right" if not wrong.all() else ""
+
+
+def _of_above(ours: Tensor, reference: Tensor, above: Collection[Tensor | None]) -> str:
+    """Names what was, or was not, done with the gradient from above."""
+    for g in above:
+        if g is not None and g.shape == ours.shape and g.dtype == ours.dtype:
+            if relative_error(ours + g, reference) <= EXACT:
+                return "the gradient from above is missing in it: was a shortcut, x + f(x), forgotten?"
+            if relative_error(ours - g, reference) <= EXACT:
+                return "the gradient from above is in it once too often: is there no shortcut, x + f(x)?"
+            if relative_error(ours * g, reference) <= EXACT:
+                return "the gradient from above is not multiplied into it"
+    return ""
+
+
+def _elsewhere(ours: Tensor, reference: Tensor) -> str:
+    """Names numbers that are right but lie elsewhere."""
+    for dim in range(ours.dim()):
+        if any(relative_error(ours.roll(by, dim), reference) <= EXACT for by in (1, -1)):
+            return f"it is shifted by one along dimension {dim}: an index or a padding is off by one"
+    for order in permutations(range(ours.dim())) if ours.dim() in (3, 4) else ():
+        moved = ours.permute(order)
+        if moved.shape == reference.shape and relative_error(moved, reference) <= EXACT:
+            return f"its dimensions are in another order: permute{order} puts them right"
+    if relative_error(ours.reshape(-1).sort().values, reference.reshape(-1).sort().values) <= EXACT:
+        return "its numbers are right but in another order: is a view, or an index, wrong?"
+    return ""
+
+
+def _of_means(ours: Tensor, reference: Tensor) -> str:
+    """Names a mean that was taken, or forgotten, along a dimension."""
+    for dim, size in enumerate(ours.shape):
+        mean = ours.mean(dim, keepdim=True)
+        if size > 1 and relative_error(ours - mean, reference) <= EXACT:
+            return f"its mean along dimension {dim} should be 0: the way through a mean or a sum is missing"
+        if size > 1 and largest(ours - mean) <= EXACT * largest(ours):
+            return f"it is the same all along dimension {dim}: was it summed, or averaged, there?"
+    return ""
 
 
 def _factor(ratio: float, sizes: Collection[int]) -> str:
@@ -165,70 +171,6 @@ def _own_factors(ours: Tensor, reference: Tensor) -> int | None:
         if relative_error(slices, slices[:, :1].expand_as(slices)) <= EXACT:
             return dim
     return None
-=======
-    if relative_error(ours, ratio * reference, scale=0.0) <= _SAME and abs(ratio - 1) >= _SAME:
-        if abs(ratio + 1) < _SAME:
-            return "the sign is wrong"
-        said = f"it is {ratio:.4g} times what it should be"
-        if batch > 1 and abs(ratio * batch - 1) < _SAME:
-            return f"{said}: a mean over the {batch} examples where a sum belongs"
-        if batch > 1 and abs(ratio / batch - 1) < _SAME:
-            return f"{said}: a sum over the {batch} examples where a mean belongs"
-        return said
-    flipped = _wrong(ours, reference)
-    if flipped.any() and not _wrong(ours.abs(), reference.abs()).any():
-        return f"the sign is wrong in {int(flipped.sum())} of {flipped.numel()} entries"
-    return ""
-
-
-def _of_order(ours: Tensor, reference: Tensor, batch: int) -> str:
-    """Names numbers that are right but lie elsewhere."""
-    if ours.dim() == 2 and relative_error(ours.T, reference) < _SAME:
-        return "it is transposed"
-    for order in permutations(range(ours.dim())) if ours.dim() in (3, 4) else ():
-        moved = ours.permute(order)
-        if moved.shape == reference.shape and relative_error(moved, reference) < _SAME:
-            return f"its dimensions are in another order: permute{order} puts them right"
-    for dim in range(ours.dim()):
-        if relative_error(ours.flip(dim), reference) < _SAME:
-            return f"it is reversed along dimension {dim}"
-        for by in (1, -1):
-            if relative_error(ours.roll(by, dim), reference) < _SAME:
-                return f"it is shifted by one along dimension {dim}: an index or a padding is off by one"
-    mine, theirs = (t.reshape(-1).sort().values for t in (ours, reference))
-    if relative_error(mine, theirs) < _SAME:
-        return (
-            "its numbers are right but in another order: was a part given to its neighbour, or a wrong view?"
-        )
-    return ""
-
-
-def _of_parts(ours: Tensor, reference: Tensor, batch: int) -> str:
-    """Names a mask that was forgotten, or a part that was."""
-    wrong = _wrong(ours, reference)
-    if wrong.any() and not wrong.all():
-        hidden, empty = reference.abs() <= _SAME * largest(reference), ours == 0
-        if bool((hidden | ~wrong).all()):
-            return "it is not 0 where it should be, and right elsewhere: was a mask forgotten?"
-        if bool((empty | ~wrong).all()):
-            return "it is 0 in some places where it should not be, and right elsewhere: was a part forgotten?"
-    return ""
-
-
-def _of_means(ours: Tensor, reference: Tensor, batch: int) -> str:
-    """Names a mean that was taken, or forgotten, along a dimension."""
-    for dim, size in enumerate(ours.shape):
-        if size < 2:
-            continue
-        mean = ours.mean(dim, keepdim=True)
-        if relative_error(ours - mean, reference) < _SAME:
-            return f"its mean along dimension {dim} should be 0: the way through a mean or a sum is missing"
-        if largest(ours - mean) <= _SAME * largest(ours) and largest(
-            reference - reference.mean(dim, keepdim=True)
-        ) > _SAME * largest(reference):
-            return f"it is the same all along dimension {dim}: was it summed, or averaged, there?"
-    return ""
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
 
 
 # ---- tensors inside tuples and lists -----------------------------------------------------------------

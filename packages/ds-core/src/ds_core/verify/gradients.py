@@ -87,12 +87,9 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
     }
     targets += [(n, p, ours.parameters[n], tape.parameters[n]) for n, p in module.named_parameters()]
     scale = largest(torch.ones(()), *(theirs for *_, theirs in targets if theirs is not None))
-<<<<<<< HEAD
     sizes = _sizes([*ours.output, *(tensor for _, tensor, *_ in targets)])
-=======
     if any(t.dim() for t in trial.floating()) and all(len(t) == 1 for t in trial.floating() if t.dim()):
         report.notes.append("there is one example: a mean over them cannot be told from a sum; give several")
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
     draw = torch.Generator().manual_seed(0)
     for name, tensor, mine, theirs in targets:
         if mine is None and (theirs is None or name in by_design or largest(theirs) == 0):
@@ -112,11 +109,7 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
             off_the_tape = theirs is None
             theirs = torch.zeros_like(tensor) if theirs is None else theirs
             row.tape = relative_error(mine, theirs, scale)
-<<<<<<< HEAD
-            problem = _blame(mine, theirs, "torch's autograd says", sizes)
-=======
-            problem = _blame(mine, theirs, "torch's autograd says", trial)
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
+            problem = _blame(mine, theirs, "torch's autograd says", sizes, trial.upstream)
             if trial.dtype == torch.float64 and max_entries > 0:
                 entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
                 seen = mine.detach().clone().reshape(-1)
@@ -124,16 +117,10 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
                 row.differences = relative_error(mine.reshape(-1)[entries], seen[entries], scale)
                 row.entries = len(entries)
                 # Where autograd agrees with ours, both engines' forwards share what is wrong.
-<<<<<<< HEAD
                 said = "autograd too, but differences say"
-                problem = problem or _blame(mine, seen.view(mine.shape), said, sizes)
-=======
-                problem = problem or _blame(
-                    mine, seen.view(mine.shape), "autograd too, but differences say", trial
-                )
+                problem = problem or _blame(mine, seen.view(mine.shape), said, sizes, trial.upstream)
                 if off_the_tape and row.differences <= report.limits.differences:
                     problem = f"differences agree with it, but {_OFF_THE_TAPE}"
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
             report.add(row, problem)
     if report.ok and trial.module.input_grad and trial.offers_second():
         _compare_second(trial, report, eps, max_entries)
@@ -162,7 +149,7 @@ def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entrie
         row = GradientRow(f"second: {name}", tuple(tensor.shape))
         row.tape = max(relative_error(one, theirs, scale) for one in (mine, formulas))
         said = "torch's autograd says"
-        problem = _blame(mine, theirs, said, trial) or _blame(formulas, theirs, said, trial)
+        problem = _blame(mine, theirs, said) or _blame(formulas, theirs, said)
         if trial.dtype == torch.float64 and max_entries > 0:
             entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
             differences = trial.second_differences(tensor, entries.tolist(), eps)
@@ -171,15 +158,12 @@ def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entrie
         report.add(row, problem)
 
 
-<<<<<<< HEAD
 def _sizes(tensors: list[Tensor]) -> set[int]:
     """Returns how many of anything there are: entries of a dimension, of a tensor, of all its others."""
     sizes = {size for t in tensors for size in t.shape}
     return sizes | {n for t in tensors for n in (t.numel(), *(t.numel() // max(1, s) for s in t.shape))}
 
 
-def _blame(ours: Tensor, theirs: Tensor, referee: str, sizes: Collection[int] = ()) -> str:
-=======
 def _same(now: Tensor, before: Tensor) -> bool:
     """Says whether a tensor is what it was; NaN may have been there."""
     return torch.equal(now, before) or bool(((now == before) | (now.isnan() & before.isnan())).all())
@@ -188,21 +172,21 @@ def _same(now: Tensor, before: Tensor) -> bool:
 _OFF_THE_TAPE = "autograd sees nothing of it: does forward use its .data, or detach()?"
 
 
-def _blame(ours: Tensor, theirs: Tensor, referee: str, trial: Trial) -> str:
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
+def _blame(
+    ours: Tensor,
+    theirs: Tensor,
+    referee: str,
+    sizes: Collection[int] = (),
+    above: Collection[Tensor | None] = (),
+) -> str:
     """Says where a gradient is worst and, if it can, why; empty where there is nothing to blame."""
     if relative_error(ours, theirs) <= LIMITS[ours.dtype].tape:
         return ""
     worst = int((ours - theirs).abs().nan_to_num(math.inf).argmax())
     place = torch.unravel_index(torch.tensor(worst), ours.shape)
     where = f"at {[int(i) for i in place]} " if place else ""
-<<<<<<< HEAD
-    guess = hint(ours, theirs, sizes)
+    guess = hint(ours, theirs, sizes, above)
     text = f"{where}backward gives {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
-=======
-    guess = hint(ours, theirs, trial.examples, trial.upstream)
-    text = f"{where}ours is {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
->>>>>>> 5cc5021 (Constructors check their arguments against their annotations, forwards and backwards name what they cannot compute with; fuzz counts it; check_gradients names more causes; tables of pandas and streams of datasets taken directly)
     return text + (f": {guess}" if guess else "")
 
 

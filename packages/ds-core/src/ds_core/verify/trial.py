@@ -78,11 +78,6 @@ class Trial:
         """Lists the floating point tensors among the inputs."""
         return [t for t in tensors(self.inputs) if t.is_floating_point()]
 
-    @property
-    def examples(self) -> int:
-        """How many there are, as far as can be seen: the length of the first input."""
-        return next((len(t) for t in tensors(self.inputs) if t.dim()), 0)
-
     def depends_on(self, tensor: Tensor, eps: float, most: int) -> bool:
         """Says whether differences find that the loss depends on a parameter without a gradient."""
         if self.dtype != torch.float64 or not tensor.is_floating_point() or not tensor.numel():
