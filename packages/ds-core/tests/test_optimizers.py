@@ -282,7 +282,7 @@ def test_wrong_parameters_are_named():
     ("name", "options", "message"),
     [
         ("SGD", {"lr": -1}, "SGD: expected lr >= 0, got -1"),
-        ("SGD", {"lr": float("nan")}, "SGD: expected lr to be a number or a tensor, got nan"),
+        ("SGD", {"lr": float("nan")}, "SGD: expected lr (>= 0|to be a number or a tensor), got nan"),
         ("SGD", {"momentum": -0.1}, "SGD: expected momentum >= 0, got -0.1"),
         ("SGD", {"nesterov": True}, "SGD: nesterov: expected momentum > 0 and dampening = 0"),
         (

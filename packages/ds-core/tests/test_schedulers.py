@@ -318,7 +318,7 @@ def test_momentum_to_cycle_is_needed():
 
 
 def test_an_optimizer_is_needed():
-    with pytest.raises(TypeError, match="StepLR: expected an Optimizer, got list"):
+    with pytest.raises(TypeError, match=r"StepLR: expected optimizer to be an Optimizer, got .*list"):
         StepLR(parameters(), 3)
 
 

@@ -138,7 +138,8 @@ def described(hint: Any) -> str:
     if origin in (tuple, list, Sequence, Iterable):
         number = str(len(parts)) if origin is tuple and parts[-1] is not Ellipsis else "several"
         return f"{number} of: {described(parts[0])}"
-    return str(_WORDS.get(hint) or _WORDS.get(origin) or getattr(hint, "__name__", hint))
+    name = str(getattr(hint, "__name__", hint))
+    return _WORDS.get(hint) or _WORDS.get(origin) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 _WORDS: dict[Any, str] = {
