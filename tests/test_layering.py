@@ -20,6 +20,9 @@ BELOW = {
 
 # The one file that calls an operator by its internal name: oneDNN's matrix product.
 PRODUCTS = "packages/ds-core/src/ds_core/kernels/matmul.py"
+# The one file that knows torch.nn: it translates finished models into it, and computes nothing.
+EXPORT = "packages/ds-core/src/ds_core/export.py"
+EXEMPT = {(PRODUCTS, "torch.ops"), (EXPORT, "torch.nn")}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_nothing_ready_made_is_used(package: str) -> None:
         f"{source.relative_to(ROOT)}:{line}: {name}"
         for source in sources
         for line, name in ready_made(source.read_text(encoding="utf-8"))
-        if (source, name) != (ROOT / PRODUCTS, "torch.ops")
+        if (str(source.relative_to(ROOT)), name) not in EXEMPT
     ]
     assert not uses, "\n".join(uses)
 
@@ -101,6 +104,15 @@ def test_one_operator_is_called_by_its_internal_name() -> None:
     operators = [chain for chain in chains if chain.startswith("torch.ops.") and chain.count(".") == 4]
     assert operators == ["torch.ops.mkldnn._linear_pointwise.default"]
     assert sum(chain == "torch.ops" for chain in chains) == 1
+
+
+def test_translating_computes_nothing(graph: grimp.ImportGraph) -> None:
+    """Of torch.nn it names classes alone, no function, and only ``Module.to_torch`` asks for it."""
+    assert graph.find_modules_that_directly_import("ds_core.export") == {"ds_core.module"}
+    tree = ast.parse((ROOT / EXPORT).read_text(encoding="utf-8"))
+    names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "nn"}
+    assert names
+    assert all(name[0].isupper() for name in names)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +133,10 @@ def test_one_operator_is_called_by_its_internal_name() -> None:
         "import torch\ntorch.ops.aten.gelu(x)",
         "import torch\ntorch._C._nn.gelu(x)",
         "from torch.library import custom_op",
+        "import torch\ny = torch.rms_norm(x, (3,))",
+        "import torch as t\ny = t.einsum('ij,jk', a, b)",
+        "from torch import conv1d",
+        "import torch\ny = getattr(torch, 'softmax')(x, 0)",
     ],
 )
 def test_ready_made_is_found(code: str) -> None:

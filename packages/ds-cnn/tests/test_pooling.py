@@ -217,6 +217,38 @@ def test_bad_input():
         AdaptiveAvgPool2d(0)
 
 
+def test_an_infinite_gradient_goes_to_the_largest_pixel_alone():
+    x, grad = torch.randn(1, 2, 4, 4), torch.ones(1, 2, 2, 2)
+    grad[0, 0, 1, 0] = torch.inf
+    leaf, layer = x.clone().requires_grad_(), MaxPool2d(2)
+    nn.MaxPool2d(2)(leaf).backward(grad)
+    with engine("manual"):
+        layer(x)
+        assert torch.equal(layer.backward(grad), leaf.grad)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 5), (1, 1), (6, 6)])
+@pytest.mark.parametrize("name", ["manual", "formula", "autograd"])
+def test_infinity_stays_in_its_bins(name, size):
+    g = torch.Generator().manual_seed(0)
+    x, grad = torch.randn(2, 3, 6, 6, generator=g), torch.randn(2, 3, *size, generator=g)
+    x[0, 0, 2, 3], x[1, 2, 0, 0], grad[1, 1, 0, 0] = torch.inf, -torch.inf, torch.inf
+    theirs, leaf = nn.AdaptiveAvgPool2d(size), x.clone().requires_grad_()
+    expected = theirs(leaf)
+    expected.backward(grad)
+    ours, mine = ds_cnn.AdaptiveAvgPool2d(size), x.clone().requires_grad_(name == "autograd")
+    if name == "autograd":
+        y = ours(mine)
+        y.backward(grad)
+        grad_x = mine.grad
+    else:
+        with engine("manual", kernels=name == "manual"):
+            y = ours(mine)
+            grad_x = ours.backward(grad)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(grad_x, leaf.grad)
+
+
 # ---- sequences -------------------------------------------------------------------------------------------
 
 

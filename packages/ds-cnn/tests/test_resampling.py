@@ -89,3 +89,49 @@ def test_bad_input():
         PixelUnshuffle(2)(torch.randn(1, 3, 3, 2))
     with pytest.raises(ValueError, match=r"Dropout2d.*got \(2, 3\)"):
         Dropout2d()(torch.randn(2, 3))
+
+
+@pytest.mark.parametrize("name", ["manual", "formula", "autograd"])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_infinity_stays_among_its_neighbours(mode, name):
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2, 4, 5, generator=g)
+    x[0, 0, 1, 2], x[0, 1, 3, 0] = torch.inf, -torch.inf
+    for options in ({"size": (7, 3)}, {"scale_factor": 2}, {"size": (9, 9)}):
+        ours, theirs = Upsample(**options, mode=mode), nn.Upsample(**options, mode=mode)
+        grad = torch.randn(theirs(x).shape, generator=g)
+        grad[0, 1, 2, 1] = torch.inf
+        leaf = x.clone().requires_grad_()
+        expected = theirs(leaf)
+        expected.backward(grad)
+        mine = x.clone().requires_grad_(name == "autograd")
+        with engine("autograd" if name == "autograd" else "manual", kernels=name != "formula"):
+            y = ours(mine)
+            grad_x = ours.backward(grad) if name != "autograd" else y.backward(grad) or mine.grad
+        for mine, right in ((y, expected), (grad_x, leaf.grad)):
+            known = ~right.isnan()  # torch takes a neighbour beyond the edge times 0, which makes a NaN
+            torch.testing.assert_close(mine[known], right[known])
+            assert known.sum() > known.numel() // 2
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_what_keeps_its_size_is_copied(mode, kernels):
+    x = torch.randn(1, 2, 4, 5, generator=torch.Generator().manual_seed(0))
+    x[0, 0, 1, 2] = torch.inf
+    for options in ({"size": (4, 5)}, {"scale_factor": 1}, {"scale_factor": 1.1}):
+        layer = Upsample(**options, mode=mode)
+        if options == {"scale_factor": 1.1} and mode == "bicubic":
+            continue  # it takes the places that the factor says
+        with engine("manual", kernels=kernels):
+            y = layer(x)
+            grad_x = layer.backward(x)
+        assert torch.equal(y, x)
+        assert y.data_ptr() != x.data_ptr()
+        assert torch.equal(grad_x, x)
+
+
+def test_the_nearest_pixel_is_found_in_whole_numbers():
+    for old, new in [(9, 49), (3, 147), (49, 9), (57, 209), (1000, 999)]:
+        x = torch.arange(float(old)).view(1, 1, 1, old)
+        assert Upsample(size=(1, new))(x).flatten().tolist() == [i * old // new for i in range(new)]

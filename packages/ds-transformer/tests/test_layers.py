@@ -313,6 +313,17 @@ def test_backward_without_forward():
             layer.backward(X)
 
 
+def test_functions_and_layers_of_torch_are_refused_by_name():
+    for make in (TransformerEncoderLayer, TransformerDecoderLayer, Transformer):
+        with pytest.raises(
+            TypeError, match=r"expected activation 'relu' or 'gelu', or a Module, got relu: a"
+        ):
+            make(8, 2, activation=torch.nn.functional.relu)
+    expected = "expected a layer of ds_transformer to copy, got TransformerEncoderLayer of torch"
+    with pytest.raises(TypeError, match=f"TransformerEncoder: {expected}"):
+        TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 1)
+
+
 @pytest.mark.parametrize("make", [TransformerEncoderLayer, TransformerDecoderLayer, Transformer])
 def test_misspelt_options_are_refused(make):
     with pytest.raises(TypeError, match="unexpected keyword argument 'atention_dropout'"):

@@ -19,6 +19,7 @@ def clip_grad_norm_(
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scales all gradients by one factor, so that their common norm is at most ``max_norm``.
 
@@ -29,6 +30,7 @@ def clip_grad_norm_(
         max_norm: the largest norm allowed.
         norm_type: any number > 0; ``inf`` for the largest absolute value.
         error_if_nonfinite: raises, and changes nothing, if n is infinite or NaN.
+        foreach: without effect; the numbers are the same whatever it is.
 
     Returns:
         n before clipping, a scalar; of gradients in half precision in float32, where their squares have room.
@@ -82,12 +84,15 @@ def _scale(grads: list[Tensor], max_norm: float, norm: float) -> None:
             grad.mul_(factor)
 
 
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
     """Cuts every number of every gradient to [-clip_value, clip_value].
 
     Args:
         parameters: one tensor or several; those without a gradient are skipped.
         clip_value: the largest absolute value allowed.
+        foreach: without effect; the numbers are the same whatever it is.
 
     Raises:
         ValueError: if ``clip_value`` is negative.

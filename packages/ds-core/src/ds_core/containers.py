@@ -373,7 +373,8 @@ class Sequential(ModuleList):
         else:
             super().__init__(modules)  # type: ignore[arg-type]
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
+        x = input
         for module in self:
             x = module(x)
         return x

@@ -868,6 +868,30 @@ class Module:
             changed[parameter] = _with_values(changed.get(parameter, parameter), values)
             setattr(module, name, changed[parameter])
 
+    def to_torch(self) -> Any:
+        """Returns a torch.nn.Module that does the same, with copies of the weights, in the same mode.
+
+        For what takes nothing else, such as ``torch.export`` and ONNX. Layers become their ``torch.nn``
+        namesakes, so ``state_dict`` has the same names; what is shared or frozen here is so there.
+
+        Example:
+            >>> program = torch.export.export(model.eval().to_torch(), (x,))
+
+        Raises:
+            NotImplementedError: if torch.nn has no such layer; says where it is.
+        """
+        from ds_core.export import Translator  # the one that needs torch.nn
+
+        return Translator().module(self, type(self).__name__)
+
+    def _torch_options(self) -> dict[str, Any]:
+        """Returns arguments of the ``torch.nn`` namesake's constructor that attributes do not say by name.
+
+        Raises:
+            NotImplementedError: if the namesake cannot do what this does.
+        """
+        return {}
+
     # ---- what torch has and this has not ----------------------------------------------------------------
 
     def _no_hooks(self, *args: Any, **kwargs: Any) -> Any:
@@ -878,7 +902,8 @@ class Module:
         """
         raise NotImplementedError(
             f"{self.label()}: there are no hooks; `ds_core.xray` and its `observe` look at what passes "
-            "through a layer, and a module of your own around it changes what passes"
+            "through a layer, a module of your own around it changes what passes, and to_torch() gives a "
+            "torch.nn.Module, which has them"
         )
 
     register_forward_hook = register_forward_pre_hook = _no_hooks
@@ -1115,7 +1140,8 @@ def _of_torch(value: Any) -> str:
         return ""
     return (
         f"got a module of torch, {type(value).__name__}, which is not found here and has no backward of its "
-        "own; use the layer of the same name from here, and load_state_dict for its weights"
+        "own; use the layer of the same name from here, and load_state_dict for its weights, or put this "
+        "model's to_torch() into one of torch"
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from ds_core.kernels import branch, kernel, matmul
 from torch import Tensor
 
-from ds_cnn.functional.avg_pool import Saved, avg_pool
+from ds_cnn.functional.avg_pool import Saved, avg_pool, avg_pool_backward
 from ds_cnn.functional.regions import Bins, Windows, counts
 from ds_cnn.kernels.images import channels_first, pixels_last
 from ds_cnn.kernels.windows import batched, padded_images, padded_size, unpadded, window_pixels
@@ -23,7 +23,8 @@ class AvgPoolKernel:
         saved = Saved(x.shape, regions, count_include_pad, divisor)
         branch(f"AvgPoolKernel: {'bins' if isinstance(regions, Bins) else 'windows'}")
         if isinstance(regions, Bins):
-            return _both_sides(_averaging(regions, 0, x), x, _averaging(regions, 1, x).mT), saved
+            y = both_sides(_averaging(regions, 0, x), x, _averaging(regions, 1, x).mT)
+            return y if finite(y) else avg_pool(x, regions)[0], saved
         y = window_sums(batched(x), regions)
         y.div_(divisor or counts(regions, x, count_include_pad))
         return y.reshape(*x.shape[:-2], *y.shape[2:]), saved
@@ -33,7 +34,8 @@ class AvgPoolKernel:
         size, regions, count_include_pad, divisor = saved
         like_x = grad.new_empty(1).expand(size)
         if isinstance(regions, Bins):
-            return _both_sides(_averaging(regions, 0, like_x).mT, grad, _averaging(regions, 1, like_x))
+            grad_x = both_sides(_averaging(regions, 0, like_x).mT, grad, _averaging(regions, 1, like_x))
+            return grad_x if finite(grad_x) else avg_pool_backward(grad, saved)
         share = batched(grad / (divisor or counts(regions, like_x, count_include_pad)))
         return window_sums_backward(share, regions, batched(like_x).shape).reshape(size)
 
@@ -56,6 +58,11 @@ def window_sums_backward(grad: Tensor, windows: Windows, shape: torch.Size) -> T
     return channels_first(unpadded(padded, windows, shape))
 
 
+def finite(x: Tensor) -> bool:
+    """Says whether no number is infinite or NaN; in a product, 0 times infinity makes NaN of what is not."""
+    return bool(x.sum().isfinite())
+
+
 def _averaging(bins: Bins, dim: int, x: Tensor) -> Tensor:
     """Returns the matrix that averages the pixels of each bin along one dimension: (bins, size)."""
     spans = bins.spans(dim, x.shape[dim - 2])
@@ -65,7 +72,14 @@ def _averaging(bins: Bins, dim: int, x: Tensor) -> Tensor:
     return matrix
 
 
-def _both_sides(a: Tensor, x: Tensor, b: Tensor) -> Tensor:
-    """Returns a x b for each channel: ``(n, H)``, ``(..., H, W)``, ``(W, m)`` -> ``(..., n, m)``."""
-    right = matmul.mm(x.reshape(-1, x.shape[-1]), b).view(-1, x.shape[-2], b.shape[1])
-    return matmul.bmm(a.expand(len(right), *a.shape), right).view(*x.shape[:-2], len(a), b.shape[1])
+def both_sides(a: Tensor | None, x: Tensor, b: Tensor | None) -> Tensor:
+    """Returns a x b for each channel: ``(n, H)``, ``(..., H, W)``, ``(W, m)`` -> ``(..., n, m)``.
+
+    Without a or b, where it is None.
+    """
+    if b is not None:
+        x = matmul.mm(x.reshape(-1, x.shape[-1]), b).view(*x.shape[:-1], b.shape[1])
+    if a is None:
+        return x
+    images = x.reshape(-1, *x.shape[-2:])
+    return matmul.bmm(a.expand(len(images), *a.shape), images).view(*x.shape[:-2], len(a), x.shape[-1])

@@ -95,8 +95,12 @@ def _windows_of(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
 def _windows_backward(grads: Tensor, winners: Tensor, windows: Windows, shape: torch.Size) -> Tensor:
     """Hands the gradients ``(n, H', W', C)`` to the winners alone: ``(n, H, W, C)``."""
     padded = grads.new_zeros(len(grads), *padded_size(windows, shape), shape[1])
+    finite = math.isfinite(float(grads.sum()))  # 0 times an infinite gradient would not be 0
     for pixel, seen in window_pixels(padded, windows, (grads.shape[1], grads.shape[2])):
-        seen.addcmul_(grads, (winners == pixel).to(grads.dtype))
+        if finite:
+            seen.addcmul_(grads, (winners == pixel).to(grads.dtype))
+        else:
+            seen += torch.where(winners == pixel, grads, 0)
     return unpadded(padded, windows, shape)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_cnn import functional
 from ds_cnn.functional.regions import Bins
-from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_bins
+from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm
 
 avg_pool, avg_pool_backward = dispatch(functional.avg_pool, half=torch.float32)
 avg_pool_loop, avg_pool_loop_backward = dispatch(functional.avg_pool_loop, half=torch.float32)
@@ -44,7 +44,7 @@ class AdaptiveAvgPool2d(Pooling):
     def __init__(
         self, output_size: int | Sequence[int | None] | None, *, algorithm: str = "vectorised"
     ) -> None:
-        self.regions = make_bins(type(self).__name__, output_size)
+        self.set_bins(output_size)
         self.algorithm = check_pooling_algorithm(type(self).__name__, algorithm)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ds_cnn import functional
 from ds_cnn.functional.regions import Bins
-from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_bins
+from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm
 
 max_pool, max_pool_backward = dispatch(functional.max_pool)
 max_pool_loop, max_pool_loop_backward = dispatch(functional.max_pool_loop)
@@ -51,7 +51,7 @@ class AdaptiveMaxPool2d(Pooling):
         algorithm: str = "vectorised",
     ) -> None:
         name = type(self).__name__
-        self.regions = make_bins(name, output_size)
+        self.set_bins(output_size)
         self.return_indices = return_indices
         self.algorithm = check_pooling_algorithm(name, algorithm)
         if return_indices and algorithm == "loop":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_cnn import functional
 from ds_cnn.functional.regions import Windows
-from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
+from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm
 
 avg_pool, avg_pool_backward = dispatch(functional.avg_pool, half=torch.float32)
 avg_pool_loop, avg_pool_loop_backward = dispatch(functional.avg_pool_loop, half=torch.float32)
@@ -59,7 +59,7 @@ class AvgPool2d(Pooling):
         algorithm: str = "vectorised",
     ) -> None:
         name = type(self).__name__
-        self.regions = make_windows(name, kernel_size, stride, padding, ceil_mode=ceil_mode)
+        self.set_windows(kernel_size, stride, padding, ceil_mode=ceil_mode)
         if divisor_override is not None and divisor_override == 0:
             raise ValueError(f"{name}: expected divisor_override other than 0")
         self.count_include_pad = count_include_pad

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_cnn import functional
 from ds_cnn.functional.regions import Windows
-from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
+from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm
 
 lp_pool, lp_pool_backward = dispatch(functional.lp_pool, half=torch.float32)
 lp_pool_loop, lp_pool_loop_backward = dispatch(functional.lp_pool_loop, half=torch.float32)
@@ -60,7 +60,7 @@ class LPPool2d(Pooling):
         if norm_type <= 0:
             raise ValueError(f"{name}: expected norm_type above 0, got {norm_type}")
         self.norm_type = norm_type
-        self.regions = make_windows(name, kernel_size, stride, ceil_mode=ceil_mode)
+        self.set_windows(kernel_size, stride, ceil_mode=ceil_mode)
         self.algorithm = check_pooling_algorithm(name, algorithm)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ds_cnn import functional
 from ds_cnn.functional.regions import Windows
-from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm, make_windows
+from ds_cnn.layers.pooling import Pooling, check_pooling_algorithm
 
 max_pool, max_pool_backward = dispatch(functional.max_pool)
 max_pool_loop, max_pool_loop_backward = dispatch(functional.max_pool_loop)
@@ -60,7 +60,7 @@ class MaxPool2d(Pooling):
         algorithm: str = "vectorised",
     ) -> None:
         name = type(self).__name__
-        self.regions = make_windows(name, kernel_size, stride, padding, dilation, ceil_mode)
+        self.set_windows(kernel_size, stride, padding, dilation, ceil_mode)
         self.return_indices = return_indices
         self.algorithm = check_pooling_algorithm(name, algorithm)
         if return_indices and algorithm == "loop":

@@ -48,8 +48,9 @@ class Pad(Module):
             )
         for number in numbers:
             check_whole(type(self).__name__, -(2**63), padding=number)
+        self.padding = numbers
         left, right, top, bottom = (*numbers, 0, 0)[:4]
-        self.padding = (left, right, top, bottom)
+        self.edges = (left, right, top, bottom)
 
     def images(self, x: Tensor) -> Tensor:
         """Checks that x is a batch, or one, of floating point, and large enough; gives sequences a row."""
@@ -60,12 +61,11 @@ class Pad(Module):
             )
         check_floating(self, x)
         images = x.unsqueeze(-2) if dims == 2 else x
-        check_padding(self, images, self.padding, self.mode)
+        check_padding(self, images, self.edges, self.mode)
         return images
 
     def extra_repr(self) -> str:
-        shown = self.padding[: 2 * len(self.layout) - 2]
-        return f"{shown}" + ("" if self.value is None else f", value={self.value}")
+        return f"{self.padding}" + ("" if self.value is None else f", value={self.value}")
 
 
 @final
@@ -81,7 +81,7 @@ class ZeroPad2d(Pad):
     mode = "zeros"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y
 
@@ -111,7 +111,7 @@ class ConstantPad2d(Pad):
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode, self.value)
+        y, saved = pad(self.images(input), self.edges, self.mode, self.value)
         self.save(saved)
         return y
 
@@ -133,7 +133,7 @@ class ReflectionPad2d(Pad):
     mode = "reflect"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y
 
@@ -155,7 +155,7 @@ class ReplicationPad2d(Pad):
     mode = "replicate"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y
 
@@ -177,7 +177,7 @@ class CircularPad2d(Pad):
     mode = "circular"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y
 
@@ -202,7 +202,7 @@ class ZeroPad1d(Pad):
     mode = "zeros"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y.squeeze(-2)
 
@@ -232,7 +232,7 @@ class ConstantPad1d(Pad):
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode, self.value)
+        y, saved = pad(self.images(input), self.edges, self.mode, self.value)
         self.save(saved)
         return y.squeeze(-2)
 
@@ -254,7 +254,7 @@ class ReflectionPad1d(Pad):
     mode = "reflect"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y.squeeze(-2)
 
@@ -276,7 +276,7 @@ class ReplicationPad1d(Pad):
     mode = "replicate"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y.squeeze(-2)
 
@@ -298,7 +298,7 @@ class CircularPad1d(Pad):
     mode = "circular"
 
     def forward(self, input: Tensor) -> Tensor:
-        y, saved = pad(self.images(input), self.padding, self.mode)
+        y, saved = pad(self.images(input), self.edges, self.mode)
         self.save(saved)
         return y.squeeze(-2)
 

@@ -20,6 +20,33 @@ class Pooling(Module):
     regions: Windows | Bins
     algorithm: str
 
+    def set_windows(
+        self,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] | None,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        """Keeps the arguments, and the windows that they describe.
+
+        Raises:
+            ValueError: if one is out of range.
+        """
+        name, stride = type(self).__name__, kernel_size if stride is None else stride
+        self.regions = make_windows(name, kernel_size, stride, padding, dilation, ceil_mode)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
+
+    def set_bins(self, output_size: int | Sequence[int | None] | None) -> None:
+        """Keeps the argument, and the bins that it describes.
+
+        Raises:
+            ValueError: if it is out of range.
+        """
+        self.regions = make_bins(type(self).__name__, output_size)
+        self.output_size = output_size
+
     def check(self, x: Tensor) -> None:
         """Checks that x is a batch of images, or one, of floating point, and large enough for a region.
 
@@ -43,12 +70,12 @@ class Pooling(Module):
 def make_windows(
     name: str,
     kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None,
+    stride: int | Sequence[int],
     padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
 ) -> Windows:
-    """Returns the windows that a layer's arguments describe; a stride of None is the kernel's size.
+    """Returns the windows that a layer's arguments describe.
 
     Raises:
         ValueError: if an argument is out of range, or the padding more than half the kernel: then a window
@@ -58,8 +85,8 @@ def make_windows(
     pads = _two(sizes(name, "padding", padding, 2, least=0))
     if any(2 * pixels > size for pixels, size in zip(pads, kernel, strict=True)):
         raise ValueError(f"{name}: expected padding of at most half of kernel_size {kernel}, got {pads}")
-    steps = kernel if stride is None else _two(sizes(name, "stride", stride, 2))
-    return Windows(kernel, steps, pads, _two(sizes(name, "dilation", dilation, 2)), ceil_mode)
+    steps, gaps = _two(sizes(name, "stride", stride, 2)), _two(sizes(name, "dilation", dilation, 2))
+    return Windows(kernel, steps, pads, gaps, ceil_mode)
 
 
 def make_bins(name: str, output_size: int | Sequence[int | None] | None) -> Bins:

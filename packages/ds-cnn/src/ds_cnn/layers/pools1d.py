@@ -28,6 +28,36 @@ class Pooling1d(Module):
 
     regions: Windows | Bins
 
+    def set_windows(
+        self,
+        kernel_size: Number,
+        stride: Number | None,
+        padding: Number = 0,
+        dilation: Number = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        """Keeps the arguments, and the windows of one row that they describe.
+
+        Raises:
+            ValueError: if one is out of range.
+        """
+        name, stride = type(self).__name__, kernel_size if stride is None else stride
+        (kernel,), (step,) = sizes(name, "kernel_size", kernel_size, 1), sizes(name, "stride", stride, 1)
+        (pads,), (gap,) = sizes(name, "padding", padding, 1, least=0), sizes(name, "dilation", dilation, 1)
+        self.regions = make_windows(name, (1, kernel), (1, step), (0, pads), (1, gap), ceil_mode)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
+
+    def set_bins(self, output_size: Number) -> None:
+        """Keeps the argument, and the bins of one row that it describes.
+
+        Raises:
+            ValueError: if it is out of range.
+        """
+        name = type(self).__name__
+        self.regions = make_bins(name, (1, *sizes(name, "output_size", output_size, 1)))
+        self.output_size = output_size
+
     def rows(self, x: Tensor) -> Tensor:
         """Checks a batch of sequences, or one, and views it as images with one row.
 
@@ -82,7 +112,7 @@ class MaxPool1d(Pooling1d):
         return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
-        self.regions = windows("MaxPool1d", kernel_size, stride, padding, dilation, ceil_mode)
+        self.set_windows(kernel_size, stride, padding, dilation, ceil_mode)
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
@@ -130,7 +160,7 @@ class AvgPool1d(Pooling1d):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        self.regions = windows("AvgPool1d", kernel_size, stride, padding, ceil_mode=ceil_mode)
+        self.set_windows(kernel_size, stride, padding, ceil_mode=ceil_mode)
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
@@ -175,7 +205,7 @@ class LPPool1d(Pooling1d):
         if norm_type <= 0:
             raise ValueError(f"LPPool1d: expected norm_type above 0, got {norm_type}")
         self.norm_type = norm_type
-        self.regions = windows("LPPool1d", kernel_size, stride, ceil_mode=ceil_mode)
+        self.set_windows(kernel_size, stride, ceil_mode=ceil_mode)
 
     def forward(self, input: Tensor) -> Tensor:
         y, saved = lp_pool(self.rows(input), self.regions, self.norm_type)
@@ -213,7 +243,7 @@ class AdaptiveMaxPool1d(Pooling1d):
     """
 
     def __init__(self, output_size: Number, return_indices: bool = False) -> None:
-        self.regions = bins("AdaptiveMaxPool1d", output_size)
+        self.set_bins(output_size)
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
@@ -250,7 +280,7 @@ class AdaptiveAvgPool1d(Pooling1d):
     """
 
     def __init__(self, output_size: Number) -> None:
-        self.regions = bins("AdaptiveAvgPool1d", output_size)
+        self.set_bins(output_size)
 
     def forward(self, input: Tensor) -> Tensor:
         y, saved = avg_pool(self.rows(input), self.regions)
@@ -263,34 +293,6 @@ class AdaptiveAvgPool1d(Pooling1d):
 
     def extra_repr(self) -> str:
         return f"output_size={self.regions.counts[1]}"  # type: ignore[union-attr]
-
-
-def windows(
-    name: str,
-    kernel_size: Number,
-    stride: Number | None,
-    padding: Number = 0,
-    dilation: Number = 1,
-    ceil_mode: bool = False,
-) -> Windows:
-    """Returns windows of one row.
-
-    Raises:
-        ValueError: if an argument is out of range.
-    """
-    (kernel,), (gap,) = sizes(name, "kernel_size", kernel_size, 1), sizes(name, "dilation", dilation, 1)
-    (step,) = (kernel,) if stride is None else sizes(name, "stride", stride, 1)
-    (pads,) = sizes(name, "padding", padding, 1, least=0)
-    return make_windows(name, (1, kernel), (1, step), (0, pads), (1, gap), ceil_mode)
-
-
-def bins(name: str, output_size: Number) -> Bins:
-    """Returns bins of one row.
-
-    Raises:
-        ValueError: if the number is out of range.
-    """
-    return make_bins(name, (1, *sizes(name, "output_size", output_size, 1)))
 
 
 def of_windows(regions: Windows | Bins, *names: str) -> str:

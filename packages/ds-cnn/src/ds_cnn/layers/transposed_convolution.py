@@ -55,6 +55,7 @@ class TransposedConvolution(Module):
         self.padding = sizes(name, "padding", padding, dims, least=0)
         self.output_padding = sizes(name, "output_padding", output_padding, dims, least=0)
         self.groups = groups
+        self.padding_mode = padding_mode
         self.dilation = sizes(name, "dilation", dilation, dims)
         for extra, step, dilated in zip(self.output_padding, self.stride, self.dilation, strict=True):
             if extra >= max(step, dilated):

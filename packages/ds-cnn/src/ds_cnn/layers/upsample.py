@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 import torch
 from ds_core import InputGrad, Module
@@ -33,6 +33,8 @@ class Upsample(Module):
         mode: "nearest", "bilinear" or "bicubic".
         align_corners: for "bilinear" and "bicubic", whether the centres of the corner pixels stay in the
             corners; if not, the corners of the image do.
+        recompute_scale_factor: whether distances between pixels come from the sizes, where ``scale_factor``
+            times the old size was no whole number, and not from ``scale_factor``.
         antialias: for "bilinear" and "bicubic", whether more old pixels count where images shrink, so that
             none is passed over.
 
@@ -54,11 +56,14 @@ class Upsample(Module):
         scale_factor: float | Sequence[float] | None = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
+        recompute_scale_factor: bool | None = None,
         *,
         antialias: bool = False,
     ) -> None:
         if (size is None) == (scale_factor is None):
             raise ValueError(f"Upsample: expected size or scale_factor, got {size} and {scale_factor}")
+        if recompute_scale_factor and scale_factor is None:
+            raise ValueError("Upsample: expected recompute_scale_factor with scale_factor only")
         if mode not in MODES:
             raise ValueError(f"Upsample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
         for name, given in (("align_corners", align_corners is not None), ("antialias", antialias)):
@@ -73,6 +78,7 @@ class Upsample(Module):
             self.scale_factor = tuple(float(factor) for factor in factors)
         self.mode = mode
         self.align_corners = align_corners
+        self.recompute_scale_factor = recompute_scale_factor
         self.antialias = antialias
 
     def forward(self, input: Tensor) -> Tensor:
@@ -97,7 +103,12 @@ class Upsample(Module):
         height, width = math.floor(x.shape[2] * down), math.floor(x.shape[3] * right)
         if min(height, width) < 1:
             raise ValueError(f"{self.label()}: expected images of which pixels remain, got {shape(x)}")
-        return (height, width), (down, right)
+        return (height, width), ((None, None) if self.recompute_scale_factor else (down, right))
+
+    def _torch_options(self) -> dict[str, Any]:
+        if self.antialias:
+            raise NotImplementedError(f"{self.label()}: torch.nn's has no antialias")
+        return {}
 
     def extra_repr(self) -> str:
         to = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -65,6 +65,9 @@ class PReLU(Module):
         grad_x, grad_weight = prelu_backward(grad, saved, wanted=self.wants("input", "weight"))
         self.add_grad("weight", None if grad_weight is None else grad_weight.view(-1))
         return grad_x
+
+    def _torch_options(self) -> dict[str, Any]:
+        return {"num_parameters": len(self.weight)}  # the attribute is the method that counts all
 
     def extra_repr(self) -> str:
         return f"num_parameters={len(self.weight)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Self, final
 
 import torch
 from torch import Tensor
@@ -87,6 +87,39 @@ class Embedding(Module):
         if padding_idx is not None:
             with torch.no_grad():
                 self.weight[padding_idx] = 0
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+    ) -> Self:
+        """Makes a layer of a given table, whose memory it shares.
+
+        Args:
+            embeddings: the table ``(V, D)``, floating point.
+            freeze: whether it stays as it is in training.
+            padding_idx: as for the class; its row stays what it is.
+            max_norm: as for the class, as are the next three.
+            norm_type: see ``max_norm``.
+            scale_grad_by_freq: see ``max_norm``.
+            sparse: see ``max_norm``.
+
+        Raises:
+            ValueError: if the table has other dimensions, or an option is one left out.
+        """
+        if embeddings.dim() != 2:
+            raise ValueError(f"{cls.__name__}.from_pretrained: expected (V, D), got {shape(embeddings)}")
+        options = (padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        with torch.device("meta"):
+            layer = cls(len(embeddings), embeddings.shape[1], *options)
+        layer.weight = Parameter(embeddings, requires_grad=not freeze)
+        return layer
 
     def forward(self, input: Tensor) -> Tensor:
         y, saved = embedding(self._checked(input), self.weight, self.padding_idx)

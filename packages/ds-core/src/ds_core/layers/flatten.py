@@ -41,15 +41,15 @@ class Flatten(_Reshape):
         self.start_dim = start_dim
         self.end_dim = end_dim
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         try:
-            y = x.flatten(self.start_dim, self.end_dim)
+            y = input.flatten(self.start_dim, self.end_dim)
         except (IndexError, RuntimeError) as error:
             raise ValueError(
                 f"{self.label()}: expected input with dimensions {self.start_dim} to {self.end_dim}, "
-                f"got shape {shape(x)}"
+                f"got shape {shape(input)}"
             ) from error
-        self.save(x.shape)
+        self.save(input.shape)
         return y
 
     def extra_repr(self) -> str:
@@ -74,15 +74,15 @@ class Unflatten(_Reshape):
         self.dim = dim
         self.unflattened_size = tuple(unflattened_size)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         try:
-            y = x.unflatten(self.dim, self.unflattened_size)
+            y = input.unflatten(self.dim, self.unflattened_size)
         except (IndexError, RuntimeError) as error:
             raise ValueError(
                 f"{self.label()}: expected input whose dimension {self.dim} splits into "
-                f"{self.unflattened_size}, got shape {shape(x)}"
+                f"{self.unflattened_size}, got shape {shape(input)}"
             ) from error
-        self.save(x.shape)
+        self.save(input.shape)
         return y
 
     def extra_repr(self) -> str:

@@ -23,9 +23,9 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         self.save()
-        return x
+        return input
 
     def backward(self, grad: Any) -> Any:
         self.saved()

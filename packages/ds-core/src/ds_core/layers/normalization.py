@@ -27,6 +27,11 @@ class Normalization(Module):
     weight: Tensor | None
     bias: Tensor | None
 
+    @property
+    def affine(self) -> bool:
+        """Whether there is a w."""
+        return self.weight is not None
+
     def make_parameters(
         self,
         shape: tuple[int, ...],
@@ -52,6 +57,11 @@ class TrailingNorm(Normalization):
 
     normalized_shape: tuple[int, ...]
     dims: tuple[int, ...]
+
+    @property
+    def elementwise_affine(self) -> bool:
+        """Whether there is a w."""
+        return self.affine
 
     def set_shape(self, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
         """Keeps and returns the sizes of the dimensions that are averaged over together.

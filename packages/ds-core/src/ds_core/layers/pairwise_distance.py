@@ -40,11 +40,11 @@ class PairwiseDistance(Module):
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         if not p > 0:
             raise ValueError(f"PairwiseDistance: expected a norm with p above 0, got {p}")
-        self.norm, self.eps, self.keepdim = p, eps, keepdim
+        self.p, self.eps, self.keepdim = p, eps, keepdim
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         check_comparable(self, x1, x2, -1)
-        d, saved = pairwise_distance(x1, x2, self.norm, self.eps)
+        d, saved = pairwise_distance(x1, x2, self.p, self.eps)
         self.save(saved)
         return d.unsqueeze(-1) if self.keepdim else d
 
@@ -54,4 +54,4 @@ class PairwiseDistance(Module):
         return pairwise_distance_backward(grad, saved) if self.input_grad else None
 
     def extra_repr(self) -> str:
-        return f"p={self.norm}, eps={self.eps}" + (", keepdim=True" if self.keepdim else "")
+        return f"p={self.p}, eps={self.eps}" + (", keepdim=True" if self.keepdim else "")

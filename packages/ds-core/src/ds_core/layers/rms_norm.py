@@ -56,11 +56,11 @@ class RMSNorm(TrailingNorm):
         sizes = self.set_shape(normalized_shape)
         self.make_parameters(sizes, elementwise_affine, device, dtype, bias=False, **options)
 
-    def forward(self, input: Tensor) -> Tensor:
-        check_trailing(self, input, self.normalized_shape, self.weight)
-        computed_in = torch.float32 if input.dtype in HALF else input.dtype
+    def forward(self, x: Tensor) -> Tensor:
+        check_trailing(self, x, self.normalized_shape, self.weight)
+        computed_in = torch.float32 if x.dtype in HALF else x.dtype
         eps = torch.finfo(computed_in).eps if self.eps is None else self.eps
-        y, saved = rms_norm(input, self.weight, eps, self.dims)
+        y, saved = rms_norm(x, self.weight, eps, self.dims)
         self.save(saved)
         return y
 

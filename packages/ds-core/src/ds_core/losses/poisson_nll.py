@@ -51,9 +51,9 @@ class PoissonNLLLoss(PointwiseLoss):
             raise ValueError(f"PoissonNLLLoss: expected eps to be 0 or more, got {eps}")
         self.log_input, self.full, self.eps = log_input, full, eps
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        target = self.checked(input, target)
-        loss, saved = poisson_nll(input, target, self.log_input, self.full, self.eps, self.reduction)
+    def forward(self, log_input: Tensor, target: Tensor) -> Tensor:
+        target = self.checked(log_input, target)
+        loss, saved = poisson_nll(log_input, target, self.log_input, self.full, self.eps, self.reduction)
         self.save(saved)
         return loss
 

@@ -43,6 +43,7 @@ class RecurrentCell(Module):
         check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.bias = bias
         gates = self.gates * hidden_size
         sizes: dict[str, tuple[int, ...] | None] = {
             "weight_ih": (gates, input_size),

@@ -124,6 +124,14 @@ class AttentionWeights(Module):
             self.register_parameter(name, None if extra is None else Parameter(extra))
         self.rotary, self.score_bias = rotary, score_bias
 
+    def _torch_options(self) -> dict[str, Any]:
+        if self.num_kv_heads != self.num_heads:
+            raise NotImplementedError(
+                f"{self.label()}: torch.nn's has as many heads of key and value as of the query, this one "
+                f"{self.num_kv_heads} of {self.num_heads}"
+            )
+        return {"bias": self.in_proj_bias is not None, "add_bias_kv": self.bias_k is not None}
+
     def _given(
         self, query: Tensor, key: Tensor | None, value: Tensor | None, cache: KeyValueCache | None
     ) -> list[Tensor]:

@@ -184,6 +184,9 @@ class TransformerDecoder(TransformerStack):
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         self.add_layers(decoder_layer, num_layers, norm)
 
+    def _torch_options(self) -> dict[str, Any]:
+        return {"decoder_layer": self.layers[0]}
+
     def forward(
         self,
         tgt: Tensor,
@@ -192,7 +195,7 @@ class TransformerDecoder(TransformerStack):
         memory_mask: Tensor | None = None,
         tgt_key_padding_mask: Tensor | None = None,
         memory_key_padding_mask: Tensor | None = None,
-        tgt_is_causal: bool = False,
+        tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
         *,
         caches: list[DecoderCache] | None = None,
@@ -200,7 +203,7 @@ class TransformerDecoder(TransformerStack):
         masks = (tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask)
         x = tgt
         for layer, cache in self.with_caches(caches):
-            x = layer(x, memory, *masks, tgt_is_causal, memory_is_causal, cache=cache)
+            x = layer(x, memory, *masks, bool(tgt_is_causal), memory_is_causal, cache=cache)
         return x if self.norm is None else self.norm(x)
 
     def backward(self, grad: Tensor) -> tuple[Tensor, Tensor]:

@@ -159,6 +159,8 @@ class TransformerEncoder(TransformerStack):
         encoder_layer: copied ``num_layers`` times; all copies begin with the same weights.
         num_layers: n.
         norm: at the end; None for none. It is needed where the layers normalise first.
+        enable_nested_tensor: without effect: padding is computed, too, and masked.
+        mask_check: without effect, as it belongs to ``enable_nested_tensor``.
 
     Shape:
         src as in :class:`TransformerEncoderLayer` -> the same.
@@ -169,21 +171,32 @@ class TransformerEncoder(TransformerStack):
     Source: Vaswani et al., Attention Is All You Need (2017), section 3.1.
     """
 
-    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+    def __init__(
+        self,
+        encoder_layer: Module,
+        num_layers: int,
+        norm: Module | None = None,
+        enable_nested_tensor: bool = True,
+        mask_check: bool = True,
+    ) -> None:
         self.add_layers(encoder_layer, num_layers, norm)
+        self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
+
+    def _torch_options(self) -> dict[str, Any]:
+        return {"encoder_layer": self.layers[0], "enable_nested_tensor": False}  # what is padding stays as is
 
     def forward(
         self,
         src: Tensor,
         mask: Tensor | None = None,
         src_key_padding_mask: Tensor | None = None,
-        is_causal: bool = False,
+        is_causal: bool | None = None,
         *,
         caches: list[KeyValueCache] | None = None,
     ) -> Tensor:
         x = src
         for layer, cache in self.with_caches(caches):
-            x = layer(x, mask, src_key_padding_mask, is_causal, cache=cache)
+            x = layer(x, mask, src_key_padding_mask, bool(is_causal), cache=cache)
         return x if self.norm is None else self.norm(x)
 
     def backward(self, grad: Tensor) -> InputGrad:

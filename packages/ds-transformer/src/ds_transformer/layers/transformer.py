@@ -73,7 +73,7 @@ class Transformer(Module):
         dtype: torch.dtype | None = None,
         **options: Unpack[TransformerOptions],
     ) -> None:
-        self.d_model, self.batch_first = d_model, batch_first
+        self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
         common = (
             d_model,
             nhead,
@@ -116,8 +116,8 @@ class Transformer(Module):
         src_key_padding_mask: Tensor | None = None,
         tgt_key_padding_mask: Tensor | None = None,
         memory_key_padding_mask: Tensor | None = None,
-        src_is_causal: bool = False,
-        tgt_is_causal: bool = False,
+        src_is_causal: bool | None = None,
+        tgt_is_causal: bool | None = None,
         memory_is_causal: bool = False,
     ) -> Tensor:
         for name, x in (("src", src), ("tgt", tgt)):
@@ -150,9 +150,15 @@ class Transformer(Module):
         return self.encoder.backward(grad_memory), grad_tgt
 
     @staticmethod
-    def generate_square_subsequent_mask(size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Returns a causal mask to be added, ``(size, size)``: -inf ahead of each position, else 0."""
-        return torch.zeros(size, size, dtype=dtype).masked_fill_(causal_mask(size), -torch.inf)
+    def generate_square_subsequent_mask(
+        sz: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Returns a causal mask to be added, ``(sz, sz)``: -inf ahead of each position, else 0."""
+        zeros = torch.zeros(sz, sz, device=device, dtype=dtype)
+        return zeros.masked_fill_(causal_mask(sz).to(zeros.device), -torch.inf)
+
+    def _torch_options(self) -> dict[str, Any]:
+        return {"num_encoder_layers": 0, "num_decoder_layers": 0}  # encoder and decoder follow
 
     def extra_repr(self) -> str:
         return f"{self.d_model}, batch_first=True" if self.batch_first else f"{self.d_model}"

@@ -175,7 +175,9 @@ def processor_of(images: LabelledImages, size: tuple[int, int]) -> ImageProcesso
                 "resize all"
             )
         pixels = torch.stack(read)
-    std, mean = torch.std_mean(pixels.double() / 255, (0, 2, 3))
+    values = pixels.double().transpose(0, 1).flatten(1) / 255  # (C, N H W)
+    mean = values.mean(1)
+    std = ((values - mean[:, None]).square().sum(1) / (values.shape[1] - 1)).sqrt()
     return ImageProcessor(
         size, None, tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist()), kind="ViTImageProcessor"
     )

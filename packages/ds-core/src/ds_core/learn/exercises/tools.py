@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ds_core.functional import log_softmax
 from ds_core.learn.exercise import Chapter, Exercise, Results
 
 
@@ -77,7 +78,7 @@ def _sampled(sample: Any, g: torch.Generator) -> dict[str, Any]:
 
 
 def _greedy(greedy_search: Any, g: torch.Generator) -> dict[str, Any]:
-    table = torch.log_softmax(torch.randn(5, 5, generator=g, dtype=torch.float64), -1)
+    table, _ = log_softmax(torch.randn(5, 5, generator=g, dtype=torch.float64), -1)
 
     def step(tokens: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
         return table.roll(1, 1)[tokens] + state[:, None] * torch.arange(5), state * 0.9

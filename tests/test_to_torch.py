@@ -1,0 +1,234 @@
+"""Models translated into torch.nn: every layer that has a namesake, beside that namesake and beside ours."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import ds_core
+import ds_rnn
+import ds_transformer
+import pytest
+import torch
+from ds_cnn import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d, Upsample
+from ds_core import Dense, Dropout, ModuleDict, ModuleList, ParameterDict, ParameterList, ReLU, Sequential
+from ds_core.verify import load_cases
+from torch import Tensor, nn
+
+ROOT = Path(__file__).parents[1]
+
+
+def changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Changes floating point tensors, in tuples and lists, too."""
+    if isinstance(value, Tensor):
+        return change(value) if value.is_floating_point() else value
+    return type(value)(changed(part, change) for part in value) if isinstance(value, (tuple, list)) else value
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """Lists the tensors in tuples and lists."""
+    if isinstance(value, (tuple, list)):
+        return [tensor for part in value for tensor in tensors(part)]
+    return [value] if isinstance(value, Tensor) else []
+
+
+def run(module: Any, inputs: tuple[Any, ...], call: Any = None) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Returns outputs, and the gradients that torch's autograd gives inputs and parameters."""
+    leaves = changed(inputs, lambda x: x.detach().double().requires_grad_())
+    torch.manual_seed(3)
+    with torch.enable_grad():
+        inputs = changed(leaves, torch.clone)  # some are replaced in place
+        outputs = tensors(call(module, *inputs) if call else module(*inputs))
+        total = sum((y * (1 + y.detach().cos())).sum() for y in outputs if y.is_floating_point())
+        if isinstance(total, Tensor) and total.requires_grad:
+            total.backward()
+    floating = [x for x in (*tensors(leaves), *module.parameters()) if x.is_floating_point()]
+    return [y.detach() for y in outputs], [x.grad for x in floating]
+
+
+def cases(package: str) -> list[Any]:
+    found = []
+    for case in load_cases(ROOT / "packages" / package / "tests" / "cases"):
+        theirs = getattr(case, "namesake", None)
+        if type(case).__name__ != "Case" or theirs is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = theirs()
+        if type(theirs).__module__.startswith("torch.nn.modules"):
+            found.append((case, theirs))
+    return found
+
+
+@pytest.mark.parametrize("package", ["ds-core", "ds-cnn", "ds-rnn", "ds-transformer"])
+def test_every_layer_becomes_its_namesake(package: str) -> None:
+    problems, classes = [], set()
+    for case, theirs in cases(package):
+        ours = case.make().to(torch.float64)
+        if type(ours).__name__.replace("Dense", "Linear") != type(theirs).__name__:
+            continue  # several layers beside one
+        if not type(ours).__module__.startswith("ds_"):
+            ours.__class__ = type(ours).__base__  # it was called with options of the case
+        made = ours.to_torch()
+        classes.add(type(made))
+        inputs = case.inputs(torch.Generator().manual_seed(0))
+        if type(made) is not type(theirs) or made.training != ours.training:
+            problems.append(f"{case.name}: {made}")
+        state, other = ours.state_dict(), made.state_dict()
+        if list(state) != list(other) or any(not torch.equal(state[name], other[name]) for name in state):
+            problems.append(f"{case.name}: other weights")
+        theirs.load_state_dict(state)
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            other.requires_grad_(mine.requires_grad)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = run(theirs.to(torch.float64).train(ours.training), inputs, case.reference)
+            got = run(made, inputs, case.reference)
+        for ours_side, right in zip(got, expected, strict=True):
+            same = len(ours_side) == len(right) and all(
+                (a is None) == (b is None) and (a is None or torch.equal(a.nan_to_num(7), b.nan_to_num(7)))
+                for a, b in zip(ours_side, right, strict=False)
+            )
+            if not same:
+                problems.append(f"{case.name}: {made} is not {theirs}")
+    assert not problems, "\n".join(problems)
+    assert len(classes) >= {"ds-core": 50, "ds-cnn": 25, "ds-rnn": 6, "ds-transformer": 5}[package]
+
+
+def network() -> Sequential:
+    return Sequential(
+        *(Conv2d(1, 4, 3, padding="same"), BatchNorm2d(4), ReLU(), MaxPool2d(2)),
+        Sequential({"drop": Dropout(0.1), "flatten": ds_core.Flatten(), "last": Dense(16, 3)}),
+    )
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_what_is_shared_frozen_and_in_eval_mode_stays_so() -> None:
+    shared = Dense(3, 3)
+    model = Sequential(shared, ReLU(), shared, Dense(3, 3), Dropout(0.5).eval())
+    model[3].weight = model[0].weight
+    model[3].bias.requires_grad_(False)
+    made = model.to_torch()
+    assert made[0] is made[2]
+    assert made[3].weight is made[0].weight
+    assert [p.requires_grad for p in made.parameters()] == [p.requires_grad for p in model.parameters()]
+    assert [part.training for part in made] == [True] * 4 + [False]
+    with torch.no_grad():
+        made[0].weight.zero_()
+    assert model[0].weight.any()  # a copy
+
+
+@pytest.mark.parametrize("options", [{"add_bias_kv": True, "kdim": 5}, {"bias": False, "batch_first": True}])
+def test_attention(options: dict[str, Any]) -> None:
+    ours = ds_transformer.MultiheadAttention(8, 2, vdim=3, **options).eval()
+    made = ours.to_torch()
+    given = [torch.randn(2, 2, width) for width in (8, ours.kdim, 3)]
+    torch.testing.assert_close(made(*given), ours(*given))
+    assert list(made.state_dict()) == list(ours.state_dict())
+    assert not made.out_proj.training
+    assert type(made.out_proj) is type(nn.MultiheadAttention(8, 2).out_proj)
+
+
+def test_containers() -> None:
+    model = ModuleDict(
+        {
+            "list": ModuleList([Dense(2, 2), ReLU()]),
+            "numbers": ParameterList([torch.ones(2), torch.zeros(3)]),
+            "named": ParameterDict({"a": torch.ones(1)}),
+        }
+    )
+    made = model.to_torch()
+    assert repr(type(made)) == repr(nn.ModuleDict)
+    assert list(made.state_dict()) == list(model.state_dict())
+    assert len(made["numbers"]) == 2
+    made["list"].append(nn.Identity())
+    assert len(made["list"]) == 3
+
+
+def test_a_class_of_ones_own_made_of_layers_in_a_row() -> None:
+    class Net(Sequential):
+        pass
+
+    assert type(Net(Dense(2, 2)).to_torch()) is nn.Sequential
+
+
+def test_a_model_in_half_precision() -> None:
+    made = network().bfloat16().to_torch()
+    assert {p.dtype for p in made.parameters()} == {torch.bfloat16}
+
+
+def test_translated_models_are_exported(images: Tensor) -> None:
+    model = network().eval()
+    made = model.to_torch()
+    program = torch.export.export(made, (images,))
+    torch.testing.assert_close(program.module()(images), model(images))
+    assert made.register_forward_hook(lambda *given: None)
+
+
+def test_translated_models_become_onnx(images: Tensor) -> None:
+    pytest.importorskip("onnxscript")
+    file = io.BytesIO()
+    torch.onnx.export(network().eval().to_torch(), (images,), file)
+    assert file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            Sequential(Dense(2, 2), Sequential(ds_core.Residual(Dense(2, 2)))),
+            r"Sequential\.1\.0: torch\.nn has nothing that does what Residual\(\) does; .* load_state_dict",
+        ),
+        (Sequential(GlobalAvgPool2d()), r"Sequential\.0: torch\.nn has nothing .* GlobalAvgPool2d\(\)"),
+        (Upsample(size=2, mode="bilinear", antialias=True), r"Upsample\(.*: torch\.nn's has no antialias"),
+        (
+            ds_transformer.MultiheadAttention(8, 4, num_kv_heads=2),
+            r"MultiheadAttention\(.*: torch\.nn's has as many heads of key and value .* this one 2 of 4",
+        ),
+        (
+            ds_transformer.MultiheadAttention(8, 4, rotary=ds_transformer.RotaryPositions(2)),
+            r"MultiheadAttention\.rotary: torch\.nn has nothing that does what RotaryPositions\(",
+        ),
+        (
+            ds_transformer.TransformerEncoderLayer(8, 2, batch_first=True, drop_path=0.1),
+            r"TransformerEncoderLayer\.dropout1\.1: torch\.nn has nothing that does what DropPath\(",
+        ),
+        (
+            Sequential(ds_rnn.LSTM(2, 3), ds_core.SpectralNorm(Dense(3, 3))),
+            r"Sequential\.1: torch\.nn has nothing that does what SpectralNorm",
+        ),
+    ],
+)
+def test_what_torch_has_not_is_named(model: ds_core.Module, message: str) -> None:
+    with pytest.raises(NotImplementedError, match=message):
+        model.to_torch()
+
+
+def test_a_forward_of_ones_own_is_not_taken_for_the_class_below_it() -> None:
+    class Twice(Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    with pytest.raises(NotImplementedError, match=r"Twice: torch\.nn has nothing that does what Twice"):
+        Twice(Dense(2, 2)).to_torch()
+
+
+def test_what_is_refused_says_where_there_are_hooks() -> None:
+    with pytest.raises(NotImplementedError, match=r"`observe` .* to_torch\(\) gives a torch\.nn\.Module"):
+        Dense(2, 2).register_forward_hook(lambda *given: None)
+    with pytest.raises(TypeError, match=r"Linear, which is not found here .* to_torch\(\)"):
+        Sequential(nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+def test_torch_nn_is_reached_for_only_when_asked(fresh: Any, tmp_path: Path) -> None:
+    code = "import sys, ds_core\nassert 'ds_core.export' not in sys.modules\n"
+    done: CompletedProcess[str] = fresh("code", code, tmp_path)
+    assert done.returncode == 0, done.stderr
