@@ -315,12 +315,11 @@ def test_backward_without_forward():
 
 def test_functions_and_layers_of_torch_are_refused_by_name():
     for make in (TransformerEncoderLayer, TransformerDecoderLayer, Transformer):
-        with pytest.raises(
-            TypeError, match=r"expected activation 'relu' or 'gelu', or a Module, got relu: a"
-        ):
+        with pytest.raises(TypeError, match="expected activation to be a text or Module, got <function relu"):
             make(8, 2, activation=torch.nn.functional.relu)
-    expected = "expected a layer of ds_transformer to copy, got TransformerEncoderLayer of torch"
-    with pytest.raises(TypeError, match=f"TransformerEncoder: {expected}"):
+    with pytest.raises(
+        TypeError, match="TransformerEncoder: expected encoder_layer to be Module, got Transf"
+    ):
         TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 1)
 
 

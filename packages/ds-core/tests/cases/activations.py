@@ -100,6 +100,8 @@ CASES = [
     *cases("Softplus()", smooth, SHAPES),
     *cases("Softplus(beta=2.0, threshold=1.0)", away_from(0.5)),
     *cases("Softplus(beta=0.5, threshold=40)"),
+    *cases("Softplus(2, -100)"),
+    *cases("Softplus(threshold=-0.5)", away_from(-0.5)),
     *cases("Softmax(dim=0)", smooth, SHAPES[:4]),
     *cases("Softmax(dim=-1)", smooth, SHAPES),
     *cases("Softmax(dim=1)", smooth, [(2, 3, 4), (2, 1, 4)]),

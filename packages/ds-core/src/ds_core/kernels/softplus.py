@@ -26,7 +26,8 @@ class SoftplusKernel:
         if threshold < math.inf:
             y.mul_(torch.le(z, threshold, out=torch.empty_like(z)))
         straight = x.clamp(min=0) if beta > 0 else x.clamp(max=0)  # max(z, 0) / beta
-        return straight.add_(y, alpha=1 / beta), (z, threshold)
+        y = straight.add_(y, alpha=1 / beta)
+        return torch.where(z > threshold, x, y) if threshold < 0 else y, (z, threshold)
 
     @staticmethod
     def backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:

@@ -75,14 +75,7 @@ class TransformerLayer(Module):
 
         Raises:
             ValueError: if there is no activation of that name.
-            TypeError: if it is neither a name nor a Module.
         """
-        if not isinstance(activation, (str, Module)):
-            given = getattr(activation, "__name__", type(activation).__name__)
-            raise TypeError(
-                f"{type(self).__name__}: expected activation {' or '.join(map(repr, ACTIVATIONS))}, or a "
-                f"Module, got {given}: a function has no backward"
-            )
         if isinstance(activation, str) and activation not in ACTIVATIONS:
             raise ValueError(
                 f"{type(self).__name__}: expected activation {' or '.join(map(repr, ACTIVATIONS))} or a "
@@ -130,13 +123,7 @@ class TransformerStack(Module):
 
         Raises:
             ValueError: if ``num_layers`` is below 1.
-            TypeError: if the layer is not a Module of ours.
         """
-        if not isinstance(layer, Module):
-            raise TypeError(
-                f"{type(self).__name__}: expected a layer of ds_transformer to copy, got "
-                f"{type(layer).__name__} of {type(layer).__module__.partition('.')[0]}"
-            )
         if num_layers < 1:
             raise ValueError(f"{type(self).__name__}: expected num_layers of at least 1, got {num_layers}")
         self.num_layers = num_layers
