@@ -380,7 +380,8 @@ def _shortest(value: float) -> float | int:
     for digits in range(5, 10):
         short = float(f"{value:.{digits}g}")
         if struct.pack("f", short) == struct.pack("f", value):
-            return int(short) if short == int(short) and abs(short) < 1e6 else short
+            whole = short == int(short) and abs(short) < 1e6 and math.copysign(1, short) > 0  # -0.0 stays
+            return int(short) if whole else short
     return value
 
 
