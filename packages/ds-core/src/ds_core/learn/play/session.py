@@ -180,7 +180,7 @@ class Session:
         """Goes on, or pauses."""
         with self._changed:
             self._running = running and len(self.x) > 0
-            self._changed.notify_all()
+            self._show()
 
     def step(self) -> None:
         """Takes one step, and pauses."""
