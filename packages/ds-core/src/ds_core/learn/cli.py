@@ -188,6 +188,18 @@ def table(*, match: str = "", messages: bool = False) -> None:
         raise SystemExit(1)
 
 
+def play(*, port: int = 0, open_browser: bool = True) -> None:
+    """Open the playground: a network that learns in two dimensions, for you to pause and to break.
+
+    Args:
+        port: of this machine's own address; 0 for any that is free.
+        open_browser: whether the page is opened; its address is printed in any case.
+    """
+    from ds_core.learn.play.server import play as serve
+
+    serve(port, open_browser=open_browser)
+
+
 def _tasks(mine: Folder, exercise: str | None, everything: bool) -> list[Task]:
     """Returns what is meant: an exercise by its name, every file, or the file changed last."""
     if exercise is not None:
@@ -254,6 +266,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bug": bug,
     "layer": layer,
     "table": table,
+    "play": play,
 }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import torch
+from torch import Tensor
+
 from ds_core.activations import Activation
 from ds_core.layers import Dense
 from ds_core.module import Module
-from torch import Tensor
 
 # What can go wrong, by the kind of layer it goes wrong in.
 OF_ANY: Final = {"sign": "the gradient of x has the wrong sign"}

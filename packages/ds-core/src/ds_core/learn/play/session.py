@@ -10,6 +10,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 import torch
+from torch import Tensor
+
 from ds_core.activations import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from ds_core.containers import Sequential
 from ds_core.data import make_moons
@@ -22,7 +24,6 @@ from ds_core.module import Module
 from ds_core.optimizers import SGD, Adam, RMSprop
 from ds_core.verify import check_gradients
 from ds_core.xray.observe import observe
-from torch import Tensor
 
 GRID = 48  # points of the boundary along each side
 REACH = 1.6  # the picture goes from -REACH to REACH both ways
