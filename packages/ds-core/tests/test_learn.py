@@ -191,6 +191,12 @@ def layer_norm_backward(grad, saved):
     assert marked(good, exercise).passed
 
 
+def test_two_mistakes_at_once_are_both_named():
+    code = RIGHT.replace("rows.sum(0)", "grad").replace("return grad @ weight,", "return -(grad @ weight),")
+    looks_like = marked(code).looks_like
+    assert looks_like == "the sign is wrong in grad_x, and the sum of `grad` is missing in grad_bias"
+
+
 def test_an_open_body_is_told_apart_from_a_wrong_one_and_an_empty_file():
     verdict = judge(LINEAR, LINEAR.given)
     assert not verdict.passed

@@ -46,8 +46,8 @@ class Check(Protocol):
     def examine(self, path: str, theirs: Namespace, library: Namespace) -> Findings:
         """Asks the referees."""
 
-    def numbers(self, path: str, names: Namespace) -> Any:
-        """Returns what the code gives, to be compared with what mistakes give."""
+    def numbers(self, path: str, names: Namespace) -> dict[str, Any]:
+        """Returns what the code gives, by name, to be compared with what mistakes give."""
 
     def shapes(self, path: str, library: Namespace) -> list[str]:
         """Lists what comes in and what must come out."""
@@ -182,9 +182,17 @@ class _Differentiated:
         ]
         return found
 
-    def numbers(self, path: str, names: Namespace) -> Any:
-        outcomes = [trial.manual() for trial in self._trials(path, names)]
-        return [[o.output, *o.inputs.values(), *o.parameters.values()] for o in outcomes]
+    def numbers(self, path: str, names: Namespace) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for i, trial in enumerate(self._trials(path, names)):
+            numbers: dict[str, Any]
+            try:
+                outcome = trial.manual()
+                numbers = {"output": outcome.output, **outcome.inputs, **outcome.parameters}
+            except Exception as error:  # the other calls may tell more
+                numbers = {"failure": f"{type(error).__name__}: {error}"}
+            found |= {f"{name} of call {i}": value for name, value in numbers.items()}
+        return found
 
     def shapes(self, path: str, library: Namespace) -> list[str]:
         trial = next(self._trials(path, library))
@@ -289,7 +297,7 @@ class Results:
             found.problems += _differences(call, given[call], result)
         return found
 
-    def numbers(self, path: str, names: Namespace) -> Any:
+    def numbers(self, path: str, names: Namespace) -> dict[str, Any]:
         torch.manual_seed(0)
         with torch.no_grad():
             return self.use(names[path.split(".")[0]], seeded())

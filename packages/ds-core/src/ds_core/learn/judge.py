@@ -216,19 +216,31 @@ def _outside(exercise: Exercise, found: Findings, library: Namespace) -> Iterato
 
 
 def _explain(exercise: Exercise, theirs: Namespace) -> str:
-    """Returns in words the mistake that gives the same numbers, made in the library's code; empty if none."""
-    mine = _numbers(exercise, theirs)
-    if mine is None or same(mine, _numbers(exercise, run(exercise.solution, "library"))):
+    """Returns in words the mistake that gives the same numbers, made in the library's code; empty if none.
+
+    Where no single one gives them all, the one for each number that is wrong: there may be several mistakes.
+    """
+    mine, right = _numbers(exercise, theirs), _numbers(exercise, run(exercise.solution, "library"))
+    if same(mine, right):
         return ""
+    made: list[tuple[str, Any]] = []
     for mutant in mutants(exercise.solution, exercise.path):
         with contextlib.suppress(Exception):
-            if same(mine, _numbers(exercise, run(mutant.text, "mutant"))):
+            made.append((mutant.what, _numbers(exercise, run(mutant.text, "mutant"))))
+            if same(mine, made[-1][1]):
                 return mutant.what
-    return ""
+    if isinstance(mine, str) or isinstance(right, str):
+        return ""
+    causes: dict[str, None] = {}
+    for name, number in mine.items():
+        if name in right and not same(number, right[name]):
+            alike = (what for what, one in made if isinstance(one, dict) and same(number, one.get(name)))
+            causes |= dict.fromkeys([*alike][:1])
+    return ", and ".join([*causes][:2])
 
 
-def _numbers(exercise: Exercise, names: Namespace) -> Any:
-    """Returns what code gives, or how it fails."""
+def _numbers(exercise: Exercise, names: Namespace) -> dict[str, Any] | str:
+    """Returns what code gives, by name, or how it fails."""
     try:
         return exercise.check.numbers(exercise.path, names)
     except (Exception, SystemExit) as error:

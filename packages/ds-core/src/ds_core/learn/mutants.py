@@ -130,6 +130,9 @@ def _of_node(node: ast.AST, text: str, where: str, names: list[str]) -> Iterator
         plain = (ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple, ast.List)
         return found if isinstance(part, plain) else f"({found})"
 
+    made = node.value if isinstance(node, ast.Assign) and _short(node.targets[0])[:4] == "grad" else None
+    if isinstance(made, (ast.BinOp, ast.Call)):
+        yield _Change("sign", made, f"-({code(made)})", f"the sign is wrong{where}")
     match node:
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
             minus = isinstance(op, ast.Sub)
