@@ -136,7 +136,7 @@ class Recipe:
     zoom: float = 0.0
     crop: float = 1.0
     colour: float = 0.0
-    steps: int = 4000
+    steps: int = 4500
     batch_size: int = 16
     lr: float = 4e-4
     backbone_lr: float = 1.0
