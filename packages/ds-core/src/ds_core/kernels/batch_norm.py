@@ -48,8 +48,8 @@ class BatchNormKernel:
         var = torch.cat(squares).sum(0, keepdim=True) / max(1, _count(positions))
         var += (of_blocks.sub_(mean).square_() * shares).sum(0, keepdim=True)
         rstd = torch.rsqrt(var + eps)
-        scale = rstd if weight is None else rstd * _over(weight)
-        shift = -mean * scale if bias is None else _over(bias) - mean * scale
+        scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
+        shift = -mean * scale if bias is None else bias.view(1, -1, 1) - mean * scale
         y = torch.empty_like(positions)
         for some in parts:
             _scale_shift(positions[some], scale, shift, last, out=y[some])
@@ -72,7 +72,7 @@ class BatchNormKernel:
         grad_bias = like(total, bias) if want_bias else None
         if not want_x:
             return None, grad_weight, grad_bias
-        scale = rstd if weight is None else rstd * _over(weight)
+        scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
         of_n = scale * rstd * total_n / -max(1, _count(positions))
         shift = scale * total / -max(1, _count(positions))
         grad_x = torch.empty_like(g)
@@ -94,7 +94,9 @@ class FrozenBatchNormKernel:
         scale = rstd if weight is None else rstd * weight
         shift = -mean * scale if bias is None else bias - mean * scale
         positions = _positions(x)
-        y = scale_shift(positions, _over(scale), _over(shift), out=torch.empty_like(positions))
+        y = scale_shift(
+            positions, scale.view(1, -1, 1), shift.view(1, -1, 1), out=torch.empty_like(positions)
+        )
         return y.view(x.shape), (x, mean, rstd, scale, weight, bias)
 
     @staticmethod
@@ -143,8 +145,3 @@ def _scale_shift(x: Tensor, scale: Tensor, shift: Tensor, last: bool, out: Tenso
 def _positions(x: Tensor) -> Tensor:
     """Views ``(N, C, ...)`` as ``(N, C, positions)``."""
     return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
-
-
-def _over(parameter: Tensor | None) -> Tensor | None:
-    """Views a parameter ``(C,)`` as ``(1, C, 1)``."""
-    return None if parameter is None else parameter.view(1, -1, 1)
