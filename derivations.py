@@ -11,6 +11,7 @@ import pkgutil
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from ds_core import Module
 from ds_core.metrics import Metric
@@ -28,9 +29,9 @@ BASES = {
 }
 
 
-def public() -> dict[str, str]:
-    """Returns name -> package of all that must be derived."""
-    found = {}
+def public() -> dict[str, Any]:
+    """Returns name -> class or function of all that must be derived."""
+    found: dict[str, Any] = {}
     for package in PACKAGES:
         module = importlib.import_module(package)
         for part in pkgutil.walk_packages(module.__path__, f"{package}."):
@@ -41,7 +42,7 @@ def public() -> dict[str, str]:
                 thing = getattr(part_of, name)
                 is_kind = inspect.isclass(thing) and issubclass(thing, KINDS) and name not in BASES
                 if (is_kind or name in SEARCHES) and thing.__module__.startswith(package):
-                    found.setdefault(thing.__name__, package)
+                    found.setdefault(thing.__name__, thing)
     return found
 
 
@@ -63,7 +64,8 @@ def derived() -> dict[str, tuple[str, str]]:
 def main() -> int:
     """Prints the list; returns 1 if something is derived nowhere."""
     wanted, places = public(), derived()
-    for name, package in wanted.items():
+    for name, thing in wanted.items():
+        package = thing.__module__.split(".")[0]
         page, section = places.get(name, ("derived nowhere", ""))
         print(f"{package:15} {name:34} {page:50} {section}")
     missing = [name for name in wanted if name not in places]

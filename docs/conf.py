@@ -1,0 +1,114 @@
+"""Sphinx's settings for the site. `hatch run docs` gathers the pages and builds it; see build.py."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from sphinx import addnodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import formulas  # noqa: E402
+
+project = "DeepScratch"
+author = "the DeepScratch authors"
+project_copyright = "the DeepScratch authors; MIT licence"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "katex"]
+
+root_doc = "index"
+exclude_patterns: list[str] = []
+suppress_warnings = ["mystnb.unknown_mime_type"]
+
+# Markdown as GitHub shows it, and directives on the site's own pages.
+myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline", "deflist"]
+myst_fence_as_directive = ["math"]
+myst_heading_anchors = 4
+myst_dmath_allow_space = True
+myst_dmath_allow_digits = True
+nb_execution_mode = "off"  # notebooks are kept with their outputs
+nb_merge_streams = True
+
+# Docstrings.
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Shape", "notes_style"), "Update"]
+napoleon_use_rtype = False
+add_module_names = False
+default_role = "code"
+
+# How it looks. Nothing is loaded from elsewhere: text is in the reader's own fonts, formulas are in KaTeX's.
+html_theme = "furo"
+html_title = "DeepScratch"
+html_static_path = [str(HERE / "static")]
+html_css_files = ["site.css"]
+html_favicon = str(HERE / "static" / "favicon.svg")
+html_show_sourcelink = False
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": False}
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+
+ROLE = re.compile(r"(``.*?``|:[\w:]+:`[^`]*`|`[^`]*`_?)", re.DOTALL)
+
+
+def _plain(text: str) -> str:
+    """Returns a line whose stars, bars and last underscores are what they look like."""
+    parts = ROLE.split(text)
+    for i in range(0, len(parts), 2):
+        parts[i] = re.sub(r"(?<!\\)([*|])", r"\\\1", parts[i])
+        parts[i] = re.sub(r"(?<=\w)_(?!\w)", r"\\_", parts[i])
+    return "".join(parts)
+
+
+def readable(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Sets the formulas of a docstring, which are plain text, as formulas, and leaves its words alone."""
+    out: list[str] = []
+    for paragraph in "\n".join(lines).split("\n\n"):
+        heading = re.match(r"\w+:\n", paragraph)
+        if paragraph.lstrip().startswith(">>>") or re.match(r"Examples?:", paragraph):
+            out.append(paragraph)
+        elif not heading and not paragraph.startswith(" ") and (found := formulas.split(paragraph)):
+            words, tex = found
+            body = "\n".join(f"   {line}" for line in tex.splitlines())
+            out += [_plain(words)] * bool(words) + [f".. math::\n   :no-wrap:\n\n{body}"]
+        else:
+            out.append("\n".join(map(_plain, paragraph.split("\n"))))
+    lines[:] = "\n\n".join(out).split("\n")
+
+
+def reachable(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Lets the keyboard reach what scrolls on a narrow page; names the level of the menu's headings."""
+    for wide in ("<pre", '<div class="table-wrapper', '<div class="output text_html'):
+        if "body" in context:
+            tag, _, rest = wide.partition(" ")
+            context["body"] = context["body"].replace(wide, f'{tag} tabindex="0"{" " * bool(rest)}{rest}')
+    menu = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = menu.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
+class PlainSignatures(SphinxPostTransform):
+    """Leaves the types in signatures as words: to look each up in all modules takes longer than the rest."""
+
+    default_priority = 5  # before references are looked up
+
+    def run(self, **_: Any) -> None:
+        """Replaces references by their words."""
+        for signature in self.document.findall(addnodes.desc_signature):
+            for reference in list(signature.findall(addnodes.pending_xref)):
+                reference.replace_self(reference.children)
+
+
+def setup(app: Any) -> None:
+    """Connects what this file adds."""
+    app.add_post_transform(PlainSignatures)
+    app.connect("autodoc-process-docstring", readable, priority=400)
+    app.connect("html-page-context", reachable, priority=900)  # after the theme has made its menu
