@@ -295,7 +295,6 @@ def build(source: Path, html: Path, doctrees: Path, *options: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stderr
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
 def test_a_sample_of_pages_in_a_browser(tmp_path: Path) -> None:
     site = pages.Site(tmp_path / "source", only=SAMPLE.__contains__)
