@@ -72,10 +72,14 @@ def _plain(text: str) -> str:
 def readable(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Sets the formulas of a docstring, which are plain text, as formulas, and leaves its words alone."""
     out: list[str] = []
+    in_section = False  # what is indented below Args: belongs to it; above, it is code
     for paragraph in "\n".join(lines).split("\n\n"):
         heading = re.match(r"\w+:\n", paragraph)
+        in_section = in_section or heading is not None
         if paragraph.lstrip().startswith(">>>") or re.match(r"Examples?:", paragraph):
             out.append(paragraph)
+        elif paragraph.startswith("    ") and not in_section:
+            out.append(f"::\n\n{paragraph}")
         elif not heading and not paragraph.startswith(" ") and (found := formulas.split(paragraph)):
             words, tex = found
             body = "\n".join(f"   {line}" for line in tex.splitlines())
