@@ -47,7 +47,7 @@ def test_the_readme_lists_each(folder):
 
 def test_there_are_notebooks():
     counts = {folder.parent.name: len(list(folder.glob("*.ipynb"))) for folder in EXAMPLES}
-    least = {"ds-core": 10, "ds-cnn": 6, "ds-rnn": 5, "ds-transformer": 5, "ds-zoo": 14}
+    least = {"ds-core": 10, "ds-cnn": 6, "ds-rnn": 5, "ds-transformer": 5, "ds-zoo": 15}
     assert {package: count for package, count in least.items() if counts[package] < count} == {}
 
 
@@ -57,7 +57,7 @@ def short(path, monkeypatch):
     monkeypatch.setenv("DS_SHORT", "1")
     for package in NEEDED.get(path.stem, ()):
         pytest.importorskip(package)
-    for variable in ("HOUSING_CSV", "HOUSING_SEED", "TEXT"):
+    for variable in ("HOUSING_CSV", "HOUSING_SEED", "TEXT", "DETR_RUN", "MASKFORMER_RUN"):
         monkeypatch.delenv(variable, raising=False)
 
 
