@@ -46,7 +46,7 @@ def step(layer, x, grad):
 def test_the_kernel_runs_under_the_manual_engine():
     with engine("manual"), runs() as ran:
         step(norm(5), draw(4, 5), draw(4, 5))
-    assert ran == {"LayerNormKernel.forward": 1, "LayerNormKernel.backward": 1}
+    assert ran == {"LayerNormKernel.forward": 1, "LayerNormKernel: rows": 1, "LayerNormKernel.backward": 1}
 
 
 def test_the_formula_runs_where_kernels_are_off():
@@ -55,7 +55,7 @@ def test_the_formula_runs_where_kernels_are_off():
     assert ran == {"layer_norm": 1, "layer_norm_backward": 1}
     with engine("manual"), runs() as ran:
         norm(5)(draw(4, 5))
-    assert ran == {"LayerNormKernel.forward": 1}
+    assert ran == {"LayerNormKernel.forward": 1, "LayerNormKernel: rows": 1}
 
 
 def test_the_formula_runs_under_autograd():
@@ -77,7 +77,7 @@ def test_a_backward_meets_the_side_of_its_forward():
         layer(x)
         with engine("manual", kernels=False):
             layer.backward(grad)
-    assert ran == {"LayerNormKernel.forward": 1, "LayerNormKernel.backward": 1}
+    assert ran == {"LayerNormKernel.forward": 1, "LayerNormKernel: rows": 1, "LayerNormKernel.backward": 1}
 
 
 def test_nobody_computes_what_nobody_wants():
@@ -338,4 +338,4 @@ def test_counts_of_nested_blocks_are_kept_apart():
         with runs() as inner:
             pass
         norm(5)(draw(4, 5))
-    assert (dict(outer), dict(inner)) == ({"LayerNormKernel.forward": 1}, {})
+    assert (dict(outer), dict(inner)) == ({"LayerNormKernel.forward": 1, "LayerNormKernel: rows": 1}, {})

@@ -275,9 +275,16 @@ def test_dropout_in_place_and_in_eval():
     assert Dropout(0.5).eval()(x) is x
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
-def test_dropout_wants_a_probability(p):
-    with pytest.raises(ValueError, match="Dropout: expected a probability p from 0 to 1, got"):
+@pytest.mark.parametrize(
+    ("p", "message"),
+    [
+        (-0.1, "Dropout: expected a probability p from 0 to 1, got -0.1"),
+        (1.1, "Dropout: expected a probability p from 0 to 1, got 1.1"),
+        (float("nan"), "Dropout: expected p to be a number, got nan"),
+    ],
+)
+def test_dropout_wants_a_probability(p, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         Dropout(p)
 
 

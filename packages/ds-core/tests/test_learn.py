@@ -215,7 +215,7 @@ def test_an_open_body_is_told_apart_from_a_wrong_one_and_an_empty_file():
             "linear_backward did not come with the file",
         ),
         (
-            RIGHT.replace("    rows =", "    grad = torch.softmax(grad, 0)\n    rows ="),
+            RIGHT.replace("    rows =", "    grad = torch._softmax(grad, 0, False)\n    rows ="),
             "executes aten._softmax",
         ),
     ],

@@ -90,6 +90,11 @@ def engine(name: EngineName = "manual", *, kernels: bool = True) -> Iterator[Non
         )
 
 
+def autograd_records() -> bool:
+    """Says whether torch's autograd records what is computed now."""
+    return torch.is_grad_enabled()
+
+
 @contextmanager
 def keep_for_second() -> Iterator[None]:
     """Makes each backward in the block keep what ``second_backward`` needs.

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from rich.console import RenderableType
 from rich.text import Text
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ds_core.engines import autograd_records
 from ds_core.verify.allowed import ALLOWED, ARGUMENTS
 from ds_core.verify.report import Printed, table
 
@@ -56,7 +56,7 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.operations.counts[_name(func, args, kwargs or {})] += 1
-        self.operations.taped += torch.is_grad_enabled()
+        self.operations.taped += autograd_records()
         return func(*args, **(kwargs or {}))
 
 
