@@ -287,7 +287,7 @@ def test_sequences_that_do_not_fit():
     with pytest.raises(ValueError, match=r"one number or \(left, right\)"):
         ds_cnn.ZeroPad1d((1, 2, 3))
     for wrong in (lambda: ds_cnn.ZeroPad1d(1.5), lambda: ds_cnn.ZeroPad2d((1, 2, 3.5, 4))):
-        with pytest.raises(TypeError, match="expected padding to be a whole number, got"):
+        with pytest.raises(TypeError, match=r"expected padding to be a whole number.*, got"):
             wrong()
     with pytest.raises(ValueError, match=r"expected input of shape \(N, C, L\)"):
         ds_cnn.ReflectionPad1d(1)(torch.zeros(3))

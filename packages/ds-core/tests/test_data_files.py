@@ -172,7 +172,7 @@ def test_hf_bad_images_are_skipped_if_asked(saved):
 
 
 def test_hf_that_cannot_be_loaded(monkeypatch):
-    def load_dataset(*_):
+    def load_dataset(*_, **__):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
@@ -183,13 +183,13 @@ def test_hf_that_cannot_be_loaded(monkeypatch):
 def test_hf_by_name_and_configuration(monkeypatch):
     asked = []
 
-    def load_dataset(*arguments):
-        asked.append(arguments)
+    def load_dataset(*arguments, data_files=None):
+        asked.append((*arguments, data_files))
         return datasets.DatasetDict(train=datasets.Dataset.from_dict({"a": [1], "y": [2]}))
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert load("hf:org/name", config="small", target="y", split="train").y.tolist() == [2]
-    assert asked == [("org/name", "small")]
+    assert asked == [("org/name", "small", None)]
 
 
 # ---- image folders ------------------------------------------------------------------------------------

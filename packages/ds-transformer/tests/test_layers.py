@@ -315,10 +315,12 @@ def test_backward_without_forward():
 
 def test_functions_and_layers_of_torch_are_refused_by_name():
     for make in (TransformerEncoderLayer, TransformerDecoderLayer, Transformer):
-        with pytest.raises(TypeError, match="expected activation to be a text or Module, got <function relu"):
+        with pytest.raises(
+            TypeError, match="expected activation to be a text or a Module, got <function relu"
+        ):
             make(8, 2, activation=torch.nn.functional.relu)
     with pytest.raises(
-        TypeError, match="TransformerEncoder: expected encoder_layer to be Module, got Transf"
+        TypeError, match="TransformerEncoder: expected encoder_layer to be a Module, got Transf"
     ):
         TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 1)
 

@@ -247,4 +247,4 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "needs matplotlib" in done.stdout
+    assert "needs the package matplotlib" in done.stdout

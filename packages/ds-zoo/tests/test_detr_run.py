@@ -184,7 +184,7 @@ def test_pictures_of_any_size_are_searched_together(run):
     assert together[1].boxes[:, 2].max() <= 40
 
 
-def learned_scenes(seed, steps=150):
+def learned_scenes(seed, steps=300):
     """Trains on eight scenes of one shape, and returns how well they are found then."""
     recipe = Recipe(
         **{"image_size": 48, "channels": 8, "stages": 3, "width": 32, "layers": 1, "decoder_layers": 2},

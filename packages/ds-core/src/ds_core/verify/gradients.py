@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator
+from inspect import signature
 from typing import Any
 
 import torch
@@ -79,11 +80,13 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
         row.tape = relative_error(y, expected, equal_nan=trial.may_be_nan)
         report.add(row, "NaN, or not the same under both engines")
     targets = [(n, t, ours.inputs[n], tape.inputs[n]) for n, t in trial.named_inputs()]
-    # Which inputs have no gradient is the module's to say, except for the first.
+    # Which inputs have no gradient is the module's to say, except for the first; one that forward can do
+    # without may be left out without a word.
+    optional = {p.name for p in signature(module.forward).parameters.values() if p.default is not p.empty}
     by_design = {
         n
         for i, (n, _, g, _) in enumerate(targets)
-        if g is None and (i or not module.input_grad) and (i == 0 or not ours.one_gradient)
+        if g is None and (i or not module.input_grad) and (i == 0 or n in optional or not ours.one_gradient)
     }
     targets += [(n, p, ours.parameters[n], tape.parameters[n]) for n, p in module.named_parameters()]
     scale = largest(torch.ones(()), *(theirs for *_, theirs in targets if theirs is not None))
