@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from ds_core.kernels import branch, kernel
-from ds_core.kernels.elementary import BLOCK
+from ds_core.kernels.elementary import BLOCK, parts
 from torch import Tensor
 
 from ds_cnn.functional.max_pool import max_pool
@@ -47,28 +47,27 @@ class MaxPoolKernel:
             flat = grad.new_zeros(*shape[:2], shape[2] * shape[3])
             return flat.scatter_add_(2, winner.flatten(2), grad.reshape(winner.shape).flatten(2)).view(size)
         grads, winners = pixels_last(grad.reshape(winner.shape)), pixels_last(winner)
-        parts = _parts(shape)
-        if len(parts) == 1:
+        blocks = _parts(shape)
+        if len(blocks) == 1:
             return channels_first(_windows_backward(grads, winners, regions, shape)).reshape(size)
         grad_x = grad.new_empty(shape[0], shape[2], shape[3], shape[1])
-        for some in parts:
+        for some in blocks:
             grad_x[some] = _windows_backward(grads[some], winners[some], regions, shape)
         return channels_first(grad_x).reshape(size)
 
 
 def _parts(shape: torch.Size) -> list[slice]:
     """Cuts a batch into blocks of images that stay in the cache."""
-    count = max(1, 2 * BLOCK // max(1, math.prod(shape[1:])))
-    return [slice(start, start + count) for start in range(0, shape[0], count)]
+    return parts(shape[0], math.prod(shape[1:]), 2 * BLOCK)
 
 
 def _windows(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
     """Returns the largest pixel of every window, and its number, a block of images at a time."""
-    parts = _parts(x.shape)
-    branch(f"MaxPoolKernel: {'several blocks' if len(parts) > 1 else 'one block'}")
-    if len(parts) <= 1:
+    blocks = _parts(x.shape)
+    branch(f"MaxPoolKernel: {'several blocks' if len(blocks) > 1 else 'one block'}")
+    if len(blocks) <= 1:
         return _windows_of(x, windows)
-    found = [_windows_of(x[some], windows) for some in parts]
+    found = [_windows_of(x[some], windows) for some in blocks]
     y, winner = (torch.cat([pixels_last(part) for part in of]) for of in zip(*found, strict=True))
     return channels_first(y), channels_first(winner)
 

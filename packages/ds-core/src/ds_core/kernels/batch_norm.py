@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ds_core.functional.batch_norm import batch_norm, frozen_batch_norm
 from ds_core.kernels import branch, kernel
-from ds_core.kernels.elementary import BLOCK
+from ds_core.kernels.elementary import parts
 from ds_core.kernels.layer_norm import like
 from ds_core.kernels.normalization import scale_shift
 
@@ -32,16 +32,16 @@ class BatchNormKernel:
         x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Any]:
         positions = _positions(x)
-        parts = _parts(positions)
-        last = _note(positions, parts)
+        blocks = _parts(positions)
+        _note(positions, blocks)
         means, squares = [], []
-        for some in parts:
+        for some in blocks:
             mean = positions[some].mean((0, 2), keepdim=True)
             centred = positions[some] - mean
             means.append(mean)
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
         of_blocks = torch.cat(means)
-        shares = torch.tensor([some.stop - some.start for some in parts]).to(x).view(-1, 1, 1) / max(
+        shares = torch.tensor([some.stop - some.start for some in blocks]).to(x).view(-1, 1, 1) / max(
             1, len(x)
         )
         mean = (of_blocks * shares).sum(0, keepdim=True)  # (1, C, 1)
@@ -51,8 +51,8 @@ class BatchNormKernel:
         scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
         shift = -mean * scale if bias is None else bias.view(1, -1, 1) - mean * scale
         y = torch.empty_like(positions)
-        for some in parts:
-            _scale_shift(positions[some], scale, shift, last, out=y[some])
+        for some in blocks:
+            scale_shift(positions[some], scale, shift, out=y[some])
         return (y.view(x.shape), mean.flatten(), var.flatten()), (x, mean, rstd, weight, bias)
 
     @staticmethod
@@ -60,9 +60,9 @@ class BatchNormKernel:
         x, mean, rstd, weight, bias = saved
         want_x, want_weight, want_bias = wanted or (True, weight is not None, bias is not None)
         positions, g = _positions(x), _positions(grad)
-        parts, last = _parts(positions), positions.stride(1) == 1
+        blocks = _parts(positions)
         total, total_n = torch.zeros_like(mean), torch.zeros_like(mean)  # the sums of g and of g n
-        for some in parts:
+        for some in blocks:
             total += g[some].sum((0, 2), keepdim=True)
             if want_x or want_weight:
                 total_n += (positions[some] - mean).mul_(g[some]).sum((0, 2), keepdim=True)
@@ -76,8 +76,8 @@ class BatchNormKernel:
         of_n = scale * rstd * total_n / -max(1, _count(positions))
         shift = scale * total / -max(1, _count(positions))
         grad_x = torch.empty_like(g)
-        for some in parts:  # scale (g - mean g - n mean(g n))
-            _scale_shift(g[some], scale, shift, last, out=grad_x[some])
+        for some in blocks:  # scale (g - mean g - n mean(g n))
+            scale_shift(g[some], scale, shift, out=grad_x[some])
             grad_x[some] += (positions[some] - mean).mul_(of_n)
         return grad_x.view(grad.shape), grad_weight, grad_bias
 
@@ -113,33 +113,19 @@ class FrozenBatchNormKernel:
 
 
 def _parts(positions: Tensor) -> list[slice]:
-    """Cuts a batch into blocks of examples that stay in the cache."""
-    of_example = max(1, positions[:1].numel())
-    count = max(1, BLOCK // of_example)
-    return [slice(i, min(i + count, len(positions))) for i in range(0, len(positions), count)] or [
-        slice(0, 0)
-    ]
+    """Cuts a batch into blocks, at least one."""
+    return parts(len(positions), positions[:1].numel()) or [slice(0, 0)]
 
 
-def _note(positions: Tensor, parts: list[slice]) -> bool:
-    """Says which branches are taken, and whether channels lie side by side in memory."""
-    last = positions.stride(1) == 1
-    branch(f"BatchNormKernel: {'several blocks' if len(parts) > 1 else 'one block'}")
-    branch(f"BatchNormKernel: channels {'last' if last else 'first'}")
-    return last
+def _note(positions: Tensor, blocks: list[slice]) -> None:
+    """Says which branches are taken."""
+    branch(f"BatchNormKernel: {'several blocks' if len(blocks) > 1 else 'one block'}")
+    branch(f"BatchNormKernel: channels {'last' if positions.stride(1) == 1 else 'first'}")
 
 
 def _count(positions: Tensor) -> int:
     """Counts the numbers of a channel."""
     return positions.shape[0] * positions.shape[2]
-
-
-def _scale_shift(x: Tensor, scale: Tensor, shift: Tensor, last: bool, out: Tensor) -> None:
-    """Writes x scale + shift into ``out``: addcmul is slow where both are the same along rows."""
-    if last:
-        torch.addcmul(shift, x, scale, out=out)
-    else:
-        torch.mul(x, scale, out=out).add_(shift)
 
 
 def _positions(x: Tensor) -> Tensor:

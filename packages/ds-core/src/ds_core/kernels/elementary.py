@@ -12,6 +12,18 @@ LOG2_E = 1 / math.log(2)
 BLOCK = 1 << 17  # numbers; half a mebibyte of float32 stays in a processor's cache
 
 
+def parts(examples: int, numbers: int, room: int = BLOCK) -> list[slice]:
+    """Cuts a batch into blocks of examples that stay in a cache.
+
+    Args:
+        examples: in the batch.
+        numbers: of one example, or what is laid out for it; 0 for one block.
+        room: numbers of a block, unless one example alone has more.
+    """
+    count = max(1, room // numbers) if numbers else max(1, examples)
+    return [slice(i, min(i + count, examples)) for i in range(0, examples, count)]
+
+
 def exp(x: Tensor, scale: float = 1.0, *, out: Tensor | None = None) -> Tensor:
     """Returns e^(scale x), written as a power of two.
 

@@ -6,6 +6,7 @@ varies. The shapes of the arguments say both, so nothing here knows which norm i
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -94,9 +95,15 @@ def scale_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tens
         return torch.add(x, 0.0 if bias is None else bias, out=out)
     if bias is None:
         return torch.mul(x, weight, out=out)
-    if weight.shape[-1] > 1:
+    if weight.shape[_side_by_side(x)] > 1:
         return torch.addcmul(bias, x, weight, out=out)
-    return torch.mul(x, weight, out=out).add_(bias)  # addcmul is slow where both are constant along rows
+    return torch.mul(x, weight, out=out).add_(bias)  # addcmul is slow where both are the same for neighbours
+
+
+def _side_by_side(x: Tensor) -> int:
+    """Returns the dimension along which the numbers of x lie side by side in memory; the last of equals."""
+    strides = [stride if size > 1 else math.inf for stride, size in zip(x.stride(), x.shape, strict=True)]
+    return max(range(x.dim()), key=lambda dim: (-strides[dim], dim), default=-1)
 
 
 def _weighted_sum(x: Tensor, weight: Tensor, dims: tuple[int, ...]) -> Tensor:

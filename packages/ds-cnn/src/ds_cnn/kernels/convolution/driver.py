@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from ds_core.kernels.elementary import parts as cut
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
@@ -67,6 +68,5 @@ def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weigh
     """Cuts a batch of the shape (N, C, H, W); every block reads this number of weights."""
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
-    room = max(BLOCK, weights)  # many weights: reading them is worth it only for many pixels
-    count = max(1, min(n, room // numbers if numbers else n))
-    return [slice(start, start + count) for start in range(0, n, count)]
+    # Many weights: reading them is worth it only for many pixels.
+    return cut(n, numbers, max(BLOCK, weights))
