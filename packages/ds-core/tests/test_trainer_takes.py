@@ -285,14 +285,14 @@ def test_callbacks_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "cpu"), (False, False, "cpu")]
 )
 def test_device_auto(monkeypatch, cuda, mps, expected):
     moved = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     model = mlp()
-    monkeypatch.setattr(type(model), "to", lambda self, device: moved.append(device) or self)
+    monkeypatch.setattr(type(model), "to", lambda self, device: moved.append(str(device)) or self)
     make(model, device="auto")
     assert moved[0] == expected
 

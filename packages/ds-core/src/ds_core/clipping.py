@@ -63,22 +63,27 @@ def grad_norm(parameters: Tensor | Iterable[Tensor], norm_type: float = 2.0) -> 
         return _norm(_grads(parameters), norm_type)
 
 
-def scale_to_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm: float) -> None:
+def scale_to_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm: float | Tensor) -> None:
     """Scales gradients whose norm is known as :func:`clip_grad_norm_` does.
 
-    So it can be read from the device together with other numbers.
+    So it can be read from the device together with other numbers, or not at all.
 
     Args:
         parameters: one tensor or several; those without a gradient are skipped.
         max_norm: the largest norm allowed.
-        norm: what :func:`grad_norm` returned.
+        norm: what :func:`grad_norm` returned, or its number.
     """
     with torch.no_grad():
         _scale(_grads(parameters), max_norm, norm)
 
 
-def _scale(grads: list[Tensor], max_norm: float, norm: float) -> None:
+def _scale(grads: list[Tensor], max_norm: float, norm: float | Tensor) -> None:
     factor = max_norm / (norm + _EPS)
+    if isinstance(factor, Tensor):  # to look at it would be to wait for the device
+        factor = factor.clamp(max=1)
+        for grad in grads:
+            grad.mul_(factor.to(grad.device))
+        return
     if not factor >= 1:  # also when it is NaN
         for grad in grads:
             grad.mul_(factor)

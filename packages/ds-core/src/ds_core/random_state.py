@@ -29,6 +29,8 @@ def random_state(*, world: bool = True, **sources: Source) -> dict[str, Any]:
     state |= {"torch": torch.get_rng_state(), "python": random.getstate()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
     numpy = sys.modules.get("numpy")  # not imported: not used
     if numpy is not None:
         name, keys, *rest = numpy.random.get_state()
@@ -62,6 +64,8 @@ def set_random_state(state: Mapping[str, Any], *, world: bool = True, **sources:
     if "cuda" in state and torch.cuda.is_available():
         for device, device_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(device_state, device)
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
     numpy = sys.modules.get("numpy")
     if numpy is not None and "numpy" in state:
         numpy.random.set_state(state["numpy"])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 # Name -> what makes a command of `typer`.
 Commands = Mapping[str, Callable[[], Any]]
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def new_command_line(program: str, version: str, description: str, commands: Commands) -> Typer:
@@ -102,22 +99,6 @@ def clear_errors() -> Iterator[None]:
     except (OSError, ValueError, IndexError, ImportError) as error:
         console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from error
-
-
-def pick_device(name: str) -> torch.device:
-    """Returns the device of a name; "auto" is a CUDA device if there is one, else the processor.
-
-    Raises:
-        ValueError: if the name is another, or this machine has no such device.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if there["cuda"] else "cpu")
-    if name not in there:
-        raise ValueError(f"--device: expected one of {', '.join(DEVICES)}, got {name!r}")
-    if not there[name]:
-        raise ValueError(f"--device: {name} was asked for, but torch finds none on this machine")
-    return torch.device(name)
 
 
 def read_standard_input() -> str:

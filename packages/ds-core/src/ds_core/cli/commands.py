@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origi
 from rich.console import Console
 from rich.markup import escape
 
-from ds_core.cli import DEVICES, clear_errors, pick_device, read_standard_input
+from ds_core.cli import clear_errors, read_standard_input
 from ds_core.data.optional import needed
+from ds_core.devices import KINDS, pick_device
 from ds_core.training import History, described
 from ds_core.training.recipe import RECIPE_FILE, field_kinds, make_recipe, read_recipe, read_recipe_text
 
@@ -205,7 +206,7 @@ def train_command(program: str, name: str, model: Trainable) -> Any:
         _parameter("config", option(Path | None, "A recipe in TOML, that of another run say."), None),
         _parameter("resume", option(bool, "Continue the run in the folder.", "--resume"), False),
         _parameter("overwrite", option(bool, "Start anew in a used folder.", "--overwrite"), False),
-        _parameter("device", option(_choice(Literal[DEVICES]), "Where to compute.", default="auto"), "auto"),
+        _parameter("device", option(str, f"Where to compute: {KINDS}.", default="auto"), "auto"),
         _parameter("quiet", option(bool, "Print nothing but errors.", "--quiet"), False),
     ]
 
@@ -228,7 +229,7 @@ def train_command(program: str, name: str, model: Trainable) -> Any:
                 resume=resume,
                 overwrite=overwrite,
                 progress=not quiet,
-                device=pick_device(device),
+                device=pick_device(device, "--device"),
             )
             console = Console(emoji=False, quiet=quiet)
             if done.history.stopped == "interrupted":
@@ -349,8 +350,7 @@ def function_command(
     """
     typer, hints = _typer(), get_type_hints(function)
     text, _ = explained(function)
-    device: Any = _choice(Literal[DEVICES])
-    where = Annotated[device, typer.Option(help="Where to compute.")]
+    where = Annotated[str, typer.Option(help=f"Where to compute: {KINDS}.")]
     parameters = [*function_options(function, 1), _parameter("device", where, "auto")]
     by_position = {
         parameter.name

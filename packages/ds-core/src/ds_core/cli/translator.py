@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from ds_core.cli import clear_errors, group_of, new_command_line, pick_device
+from ds_core.cli import clear_errors, group_of, new_command_line
 from ds_core.cli.commands import Trainable, absolute, function_command, make_group, train_command
+from ds_core.devices import pick_device
 from ds_core.engines import EngineName
 from ds_core.text import Pairs, load_pairs
 from ds_core.text.translation.score import exact_share, sacre_bleu
@@ -176,7 +177,7 @@ def translator_command_line(
         def make(folder: str) -> Any:
             def load(device: str) -> Any:
                 translator = Translator.load(folder, model_class)
-                translator.model.to(pick_device(device))
+                translator.model.to(pick_device(device, "--device"))
                 return translator
 
             with clear_errors():

@@ -345,9 +345,13 @@ def all_finite(batch: Batch) -> bool:
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """Moves the tensors in a batch, however nested."""
+    """Moves the tensors in a batch, however nested.
+
+    To a CUDA device by way of pinned memory, from where they travel while it computes.
+    """
     if isinstance(value, Tensor):
-        return value.to(device)
+        pinned = device.type == "cuda" and value.is_cpu
+        return value.pin_memory().to(device, non_blocking=True) if pinned else value.to(device)
     if isinstance(value, (tuple, list)):
         several = [to_device(item, device) for item in value]
         return several if isinstance(value, list) else tuple(several)

@@ -36,7 +36,10 @@ class Callback:
         """After a validation; its results are the last row of ``trainer.history.validation``."""
 
     def on_step_end(self, trainer: Trainer) -> None:
-        """After an optimizer step; its numbers are the last row of ``trainer.history.train``."""
+        """After an optimizer step; its numbers are the last row of ``trainer.history.train``.
+
+        Reading ``trainer.history`` waits for a CUDA device to end the step; ``trainer.past`` does not.
+        """
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """After the last step of an epoch and the validation that belongs to it."""
@@ -232,7 +235,7 @@ class CSVLog(Callback):
         self._next = 0  # rows in the history before which not to try again
 
     def on_step_end(self, trainer: Trainer) -> None:
-        stop = len(trainer.history) - 1  # the newest step may yet be validated
+        stop = len(trainer.past) - 1  # the newest step may yet be validated
         trainer.once_begun(lambda: self._append(trainer, stop))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -244,7 +247,7 @@ class CSVLog(Callback):
 
     def _append(self, trainer: Trainer, stop: int) -> None:
         """Writes the rows up to ``stop`` that are not in the file yet."""
-        history = trainer.history
+        history = trainer.past
         if len(history) < self._next:
             return
         if history.columns() != self._columns:  # the first step, or the first validation
@@ -257,19 +260,19 @@ class CSVLog(Callback):
         try:
             write(trainer)
         except OSError as error:
-            self._columns, self._next = [], len(trainer.history) + _PAUSE
+            self._columns, self._next = [], len(trainer.past) + _PAUSE
             warnings.warn(f"CSVLog: {self._path}: {error}; training goes on without it", stacklevel=2)
 
     def _add(self, trainer: Trainer, stop: int) -> None:
-        rows = trainer.history.rows(self._written)[: stop - self._written]
+        rows = trainer.past.rows(self._written)[: stop - self._written]
         with self._path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns).writerows(rows)
         self._written = stop
 
     def _rewrite(self, trainer: Trainer) -> None:
-        trainer.history.to_csv(self._path)
-        self._columns = trainer.history.columns()
-        self._written = len(trainer.history)
+        trainer.past.to_csv(self._path)
+        self._columns = trainer.past.columns()
+        self._written = len(trainer.past)
 
 
 def path_in(trainer: Trainer, path: str | Path | None, name: str, callback: Callback) -> Path:

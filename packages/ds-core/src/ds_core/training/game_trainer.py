@@ -11,9 +11,9 @@ from ds_core.engines import engine
 from ds_core.layers import Identity
 from ds_core.module import Module
 from ds_core.optimizers import Optimizer
-from ds_core.training.batches import Batch, count_items, to_device
+from ds_core.training.batches import Batch, to_device
 from ds_core.training.settings import optimizer_settings
-from ds_core.training.trainer import Trainer, _read
+from ds_core.training.trainer import Trainer, _Step
 
 
 class Playing(Protocol):
@@ -108,14 +108,14 @@ class GameTrainer(Trainer):
         with engine("manual"):
             here = [to_device(batch, self.device) for batch in batches]
             numbers = cast(Playing, self.model).play(here, self.optimizers)
-        values = dict(zip(numbers, _read(list(numbers.values())), strict=True))
-        for name, value in values.items():
-            self._check_finite(f"the number {name}", value, batches[-1])
-        self.step += 1
-        self._midway = False
-        self.items, self.item_name = count_items(batches)
-        values["lr"] = self.optimizer.param_groups[0]["lr"]
-        self.history.record_step(step=self.step, epoch=self.epoch + 1, **values)
+        names = list(numbers)
+
+        def look(step: _Step, values: list[float]) -> dict[str, float]:
+            for name, value in zip(names, values, strict=True):
+                self._check_finite(step, f"the number {name}", value, batches[-1])
+            return {**dict(zip(names, values, strict=True)), "lr": step.lr}
+
+        self._made(self._step(list(numbers.values()), look), batches)
 
     def evaluate(self, *data: Any, batch_size: int | None = None) -> dict[str, Any]:
         """A game has no loss that says how good it is.

@@ -9,6 +9,7 @@ from ds_core.data.optional import needed
 from ds_core.training.callbacks import Callback, path_in
 
 if TYPE_CHECKING:
+    from ds_core.training.history import History
     from ds_core.training.trainer import Trainer
 
 LOG_FOLDER = "tensorboard"
@@ -36,18 +37,25 @@ class TensorBoard(Callback):
         folder = path_in(trainer, self.folder, LOG_FOLDER, self)
         writer = needed("torch.utils.tensorboard", "tensorboard", "the callback TensorBoard", "tensorboard")
         self._writer = writer.SummaryWriter(str(folder), purge_step=trainer.step + 1)
+        self._written = len(trainer.history)
 
     def on_step_end(self, trainer: Trainer) -> None:
-        self._add(trainer.history.train, trainer.step)
+        self._write(trainer.past)
 
     def on_validation_end(self, trainer: Trainer) -> None:
-        self._add(trainer.history.validation, trainer.step)
+        self._add(trainer.history.validation, -1)
 
     def on_fit_end(self, trainer: Trainer) -> None:
+        self._write(trainer.history)
         self._writer.close()
 
-    def _add(self, columns: dict[str, list[Any]], step: int) -> None:
-        """Writes the last row."""
+    def _write(self, history: History) -> None:
+        """Writes the rows that are not written yet."""
+        for row in range(self._written, len(history)):
+            self._add(history.train, row)
+        self._written = len(history)
+
+    def _add(self, columns: dict[str, list[Any]], row: int) -> None:
         for name, values in columns.items():
             if name not in ("step", "epoch"):
-                self._writer.add_scalar(name, values[-1], step)
+                self._writer.add_scalar(name, values[row], columns["step"][row])

@@ -9,8 +9,11 @@ from __future__ import annotations
 import copy
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from torch import Tensor
 from ds_core.checks import checked_together
 from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.split import train_test_split
+from ds_core.devices import pick_device
 from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.metrics import Metric
@@ -56,6 +60,7 @@ from ds_core.training.files import CheckpointError
 from ds_core.training.history import History
 from ds_core.training.interrupt import interruptible
 from ds_core.training.progress import ProgressDisplay
+from ds_core.training.reading import Reading
 from ds_core.training.settings import (
     differences,
     module_settings,
@@ -93,14 +98,17 @@ class Trainer:
             ``"csv_log"``, ``"early_stopping"``, ``"moving_average"``, ``"tensorboard"``.
         out: folder of the checkpoint, made when first needed; None to write nothing.
         progress: whether to show it: live on a terminal and in a notebook, line by line elsewhere.
-        device: where to move the model; batches follow the model. ``"auto"`` for a graphics processor if
-            there is one, CUDA's or Apple's.
+        device: where to move the model; batches follow the model. See :func:`ds_core.devices.pick_device`:
+            ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, or ``"auto"`` for CUDA's if there is one. CUDA's
+            computes ahead: a step's numbers are read and checked while it computes the next.
         seed: of shuffling and of all random numbers during ``fit`` (dropout); each ``fit`` starts from it.
             The trainer owns a generator and lends it to every module whose ``generator`` is None, so
             trainings in several threads do not disturb one another. What draws from torch's global
             generator, such as a layer in a step that is compiled or data of one's own, finds it seeded in
             the main thread, and as it was afterwards; in other threads it is left alone. Same seed, same
-            bits.
+            bits, on one kind of device: each draws its own numbers. CUDA's adds up in an order of its own in
+            ``index_add_`` and its like (embeddings, max pooling), unless
+            ``torch.use_deterministic_algorithms(True)`` says otherwise.
         lr: learning rate, for an optimizer given by name.
         settings: what else the result depends on, as names and numbers or words, such as what the data were
             made from. Checkpoints keep it beside what the trainer knows itself, and a training is not resumed
@@ -137,7 +145,7 @@ class Trainer:
         _expect(engine in ("manual", "autograd"), "engine", "'manual' or 'autograd'", engine)
         _expect(clip_norm is None or clip_norm > 0, "clip_norm", "a number above 0, or None", clip_norm)
         _expect(accumulate >= 1, "accumulate", "at least 1", accumulate)
-        self.model = model if device is None else model.to(_best_device() if device == "auto" else device)
+        self.model = model if device is None else model.to(pick_device(device, "Trainer: device"))
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.loss = make_loss(loss).to(self.device)
         self.optimizer = make_optimizer(optimizer, model, lr)
@@ -163,7 +171,8 @@ class Trainer:
         self._generator = torch.Generator(self.device).manual_seed(seed)
 
         # Where training is.
-        self.history = History()
+        self.past = History()  # as far as it has been read from the device; see history
+        self._unread: deque[_Step] = deque()  # the latest steps, whose numbers it may still be computing
         self.step = 0  # optimizer steps made
         self.epoch = 0  # epochs finished
         self.total_steps: int | None = None
@@ -237,7 +246,8 @@ class Trainer:
             TypeError: if the data are nothing of what is said above.
             CheckpointError: if the checkpoint to go on from is missing, damaged or of another training; says
                 what differs. Nothing has changed then, neither here nor on the disk.
-            FloatingPointError: if the loss or the gradient is not finite; the checkpoint is that of before.
+            FloatingPointError: if the loss or the gradient is not finite; the checkpoint is that of before,
+                and so are the weights, but on a CUDA device, where it is found out a step later.
         """
         if (epochs is None) == (steps is None):
             raise ValueError(f"fit: expected either epochs or steps, got epochs={epochs} and steps={steps}")
@@ -267,7 +277,7 @@ class Trainer:
             with kept_random_state(world=_is_main_thread()):  # those of the training are not the caller's
                 self._load(state, path, batches, held_out)
         else:
-            self.history, self.step, self.epoch = History(), 0, 0
+            self._begin(History(), 0, 0)
             self._products = table_in_force()
         self._data, self.validation = batches, held_out
         self._saved_at = (self.step, self.epoch) if resume is True else None
@@ -281,9 +291,10 @@ class Trainer:
             try:
                 self._train(batches, validate_every, checkpoint_every)
             except KeyboardInterrupt:
-                if self.history.stopped == INTERRUPTED:  # the second one
+                if self.past.stopped == INTERRUPTED:  # the second one
                     raise
                 self.stop(INTERRUPTED)
+            self._record()
             if not self._midway:
                 self._save_if_wanted()
             if self.history.stopped != INTERRUPTED:
@@ -324,23 +335,71 @@ class Trainer:
             losses = [self._gradients(to_device(batch, self.device), share) for batch, share in parts]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norms = [] if self.clip_norm is None else [grad_norm(parameters)]
-        values = _read([*losses, *norms, *(doubt.wrong for doubt in doubts)])
-        for doubt, wrong in zip(doubts, values[len(values) - len(doubts) :], strict=True):
-            if wrong:
-                raise doubt.error()
-        for (batch, _), value in zip(parts, values, strict=False):
-            self._check_finite("the loss", value, batch)
-        loss = sum(share * value for (_, share), value in zip(parts, values, strict=False))
-        numbers = {"loss": loss, "lr": self.optimizer.param_groups[0]["lr"]}
+
+        def look(step: _Step, values: list[float]) -> dict[str, float]:
+            for doubt, wrong in zip(doubts, values[len(values) - len(doubts) :], strict=True):
+                if wrong:
+                    raise doubt.error()
+            for (batch, _), value in zip(parts, values, strict=False):
+                self._check_finite(step, "the loss", value, batch)
+            loss = sum(share * value for (_, share), value in zip(parts, values, strict=False))
+            numbers = {"loss": loss, "lr": step.lr}
+            if norms:
+                norm = values[len(parts)]
+                numbers["grad_norm"] = self._check_finite(step, "the norm of the gradients", norm)
+            return numbers
+
+        made = self._step([*losses, *norms, *(doubt.wrong for doubt in doubts)], look)
+        numbers = (
+            {} if self._computes_ahead else made.numbers
+        )  # what is wrong is said before anything changes
         if self.clip_norm is not None:
-            numbers["grad_norm"] = self._check_finite("the norm of the gradients", values[len(parts)])
-            scale_to_norm_(parameters, self.clip_norm, values[len(parts)])
+            scale_to_norm_(parameters, self.clip_norm, numbers.get("grad_norm", norms[0]))
         self.optimizer.step()
         self._step_schedule()
+        self._made(made, batches)
+
+    def _step(self, values: Sequence[Tensor], look: Look | None = None) -> _Step:
+        """Describes the step at hand, whose numbers are read from now on."""
+        lr = self.optimizer.param_groups[0]["lr"]
+        return _Step(self.step + 1, self.epoch + 1, lr, Reading(values), look)
+
+    def _made(self, step: _Step, batches: list[Batch]) -> None:
+        """Counts a step as made; that before it, by now read from the device, is recorded."""
         self.step += 1
         self._midway = False
         self.items, self.item_name = count_items(batches)
-        self.history.record_step(step=self.step, epoch=self.epoch + 1, **numbers)
+        self._unread.append(step)
+        self._record(ahead=int(self._computes_ahead))
+
+    @property
+    def _computes_ahead(self) -> bool:
+        """Says whether the device computes a step while the numbers of the one before are read."""
+        return self.device.type == "cuda"
+
+    def _record(self, ahead: int = 0) -> None:
+        """Records all steps but the last ``ahead``.
+
+        Raises:
+            FloatingPointError, IndexError: if their numbers are not what they should be.
+        """
+        while len(self._unread) > ahead:
+            step = self._unread.popleft()
+            self.past.record_step(step=step.step, epoch=step.epoch, **step.numbers)
+
+    @property
+    def history(self) -> History:
+        """What was recorded, up to the latest step: waits for a device that is still computing it.
+
+        ``past`` is the same without waiting: on a CUDA device the latest step is missing there.
+        """
+        self._record()
+        return self.past
+
+    def _begin(self, history: History, step: int, epoch: int) -> None:
+        """Puts training where a history leads to."""
+        self.past, self.step, self.epoch = history, step, epoch
+        self._unread.clear()
 
     def _gradients(self, batch: Batch, share: float) -> Tensor:
         """Runs one batch forward and backward; its gradient, times ``share``, is added to every ``.grad``."""
@@ -432,7 +491,7 @@ class Trainer:
     @property
     def done(self) -> bool:
         """Says whether enough steps or epochs are made, or :meth:`stop` was called."""
-        if self.history.stopped is not None:
+        if self.past.stopped is not None:
             return True
         if self.total_epochs is not None:
             return self.epoch >= self.total_epochs
@@ -440,7 +499,7 @@ class Trainer:
 
     def stop(self, reason: str) -> None:
         """Ends training after the step at hand; for callbacks."""
-        self.history.stopped = reason
+        self.past.stopped = reason
 
     def once_begun(self, write: Callable[[], None]) -> None:
         """Writes into ``out`` when the checkpoint there is this training's; for callbacks.
@@ -489,7 +548,8 @@ class Trainer:
         if not _is_main_thread():
             yield
             return
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+        there = [] if self.device.type == "cpu" else [self.device]
+        with torch.random.fork_rng(there, device_type=self.device.type if there else "cuda"):
             torch.manual_seed(self.seed)
             yield
 
@@ -504,7 +564,7 @@ class Trainer:
             try:
                 getattr(callback, moment)(self)
             except KeyboardInterrupt:
-                if self.history.stopped == INTERRUPTED:
+                if self.past.stopped == INTERRUPTED:
                     raise
                 self.stop(INTERRUPTED)
 
@@ -519,25 +579,24 @@ class Trainer:
         elif self.schedule is not None and validation_loss is None:
             self.schedule.step()
 
-    def _check_finite(self, what: str, value: float, batch: Batch | None = None) -> float:
+    def _check_finite(self, step: _Step, what: str, value: float, batch: Batch | None = None) -> float:
         """Checks that a number is finite.
 
         Raises:
-            FloatingPointError: says where training is, what may help and what is left.
+            FloatingPointError: says where training was, what may help and what is left.
         """
         if math.isfinite(value):
             return value
-        lr = self.optimizer.param_groups[0]["lr"]
         if batch is not None and not all_finite(batch):
             advice = "The batch itself holds NaN or infinity: look at the data."
         elif batch is not None and not self._count(batch):
             advice = f"{self._says_ignored()} Leave such batches out, or accumulate them with others."
         else:
-            advice = f"Try a smaller learning rate (such as {lr / 10:.2g}), clip_norm=1.0 or a warm-up."
+            advice = f"Try a smaller learning rate (such as {step.lr / 10:.2g}), clip_norm=1.0 or a warm-up."
         if self._saved_at is not None:
             advice += f" The checkpoint of step {self._saved_at[0]} is untouched: {self.checkpoint_path}"
-        where = f"step {self.step + 1}, epoch {self.epoch + 1}"
-        raise FloatingPointError(f"{where}: {what} is {value} at learning rate {lr:.3g}. {advice}")
+        where = f"step {step.step}, epoch {step.epoch}"
+        raise FloatingPointError(f"{where}: {what} is {value} at learning rate {step.lr:.3g}. {advice}")
 
     def _says_ignored(self) -> str:
         return (
@@ -587,7 +646,8 @@ class Trainer:
             results = {name: _plain(metric.compute()) for name, metric in self.metrics.items()}
         if not sum(counts):
             raise ValueError(f"evaluate: {self._says_ignored()}")
-        total = sum(loss * count for loss, count in zip(_read(losses), counts, strict=True) if count)
+        values = Reading(losses).values()
+        total = sum(loss * count for loss, count in zip(values, counts, strict=True) if count)
         return {"loss": total if self._sums else total / sum(counts), **results}
 
     def predict(self, *inputs: Any, batch_size: int | None = _EVALUATION_BATCH) -> Any:
@@ -673,9 +733,10 @@ class Trainer:
         Raises:
             FloatingPointError: if weights are not finite: the previous file is worth more.
         """
+        self._record()
         for name, parameter in self.model.named_parameters():
             if not all_finite([parameter]):
-                self._check_finite(f"the weight {name}", math.nan)
+                self._check_finite(self._step([]), f"the weight {name}", math.nan)
         save_checkpoint(path, self.state_dict())
 
     def load(self, path: str | Path) -> None:
@@ -723,6 +784,7 @@ class Trainer:
             "settings": self.settings,
             "model": module_settings(self.model),
             "dtype": ", ".join(kinds),
+            "device": self.device.type,
             "loss": module_settings(self.loss),
             **self._rules,
             "engine": self.engine,
@@ -786,7 +848,7 @@ class Trainer:
                 callback.load_state_dict(memory)
             with use_table(state["products"]):  # that there is such a one
                 pass
-        self.history, self.step, self.epoch = history, step, epoch
+        self._begin(history, step, epoch)
         self._products, self._random = state["products"], None
 
     @contextmanager
@@ -827,6 +889,25 @@ class Trainer:
                 write()
 
 
+@dataclass(eq=False)
+class _Step:
+    """A step that was made, or is under way; the device may still be computing its numbers."""
+
+    step: int
+    epoch: int
+    lr: float
+    reading: Reading
+    look: Look | None  # checks what was read, and gives it names
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """What is recorded of it."""
+        return {} if self.look is None else self.look(self, self.reading.values())
+
+
+Look = Callable[[_Step, list[float]], dict[str, float]]
+
+
 # What a checkpoint holds.
 _STATE = (
     *("step", "epoch", "settings", "products", "model", "loss", "optimizer", "schedule"),
@@ -845,24 +926,9 @@ def _memories(callbacks: Sequence[Callback], saved: Sequence[Any]) -> list[tuple
     return found
 
 
-def _best_device() -> str:
-    """Returns the name of a graphics processor if there is one that torch can use, else "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def _is_main_thread() -> bool:
     """Says whether the global random generators are this thread's to seed and to put back."""
     return threading.current_thread() is threading.main_thread()
-
-
-def _read(values: Sequence[Tensor]) -> list[float]:
-    """Reads several numbers from the device, all at once."""
-    if not values:
-        return []
-    numbers: list[float] = torch.stack([value.detach().double() for value in values]).tolist()
-    return numbers
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from rich.console import Console, Group
 from rich.progress import track
 from rich.text import Text
 
+from ds_core.devices import KINDS, pick_device
 from ds_core.verify.allowed import ALLOWED
 from ds_core.verify.case import load_cases
 from ds_core.verify.comparison import LIMITS
@@ -30,8 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a case file or a folder of them")
     parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name contains TEXT")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help=f"where to compute: {KINDS}")
     options = parser.parse_args(arguments)
     try:
+        device = pick_device(options.device, "--device")
+        if device.type == "mps" and options.dtype == "float64":
+            raise ValueError("--device mps: Apple's has no float64; give --dtype float32, too")
         # Where the shell does not expand packages/*/tests/cases, it is done here.
         paths = [Path(found) for path in options.paths for found in sorted(glob(path)) or [path]]
         cases = load_cases(*paths)
@@ -45,14 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     live = track(chosen, "Verifying", console=progress, transient=True, disable=not progress.is_terminal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tests show them; here they would tear the table apart
-        results = [run(case, dtype) for case in live]
+        torch.backends.cudnn.allow_tf32 = False  # the namesakes' convolutions, too, are float32's
+        results = [run(case, dtype, device=device) for case in live]
     # Only whole packages can be complete.
     whole = [path for path in paths if path.is_dir() and not options.match]
     packages = [package for path in whole if (package := package_of(path))]
     missing = [f"{name} is public" for package in packages for name in without_case(package, cases)]
     missing += [f"{name} is declared" for package in packages for name in unproven(package, cases)]
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    console.print(_show(results, missing, dtype))
+    console.print(_show(results, missing, dtype, device))
     reasons: dict[str, list[str]] = defaultdict(list)
     for case in chosen:
         if case.no_namesake:
@@ -66,9 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if not missing and all(result.ok for result in results) else 1
 
 
-def _show(results: list[Result], missing: list[str], dtype: torch.dtype) -> Group:
+def _show(results: list[Result], missing: list[str], dtype: torch.dtype, device: torch.device) -> Group:
     """Draws the table and what follows from it."""
-    title = f"Largest relative errors, {str(dtype).removeprefix('torch.')}"
+    place = "" if device.type == "cpu" else f" on {device}"
+    title = f"Largest relative errors, {str(dtype).removeprefix('torch.')}{place}"
     columns = (
         "name",
         "torch's\nautograd",

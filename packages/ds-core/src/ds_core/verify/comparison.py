@@ -51,7 +51,7 @@ def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0, *, equal
     if ours.numel() == 0:
         return 0.0
     least = LEAST.get(ours.dtype, 0.0) * scale
-    ours, reference = ours.detach().double(), reference.detach().double()
+    ours, reference = ours.detach().cpu().double(), reference.detach().cpu().double()
     same = (ours == reference) | (ours.isnan() & reference.isnan() & equal_nan)
     difference = torch.where(same, 0.0, ours - reference).abs().max().item()
     error = difference / max(largest(reference), least, 1e-300)

@@ -50,7 +50,11 @@ class Result:
 
 
 def run(
-    case: AnyCase, dtype: torch.dtype = torch.float64, max_entries: int = 8, in_all: int | None = None
+    case: AnyCase,
+    dtype: torch.dtype = torch.float64,
+    max_entries: int = 8,
+    in_all: int | None = None,
+    device: torch.device | str = "cpu",
 ) -> Result:
     """Runs one case; a failure of any kind is a row that says so.
 
@@ -59,15 +63,18 @@ def run(
         dtype: torch.float64, or torch.float32, too coarse for finite differences.
         max_entries: how many entries of each tensor are compared with finite differences, at most.
         in_all: how many of all tensors together, at most, but one of each; None for no limit.
+        device: where ours and its referees compute; cases draw their inputs on the processor.
     """
+    device = torch.device(device)
     result = Result(case.name, LIMITS[dtype].times(case.looser))
-    with torch.random.fork_rng(devices=[]):
+    there = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(there, device_type=device.type if there else "cuda"):
         torch.manual_seed(0)
         try:
             if isinstance(case, Case):
-                _run_module(case, dtype, max_entries, in_all, result)
+                _run_module(case, dtype, device, max_entries, in_all, result)
             elif isinstance(case, OptimizerCase):
-                _run_optimizer(case, dtype, result)
+                _run_optimizer(case, dtype, device, result)
             elif isinstance(case, SchedulerCase):
                 _run_scheduler(case, result)
         except Exception as error:  # whatever goes wrong in one case, the others are to be seen, too
@@ -78,8 +85,15 @@ def run(
     return result
 
 
-def _run_module(case: Case, dtype: torch.dtype, max_entries: int, in_all: int | None, result: Result) -> None:
-    trial = Trial(case.make(), case.inputs(torch.Generator().manual_seed(0)), dtype)
+def _run_module(
+    case: Case,
+    dtype: torch.dtype,
+    device: torch.device,
+    max_entries: int,
+    in_all: int | None,
+    result: Result,
+) -> None:
+    trial = Trial(case.make(), case.inputs(torch.Generator().manual_seed(0)), dtype, device=device)
     if trial.module.training:
         if in_all is not None:
             tensors = len(list(trial.named_inputs())) + len(list(trial.module.named_parameters()))
@@ -105,7 +119,7 @@ def _run_module(case: Case, dtype: torch.dtype, max_entries: int, in_all: int | 
     # Construction, a first call with nothing cached yet, autograd's forward and inference may take other
     # branches than the training step.
     with recording() as others:
-        first = case.make().to(dtype)
+        first = case.make().to(device, dtype)
         with engine("manual"):
             first(*map_tensors(torch.clone, trial.inputs))
         trial.restart()
@@ -146,7 +160,7 @@ def _compare_namesake(case: Case, trial: Trial, ours: Outcome, result: Result) -
     weights = trial.module.state_dict()
     module: Any = trial.module if case.namesake is None else case.namesake()
     if case.namesake is not None and hasattr(module, "load_state_dict"):
-        module.to(trial.dtype).train(trial.module.training)
+        module.to(trial.device, trial.dtype).train(trial.module.training)
         module.load_state_dict(case.carry(weights))
     call = None if case.reference is None else partial(case.reference, module)
     inputs = {n: g for n, g in ours.inputs.items() if g is not None and trial.module.training}
@@ -191,10 +205,16 @@ def _worst(
 # ---- optimizers and schedules ------------------------------------------------------------------------
 
 
-def _run_optimizer(case: OptimizerCase, dtype: torch.dtype, result: Result, steps: int = STEPS) -> None:
-    draw = torch.Generator().manual_seed(0)
-    start = [torch.randn(shape, generator=draw, dtype=torch.float64).to(dtype) for shape in SHAPES]
-    x, target = (torch.randn(8, n, generator=draw, dtype=torch.float64).to(dtype) for n in (4, 3))
+def _run_optimizer(
+    case: OptimizerCase, dtype: torch.dtype, device: torch.device, result: Result, steps: int = STEPS
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
+
+    start = [draw(*shape) for shape in SHAPES]
+    x, target = (draw(8, n) for n in (4, 3))
     mine, theirs, plain = ([Parameter(p.clone()) for p in start] for _ in range(3))
     ours, namesake = case.make(mine), case.namesake(theirs) if case.namesake else None
     by_formula = case.make(plain)
@@ -309,7 +329,8 @@ def unproven(package: str, cases: Iterable[AnyCase]) -> list[str]:
                 ran += counts
         elif isinstance(case, OptimizerCase):
             with kernels.runs() as counts:
-                _run_optimizer(case, torch.float32, Result(case.name, LIMITS[torch.float32]), steps=1)
+                unused = Result(case.name, LIMITS[torch.float32])
+                _run_optimizer(case, torch.float32, torch.device("cpu"), unused, steps=1)
             ran += counts
     return sorted(expected - set(ran))
 

@@ -46,15 +46,24 @@ class Trial:
         inputs: positional; floating point tensors are converted to ``dtype``.
         dtype: floating point type of everything.
         seed: of upstream, and of torch's global random numbers at every start.
+        device: where to compute; None for where each tensor is.
 
     Raises:
         TypeError: if the output is neither a tensor nor a tuple of them.
     """
 
-    def __init__(self, module: Module, inputs: tuple[Any, ...], dtype: torch.dtype, seed: int = 0) -> None:
-        self.module = module.copy().to(dtype)
+    def __init__(
+        self,
+        module: Module,
+        inputs: tuple[Any, ...],
+        dtype: torch.dtype,
+        seed: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.module = module.copy().to(device, dtype)
         copies = map_tensors(lambda t: t.detach().clone(), inputs)
-        self.inputs = map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t, copies)
+        self.inputs = map_tensors(lambda t: t.to(device, dtype if t.is_floating_point() else t.dtype), copies)
+        self.device = device
         self.names = _input_names(module, inputs)
         self.dtype = dtype
         # The mean of nothing is NaN, and rightly so; anywhere else NaN is a mistake.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ds_core.cli import clear_errors, group_of, pick_device
+from ds_core.cli import clear_errors, group_of
 from ds_core.cli.commands import function_command, make_group, train_command
+from ds_core.devices import pick_device
 from ds_core.pretrained import fetched
 from rich.console import Console
 from rich.table import Table
@@ -48,7 +49,7 @@ def of_a_run(command: str) -> Any:
                 )
 
         def load(device: str) -> Any:
-            return model.load(Path(folder), pick_device(device))
+            return model.load(Path(folder), pick_device(device, "--device"))
 
         return function_command(getattr(model, function), load, folder)
 
