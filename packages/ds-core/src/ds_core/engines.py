@@ -14,7 +14,7 @@ Each thread has engines of its own: what one thread runs does not touch another'
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
@@ -37,10 +37,14 @@ Touched = dict[int, tuple[Recorder, int]]
 
 
 class _Blocks(threading.local):
-    """Of each thread: what the innermost manual block has touched, and what waits for a second backward."""
+    """Of each thread: what the innermost manual block has touched, and what waits for a second backward.
+
+    And who is told of each backward.
+    """
 
     touched: Touched | None = None
     second: dict[int, Recorder] | None = None
+    listener: Callable[[Recorder], None] | None = None
 
 
 _blocks = _Blocks()
@@ -136,3 +140,26 @@ def note_second(module: Recorder) -> bool:
         return False
     _blocks.second[id(module)] = module
     return True
+
+
+@contextmanager
+def on_backward(listener: Callable[[Any], None]) -> Iterator[None]:
+    """Tells a listener of each module whose backward has ended, in the block and in this thread.
+
+    A parameter's gradient is complete when none of the modules that hold it has a forward left that waits for
+    its backward; :mod:`ds_core.distributed` sends it to the other processes then.
+
+    Args:
+        listener: is given the module.
+    """
+    outer, _blocks.listener = _blocks.listener, listener
+    try:
+        yield
+    finally:
+        _blocks.listener = outer
+
+
+def note_backward(module: Recorder) -> None:
+    """Tells whoever listens that a module's backward has ended."""
+    if _blocks.listener is not None:
+        _blocks.listener(module)

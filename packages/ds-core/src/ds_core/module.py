@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ds_core.checks import check_inputs, checked_constructor, explain_backward, explain_call, shown
-from ds_core.engines import note_push, note_second
+from ds_core.engines import note_backward, note_push, note_second
 
 # This many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
@@ -1033,7 +1033,8 @@ def _described(value: Any) -> str:
 def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Wraps a class's backward: the gradient it is given must have the shape of what forward gave.
 
-    Inside :func:`ds_core.keep_for_second` it also keeps what a second backward will need.
+    Inside :func:`ds_core.keep_for_second` it also keeps what a second backward will need. At its end it tells
+    whoever listens, see :func:`ds_core.engines.on_backward`.
     """
 
     @wraps(backward)
@@ -1051,6 +1052,7 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             explain_backward(self, grads, error)
             raise
+        note_backward(self)
         if entry is None or entry.through_second is None or grad_x is None:
             return grad_x
         return grad_x + entry.through_second

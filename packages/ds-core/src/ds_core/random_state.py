@@ -23,7 +23,7 @@ def random_state(*, world: bool = True, **sources: Source) -> dict[str, Any]:
         world: whether torch's, Python's and NumPy's global generators belong to it.
         sources: modules and generators, by a name; a generator that several hold is the first one's.
     """
-    state: dict[str, Any] = {"sources": {name: one.get_state() for name, one in _generators(sources)}}
+    state: dict[str, Any] = {"sources": {name: one.get_state() for name, one in generators_of(sources)}}
     if not world:
         return state
     state |= {"torch": torch.get_rng_state(), "python": random.getstate()}
@@ -49,7 +49,7 @@ def set_random_state(state: Mapping[str, Any], *, world: bool = True, **sources:
     Raises:
         ValueError: if there are other generators than the state knows; nothing has been changed then.
     """
-    generators = dict(_generators(sources))
+    generators = dict(generators_of(sources))
     if generators.keys() != state["sources"].keys():
         raise ValueError(
             f"random state: expected modules with the generators {sorted(state['sources'])}, "
@@ -110,7 +110,7 @@ def lent_generator(generator: torch.Generator, *modules: Module) -> Iterator[Non
             part.generator = None
 
 
-def _generators(sources: Mapping[str, Source]) -> Iterator[tuple[str, torch.Generator]]:
+def generators_of(sources: Mapping[str, Source]) -> Iterator[tuple[str, torch.Generator]]:
     """Yields (path, generator), each generator once."""
     seen: set[int] = set()
     for root, source in sources.items():

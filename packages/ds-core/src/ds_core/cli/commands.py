@@ -21,8 +21,10 @@ from rich.markup import escape
 from ds_core.cli import clear_errors, read_standard_input
 from ds_core.data.optional import needed
 from ds_core.devices import KINDS, pick_device
-from ds_core.training import History, described
+from ds_core.distributed import leads, world
+from ds_core.training import History, described, to_resume
 from ds_core.training.recipe import RECIPE_FILE, field_kinds, make_recipe, read_recipe, read_recipe_text
+from ds_core.training.trainer import CHECKPOINT_FILE
 
 STANDARD_INPUT = "-"
 
@@ -222,16 +224,19 @@ def train_command(program: str, name: str, model: Trainable) -> Any:
     ) -> None:
         with clear_errors():
             chosen = {key: value for key, value in given.items() if value is not None}
+            world()  # each process that trains has a device of its own
             recipe = resolve_recipe(name, model, chosen, preset, config, out if resume else None)
+            if not resume and to_resume(out) and _began(name, model, out) == recipe:
+                resume, overwrite = True, False
             done = model.train(
                 recipe,
                 out,
                 resume=resume,
                 overwrite=overwrite,
-                progress=not quiet,
+                progress=not quiet and leads(),
                 device=pick_device(device, "--device"),
             )
-            console = Console(emoji=False, quiet=quiet)
+            console = Console(emoji=False, quiet=quiet or not leads())
             if done.history.stopped == "interrupted":
                 again = f"To go on: {program} train {name} --out {out} --resume"
                 console.print(again, highlight=False, markup=False, soft_wrap=True)
@@ -242,6 +247,13 @@ def train_command(program: str, name: str, model: Trainable) -> Any:
     text, _ = explained(model.train)
     parameters = [*head, *recipe_options(model.Recipe, "Recipe")]
     return make_command(run, parameters, name, text, no_args_is_help=True)
+
+
+def _began(name: str, model: Trainable, out: Path) -> Any:
+    """Returns the recipe by which the training in a folder was begun."""
+    there = read_recipe_text(described(out)[RECIPE_FILE], str(out / CHECKPOINT_FILE))
+    _check_model(name, there, str(out))
+    return make_recipe(model.Recipe, there, str(out))
 
 
 # What may be in a run's folder, as a reader is told.

@@ -11,7 +11,7 @@ from ds_core.training.checkpoint import (
 from ds_core.training.files import CheckpointError, load_tensors, save_tensors
 from ds_core.training.game_trainer import GameTrainer
 from ds_core.training.history import History
-from ds_core.training.run_folder import RunFolder, described
+from ds_core.training.run_folder import RunFolder, described, to_resume
 from ds_core.training.tensorboard import TensorBoard
 from ds_core.training.trainer import Trainer
 
@@ -35,4 +35,5 @@ __all__ = [
     "save_checkpoint",
     "save_tensors",
     "save_weights",
+    "to_resume",
 ]

@@ -67,6 +67,18 @@ class Batches:
             )
         self.batch = 0
 
+    def part(self, batch: Batch, rows: slice) -> Batch:
+        """Returns some samples of a batch that :meth:`groups` gave: as the data divide it, if they say how.
+
+        Raises:
+            ValueError: if it cannot be divided.
+        """
+        if hasattr(self.data, "part"):
+            part: Batch = self.data.part(batch, rows)
+            return part
+        count = samples(batch)
+        return [part_of(item, rows, count) for item in batch]
+
     def steps(self, size: int) -> int | None:
         """Counts the groups of an epoch; None if the data does not know its length."""
         try:
@@ -273,7 +285,7 @@ def fingerprint_of(data: Any) -> str | None:
     if hasattr(data, "fingerprint"):
         made: str | None = data.fingerprint()
         return made
-    return fingerprint(_tensors(data)) if isinstance(data, (list, tuple)) else None
+    return fingerprint(tensors_of(data)) if isinstance(data, (list, tuple)) else None
 
 
 def check_ends(data: Any, epochs: int, advice: str) -> None:
@@ -328,20 +340,20 @@ def _named(inputs: dict[str, Any], dtype: torch.dtype) -> list[Any]:
 
 def samples(batch: Any) -> int:
     """Counts the samples of a batch: the length of the first tensor in it; 1 if there is none."""
-    return next((len(tensor) for tensor in _tensors(batch) if tensor.dim()), 1)
+    return next((len(tensor) for tensor in tensors_of(batch) if tensor.dim()), 1)
 
 
 def count_items(batches: Sequence[Batch]) -> tuple[int, str]:
     """Counts what speed is measured in: tokens, where the input is sequences of integers, else samples."""
-    first = next(_tensors(batches[0]), None)
+    first = next(tensors_of(batches[0]), None)
     if first is not None and first.dim() == 2 and not first.is_floating_point():
-        return sum(next(_tensors(batch)).numel() for batch in batches), "tokens"
+        return sum(next(tensors_of(batch)).numel() for batch in batches), "tokens"
     return sum(samples(batch) for batch in batches), "samples"
 
 
 def all_finite(batch: Batch) -> bool:
     """Says whether no tensor in a batch holds NaN or infinity."""
-    return all(bool(tensor.isfinite().all()) for tensor in _tensors(batch))
+    return all(bool(tensor.isfinite().all()) for tensor in tensors_of(batch))
 
 
 def to_device(value: Any, device: torch.device) -> Any:
@@ -361,9 +373,39 @@ def to_device(value: Any, device: torch.device) -> Any:
     return value
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def part_of(batch: Any, rows: slice, count: int) -> Any:
+    """Returns some samples of a batch: rows of the tensors and places of the lists in it, however nested.
+
+    What is neither, such as a flag, belongs to every sample.
+
+    Args:
+        batch: what data yield.
+        rows: which samples.
+        count: how many the batch has.
+
+    Raises:
+        ValueError: if a tensor or a list has another length; says what to do.
+    """
+    if isinstance(batch, list) or (isinstance(batch, Tensor) and batch.dim()):
+        if len(batch) != count:
+            raise ValueError(
+                f"data: expected a batch of {count} samples to have as many in each tensor and list, "
+                f"got {len(batch)}; several processes divide it, so give the data a method part(batch, rows) "
+                "that returns some samples of a batch"
+            )
+        return batch[rows]
+    if isinstance(batch, tuple):
+        return tuple(part_of(item, rows, count) for item in batch)
+    if isinstance(batch, dict):
+        parts = {key: part_of(item, rows, count) for key, item in batch.items()}
+        return Named(parts) if isinstance(batch, Named) else parts
+    return batch
+
+
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """Yields the tensors in a batch, however nested."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list, dict)):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(item)
+            yield from tensors_of(item)

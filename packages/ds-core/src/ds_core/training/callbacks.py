@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -27,7 +27,12 @@ class Callback:
     and can be told to end with ``trainer.stop("reason")``. After each step: validation if it is due, then
     ``on_step_end``. A callback that remembers something gives it in ``state_dict`` and takes it back in
     ``load_state_dict``, so that a resumed training goes on as if it had never been interrupted.
+
+    Where several processes train one model, each has the callbacks and calls them; those that only write or
+    show say so by ``writes = True`` and are called by the first process alone.
     """
+
+    writes: ClassVar[bool] = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first step; of a resumed training, after everything has been restored."""
@@ -224,6 +229,8 @@ class CSVLog(Callback):
     Raises:
         ValueError: if there is neither a path nor the trainer's ``out``.
     """
+
+    writes = True
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = path

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, cast
 
+import torch
 from torch import Tensor
 
+from ds_core.distributed import GradientBuckets
 from ds_core.engines import engine
 from ds_core.layers import Identity
 from ds_core.module import Module
 from ds_core.optimizers import Optimizer
-from ds_core.training.batches import Batch, to_device
+from ds_core.training.batches import Batch, samples, to_device
+from ds_core.training.data_parallel import DataParallel
 from ds_core.training.settings import optimizer_settings
 from ds_core.training.trainer import Trainer, _Step
 
@@ -73,8 +77,36 @@ class Players(Optimizer):
             optimizer.load_state_dict(state_dict[name])
 
 
+class _Together:
+    """An optimizer whose steps the processes make together: gradients are added up first.
+
+    Args:
+        optimizer: whose everything else this has.
+        share: how much the gradients of this process count.
+        add_up: adds them up.
+    """
+
+    def __init__(self, optimizer: Optimizer, share: float, add_up: Callable[[], Any]) -> None:
+        self._optimizer, self._share, self._add_up = optimizer, share, add_up
+
+    def step(self) -> None:
+        for group in self._optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad *= self._share
+        self._add_up()
+        self._optimizer.step()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+
 class GameTrainer(Trainer):
     """Trains modules that play against one another: one step is one round of their game.
+
+    Where `torchrun` has started several processes, each plays with its rows of every batch, and before an
+    optimizer makes a step the gradients of its parameters are added up, weighted by the number of samples. So
+    a game's losses are means over the samples, and the batches of a round have equally many.
 
     What a round is, the game says, in ``game.play(batches, optimizers)``: gradients, and a step of each
     optimizer. Data, checkpoints, resuming, progress, callbacks and Ctrl-C are the :class:`Trainer`'s; a batch
@@ -105,9 +137,10 @@ class GameTrainer(Trainer):
     def _update(self, batches: list[Batch]) -> None:
         """Plays one round; what is to be known of it is read from the device together."""
         self._midway = True
-        with engine("manual"):
-            here = [to_device(batch, self.device) for batch in batches]
-            numbers = cast(Playing, self.model).play(here, self.optimizers)
+        parts, optimizers = self._shared_out(batches)
+        with self._drawing(), engine("manual"):
+            here = [to_device(batch, self.device) for batch in parts]
+            numbers = cast(Playing, self.model).play(here, optimizers)
         names = list(numbers)
 
         def look(step: _Step, values: list[float]) -> dict[str, float]:
@@ -115,7 +148,47 @@ class GameTrainer(Trainer):
                 self._check_finite(step, f"the number {name}", value, batches[-1])
             return {**dict(zip(names, values, strict=True)), "lr": step.lr}
 
-        self._made(self._step(list(numbers.values()), look), batches)
+        self._made(self._step(self._means(list(numbers.values())), look), batches)
+
+    def _shared_out(self, batches: list[Batch]) -> tuple[list[Batch], Mapping[str, Optimizer]]:
+        """Returns what this process plays with: of several, its part of each batch, and steps made together.
+
+        Raises:
+            ValueError: if there are fewer samples than processes.
+        """
+        if self._parallel is None:
+            return batches, self.optimizers
+        parts = [part for part in map(self._parallel.part, batches) if part is not None]
+        if len(parts) < len(batches):
+            raise ValueError(
+                f"GameTrainer: expected batches of at least a sample for each process, got none for "
+                f"{self._parallel.world}"
+            )
+        self._share = sum(map(samples, parts)) / sum(map(samples, batches))
+        together = {
+            name: _Together(one, self._share, partial(self._parallel.add_up, buckets=self._buckets[name]))
+            for name, one in self.optimizers.items()
+        }
+        return parts, cast(Mapping[str, Optimizer], together)
+
+    def _joined(self) -> DataParallel | None:
+        """Joins the other processes; gradients of each player are added up for themselves."""
+        parallel = super()._joined()
+        if parallel is not None:
+            self._buckets = {
+                name: GradientBuckets(
+                    [p for group in one.param_groups for p in group["params"]], [self.model], parallel.world
+                )
+                for name, one in self.optimizers.items()
+            }
+        return parallel
+
+    def _means(self, numbers: list[Tensor]) -> list[Tensor]:
+        """Returns the numbers of a round, over all samples of all processes."""
+        if self._parallel is None:
+            return numbers
+        here = torch.stack([number.detach().to(self.device, torch.float64) for number in numbers])
+        return list(self._parallel.world.sum_(self._share * here))
 
     def evaluate(self, *data: Any, batch_size: int | None = None) -> dict[str, Any]:
         """A game has no loss that says how good it is.

@@ -33,6 +33,8 @@ class ProgressDisplay(Callback):
     printed after two seconds, and another whenever half as much time again has passed, or ten minutes.
     """
 
+    writes = True
+
     def __init__(self) -> None:
         console = Console()
         self._live: Live | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ds_core.distributed import restarted
 from ds_core.training.callbacks import LOG_FILE, Callback
 from ds_core.training.checkpoint import load_checkpoint
 from ds_core.training.files import CheckpointError, write_text
@@ -47,6 +48,8 @@ class RunFolder(Callback):
         NotADirectoryError: if the folder is a file.
         ValueError: if both ``resume`` and ``overwrite`` are given.
     """
+
+    writes = True
 
     def __init__(
         self,
@@ -133,6 +136,18 @@ def described(folder: str | Path) -> dict[str, str]:
             files: dict[str, str] = memory["files"]
             return files
     raise CheckpointError(f"{path}: does not say how its run was trained")
+
+
+def to_resume(out: str | Path) -> bool:
+    """Says whether a script goes on: `torchrun` has started it again, and the checkpoint it wrote is there.
+
+    Args:
+        out: the trainer's folder.
+
+    Example:
+        >>> trainer.fit(x, y, epochs=10, resume=to_resume("run"))
+    """
+    return restarted() and (Path(out) / CHECKPOINT_FILE).exists()
 
 
 def _locked(folder: Path, alone: bool) -> int:

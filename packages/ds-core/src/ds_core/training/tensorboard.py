@@ -29,6 +29,8 @@ class TensorBoard(Callback):
         ImportError: if the package `tensorboard` is missing.
     """
 
+    writes = True
+
     def __init__(self, folder: str | Path | None = None) -> None:
         needed("tensorboard", "tensorboard", "the callback TensorBoard", extra="tensorboard")
         self.folder = folder

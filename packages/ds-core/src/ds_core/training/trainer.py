@@ -11,7 +11,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from ds_core.checks import checked_together
 from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.split import train_test_split
 from ds_core.devices import pick_device
+from ds_core.distributed import ProcessLost, alone, leads, world
 from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.metrics import Metric
@@ -56,6 +57,7 @@ from ds_core.training.by_name import (
 )
 from ds_core.training.callbacks import Callback
 from ds_core.training.checkpoint import load_checkpoint, save_checkpoint
+from ds_core.training.data_parallel import DataParallel
 from ds_core.training.files import CheckpointError
 from ds_core.training.history import History
 from ds_core.training.interrupt import interruptible
@@ -77,6 +79,10 @@ class Trainer:
     """Trains a model: batch by batch, forward, loss, backward, clip, update.
 
     Full-batch, mini-batch and one-sample training are this one loop with ``batch_size`` None, 32 or 1.
+
+    Where `torchrun` has started a script several times, each process computes with its rows of every batch,
+    and the steps are those of one process with the whole batches; see :class:`DataParallel`. The first one
+    writes ``out``, which all machines can read, shows the progress and validates.
 
     Args:
         model: the module to train, on ``device`` if one is given. Its inputs come from the data; several
@@ -145,6 +151,7 @@ class Trainer:
         _expect(engine in ("manual", "autograd"), "engine", "'manual' or 'autograd'", engine)
         _expect(clip_norm is None or clip_norm > 0, "clip_norm", "a number above 0, or None", clip_norm)
         _expect(accumulate >= 1, "accumulate", "at least 1", accumulate)
+        world()  # before anything is put on a device: each process has one of its own
         self.model = model if device is None else model.to(pick_device(device, "Trainer: device"))
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.loss = make_loss(loss).to(self.device)
@@ -181,6 +188,8 @@ class Trainer:
         self.items, self.item_name = 0, "samples"  # of the latest step
         self._data: Batches | None = None
         self._saved_at: tuple[int, int] | None = None  # step and epoch of the checkpoint in out
+        self._parallel: DataParallel | None = None  # while several processes train
+        self._asked: str | None = None  # why to stop, until all processes know
         self._waiting: list[Callable[[], None]] = []  # for the first checkpoint, see once_begun
         self._midway = False  # is a step under way, neither undone nor done?
         self._random: dict[str, Any] | None = None  # where fit left the random numbers; None within it
@@ -288,10 +297,11 @@ class Trainer:
             if state is not None:
                 set_random_state(state["random"], world=_is_main_thread(), **self._sources)
             self._call("on_fit_start")
+            self._agree_to_stop()
             try:
                 self._train(batches, validate_every, checkpoint_every)
             except KeyboardInterrupt:
-                if self.past.stopped == INTERRUPTED:  # the second one
+                if self.past.stopped == INTERRUPTED or self._parallel is not None:  # the second one
                     raise
                 self.stop(INTERRUPTED)
             self._record()
@@ -300,7 +310,8 @@ class Trainer:
             if self.history.stopped != INTERRUPTED:
                 self._validate()  # after the checkpoint: to a training resumed from it, this never happened
             self._call("on_fit_end")
-        if self.history.stopped is not None and (self.progress or self.history.stopped == INTERRUPTED):
+        said = self.history.stopped is not None and (self.progress or self.history.stopped == INTERRUPTED)
+        if said and leads():
             print(self._farewell(), flush=True)
         return self.history
 
@@ -311,6 +322,7 @@ class Trainer:
                 self._update(batches)
                 validated = self._is_due(validate_every) and self._validate()
                 self._call("on_step_end")
+                self._agree_to_stop()
                 if self._is_due(checkpoint_every, otherwise=validated) or self._saved_at is None:
                     self._save_if_wanted()  # the first step, too: what was there is of another training
                 if self.done:
@@ -320,6 +332,7 @@ class Trainer:
                 if validate_every is None:
                     self._validate()
                 self._call("on_epoch_end")
+                self._agree_to_stop()
                 if checkpoint_every is None:
                     self._save_if_wanted()
 
@@ -330,9 +343,15 @@ class Trainer:
         """
         self._midway = True
         self.optimizer.zero_grad()
-        parts = [(batch, share) for batch, share in zip(batches, self._shares(batches), strict=True) if share]
-        with checked_together() as doubts:
-            losses = [self._gradients(to_device(batch, self.device), share) for batch, share in parts]
+        parts = [(batch, share) for batch, share in self._shares(batches) if share]
+        with self._drawing(), checked_together() as doubts:
+            losses = []
+            for number, (batch, share) in enumerate(parts, 1):
+                with self._sending(number == len(parts)):
+                    losses.append(self._gradients(to_device(batch, self.device), share))
+        if self._parallel is not None:
+            losses = [self._of_all(losses, [share for _, share in parts])]
+            parts = [(batches[0], 1.0)]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norms = [] if self.clip_norm is None else [grad_norm(parameters)]
 
@@ -426,16 +445,48 @@ class Trainer:
         self.schedule = make_schedule(self._named, self.optimizer, steps)
         self._rules["schedule"] = {"name": self._named, "steps": steps}
 
-    def _shares(self, batches: list[Batch]) -> list[float]:
+    def _shares(self, batches: list[Batch]) -> list[tuple[Batch, float]]:
         """Says how much each batch counts, so that together they give the gradient of one big batch.
 
         Nothing at all where every target is ignored; if that is so in all of them, the loss will say so.
+        Of several processes, each has its part of each batch, if it is not too small for that.
         """
-        if len(batches) == 1 or self._sums:
-            return [1.0] * len(batches)
-        counts = [self._count(batch) for batch in batches]
-        total = sum(counts)
-        return [count / total for count in counts] if total else [1.0] * len(batches)
+        parts: list[Batch | None] = list(batches)
+        if self._parallel is not None:
+            parts = [self._parallel.part(batch) for batch in batches]
+        elif len(batches) == 1:
+            return [(batches[0], 1.0)]
+        here = [part for part in parts if part is not None]
+        if self._sums:
+            return [(part, 1.0) for part in here]
+        total = sum(self._count(batch) for batch in batches)
+        return [(part, self._count(part) / total if total else 1.0) for part in here]
+
+    # ---- with other processes --------------------------------------------------------------------------
+
+    def _drawing(self) -> AbstractContextManager[None]:
+        """Gives the model random numbers of this process's own for a step."""
+        if self._parallel is None:
+            return nullcontext()
+        return self._parallel.drawing(self.seed, self.step, self.device, self._sources)
+
+    def _sending(self, last: bool) -> AbstractContextManager[None]:
+        """Sends gradients to the other processes as soon as they are complete, in a step's last backward."""
+        return nullcontext() if self._parallel is None or not last else self._parallel.buckets.listening()
+
+    def _of_all(self, losses: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+        """Adds up gradients over all processes, and returns the loss of the whole batches."""
+        assert self._parallel is not None
+        whole = torch.zeros((), dtype=torch.float64, device=self.device)
+        for loss, share in zip(losses, shares, strict=True):
+            whole += share * loss.double()
+        self._parallel.add_up()
+        return self._parallel.world.sum_(whole)
+
+    def _agree_to_stop(self) -> None:
+        """Ends training in all processes after the same step, if one of them is asked to."""
+        if self._parallel is not None and self.past.stopped is None:
+            self.past.stopped = self._parallel.agreed(self._asked)
 
     def _count(self, batch: Batch) -> float:
         """Says how much a batch counts: 1 for a loss that sums, else what its mean divides by.
@@ -480,13 +531,22 @@ class Trainer:
         if self.validation is None:
             return False
         if self.history.validation.get("step", [-1])[-1] != self.step:
-            results = self.evaluate(self.validation)
-            numbers = {f"val_{name}": value for name, value in results.items() if isinstance(value, float)}
+            results = self._evaluated()
+            numbers = {f"val_{name}": value for name, value in results.items()}
             epoch = self.history["epoch"][-1] if len(self.history) else 0
             self.history.record_validation(step=self.step, epoch=epoch, **numbers)
             self._step_schedule(results["loss"])
             self._call("on_validation_end")
         return True
+
+    def _evaluated(self) -> dict[str, float]:
+        """Returns the numbers of a validation; the first process finds them, the others wait."""
+
+        def found() -> dict[str, float]:
+            results = self.evaluate(self.validation)
+            return {name: value for name, value in results.items() if isinstance(value, float)}
+
+        return found() if self._parallel is None else self._parallel.from_first(found)
 
     @property
     def done(self) -> bool:
@@ -498,8 +558,11 @@ class Trainer:
         return self.total_steps is not None and self.step >= self.total_steps
 
     def stop(self, reason: str) -> None:
-        """Ends training after the step at hand; for callbacks."""
-        self.past.stopped = reason
+        """Ends training after the step at hand, in all processes; for callbacks."""
+        if self._parallel is None:
+            self.past.stopped = reason
+        else:
+            self._asked = reason
 
     def once_begun(self, write: Callable[[], None]) -> None:
         """Writes into ``out`` when the checkpoint there is this training's; for callbacks.
@@ -516,8 +579,9 @@ class Trainer:
     def _in_training(self) -> Iterator[None]:
         """Makes model, random numbers and signals ready for training; puts them back, also after an error."""
         input_grad = self.model.input_grad
-        display = ProgressDisplay() if self.progress else None
-        self._listeners = [*self.callbacks, *([display] if display else [])]
+        display = ProgressDisplay() if self.progress and leads() else None
+        listeners = [*self.callbacks, *([display] if display else [])]
+        self._listeners = [callback for callback in listeners if leads() or not callback.writes]
         same = self._products == table_in_force()
         with (
             kept_modes(self.model, self.loss),
@@ -534,12 +598,25 @@ class Trainer:
                     part.recorded_eval = not part.training  # on purpose, and its gradient is wanted
             self.model.requires_input_grad_(False)  # data need no gradient
             try:
+                self._parallel, self._asked = self._joined(), None
                 yield
+            except ProcessLost as error:
+                raise ProcessLost(f"{error}.{self._says_left()}") from error
             finally:
+                self._parallel = None
                 self._random = random_state(world=_is_main_thread(), **self._sources)
                 self.model.requires_input_grad_(input_grad)
                 if display is not None:
                     display.close()
+
+    def _joined(self) -> DataParallel | None:
+        """Joins the other processes, if there are any."""
+        others = world()
+        if others is None:
+            return None
+        assert self._data is not None
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return DataParallel(others, parameters, (self.model, self.loss), self._data, self.step)
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
@@ -593,10 +670,15 @@ class Trainer:
             advice = f"{self._says_ignored()} Leave such batches out, or accumulate them with others."
         else:
             advice = f"Try a smaller learning rate (such as {step.lr / 10:.2g}), clip_norm=1.0 or a warm-up."
-        if self._saved_at is not None:
-            advice += f" The checkpoint of step {self._saved_at[0]} is untouched: {self.checkpoint_path}"
+        advice += self._says_left()
         where = f"step {step.step}, epoch {step.epoch}"
         raise FloatingPointError(f"{where}: {what} is {value} at learning rate {step.lr:.3g}. {advice}")
+
+    def _says_left(self) -> str:
+        """Says which checkpoint is there, if there is one."""
+        if self._saved_at is None:
+            return ""
+        return f" The checkpoint of step {self._saved_at[0]} is untouched: {self.checkpoint_path}"
 
     def _says_ignored(self) -> str:
         return (
@@ -635,7 +717,7 @@ class Trainer:
         losses, counts = [], []
         for metric in self.metrics.values():
             metric.reset()
-        with self._in_evaluation():
+        with alone(), self._in_evaluation():
             for (batch,) in batches.groups(1):
                 *inputs, target = to_device(batch, self.device)
                 outputs = self._outputs(inputs)
@@ -717,6 +799,11 @@ class Trainer:
     # ---- checkpoints ---------------------------------------------------------------------------------
 
     @property
+    def leads(self) -> bool:
+        """Says whether this process writes and shows: the only one, or the first of several."""
+        return leads()
+
+    @property
     def checkpoint_path(self) -> Path:
         """Where the latest checkpoint lies.
 
@@ -730,6 +817,8 @@ class Trainer:
     def save(self, path: str | Path) -> None:
         """Writes everything needed to go on from here, all or nothing; see :func:`save_checkpoint`.
 
+        Of several processes the first one does so, from which all of them can go on; the others do nothing.
+
         Raises:
             FloatingPointError: if weights are not finite: the previous file is worth more.
         """
@@ -737,7 +826,8 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             if not all_finite([parameter]):
                 self._check_finite(self._step([]), f"the weight {name}", math.nan)
-        save_checkpoint(path, self.state_dict())
+        if leads():
+            save_checkpoint(path, self.state_dict())
 
     def load(self, path: str | Path) -> None:
         """Goes to where :meth:`save` was called.

@@ -328,7 +328,7 @@ def train(
             validate_every=recipe.validate_every,
             resume=resume,
         )
-        if len(history):  # not where it was interrupted before the first step
+        if trainer.leads and len(history):  # not where it was interrupted before the first step
             if recipe.lora_rank:
                 save_lora(task.model, out / ADAPTER_FILE)
                 merge_lora(task.model)

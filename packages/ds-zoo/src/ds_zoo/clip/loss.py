@@ -8,6 +8,7 @@ from typing import final
 import torch
 from ds_core import InputGrad, Module, Parameter
 from ds_core.checks import check_floating, shape
+from ds_core.distributed import gather_rows
 from ds_core.kernels import dispatch
 from ds_core.losses import Loss
 from torch import Tensor
@@ -123,6 +124,8 @@ class ContrastiveLoss(Loss):
                 "ContrastiveLoss: expected at least 2 pairs, to tell one from the other, got "
                 f"{len(logits)}; leave out a last batch that small (drop_last=True)"
             )
+        if captions is not None and len(captions) < len(logits):
+            captions, _ = gather_rows(captions)  # those of other processes are compared, too
         if captions is not None and captions.shape != logits.shape[:1]:
             raise ValueError(
                 f"ContrastiveLoss: expected captions ({len(logits)},), a number for each, got "

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from ds_core import Dense, InputGrad, Module, Recompute
+from ds_core.distributed import gather_rows, gather_rows_backward
 from ds_core.pretrained import Pretrained
 from torch import Tensor
 
@@ -348,14 +349,17 @@ class CLIPPairs(Module):
             [self._often(model.vision)(part).image_embeds for part in pixel_values.split(step)]
         )
         texts = torch.cat([self._often(model.text)(part, mask).text_embeds for part, mask in pairs])
-        self.save(step)
-        return model.similarity(model.image_unit(images), model.text_unit(texts))  # (N, N)
+        # Of several processes, each compares all pairs.
+        images, rows = gather_rows(model.image_unit(images))
+        texts, _ = gather_rows(model.text_unit(texts))
+        self.save(step, rows)
+        return model.similarity(images, texts)  # (N, N)
 
     def backward(self, grad: Tensor) -> InputGrad:
         """Returns the gradient of the pixels; see :meth:`Module.backward`."""
-        (step,) = self.saved()
+        step, rows = self.saved()
         model = self.model
-        grad_images, grad_texts = model.similarity.backward(grad)
+        grad_images, grad_texts = (gather_rows_backward(g, rows) for g in model.similarity.backward(grad))
         grad_images, grad_texts = model.image_unit.backward(grad_images), model.text_unit.backward(grad_texts)
         for part in reversed(grad_texts.split(step)):
             self._often(model.text).backward(part)

@@ -249,7 +249,7 @@ def train(
             validate_every=recipe.validate_every,
             resume=resume,
         )
-        if len(history):
+        if trainer.leads and len(history):
             clip.save_pretrained(out)
             history.plot(out / "loss.png")
     return Run(clip, tokens, history, naming.latest if naming else {}, out)
@@ -377,6 +377,8 @@ class Naming(Callback):
         processor: makes pixels of pictures.
         count: scenes of combinations seen, and as many of others.
     """
+
+    writes = True
 
     def __init__(
         self, recipe: Recipe, tokens: Tokenizer, processor: ImageProcessor, count: int = 400

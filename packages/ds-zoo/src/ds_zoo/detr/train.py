@@ -285,7 +285,7 @@ def train(
                 validate_every=recipe.validate_every,
                 resume=resume,
             )
-            if len(history):
+            if trainer.leads and len(history):
                 model.save_pretrained(out)
                 history.plot(out / "loss.png")
     finally:
@@ -401,6 +401,8 @@ class Measuring(Callback):
         preparation: how pictures become numbers.
         images: held out.
     """
+
+    writes = True
 
     def __init__(self, preparation: Preparation, images: AnnotatedImages) -> None:
         self.preparation, self.images = preparation, images

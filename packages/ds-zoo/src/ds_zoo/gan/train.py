@@ -251,7 +251,7 @@ def train(
                 loader, steps=recipe.steps, checkpoint_every=recipe.validate_every, resume=resume
             )
             model.generator.load_state_dict(game.average.state_dict())
-            if len(history):  # not where it was interrupted before the first step
+            if trainer.leads and len(history):  # not where it was interrupted before the first step
                 model.save_pretrained(out)
                 draw_game(history, out / "loss.png")
                 if judge is not None:

@@ -38,6 +38,8 @@ class Watch(Callback):
         judge: measures samples; None for none.
     """
 
+    writes = True
+
     def __init__(self, game: Game, real: Tensor, every: int, out: Path, judge: Judge | None = None) -> None:
         self.game, self.every, self.out, self.judge = game, every, out, judge
         self.far = distance_between(real)

@@ -295,7 +295,7 @@ def train(
             validate_every=recipe.validate_every,
             resume=resume,
         )
-        if len(history):  # not where it was interrupted before the first step
+        if trainer.leads and len(history):  # not where it was interrupted before the first step
             gpt.save_pretrained(out)
             history.plot(out / "loss.png", baselines=baselines)
     return Run(gpt, tokens, history, baselines, out)
@@ -318,6 +318,8 @@ class Samples(Callback):
         seed: of what is written.
         length: tokens of a sample.
     """
+
+    writes = True
 
     def __init__(self, tokenizer: Tokenizer, prompt: str, seed: int, length: int = 120) -> None:
         self.tokenizer, self.prompt, self.seed, self.length = tokenizer, prompt, seed, length

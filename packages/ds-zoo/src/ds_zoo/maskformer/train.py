@@ -289,7 +289,7 @@ def train(
                 validate_every=recipe.validate_every or max(1, recipe.steps // 10),
                 resume=resume,
             )
-            if len(history):  # not where it was interrupted before the first step
+            if trainer.leads and len(history):  # not where it was interrupted before the first step
                 model.save_pretrained(out)
                 history.plot(out / "loss.png")
                 loaded = Loaded(model.eval(), preparation, out)
@@ -388,6 +388,8 @@ class Matching(Callback):
         images: held out; the first of them is drawn.
         targets: what is learned from an image.
     """
+
+    writes = True
 
     def __init__(
         self,

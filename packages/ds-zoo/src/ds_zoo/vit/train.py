@@ -284,7 +284,7 @@ def train(
                 validate_every=recipe.validate_every,
                 resume=resume,
             )
-            if len(history):  # not where it was interrupted before the first step
+            if trainer.leads and len(history):  # not where it was interrupted before the first step
                 model.save_pretrained(out)
                 history.plot(out / "loss.png")
                 accuracy = trainer.evaluate(validation)["accuracy"]

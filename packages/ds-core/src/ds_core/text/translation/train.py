@@ -212,7 +212,7 @@ def train_translator(
             resume=resume,
         )
         translator = Translator(model.eval(), *tokenizers)
-        if len(history):  # not where it was interrupted before the first step
+        if trainer.leads and len(history):  # not where it was interrupted before the first step
             translator.save(out)
             history.plot(out / "loss.png")
     return TranslatorRun(translator, history, out)
