@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_file
+import math
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -476,12 +477,12 @@ def measure(
         loaded: the model.
         images: with masks.
         threshold: of a segment's score.
-        masks: whether the average precision of things' masks is taken, too.
+        masks: whether the average precision of things' masks and each class's IoU are taken, too.
 
     Returns:
         "mean_iou", "pixel_accuracy", "boundary_f", "pq", "sq", "rq" over all classes, and "pq_things", the
         PQ over those of which an image may have several, if there are some on the images. With masks what
-        :func:`average_precision` returns besides.
+        :func:`average_precision` returns besides, and "iou NAME" of each class that occurs.
 
     Raises:
         ImportError: with masks, if `pycocotools` is missing.
@@ -504,10 +505,13 @@ def measure(
         some = some or any(of_things)
         if masks:
             answers.append(things_of(image, instances(outputs, threshold=0.0)[0], images.stuff))
-    found_things = {"pq_things": things.compute()["pq"]} if some else {}
-    if masks and some:
-        found_things |= average_precision(answers, images.class_names, masks=True)
-    return {**scores.compute(), **quality.compute(), **found_things}
+    more = {"pq_things": things.compute()["pq"]} if some else {}
+    if masks:
+        of_classes = zip(labels, scores.iou().tolist(), strict=True)
+        more |= {f"iou {label}": iou for label, iou in of_classes if not math.isnan(iou)}
+        if some:
+            more |= average_precision(answers, images.class_names, masks=True)
+    return {**scores.compute(), **quality.compute(), **more}
 
 
 def things_of(
