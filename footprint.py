@@ -1,10 +1,10 @@
 """Measures what each package weighs, each in a fresh environment: ``hatch run footprint``.
 
 Printed as Markdown: the wheel's size; what an installation brings, in all and besides torch and what torch
-needs; what importing takes above ``import torch``; what each extra adds; and with ``--tests``, a file that
-``hatch run test --junit-xml=FILE`` wrote, the seconds of each package's tests. The README's first example
-must run there, too. Beside a figure stands the one kept in ``docs/footprint.md`` if they differ by more
-than a tenth, times by more than a half; ``--write`` keeps those of this run.
+needs; what importing takes above ``import torch``, and what all its names take; what each extra adds; and
+with ``--tests``, a file that ``hatch run test --junit-xml=FILE`` wrote, the seconds of each package's tests.
+The README's first example must run there, too. Beside a figure stands the one kept in ``docs/footprint.md``
+if they differ by more than a tenth, times by more than a half; ``--write`` keeps those of this run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ Figures = dict[str, dict[str, float]]  # package -> what is measured -> how much
 PAGE = """# What an installation brings
 
 Each package alone, in an environment of its own, with the torch for processors: what
-`hatch run footprint --write` found. An import's time is the processor's, once torch is imported.
+`hatch run footprint --write` found. An import's time is the processor's, once torch is imported; a name is
+loaded when it is first asked for, and `from ds_core import *` asks for all.
 
 """
 
@@ -49,19 +50,22 @@ print(json.dumps(sizes))
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Runs a command without this process's path; returns what it printed."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    """Runs a command as a user would, without this process's path; returns what it printed."""
+    ours = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True
     )
     return done.stdout
 
 
-def import_seconds(python: Path, module: str, rounds: int = 5) -> float:
-    """Returns the median of the processor time that the module's import takes once torch is imported."""
-    timed = f"start = time.process_time(); import {module}; print(time.process_time() - start)"
-    run(python, "-c", f"import {module}")  # compiles it
-    return statistics.median(float(run(python, "-c", f"import time, torch; {timed}")) for _ in range(rounds))
+def import_seconds(python: Path, module: str, rounds: int = 3) -> list[float]:
+    """Returns the processor's time for a module's import once torch is imported, and for all its names."""
+    started, clock = "import time, torch; start = time.process_time()", "time.process_time() - start"
+    timed = f"import {module}; print({clock}); from {module} import *; print({clock})"
+    run(python, "-c", f"from {module} import *")  # compiles it
+    pairs = [run(python, "-c", f"{started}; {timed}").split() for _ in range(rounds)]
+    return [statistics.median(map(float, times)) for times in zip(*pairs, strict=True)]
 
 
 def measure(package: str, wheels: Path, requires: dict[str, list[str]]) -> dict[str, float]:
@@ -74,13 +78,15 @@ def measure(package: str, wheels: Path, requires: dict[str, list[str]]) -> dict[
         run(*install, "--find-links", wheels, package)
         sizes = json.loads(run(python, "-c", INSTALLED))
         ours = set(sizes) - brought("torch", requires)
+        bare, full = import_seconds(python, package.replace("-", "_"))
         found = {
             "wheel, KiB": wheel.stat().st_size / 1024,
             "distributions": len(sizes),
             "besides torch's": len(ours),
             "MiB": sum(sizes.values()),
             "besides torch's, MiB": sum(sizes[name] for name in ours),
-            "import above torch, s": import_seconds(python, package.replace("-", "_")),
+            "import above torch, s": bare,
+            "all its names above torch, s": full,
         }
         readme = (ROOT / "packages" / package / "README.md").read_text(encoding="utf-8")
         first, *_ = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)

@@ -291,6 +291,7 @@ def forwards(case: Case) -> Iterator[Trial]:
         theirs = case.namesake() if case.namesake is not None and case.reference is None else None
 
     alike = next(module.parameters(), None) is not None  # of one type
+    alone = sum(isinstance(value, Tensor) for value in inputs) == 1
 
     def run(given: tuple[Any, ...]) -> Any:
         module.forget()
@@ -304,7 +305,7 @@ def forwards(case: Case) -> Iterator[Trial]:
                 continue
             if isinstance(bad, (list, dict)) and not is_bad(bad, hints.get(name, Tensor), name):
                 continue
-            if isinstance(bad, Tensor) and bad.is_meta and len(inputs) == 1 and not alike:
+            if isinstance(bad, Tensor) and bad.is_meta and alone and not alike:
                 continue  # nothing is elsewhere
             if isinstance(bad, Tensor) and bad.dtype != value.dtype and may_pass and not alike:
                 continue  # a number of another type, computed with as it is

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from ds_core import BatchNorm1d, Dense, MSELoss, ReLU, Sequential, engine
+from ds_core import BatchNorm1d, Dense, Module, MSELoss, ReLU, Sequential, engine
 from ds_core.optimizers import SGD
 from ds_core.schedulers import PolynomialLR
+from ds_transformer import TransformerDecoderLayer
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,6 +67,11 @@ def sgd():
             TypeError,
             "expected input to be a tensor, got an array",
         ),
+        (
+            lambda: TransformerDecoderLayer(4, 2)(torch.ones(2, 4), None),
+            TypeError,
+            r"TransformerDecoderLayer\(.*: expected memory to be a tensor, got None",
+        ),
         (lambda: Sequential(ReLU())(torch.ones(2).numpy()), TypeError, "to be a tensor, got an array"),
         (
             lambda: MSELoss()(torch.ones(2), torch.ones(2).numpy()),
@@ -114,3 +120,36 @@ def test_what_is_said_of_gradients(change, error, said):
         y = layer(torch.ones(4, 3))
         with pytest.raises(error, match=said):
             layer.backward(change(torch.ones_like(y)))
+
+
+class Pair(Module):
+    """Gives its input twice, the second time to look at alone."""
+
+    def forward(self, x):
+        self.save()
+        return x, x.detach()
+
+    def backward(self, grad, *_):
+        self.saved()
+        return grad
+
+
+def test_a_gradient_too_many_is_refused():
+    module, x = Pair(), torch.ones(2)
+    for grads, said in [
+        ((x, x), r"Pair\(\): expected None as gradient 1 from 0: that output is for looking at"),
+        ((x, None, None), r"Pair\(\): expected at most 2 gradients, one for each output of forward, got 3"),
+    ]:
+        with engine("manual"):
+            module(x)
+            with pytest.raises(ValueError, match=said):
+                module.backward(*grads)
+    with engine("manual"):
+        module(x)
+        assert module.backward(x, None) is x
+
+
+def test_numbers_elsewhere_are_nothing_bad_where_all_are(fuzz):
+    """Options beside the one tensor of a module without parameters are nowhere."""
+    outcomes = fuzz.fuzz(match="forward(scores=<float32", folders="packages/ds-zoo/tests/cases")
+    assert not [outcome for outcome in outcomes if outcome.kind == "nonsense"]

@@ -1,40 +1,73 @@
 """ds_core: layers, losses, optimizers and training, with every gradient written by hand."""
 
-from ds_core import activations, containers, finetuning, layers, losses, optimizers, schedulers, training
-from ds_core.activations import *
-from ds_core.clipping import clip_grad_norm_, clip_grad_value_
-from ds_core.containers import *
-from ds_core.engines import engine, keep_for_second
-from ds_core.finetuning import *
-from ds_core.layers import *
-from ds_core.losses import *
-from ds_core.module import InputGrad, Module, Parameter, evaluating
-from ds_core.optimizers import *
-from ds_core.recompute import Recompute
-from ds_core.schedulers import *
-from ds_core.training import *
-from ds_core.xray import summary, xray
+from typing import TYPE_CHECKING
+
+from ds_core.lazy import lazy
 
 __version__ = "0.2.0"
 
-__all__ = [
-    "InputGrad",
-    "Module",
-    "Parameter",
-    "Recompute",
-    "clip_grad_norm_",
-    "clip_grad_value_",
-    "engine",
-    "evaluating",
-    "keep_for_second",
-    "summary",
-    "xray",
-]
-__all__ += activations.__all__
-__all__ += containers.__all__
-__all__ += finetuning.__all__
-__all__ += layers.__all__
-__all__ += losses.__all__
-__all__ += optimizers.__all__
-__all__ += schedulers.__all__
-__all__ += training.__all__
+if TYPE_CHECKING:
+    from ds_core.activations import *
+    from ds_core.clipping import clip_grad_norm_ as clip_grad_norm_
+    from ds_core.clipping import clip_grad_value_ as clip_grad_value_
+    from ds_core.containers import *
+    from ds_core.engines import engine as engine
+    from ds_core.engines import keep_for_second as keep_for_second
+    from ds_core.finetuning import *
+    from ds_core.layers import *
+    from ds_core.losses import *
+    from ds_core.module import InputGrad as InputGrad
+    from ds_core.module import Module as Module
+    from ds_core.module import Parameter as Parameter
+    from ds_core.module import evaluating as evaluating
+    from ds_core.optimizers import *
+    from ds_core.recompute import Recompute as Recompute
+    from ds_core.schedulers import *
+    from ds_core.training import *
+    from ds_core.xray import summary as summary
+    from ds_core.xray import xray as xray
+else:
+    lazy(
+        __name__,
+        {
+            "activations": (
+                "Activation CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU "
+                "LogSigmoid LogSoftmax Mish PReLU ReLU ReLU6 SELU Sigmoid SiLU Softmax Softmin Softplus "
+                "Softshrink Softsign Tanh Tanhshrink Threshold"
+            ),
+            "clipping": "clip_grad_norm_ clip_grad_value_",
+            "containers": (
+                "Concatenate ModuleDict ModuleList ParameterDict ParameterList Residual Sequential Sum"
+            ),
+            "engines": "engine keep_for_second",
+            "finetuning": "add_lora freeze layer_groups load_lora merge_lora save_lora",
+            "layers": (
+                "AlphaDropout BatchNorm1d Bilinear CosineSimilarity Dense Dropout DropPath Embedding "
+                "FeatureAlphaDropout Flatten GroupNorm Identity LayerNorm Linear LoRADense LoRAWeight "
+                "Neuron PairwiseDistance Perceptron RMSNorm SpectralNorm Unflatten"
+            ),
+            "losses": (
+                "BCELoss BCEWithLogitsLoss ClassLoss CosineEmbeddingLoss CrossEntropyLoss CTCLoss DiceLoss "
+                "FocalLoss GaussianNLLLoss HuberLoss KLDivLoss L1Loss Loss LOSSES MarginLoss "
+                "MarginRankingLoss MSELoss NLLLoss PointwiseLoss PoissonNLLLoss SmoothL1Loss "
+                "TripletMarginLoss"
+            ),
+            "module": "evaluating InputGrad Module Parameter",
+            "optimizers": (
+                "Adadelta Adagrad Adam AdamW ChainedOptimizer Lion Muon NAdam Optimizer OPTIMIZERS RAdam "
+                "RMSprop SGD"
+            ),
+            "recompute": "Recompute",
+            "schedulers": (
+                "ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR "
+                "InverseSquareRootLR LambdaLR LinearLR MultiStepLR OneCycleLR PolynomialLR "
+                "ReduceLROnPlateau Scheduler SCHEDULERS SequentialLR StepLR WarmupCosine"
+            ),
+            "training": (
+                "AverageWeights BestCheckpoint Callback CheckpointError CSVLog described EarlyStopping "
+                "GameTrainer History load_checkpoint load_tensors load_weights MovingAverage RunFolder "
+                "save_checkpoint save_tensors save_weights TensorBoard Trainer"
+            ),
+            "xray": "summary xray",
+        },
+    )

@@ -8,6 +8,7 @@ input. Everything else here is bookkeeping: finding parameters, moving them, sav
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -1031,19 +1032,29 @@ def _described(value: Any) -> str:
 
 
 def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a class's backward: the gradient it is given must have the shape of what forward gave.
+    """Wraps a class's backward: each gradient it is given must have the shape of what forward gave.
 
-    Inside :func:`ds_core.keep_for_second` it also keeps what a second backward will need. At its end it tells
+    There are no more of them than outputs, and None for outputs that a backward's ``*_`` passes over. Inside
+    :func:`ds_core.keep_for_second` it also keeps what a second backward will need. At its end it tells
     whoever listens, see :func:`ds_core.engines.on_backward`.
     """
+    code = backward.__code__
+    has_rest = code.co_flags & inspect.CO_VARARGS
+    passes_over = has_rest and code.co_varnames[code.co_argcount + code.co_kwonlyargcount] == "_"
+    taken = code.co_argcount - 1 if passes_over else None  # how many gradients come before those
 
     @wraps(backward)
     def checked(self: Module, *grads: Any, **named: Any) -> Any:
         entry = self._stack[-1] if self._stack else None
+        if taken is not None:
+            _check_passed_over(self, taken, grads)
         if entry is not None:
             if entry.output is not None:
-                if grads:
-                    _check_grads(self, entry.output, grads if isinstance(entry.output, list) else grads[0])
+                if isinstance(entry.output, list):
+                    _check_count(self, len(entry.output), grads)
+                    _check_grads(self, entry.output, grads)
+                elif grads:
+                    _check_grads(self, entry.output, grads[0])
                 entry.output = None  # once: a base class's backward may follow
             if type(self).second_backward is not Module.second_backward and note_second(self):
                 self._second.append((grads[0], entry.values))
@@ -1058,6 +1069,25 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
         return grad_x + entry.through_second
 
     return checked
+
+
+def _check_count(module: Module, outputs: int, grads: tuple[Any, ...]) -> None:
+    """Raises a ValueError if there are more gradients than outputs."""
+    if len(grads) > outputs:
+        raise ValueError(
+            f"{module.label()}: expected at most {outputs} gradients, one for each output of forward, "
+            f"got {len(grads)}"
+        )
+
+
+def _check_passed_over(module: Module, taken: int, grads: tuple[Any, ...]) -> None:
+    """Raises a ValueError if there is a gradient after those that a backward takes."""
+    for place, grad in enumerate(grads[taken:], taken):
+        if grad is not None:
+            raise ValueError(
+                f"{module.label()}: expected None as gradient {place} from 0: that output is for looking at, "
+                f"and no gradient flows through it; got {shown(grad)}"
+            )
 
 
 def _check_grads(module: Module, expected: Any, grad: Any) -> None:

@@ -61,7 +61,6 @@ from ds_core.training.data_parallel import DataParallel
 from ds_core.training.files import CheckpointError
 from ds_core.training.history import History
 from ds_core.training.interrupt import interruptible
-from ds_core.training.progress import ProgressDisplay
 from ds_core.training.reading import Reading
 from ds_core.training.settings import (
     differences,
@@ -579,7 +578,11 @@ class Trainer:
     def _in_training(self) -> Iterator[None]:
         """Makes model, random numbers and signals ready for training; puts them back, also after an error."""
         input_grad = self.model.input_grad
-        display = ProgressDisplay() if self.progress and leads() else None
+        display = None
+        if self.progress and leads():
+            from ds_core.training.progress import ProgressDisplay  # rich is imported by what is shown
+
+            display = ProgressDisplay()
         listeners = [*self.callbacks, *([display] if display else [])]
         self._listeners = [callback for callback in listeners if leads() or not callback.writes]
         same = self._products == table_in_force()

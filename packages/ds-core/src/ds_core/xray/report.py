@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from rich.console import Group
+from typing import TYPE_CHECKING
 
 from ds_core.training.files import write_text
 from ds_core.xray.page import fragment, page
 from ds_core.xray.summary import as_text
-from ds_core.xray.terminal import tables
 from ds_core.xray.view import View
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 
 class XRay(View):
@@ -45,6 +46,8 @@ class XRay(View):
 
     def __rich__(self) -> Group:
         """Returns the tables that rich shows, with colours."""
+        from ds_core.xray.terminal import tables  # rich is imported by what is shown
+
         return tables(self)
 
     def __str__(self) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from ds_core.module import Module
 from ds_core.xray.observe import observe, same_random_state, tensors
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = ["LayerSummary", "Summary", "summary"]
 
@@ -63,6 +62,10 @@ class Summary:
 
     def __rich__(self) -> Table:
         """Returns the table that rich shows, with colours."""
+        from rich import box  # imported by what is shown
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(
             caption=f"{self.total:,} parameters: {self.trainable:,} trainable, {self.frozen:,} frozen; "
             f"{in_bytes(self.bytes)}",
@@ -178,6 +181,8 @@ def in_bytes(count: float) -> str:
 
 def as_text(content: Any, width: int | None = None) -> str:
     """Renders something rich shows as plain text, as wide as the terminal but at least 100 columns."""
+    from rich.console import Console
+
     width = width or max(100, shutil.get_terminal_size((120, 24)).columns)
     console = Console(file=StringIO(), width=width, force_terminal=False, force_jupyter=False, emoji=False)
     console.print(content)

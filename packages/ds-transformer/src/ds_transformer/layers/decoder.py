@@ -61,6 +61,7 @@ class TransformerDecoderLayer(TransformerLayer):
 
     Raises:
         ValueError: if an option is out of range or a shape does not fit.
+        TypeError: if there is no memory.
 
     Source: Vaswani et al., Attention Is All You Need (2017), section 3.1.
     """
@@ -110,6 +111,9 @@ class TransformerDecoderLayer(TransformerLayer):
         *,
         cache: DecoderCache | None = None,
     ) -> Tensor:
+        if memory is None:  # which attention would take for the sequence itself
+            raise TypeError(f"{self.label()}: expected memory to be a tensor, got None")
+
         def attend(x: Tensor) -> Tensor:
             y, _ = self.self_attn(
                 x,

@@ -107,6 +107,11 @@ class PixelDecoder(Module):
 
     def backward(self, grad: Tensor, *grad_pyramid: Tensor | None) -> Any:
         given = list(grad_pyramid) or [None] * (len(self.layers) + 1)
+        if len(given) != len(self.layers) + 1:
+            raise ValueError(
+                f"{self.label()}: expected {len(self.layers) + 1} gradients after the first, or none, "
+                f"got {len(given)}"
+            )
         if self.cut is not None:
             grad = self.cut.backward(grad)
         grad = total(self.mask_projection.backward(grad), given.pop())
