@@ -66,7 +66,7 @@ else:
             "training": (
                 "AverageWeights BestCheckpoint Callback CheckpointError CSVLog described EarlyStopping "
                 "GameTrainer History load_checkpoint load_tensors load_weights MovingAverage RunFolder "
-                "save_checkpoint save_tensors save_weights TensorBoard Trainer"
+                "save_checkpoint save_tensors save_weights TensorBoard to_resume Trainer"
             ),
             "xray": "summary xray",
         },
