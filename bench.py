@@ -1,26 +1,43 @@
-"""Runs the packages' benchmarks one after another: ``hatch run bench``, or ``hatch run bench gpt mlp``.
+"""Measures training steps and layers beside ``torch.nn`` and ``transformers``: ``hatch run bench``.
 
-``hatch run bench --beside OTHER_CHECKOUT`` measures two checkouts of this repository in turns: a process for
-each, one of which runs at a time, for a tenth of a second or one step. What else the machine does then
-meets both alike. Of each turn the least time counts. Printed are, for every row that both have, the medians
-of the turns, what each takes of torch.nn's time, and the ratio of the two checkouts with its quartiles.
+Every benchmark of the packages runs in fresh processes, one after another. In each, ours and the referee do a
+row's work in turns, after a warm-up; of a turn the least time of each counts. Printed are medians over all
+turns, with quartiles behind them:
+
+    to torch     what ours takes of the referee's time, at its defaults
+    to its best  of the least that the referee took in any way tried: its defaults, products of float32 at
+                 "medium" precision, with that fused optimizers, images with channels last
+    memory       the peak of what torch's allocator gave out, of the referee's
+    share        the rate of the products that the definitions need, of the best product's in the same process
+    error        of all gradients together to the referee's in float64: ours, the referee's, at its best
+
+``--beside CHECKOUT`` measures another checkout of this repository in turns: what a change costs.
+``--profile`` says on which of torch's operations each side spends its time, ``--growth`` how time grows with
+width, depth, context, batch, image and sequence.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import platform
+import re
 import runpy
 import statistics
 import subprocess
 import sys
-import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent
-PROCESSES = 3  # of each checkout, one after another
+GROWTH = ROOT / "docs" / "benchmarks" / "growth.py"
+PROCESSES = 3  # for each benchmark: where a process's memory happens to lie makes a difference of its own
+TURN = 0.1  # seconds
 
 
 def benchmarks(checkout: Path) -> dict[str, Path]:
@@ -28,50 +45,48 @@ def benchmarks(checkout: Path) -> dict[str, Path]:
     return {file.stem: file for file in sorted(checkout.glob("packages/*/benchmarks/*.py"))}
 
 
-def serve(file: str) -> None:
-    """Sets up every row of a benchmark, then measures whichever row standard input asks for.
+# ---- a process that measures ---------------------------------------------------------------------------
 
-    It first writes the rows' names as JSON; then, for each line ``turn NAME``, the least of the milliseconds
-    ``[ours, theirs]`` took in one turn, and for ``memory NAME`` the peaks in MiB. On one thread it counts
-    the time of the processor, which what else runs on the machine does not lengthen.
-    """
+
+def serve(file: str) -> None:
+    """Answers questions about a benchmark's rows: a line of JSON each, ``[question, row]``."""
     import torch
     from ds_core.verify import benchmark
 
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-
     answers = os.fdopen(os.dup(1), "w")  # what a benchmark prints goes elsewhere
     os.dup2(2, 1)
-    rows: dict[str, tuple[Any, Any]] = {}
-
-    def collect(name: str, ours: Any, theirs: Any, **_: Any) -> Any:
-        rows.setdefault(name, (ours, theirs))
-        return benchmark.Comparison(name, *4 * (float("nan"),))
-
-    vars(benchmark).update(compare=collect, report=lambda *_: None)
-    runpy.run_path(file, run_name="__main__")
+    rows = runpy.run_path(file)["ROWS"]
     print(json.dumps(list(rows)), file=answers, flush=True)
+    built: str | None = None
+    sides: Any = None
     for line in sys.stdin:
-        what, _, name = line.strip().partition(" ")
-        if what == "turn":
-            times: tuple[list[float], list[float]] = ([], [])
-            end = time.perf_counter() + 0.1
-            while not times[0] or time.perf_counter() < end:
-                for call, taken in zip(rows[name], times, strict=True):
-                    begin = clock()
-                    call()
-                    taken.append((clock() - begin) * 1e3)
-            answer = [min(taken) for taken in times]
+        question, row = json.loads(line)
+        if row is not None and row != built:
+            sides = None  # lets go of the last one first
+            torch.manual_seed(0)
+            built, sides = row, rows[row]()
+        answer: Any
+        if question == "rate":
+            answer = benchmark.product_rate()
+        elif question == "turn":
+            answer = benchmark.turn(sides.contenders(), TURN)
+        elif question == "memory":
+            answer = [benchmark.peak_memory(call) / 2**20 for call in (sides.ours, sides.theirs)]
+        elif question == "errors":
+            answer = sides.errors and sides.errors()
+        elif question == "flops":
+            answer = sides.flops()
         else:
-            answer = [benchmark.peak_memory(call) / 2**20 for call in rows[name]]
+            answer = [benchmark.operations(call) for call in (sides.ours, sides.theirs)]
         print(json.dumps(answer), file=answers, flush=True)
 
 
 class Server:
-    """A process that measures the rows of one checkout's benchmark, when asked."""
+    """A process that measures rows of a benchmark, with one checkout's packages, when asked."""
 
-    def __init__(self, checkout: Path, file: Path) -> None:
+    def __init__(self, file: Path, checkout: Path = ROOT) -> None:
         sources = [str(source) for source in sorted(checkout.glob("packages/*/src"))]
+        self.file = file
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--serve", file],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sources)},
@@ -79,100 +94,355 @@ class Server:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.rows: list[str] = self._read()
 
-    def read(self) -> Any:
+    def ask(self, question: str, row: str | None = None) -> Any:
+        """Returns an answer of :func:`serve`."""
+        assert self.process.stdin is not None
+        print(json.dumps([question, row]), file=self.process.stdin, flush=True)
+        return self._read()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.communicate()  # the end of its input is the end of it
+
+    def _read(self) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"a benchmark failed: {' '.join(map(str, self.process.args[2:]))}")  # type: ignore[index]
+            raise RuntimeError(f"a benchmark failed: {self.file}")
         return json.loads(line)
 
-    def ask(self, question: str) -> list[float]:
-        assert self.process.stdin is not None
-        print(question, file=self.process.stdin, flush=True)
-        answer: list[float] = self.read()
-        return answer
 
-    def close(self) -> None:
-        self.process.communicate()  # the end of its input is the end of it
+def turns(row: str, servers: Sequence[Server], seconds: float) -> list[list[list[float]]]:
+    """Returns what each turn took: of each server the milliseconds of each of a row's contenders."""
+    first = [server.ask("turn", row) for server in servers]  # warm-up
+    least = max(TURN * len(servers), sum(map(sum, first)) / 1e3)
+    taken = []
+    for number in range(max(3, min(15, round(seconds / least)))):
+        order = range(len(servers)) if number % 2 else reversed(range(len(servers)))
+        answers = {side: servers[side].ask("turn", row) for side in order}
+        taken.append([answers[side] for side in range(len(servers))])
+    return taken
+
+
+# ---- rows ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one row.
+
+    Attributes:
+        benchmark: the name of its file.
+        name: its own.
+        ours_ms: median.
+        to_torch: ours / theirs: first quartile, median, third quartile.
+        to_best: ours / the fastest way of the referee: the same.
+        memory_mib: the peaks of ours and theirs.
+        share: of the best product's rate.
+        errors: of ours, theirs, theirs at its best; None where nobody looked.
+        operations: of both, the operations on which most of the time is spent, with their shares.
+    """
+
+    benchmark: str
+    name: str
+    ours_ms: float
+    to_torch: list[float]
+    to_best: list[float]
+    memory_mib: list[float]
+    share: float
+    errors: list[float] | None
+    operations: list[list[list[Any]]]
+
+    @property
+    def memory(self) -> float:
+        """Ours / theirs; 1 if neither needs any."""
+        ours, theirs = self.memory_mib
+        return ours / theirs if theirs else 1.0 if not ours else math.inf
+
+
+def suite(names: list[str], matching: str, seconds: float) -> Iterator[Row]:
+    """Measures the rows whose ``benchmark: name`` contains a text."""
+    files = benchmarks(ROOT)
+    for name in names:
+        times: dict[str, list[list[float]]] = defaultdict(list)
+        facts: dict[str, dict[str, Any]] = defaultdict(dict)
+        rates = []
+        for process in range(PROCESSES):
+            server = Server(files[name])
+            rows = [row for row in server.rows if matching in f"{name}: {row}"]
+            for row in rows:
+                if process == 0:  # errors first: a training step goes where it goes
+                    for question in ("errors", "memory", "flops", "operations"):
+                        facts[row][question] = server.ask(question, row)
+                times[row] += [only for (only,) in turns(row, [server], seconds / PROCESSES)]
+            if rows:
+                rates.append(server.ask("rate"))
+            server.close()
+            if not rows:
+                break
+        for row, taken in times.items():
+            yield _row(name, row, taken, facts[row], max(rates))
+
+
+def _row(benchmark: str, name: str, taken: list[list[float]], facts: dict[str, Any], rate: float) -> Row:
+    ours, *others = ([one[i] for one in taken] for i in range(len(taken[0])))
+    ours_ms = statistics.median(ours)
+    return Row(
+        benchmark,
+        name,
+        ours_ms,
+        to_torch=_quartiles(ours, others[0]),
+        to_best=_quartiles(ours, min(others, key=statistics.median)),
+        memory_mib=facts["memory"],
+        share=facts["flops"] / ours_ms / rate,
+        errors=facts["errors"],
+        operations=[most(operations) for operations in facts["operations"]],
+    )
+
+
+def _quartiles(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return statistics.quantiles([one / other for one, other in zip(ours, theirs, strict=True)], n=4)
+
+
+def most(operations: dict[str, list[float]], count: int = 4) -> list[list[Any]]:
+    """Returns the operations that take most, with their shares of all of them."""
+    total = sum(ms for _, ms in operations.values())
+    ordered = sorted(operations.items(), key=lambda item: -item[1][1])[:count]
+    return [[name, ms / total] for name, (_, ms) in ordered]
+
+
+def environment() -> dict[str, Any]:
+    """Says where it is measured."""
+    import torch
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+        about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        processor = f"{about['model name']}, family {about['cpu family']}, model {about['model']}"
+    except (OSError, KeyError):
+        processor = platform.processor() or platform.machine()
+    return {
+        "processor": f"{processor}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
+    }
+
+
+# ---- what is shown -------------------------------------------------------------------------------------
+
+HEAD = ("to torch", "quartiles", "to its best", "memory", "share", "error", "torch's", "its best's")
+
+
+def cells(row: Row) -> list[str]:
+    """Formats a row's columns."""
+    low, middle, high = row.to_torch
+    errors = [f"{error:.0e}" for error in row.errors] if row.errors else ["", "", ""]
+    share = f"{row.share:.0%}" if row.share else ""
+    times = [f"{middle:.2f}", f"{low:.2f}-{high:.2f}", f"{row.to_best[1]:.2f}"]
+    return [*times, f"{row.memory:.2f}", share, *errors]
+
+
+def show(rows: Iterator[Row], about: dict[str, Any]) -> list[Row]:
+    """Prints rows as they come, and returns them."""
+    print(f"{about['processor']}; torch {about['torch']}; threads: {about['threads']}; load {about['load']}")
+    shown: list[Row] = []
+    for row in rows:
+        if not shown or shown[-1].benchmark != row.benchmark:
+            print(f"\n{row.benchmark:60}" + "".join(f"{title:>13}" for title in HEAD))
+        print(f"{row.name:60}" + "".join(f"{cell:>13}" for cell in cells(row)), flush=True)
+        shown.append(row)
+    return shown
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """Returns what ``--json`` wrote as a page: plot, tables, and the profile of each row above 1.00."""
+    about, rows = content["environment"], [Row(**row) for row in content["rows"]]
+    text = (
+        f"# Results\n\n{about['processor']}; torch {about['torch']}, Python {about['python']}, "
+        f"threads: {about['threads']}. Load of the machine when it began: {about['load']}.\n\n"
+        "[What the columns mean](index.md), and what is known about the rows above 1.00.\n\n"
+        "![Ratios of all rows](results.svg)\n"
+    )
+    for benchmark in dict.fromkeys(row.benchmark for row in rows):
+        text += f"\n## {benchmark}\n\n| | {' | '.join(HEAD)} |\n| --- |{' ---: |' * len(HEAD)}\n"
+        for row in rows:
+            if row.benchmark == benchmark:
+                text += f"| {row.name} | {' | '.join(cells(row))} |\n"
+    slow = [row for row in rows if row.to_torch[1] > 1.0]
+    text += (
+        "\n## Where the time goes in the rows above 1.00\n\nShares of the time inside torch's operations, "
+        "first ours, then the referee's.\n\n| | to torch | ours | the referee |\n| --- | ---: | --- | --- |\n"
+    )
+    for row in slow:
+        sides = (", ".join(f"`{op}` {share:.0%}" for op, share in side) for side in row.operations)
+        text += f"| {row.benchmark}: {row.name} | {row.to_torch[1]:.2f} | {' | '.join(sides)} |\n"
+    return text
+
+
+def plot(rows: list[Row], file: Path) -> None:
+    """Draws both ratios of every row."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "bench"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 1.5 + 0.17 * len(rows)), layout="constrained")
+    places = range(len(rows))
+    low, middle, high = zip(*(row.to_torch for row in rows), strict=True)
+    axes.hlines(places, low, high, color="tab:blue", linewidth=2, alpha=0.5)
+    axes.plot(middle, places, "o", markersize=4, color="tab:blue", label="to torch.nn, its defaults")
+    best = [row.to_best[1] for row in rows]
+    axes.plot(best, places, "x", markersize=4, color="tab:orange", label="to torch.nn at its best")
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    ticks = [0.25, 0.5, 0.75, 1, 1.5, 2, 3]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks(places, [f"{row.benchmark}: {row.name}" for row in rows], fontsize=6)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("ours / theirs; left of 1 ours takes less time")
+    axes.grid(axis="x", linewidth=0.3)
+    figure.legend(loc="outside upper center", ncols=2)
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+
+
+# ---- other modes ---------------------------------------------------------------------------------------
 
 
 def beside(other: Path, names: list[str], matching: str, seconds: float) -> None:
-    """Prints a table of every row that both checkouts have."""
-    head = ("ratio", "spread", "here ms", "other ms", "here/torch", "other/torch", "here MiB", "other MiB")
-    mine, others = benchmarks(ROOT), benchmarks(other)
+    """Prints a table of every row, measured with the packages of both checkouts; the rows are those here."""
+    head = ("ratio", "quartiles", "here ms", "other ms", "here/torch", "other/torch", "here MiB", "other MiB")
     for name in names:
-        if name not in others:
-            print(f"\n{name}: only here")
-            continue
-        turns: dict[str, list[tuple[list[float], list[float]]]] = {}
+        file = benchmarks(ROOT)[name]
+        taken: dict[str, list[list[list[float]]]] = defaultdict(list)
         memory: dict[str, list[float]] = {}
-        for _ in range(PROCESSES):  # where a process's memory happens to lie makes a difference of its own
-            servers = Server(ROOT, mine[name]), Server(other, others[name])
-            here, there = (server.read() for server in servers)
-            for row in here:
-                if row in there and matching in row:
-                    turns.setdefault(row, []).extend(measure(row, servers, seconds / PROCESSES))
-                    memory[row] = [server.ask(f"memory {row}")[0] for server in servers]
+        for _ in range(PROCESSES):
+            servers = Server(file), Server(file, other)
+            for row in servers[0].rows:
+                if matching in f"{name}: {row}":
+                    taken[row] += turns(row, servers, seconds / PROCESSES)
+                    memory[row] = [server.ask("memory", row)[0] for server in servers]
             for server in servers:
                 server.close()
-        print(f"\n{name:44}" + "".join(f"{title:>13}" for title in head))
-        for row, pairs in turns.items():
-            print(f"{row:44}" + "".join(f"{value:>13}" for value in columns(pairs, memory[row])), flush=True)
+        if taken:
+            print(f"\n{name:60}" + "".join(f"{title:>13}" for title in head))
+        for row, pairs in taken.items():
+            low, middle, high = statistics.quantiles([here[0] / there[0] for here, there in pairs], n=4)
+            sides = list(zip(*pairs, strict=True))
+            columns = [
+                *(f"{middle:.2f}", f"{low:.2f}-{high:.2f}"),
+                *(f"{statistics.median(times[0] for times in side):.3f}" for side in sides),
+                *(f"{statistics.median(times[0] / times[1] for times in side):.2f}" for side in sides),
+                *(f"{value:.2f}" for value in memory[row]),
+            ]
+            print(f"{row:60}" + "".join(f"{column:>13}" for column in columns), flush=True)
 
 
-def measure(
-    row: str, servers: tuple[Server, Server], seconds: float
-) -> list[tuple[list[float], list[float]]]:
-    """Returns what each turn of the two took."""
-    start = time.perf_counter()
-    for server in servers:
-        server.ask(f"turn {row}")  # warm-up
-    once = time.perf_counter() - start
-    turns = []
-    for turn in range(max(3, min(15, round(seconds / once)))):
-        taken = [servers[side].ask(f"turn {row}") for side in ((0, 1) if turn % 2 else (1, 0))]
-        turns.append((taken[0], taken[1]) if turn % 2 else (taken[1], taken[0]))
-    return turns
+def profile(names: list[str], matching: str) -> None:
+    """Prints where the time of rows goes, by operation."""
+    for name in names:
+        server = Server(benchmarks(ROOT)[name])
+        for row in server.rows:
+            if matching not in f"{name}: {row}":
+                continue
+            ours, theirs = server.ask("operations", row)
+            print(f"\n{f'{name}: {row}':60}{'ours':>20}{'theirs':>20}")
+            both = sorted({*ours, *theirs}, key=lambda key: -ours.get(key, [0, 0])[1])
+            totals = [sum(ms for _, ms in side.values()) for side in (ours, theirs)]
+            for key in both:
+                pair = [side.get(key, (0, 0.0)) for side in (ours, theirs)]
+                if any(took > 0.01 * total for (_, took), total in zip(pair, totals, strict=True)):
+                    says = [f"{took:9.3f} ms in {count:4g}" if count else "" for count, took in pair]
+                    print(f"{key[:58]:60}{says[0]:>20}{says[1]:>20}")
+            print(f"{'all':60}" + "".join(f"{total:12.3f} ms{'':5}" for total in totals), flush=True)
+        server.close()
 
 
-def columns(turns: list[tuple[list[float], list[float]]], memory: list[float]) -> list[str]:
-    """Formats the columns of a row: medians, and the quartiles of the ratio."""
-    ratios = [here / other for (here, _), (other, _) in turns]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    sides = list(zip(*turns, strict=True))
-    return [
-        f"{middle:.2f}",
-        f"{low:.2f}-{high:.2f}",
-        *(f"{statistics.median(ours for ours, _ in side):.3f}" for side in sides),
-        *(f"{statistics.median(ours / theirs for ours, theirs in side):.2f}" for side in sides),
-        *(f"{value:.2f}" for value in memory),
-    ]
+def growth(file: Path, seconds: float) -> None:
+    """Draws how the time of both grows with a size: a panel for each, from rows named ``size number``."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "bench"
+    from matplotlib import pyplot
+
+    server = Server(GROWTH)
+    panels: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
+    for row in server.rows:
+        size, number = re.fullmatch(r"(.+) (\d+)", row).groups()  # type: ignore[union-attr]
+        taken = [only for (only,) in turns(row, [server], seconds)]
+        ours, theirs = (statistics.median(one[i] for one in taken) for i in (0, 1))
+        panels[size].append((int(number), ours, theirs))
+        print(f"{row:40}{ours:12.3f} ms{theirs:12.3f} ms{ours / theirs:8.2f}", flush=True)
+    server.close()
+    figure, axes = pyplot.subplots(2, math.ceil(len(panels) / 2), figsize=(10, 6), layout="constrained")
+    for axis, (size, points) in zip(axes.flat, panels.items(), strict=False):
+        numbers, *both = zip(*points, strict=True)
+        for times, label in zip(both, ("ours", "torch.nn"), strict=True):
+            power = math.log(times[-1] / times[-2]) / math.log(numbers[-1] / numbers[-2])
+            axis.loglog(
+                numbers, times, "o-", markersize=4, label=f"{label}, at the end as {power:.1f}th power"
+            )
+        axis.set_xticks(numbers, map(str, numbers))
+        axis.minorticks_off()
+        axis.set_title(size)
+        axis.set_ylabel("ms")
+        axis.legend(fontsize=7)
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def main() -> None:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="of benchmarks; all of them if none is given")
+    parser.add_argument(
+        "--filter", default="", metavar="TEXT", help="only rows whose 'name: row' contains it"
+    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="roughly, of each row (default: 6)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results there; other rows in it stay"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw them there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write them there as a page")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="measure another checkout in turns")
-    parser.add_argument("--matching", default="", metavar="TEXT", help="only rows that contain it")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each row, both checkouts together")
+    parser.add_argument("--profile", action="store_true", help="say which operations take the time")
+    parser.add_argument("--growth", type=Path, metavar="FILE", help="draw how time grows with each size")
     parser.add_argument("--serve", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         return serve(options.serve)
+    if options.growth:
+        return growth(options.growth, options.seconds)
     files = benchmarks(ROOT)
     if unknown := set(options.names) - set(files):
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(files)}")
     names = [name for name in files if name in options.names or not options.names]
     if options.beside:
-        return beside(options.beside.resolve(), names, options.matching, options.seconds)
-    failed = []
-    for name in names:
-        print(f"\n{files[name].relative_to(ROOT)}", flush=True)
-        if subprocess.run([sys.executable, files[name]]).returncode:
-            failed.append(name)
-    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+        return beside(options.beside.resolve(), names, options.filter, options.seconds)
+    if options.profile:
+        return profile(names, options.filter)
+    about = environment()
+    rows = show(suite(names, options.filter, options.seconds), about)
+    if not rows:
+        sys.exit(f"no row contains {options.filter!r}")
+    if options.json and options.json.exists():
+        measured = {(row.benchmark, row.name): row for row in rows}
+        old = (Row(**row) for row in json.loads(options.json.read_text(encoding="utf-8"))["rows"])
+        measured = {(row.benchmark, row.name): row for row in old} | measured
+        rows = sorted(measured.values(), key=lambda row: list(files).index(row.benchmark))
+    content = {"environment": about, "rows": [asdict(row) for row in rows]}
+    if options.json:
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if options.markdown:
+        options.markdown.write_text(markdown(content), encoding="utf-8")
+    if options.plot:
+        plot(rows, options.plot)
 
 
 if __name__ == "__main__":

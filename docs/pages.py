@@ -196,16 +196,15 @@ class Site:
         return re.sub(r"\{\{(\w+)\}\}", lambda match: words[match[1]], text)
 
     def benchmarks(self, place: str) -> str:
-        """Returns the plots that are kept, and each package's benchmarks with what they measure."""
+        """Returns each package's benchmarks with what they measure."""
         text = ""
-        for plot in sorted((ROOT / "docs" / "benchmarks").glob("*.[sp][vn]g")):
-            text += f"![{plot.stem.replace('_', ' ')}]({self.picture(_relative(plot), place)})\n\n"
         for package in PACKAGES:
             text += f"## {package}\n\n"
             for script in sorted((ROOT / "packages" / package / "benchmarks").glob("*.py")):
                 about = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
                 words = " ".join(_markdown(about.split("\n\n")[0]).split())
-                text += f"- [{script.stem}]({self.place(_relative(script))}): {words}\n"
+                away = posixpath.relpath(self.place(_relative(script)) or "", posixpath.dirname(place))
+                text += f"- [{script.stem}]({away}): {words}\n"
             text += "\n"
         return text
 

@@ -29,8 +29,8 @@ import derivations
 
 SAMPLE = {
     *("index.md", "course/index.md", "course/04-two-layers.md", "layers/index.md", "layers/LayerNorm.md"),
-    *("theory.md", "theory/core/normalization.md", "api/index.md", "api/ds_core.losses.md", "benchmarks.md"),
-    "examples/core/01_perceptron.ipynb",
+    *("theory.md", "theory/core/normalization.md", "api/index.md", "api/ds_core.losses.md"),
+    *("benchmarks/index.md", "examples/core/01_perceptron.ipynb"),
 }
 AXE = "axe-core@4.14.1"
 LESSONS = sorted((ROOT / "docs" / "course").glob("[0-9]*.md"))

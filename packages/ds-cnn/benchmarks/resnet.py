@@ -1,14 +1,17 @@
-"""One training step of ResNet-18 on small images beside the same network of torch.nn: time and peak memory.
+"""One training step of ResNet-18 on small images beside the same network of torch.nn.
 
 The referee is written the way one writes a ResNet in torch: torch.nn layers, its cross-entropy, and
-torch.optim.SGD with momentum. Both start from the same weights, and the gradients are compared first.
+torch.optim.SGD with momentum.
 """
+
+from functools import partial
 
 import torch
 from ds_cnn import resnet18
-from ds_core import SGD, CrossEntropyLoss, engine
-from ds_core.verify.benchmark import Comparison, compare, report
+from ds_core import SGD, CrossEntropyLoss
+from ds_core.verify.benchmark import Sides, step
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 
 class Block(nn.Module):
@@ -49,44 +52,21 @@ class TorchResNet18(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-def measure(batch: int, size: int) -> Comparison:
-    torch.manual_seed(0)
+def resnet(batch: int, size: int) -> Sides:
     model, referee = resnet18(10, stem="small").requires_input_grad_(False), TorchResNet18()
     referee.load_state_dict(model.state_dict())
-    x, y = torch.randn(batch, 3, size, size), torch.randint(10, (batch,))
-    loss, their_loss = CrossEntropyLoss(), nn.CrossEntropyLoss()
-    optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9)
-    their_optimizer = torch.optim.SGD(referee.parameters(), lr=0.01, momentum=0.9)
+    loss = CrossEntropyLoss()
 
-    def our_gradients() -> None:
-        model.zero_grad()
-        with engine("manual"):
-            loss(model(x), y)
-            model.backward(loss.backward())
+    def ours(model, x, y):
+        loss(model(x), y)
+        model.backward(loss.backward())
 
-    def their_gradients() -> None:
-        their_optimizer.zero_grad()
-        their_loss(referee(x), y).backward()
+    def theirs(referee, x, y):
+        cross_entropy(referee(x), y).backward()
 
-    our_gradients()
-    their_gradients()
-    theirs_by_name = dict(referee.named_parameters())
-    for name, parameter in model.named_parameters():
-        theirs = theirs_by_name[name].grad
-        difference = float((parameter.grad - theirs).norm() / theirs.norm())
-        if difference > 1e-2:
-            raise SystemExit(f"{name}: the gradients differ by {difference:.1e} of their size")
-
-    def ours() -> None:
-        our_gradients()
-        optimizer.step()
-
-    def theirs() -> None:
-        their_gradients()
-        their_optimizer.step()
-
-    return compare(f"batch {batch}, {size}x{size}", ours, theirs, seconds=30, medium=True)
+    data = torch.randn(batch, 3, size, size), torch.randint(10, (batch,))
+    update, their_update = (partial(sgd, lr=0.01, momentum=0.9) for sgd in (SGD, torch.optim.SGD))
+    return step(model, referee, data, ours, theirs, update=update, their_update=their_update, images=True)
 
 
-if __name__ == "__main__":
-    report("ResNet-18 training step: forward, backward, SGD with momentum", [measure(64, 32)])
+ROWS = {"ResNet-18, batch 64, 32x32, SGD with momentum": partial(resnet, 64, 32)}

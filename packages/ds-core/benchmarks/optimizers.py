@@ -1,36 +1,24 @@
-"""One optimizer step beside torch.optim's, on the parameters of two models.
-
-python packages/ds-core/benchmarks/optimizers.py
-"""
+"""One optimizer step beside torch.optim's, on the parameters of two models."""
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from typing import Any
 
 import torch
 from ds_core import optimizers
 from ds_core.clipping import clip_grad_norm_
 from ds_core.module import Parameter
-from ds_core.verify.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Sides
 from torch import Tensor
 
 MLP = [(512, 784), (512,), (512, 512), (512,), (10, 512), (10,)]
 GPT_BLOCK = [(256,), (256,), (768, 256), (768,), (256, 256), (256,), (256,), (256,)]
 GPT_BLOCK += [(1024, 256), (1024,), (256, 1024), (256,)]
 GPT = [(256, 256), (128, 256), *(4 * GPT_BLOCK), (256,), (256,)]
-
-# Options that give each rule all of its work.
-RULES: dict[str, dict[str, Any]] = {
-    "SGD": {"momentum": 0.9},
-    "Adagrad": {},
-    "Adadelta": {},
-    "RMSprop": {},
-    "Adam": {},
-    "AdamW": {},
-    "NAdam": {},
-    "RAdam": {},
-    "Muon": {},
-}
+MODELS = {"MLP 784-512-512-10": MLP, "MiniGPT, width 256, 4 layers": GPT}
+RULES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "NAdam", "RAdam", "Muon")
 
 
 def parameters(shapes: list[tuple[int, ...]]) -> list[Tensor]:
@@ -43,39 +31,37 @@ def parameters(shapes: list[tuple[int, ...]]) -> list[Tensor]:
     return made
 
 
-def measure(model: str, shapes: list[tuple[int, ...]], rule: str, options: dict[str, Any]) -> Comparison:
-    if rule == "Muon":
+def rule(name: str, shapes: list[tuple[int, ...]]) -> Sides:
+    options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {}  # gives it all of its work
+    if name == "Muon":
         shapes = [shape for shape in shapes if len(shape) == 2]
-    our_params, their_params = parameters(shapes), parameters(shapes)
-    ours = getattr(optimizers, rule)(our_params, **options)
-    theirs = getattr(torch.optim, rule)(their_params, **options)
+    mine, other = parameters(shapes), parameters(shapes)
+    make = getattr(torch.optim, name)
+    ours, theirs = getattr(optimizers, name)(mine, **options), make(other, **options)
     ours.step()
     theirs.step()
-    for p, q in zip(our_params, their_params, strict=True):
+    for p, q in zip(mine, other, strict=True):
         torch.testing.assert_close(p, q)
-    return compare(f"{rule}, {model}", ours.step, theirs.step, seconds=2)
+    ways = [way for way in ("fused", "foreach") if way in inspect.signature(make).parameters]
+    best = [make(parameters(shapes), **options, **{way: True}) for way in ways]
+    return Sides(ours.step, theirs.step, [one.step for one in best])
 
 
-def measure_clipping(model: str, shapes: list[tuple[int, ...]]) -> Comparison:
+def clipping(shapes: list[tuple[int, ...]]) -> Sides:
     ours, theirs = parameters(shapes), parameters(shapes)
 
-    def their_clipping() -> None:
-        torch.nn.utils.clip_grad_norm_(theirs, 1.0)
+    def their_clipping(**options: bool) -> Tensor:
+        return torch.nn.utils.clip_grad_norm_(theirs, 1.0, **options)
 
-    norm, their_norm = clip_grad_norm_(ours, 1.0), torch.nn.utils.clip_grad_norm_(theirs, 1.0)
-    torch.testing.assert_close(norm, their_norm, rtol=1e-4, atol=0)  # as exact as theirs is in float32
-    # From now on the norm is within the limit: the common case in training.
-    return compare(f"clip_grad_norm_, {model}", lambda: clip_grad_norm_(ours, 1.0), their_clipping, seconds=1)
-
-
-def main() -> None:
-    models = {"MLP 784-512-512-10": MLP, "MiniGPT, width 256, 4 layers": GPT}
-    rows = []
-    for model, shapes in models.items():
-        rows += [measure(model, shapes, rule, options) for rule, options in RULES.items()]
-        rows.append(measure_clipping(model, shapes))
-    report("One optimizer step", rows)
+    # as exact as theirs is in float32; from now on the norm is within the limit, the common case in training
+    torch.testing.assert_close(clip_grad_norm_(ours, 1.0), their_clipping(), rtol=1e-4, atol=0)
+    return Sides(
+        lambda: clip_grad_norm_(ours, 1.0),
+        their_clipping,
+        [their_clipping, partial(their_clipping, foreach=True)],
+    )
 
 
-if __name__ == "__main__":
-    main()
+ROWS = {
+    f"{name}, {model}": partial(rule, name, shapes) for model, shapes in MODELS.items() for name in RULES
+} | {f"clip_grad_norm_, {model}": partial(clipping, shapes) for model, shapes in MODELS.items()}

@@ -1,20 +1,23 @@
-"""One round of MiniDCGAN's game, and of WGAN-GP's, beside the same in torch.nn: time and peak memory.
+"""One round of MiniDCGAN's game, and of WGAN-GP's, beside the same in torch.nn.
 
 Both begin with the same weights, play with the same images and the same noise, and improve by Adam. The
 referee of the penalty differentiates twice by torch.autograd, with ``create_graph``. The gradients are
 compared before anything is timed.
 """
 
+import copy
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from ds_core import Adam, engine
-from ds_core.verify.benchmark import Comparison, compare, report
+from ds_core.verify.benchmark import Sides
 from ds_zoo.gan import AdversarialLoss, DCDiscriminator, DCGenerator, Discriminator, Game, Generator
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 LATENT, BATCH = 100, 64
+RATE, BETAS, BETAS_OF_CRITIC = 2e-4, (0.5, 0.999), (0.0, 0.9)
 
 
 class Turned(nn.Module):
@@ -81,9 +84,15 @@ class Theirs:
         self, players: tuple[nn.Module, nn.Module], weight: float, rate: float, betas: tuple[float, float]
     ) -> None:
         self.generator, self.discriminator = players
-        self.weight = weight
-        self.optimizers = [torch.optim.Adam(one.parameters(), rate, betas) for one in players]
+        self.weight, self.rate, self.betas = weight, rate, betas
+        self.optimize(fused=None)
         self.average = [p.detach().clone() for p in self.generator.parameters()]
+
+    def optimize(self, fused: bool | None) -> None:
+        self.optimizers = [
+            torch.optim.Adam(one.parameters(), self.rate, self.betas, fused=fused)
+            for one in (self.generator, self.discriminator)
+        ]
 
     def improve_discriminator(self, real: Tensor) -> Tensor:
         self.optimizers[1].zero_grad()
@@ -132,10 +141,8 @@ class Noted:
         self.noted = [p.grad.clone() for p in self.module.parameters()]
 
 
-def measure(
-    name: str, make: Callable[[], tuple[Game, Theirs]], critics: int, rate: float, betas: tuple
-) -> Comparison:
-    torch.manual_seed(0)
+def game(make: Callable[[], tuple[Game, Theirs]], critics: int, betas: tuple[float, float]) -> Sides:
+    """One round: all passes and Adam of both players."""
     game, theirs = make()
     for mine, other in ((game.generator, theirs.generator), (game.discriminator, theirs.discriminator)):
         other.load_state_dict(
@@ -146,13 +153,16 @@ def measure(
     ]
     check(game, theirs, batches[:1])
     players = {"discriminator": game.discriminator, "generator": game.generator}
-    optimizers = {key: Adam(one.parameters(), rate, betas) for key, one in players.items()}
+    optimizers = {key: Adam(one.parameters(), RATE, betas) for key, one in players.items()}
+    fused = copy.deepcopy(theirs)
+    fused.optimize(fused=True)
+    real = [one for one, _ in batches]
 
     def ours() -> None:
         with engine("manual"):
             game.play(batches, optimizers)
 
-    return compare(name, ours, lambda: theirs.play([real for real, _ in batches]), seconds=12)
+    return Sides(ours, lambda: theirs.play(real), [lambda: fused.play(real)])
 
 
 def check(game: Game, theirs: Theirs, batches: list) -> None:
@@ -178,52 +188,28 @@ def compare_all(mine: list[Tensor], theirs: nn.Module) -> None:
         torch.testing.assert_close(grad, other.grad, rtol=1e-6, atol=1e-10)
 
 
-def main() -> None:
-    rate, betas, betas_of_critic = 2e-4, (0.5, 0.999), (0.0, 0.9)
-    rows = []
-    for width in (32, 64):
-        rows.append(
-            measure(
-                f"DCGAN, 28 x 28, width {width}",
-                lambda width=width: (
-                    Game(DCGenerator(LATENT, width=width), DCDiscriminator(width=width), AdversarialLoss()),
-                    Theirs(dcgan(width), 0.0, rate, betas),
-                ),
-                *(1, rate, betas),
-            )
-        )
-    rows.append(
-        measure(
-            "WGAN-GP, 28 x 28, width 32, 5 steps of the critic",
-            lambda: (
-                Game(
-                    DCGenerator(LATENT, width=32),
-                    DCDiscriminator(width=32, norm="layer"),
-                    AdversarialLoss("wasserstein"),
-                    penalty=10.0,
-                ),
-                Theirs((dcgan(32)[0], critic(32)), 10.0, rate, betas_of_critic),
-            ),
-            *(5, rate, betas_of_critic),
-        )
-    )
-    rows.append(
-        measure(
-            "WGAN-GP, fully connected, width 256, 5 steps of the critic",
-            lambda: (
-                Game(
-                    Generator(LATENT, (1, 28, 28), 256),
-                    Discriminator((1, 28, 28), 256),
-                    AdversarialLoss("wasserstein"),
-                    penalty=10.0,
-                ),
-                Theirs(dense(256), 10.0, rate, betas_of_critic),
-            ),
-            *(5, rate, betas_of_critic),
-        )
-    )
-    report(f"One round of the game, batch {BATCH}: all passes and Adam of both players", rows)
+def dcgans(width: int) -> tuple[Game, Theirs]:
+    ours = Game(DCGenerator(LATENT, width=width), DCDiscriminator(width=width), AdversarialLoss())
+    return ours, Theirs(dcgan(width), 0.0, RATE, BETAS)
 
 
-if __name__ == "__main__":
-    main()
+def critics() -> tuple[Game, Theirs]:
+    players = DCGenerator(LATENT, width=32), DCDiscriminator(width=32, norm="layer")
+    ours = Game(*players, AdversarialLoss("wasserstein"), penalty=10.0)
+    return ours, Theirs((dcgan(32)[0], critic(32)), 10.0, RATE, BETAS_OF_CRITIC)
+
+
+def dense_critics() -> tuple[Game, Theirs]:
+    players = Generator(LATENT, (1, 28, 28), 256), Discriminator((1, 28, 28), 256)
+    ours = Game(*players, AdversarialLoss("wasserstein"), penalty=10.0)
+    return ours, Theirs(dense(256), 10.0, RATE, BETAS_OF_CRITIC)
+
+
+ROWS = {
+    "DCGAN, 28 x 28, width 32": partial(game, partial(dcgans, 32), 1, BETAS),
+    "DCGAN, 28 x 28, width 64": partial(game, partial(dcgans, 64), 1, BETAS),
+    "WGAN-GP, 28 x 28, width 32, 5 steps of the critic": partial(game, critics, 5, BETAS_OF_CRITIC),
+    "WGAN-GP, fully connected, width 256, 5 steps of the critic": partial(
+        game, dense_critics, 5, BETAS_OF_CRITIC
+    ),
+}
