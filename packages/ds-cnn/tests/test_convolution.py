@@ -8,6 +8,7 @@ from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution import ALGORITHMS, driver, select
 from ds_core import engine
 from ds_core.kernels import runs
+from ds_core.kernels.matmul import use_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -160,14 +161,24 @@ def test_frozen_weights_and_unwanted_input_gradients_are_not_computed():
 
 
 def test_auto_picks_by_shape():
-    assert select(Geometry((3, 3)), 64) == "winograd"
-    assert select(Geometry((3, 3)), 3) == "im2col"
-    assert select(Geometry((3, 3), stride=(2, 2)), 64) == "im2col"
-    assert select(Geometry((1, 1)), 64) == "shifted"
-    assert select(Geometry((1, 1), stride=(2, 2)), 64) == "im2col"
-    assert select(Geometry((3, 3), groups=64), 64) == "shifted"
-    assert select(Geometry((4, 4), stride=(2, 2)), 64) == "cells"
-    assert select(Geometry((4, 4), stride=(2, 2)), 1) == "im2col"
+    wide, narrow = (64, 64, 16, 16), (64, 3, 32, 32)
+    with use_table("AMD family 25 with AVX2 (shipped)"):
+        assert select(Geometry((3, 3)), wide, 64) == "winograd"
+        assert select(Geometry((3, 3)), (64, 16, 32, 32), 16) == "im2col"
+        assert select(Geometry((3, 3)), narrow, 64) == "im2col"
+        assert select(Geometry((3, 3), stride=(2, 2)), wide, 64) == "im2col"
+        assert select(Geometry((1, 1)), wide, 64) == "shifted"
+        assert select(Geometry((3, 3), groups=64), wide, 64) == "shifted"
+        assert select(Geometry((3, 3), algorithm="shifted"), wide, 64) == "shifted"
+
+
+def test_a_machine_that_multiplies_faster_and_copies_slower_lays_out_less():
+    channels = {}
+    for product in (20.0, 200.0):
+        with use_table({"name": "mine", "onednn": {}, "rates": {"product": product, "copy": 2.0}}):
+            chosen = [select(Geometry((3, 3)), (8, c, 32, 32), c) for c in range(1, 129)]
+        channels[product] = chosen.index("winograd")
+    assert channels[20.0] < channels[200.0]
 
 
 def test_the_teaching_version_counts_a_window_by_hand():

@@ -242,12 +242,14 @@ def test_inside_the_compiler_products_are_torchs():
 
 
 def test_the_table_in_force_goes_through_json_and_back():
-    mine = {"name": "tuned:01234567", "onednn": {"nt": {"flops": 100.0, "side": 4}}}
+    rates = {"product": 70.0, "copy": 1.5}
+    mine = {"name": "tuned:01234567", "onednn": {"nt": {"flops": 100.0, "side": 4}}, "rates": rates}
     with use_table("torch"):
         if matmul._operator() is not None:
             with use_table(json.loads(json.dumps(mine))):
                 assert table_in_force() == mine
-        assert table_in_force() == {"name": "torch", "onednn": {}}
+        of_an_unknown_machine = {"product": 50.0, "copy": 2.0}
+        assert table_in_force() == {"name": "torch", "onednn": {}, "rates": of_an_unknown_machine}
     use_table({"name": "other", "onednn": {}})  # at once, and for good
     assert table_in_force()["name"] == "other"
 
@@ -265,6 +267,8 @@ def test_what_is_no_table_is_refused_by_name():
         {"name": "x", "onednn": {"nt": {"flops": 1}}},
         {"name": "x", "onednn": {"nt": {"flops": "many", "side": 1}}},
         {"name": "x", "onednn": []},
+        {"name": "x", "onednn": {}, "rates": {"product": 0}},
+        {"name": "x", "onednn": {}, "rates": {"speed": 1}},
     ):
         with pytest.raises(ValueError, match="not a table of products"):
             use_table(wrong)
@@ -421,6 +425,8 @@ def test_tune_writes_the_table_that_is_used_from_then_on(monkeypatch, capsys):
     use_table(None)
     here = table_in_force()
     assert here["onednn"] == dict.fromkeys(("nt", "nn", "tn"), rule)
+    assert here["rates"]["product"] == 2 * 24 * 16 * 16 / 0.5 / 1e3
+    assert here["rates"]["copy"] > 0
     assert here["name"].startswith("tuned:")
     assert list(tuned_path().parent.iterdir()) == [tuned_path()]
     shown = capsys.readouterr().out
@@ -450,6 +456,6 @@ def test_tune_can_write_elsewhere_and_refuses_nonsense(tmp_path, capsys):
     with pytest.raises(SystemExit):
         tune.main(["--threads", "0"])
     assert "expected at least 1, got 0" in capsys.readouterr().err
-    table = tune.write(tmp_path / "new" / "mine.json", {}, [])
+    table = tune.write(tmp_path / "new" / "mine.json", {}, tune.Rates(), [])
     assert matmul._load(tmp_path / "new" / "mine.json") == table
     assert not tuned_path().exists()

@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["addmm", "baddbmm", "bmm", "linear", "mm", "table_in_force", "use_table"]
+__all__ = ["addmm", "baddbmm", "bmm", "linear", "mm", "rates", "table_in_force", "use_table"]
 
 FORMS = ("nt", "nn", "tn", "batched")
 
@@ -139,12 +139,23 @@ class Rule(NamedTuple):
     side: int  # the least of n, k and m
 
 
+class Rates(NamedTuple):
+    """How fast a machine is, by which a kernel chooses between ways to do the same.
+
+    Of an unknown machine they are those measured on an AMD EPYC of family 25.
+    """
+
+    product: float = 50.0  # operations of a product in a nanosecond
+    copy: float = 2.0  # float32 numbers moved in a nanosecond
+
+
 @dataclass(frozen=True)
 class Table:
-    """A rule for each form whose large products go to oneDNN."""
+    """A rule for each form whose large products go to oneDNN, and the machine's rates."""
 
     name: str
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    rates: Rates = field(default_factory=Rates)
 
 
 def _to_onednn(a: Tensor, b: Tensor) -> bool:
@@ -226,10 +237,17 @@ def table_in_force() -> dict[str, Any]:
     """Returns the table that decides which products go to oneDNN, to be kept beside a training's state.
 
     Returns:
-        Its name and its rules, as JSON knows them: ``{"name": "torch", "onednn": {}}``.
+        Its name, its rules and its rates, as JSON knows them:
+        ``{"name": "torch", "onednn": {}, "rates": {"product": 50.0, "copy": 2.0}}``.
     """
     table = _table or _choose()
-    return {"name": table.name, "onednn": {form: rule._asdict() for form, rule in table.rules.items()}}
+    rules = {form: rule._asdict() for form, rule in table.rules.items()}
+    return {"name": table.name, "onednn": rules, "rates": table.rates._asdict()}
+
+
+def rates() -> Rates:
+    """Returns the rates of the table in force."""
+    return (_table or _choose()).rates
 
 
 def use_table(table: str | Mapping[str, Any] | None) -> AbstractContextManager[object]:
@@ -325,7 +343,7 @@ def _load(path: Path) -> Table:
 def _read(content: Any, where: str) -> Table:
     if not isinstance(content, Mapping) or not isinstance(content.get("name"), str):
         raise ValueError(f"{where}: not a table of products; expected a dict with 'name' and 'onednn'")
-    return Table(content["name"], _rules(content, where))
+    return Table(content["name"], _rules(content, where), _rates(content, where))
 
 
 def _rules(content: Mapping[str, Any], where: str) -> dict[str, Rule]:
@@ -342,9 +360,23 @@ def _rules(content: Mapping[str, Any], where: str) -> dict[str, Rule]:
     return rules
 
 
-def tuned_name(rules: Mapping[str, Rule]) -> str:
+def _rates(content: Mapping[str, Any], where: str) -> Rates:
+    try:
+        read = Rates(**content.get("rates", {}))
+        sound = 0 < read.product < float("inf") and 0 < read.copy < float("inf")
+    except TypeError:
+        sound = False
+    if not sound:
+        raise ValueError(
+            f"{where}: not a table of products; expected 'rates' with 'product' and 'copy', both above 0, "
+            f"got {content['rates']!r}"
+        )
+    return read
+
+
+def tuned_name(rules: Mapping[str, Rule], rates: Rates) -> str:
     """Names a tuned table by what it says."""
-    said = json.dumps({form: [float(rule.flops), rule.side] for form, rule in sorted(rules.items())})
+    said = json.dumps([{form: [float(rule.flops), rule.side] for form, rule in sorted(rules.items())}, rates])
     return f"tuned:{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
@@ -352,7 +384,10 @@ def _shipped() -> list[tuple[Table, dict[str, Any]]]:
     """Returns the tables that come with this package, each with the processors it is for."""
     content = files("ds_core.kernels").joinpath("products.json").read_text(encoding="utf-8")
     return [
-        (Table(f"{entry['name']} (shipped)", _rules(entry, entry["name"])), entry["processor"])
+        (
+            Table(f"{entry['name']} (shipped)", _rules(entry, entry["name"]), _rates(entry, entry["name"])),
+            entry["processor"],
+        )
         for entry in json.loads(content)
     ]
 

@@ -1,4 +1,4 @@
-"""``python -m ds_core.kernels.tune``: measures which products go to oneDNN on the machine at hand."""
+"""``python -m ds_core.kernels.tune``: measures which products go to oneDNN here, and the rates."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ds_core.kernels.matmul import (
     FORMS,
     ONEDNN,
     TORCH,
+    Rates,
     Rule,
     Table,
     bmm,
@@ -150,6 +151,23 @@ def rule_from(rows: Sequence[Measured]) -> Rule | None:
     return best if gains and statistics.mean(gains) <= math.log(GAIN) else None
 
 
+def rates_from(rows: Sequence[Measured], seconds: float = 0.3) -> Rates:
+    """Returns the machine's rates: that of the largest product, and that of copies.
+
+    Copied are runs of 64 numbers that lie apart, as what a convolution sees.
+    """
+    x = torch.randn(4096, 2, 64)[:, 0]
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 5 or time.perf_counter() < end:
+        start = time.perf_counter()
+        x.contiguous()
+        times.append(time.perf_counter() - start)
+    largest = max(rows, key=lambda row: row.flops)
+    product = largest.flops / min(largest.torch_us, largest.onednn_us) / 1e3
+    return Rates(product, x.numel() / statistics.median(times) / 1e9)
+
+
 def share_of_processor(seconds: float = 0.5) -> float:
     """Returns which part of its threads' time a large product really gets: 1 on an otherwise idle machine."""
     a, b = operands("nn", SIZES[-1])
@@ -160,15 +178,16 @@ def share_of_processor(seconds: float = 0.5) -> float:
     return (time.process_time() - used) / (time.perf_counter() - start) / torch.get_num_threads()
 
 
-def write(path: Path, rules: dict[str, Rule], rows: Sequence[Measured]) -> Table:
+def write(path: Path, rules: dict[str, Rule], rates: Rates, rows: Sequence[Measured]) -> Table:
     """Writes a tuned table, all or nothing."""
-    table = Table(tuned_name(rules), rules)
+    table = Table(tuned_name(rules, rates), rules, rates)
     content = {
         "name": table.name,
         "processor": asdict(processor()),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "onednn": {form: rule._asdict() for form, rule in rules.items()},
+        "rates": rates._asdict(),
         "measured": [
             f"{row.form} {'x'.join(map(str, row.size))}: {row.torch_us:.0f} us torch's, {row.ratio:.2f} times"
             for row in rows
@@ -222,8 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     rules = {form: rule for form in FORMS if (rule := rule_from([row for row in rows if row.form == form]))}
-    path = options.output or tuned_path()
-    written = write(path, rules, rows)
+    rates, path = rates_from(rows), options.output or tuned_path()
+    written = write(path, rules, rates, rows)
 
     here = processor()
     shown = new_table(
@@ -242,6 +261,10 @@ def main(arguments: list[str] | None = None) -> int:
         rule = rules.get(form)
         says = f"oneDNN from {rule.flops:.2g} operations and sides of {rule.side}" if rule else "torch"
         console.print(f"{form:8} {says}", highlight=False)
+    console.print(
+        f"{rates.product:.0f} operations of a product, {rates.copy:.1f} numbers moved in a nanosecond",
+        highlight=False,
+    )
     console.print(f"Kept as {written.name} in {path}", highlight=False, markup=False, soft_wrap=True)
     return 0
 

@@ -30,7 +30,7 @@ class ConvolutionKernel:
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> tuple[Tensor, Saved]:
-        name = select(geometry, x.shape[1])
+        name = select(geometry, x.shape, len(weight))
         _note(name, x, weight, geometry)
         return convolve(x, weight, bias, geometry, ALGORITHMS[name]), Saved(x, weight, bias, geometry)
 
@@ -39,7 +39,7 @@ class ConvolutionKernel:
         grad: Tensor, saved: Saved, *, wanted: tuple[bool, ...] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight, bias, geometry = saved
-        algorithm = ALGORITHMS[select(geometry, x.shape[1])]
+        algorithm = ALGORITHMS[select(geometry, x.shape, len(weight))]
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
         size = x.shape[2], x.shape[3]
         grad_weight = convolve_backward_weight(grad, x, geometry, algorithm) if want_weight else None
@@ -49,7 +49,7 @@ class ConvolutionKernel:
 
     @staticmethod
     def second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
-        algorithm = ALGORITHMS[select(saved.geometry, grad_grad.shape[1])]
+        algorithm = ALGORITHMS[select(saved.geometry, grad_grad.shape, len(saved.weight))]
         grad_of_grad = convolve(grad_grad, saved.weight, None, saved.geometry, algorithm)
         return grad_of_grad, convolve_backward_weight(grad, grad_grad, saved.geometry, algorithm)
 

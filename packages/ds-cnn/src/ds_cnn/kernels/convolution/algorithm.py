@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ds_core.kernels import matmul
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
+
+VECTOR = 16  # numbers that lie side by side and are read or multiplied at once, where there are as many
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an algorithm does, as if every number lay in full vectors: operations, and numbers moved."""
+
+    flops: float = 0.0
+    numbers: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.numbers + other.numbers)
+
+    def __mul__(self, times: float) -> Work:
+        return Work(times * self.flops, times * self.numbers)
+
+
+def multiplied(n: int, k: int, m: int) -> Work:
+    """Returns the work of a product of ``(n, k)`` and ``(k, m)``, n being large."""
+    return Work(flops=2.0 * n * k * m * (1 + VECTOR / k) * (1 + VECTOR / m))
+
+
+def moved(numbers: int, side_by_side: int) -> Work:
+    """Returns the work of copying or adding numbers, of which so many lie side by side."""
+    return Work(numbers=numbers * (1 + VECTOR / side_by_side))
 
 
 class Algorithm:
@@ -25,6 +53,16 @@ class Algorithm:
 
     def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
         """Returns how many numbers the algorithm lays out for one image; 0 if it works in place."""
+        raise NotImplementedError
+
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+        """Estimates the work of a forward and both its gradients.
+
+        Args:
+            geometry: of the convolution.
+            shape: of the images, ``(N, C, H, W)``, none of them 0.
+            kernels: O.
+        """
         raise NotImplementedError
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry, see
-from ds_cnn.kernels.convolution.algorithm import Algorithm, grouped, product
+from ds_cnn.kernels.convolution.algorithm import VECTOR, Algorithm, Work, grouped, moved, multiplied, product
 from ds_cnn.kernels.images import canvas, channels_first, shift
 
 NARROW = 16  # numbers of a row of the kernel; fewer are not worth a copy of their own
@@ -31,6 +32,25 @@ class Im2col(Algorithm):
         if geometry.kernel == (1, 1) and geometry.stride == (1, 1):
             return 0
         return math.prod(geometry.output_size(size)) * math.prod(geometry.kernel) * channels
+
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+        products, laid, columns = self._parts(geometry, shape, kernels)
+        collected = moved(columns, shape[1]) * 2 + Work(numbers=columns)
+        return products * 3 + laid * 2 + collected
+
+    def _parts(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> tuple[Work, Work, int]:
+        """Estimates one pass's products, the laying out of the columns, and how many numbers they have."""
+        n, channels, *size = shape
+        positions, pixels, groups = (
+            n * math.prod(geometry.output_size(size)),
+            math.prod(geometry.kernel),
+            geometry.groups,
+        )
+        inside = channels // groups
+        columns = positions * pixels * channels
+        run = VECTOR if narrow(geometry, channels) else inside * (geometry.kernel[1] if groups == 1 else 1)
+        laid = moved(columns, run) if self.workspace(geometry, channels, (size[0], size[1])) else Work()
+        return multiplied(positions, pixels * inside, kernels // groups) * groups, laid, columns
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)

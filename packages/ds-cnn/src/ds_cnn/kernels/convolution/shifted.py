@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, grouped, product
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Work, grouped, moved, multiplied, product
 from ds_cnn.kernels.images import canvas, shift
 
 
@@ -24,6 +25,17 @@ class Shifted(Algorithm):
 
     def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
         return math.prod(geometry.padded_size(size)) * channels
+
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+        n, channels, *size = shape
+        positions, inside = n * math.prod(geometry.output_size(size)), channels // geometry.groups
+        if channels == kernels == geometry.groups:
+            return moved(positions * channels, channels) * (4 * math.prod(geometry.kernel))
+        products = multiplied(positions, inside, kernels // geometry.groups) * (3 * geometry.groups)
+        if geometry.kernel == geometry.stride == (1, 1) and geometry.groups == 1:
+            return products
+        added = moved(positions * channels, inside) * 4 + Work(numbers=2 * positions * kernels)
+        return (products + added) * math.prod(geometry.kernel)
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -10,7 +11,7 @@ from ds_core.kernels import matmul
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Work, moved, multiplied
 from ds_cnn.kernels.images import canvas
 
 KERNEL = 3
@@ -50,6 +51,24 @@ class Winograd(Algorithm):
     def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
         height, width = _tiles(geometry.output_size(size))
         return PATCH * PATCH * height * width * channels
+
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+        n, channels, *size = shape
+        tiles, places = n * math.prod(_tiles(geometry.output_size(size))), PATCH * PATCH
+        seen, given = (
+            2 * channels + kernels,
+            2 * kernels + channels,
+        )  # of x twice, of dL/dy once; the other way
+        products = multiplied(tiles, channels, kernels) * (3 * places)
+        changes = multiplied(tiles * seen, places, places) + multiplied(tiles * given, places, TILE * TILE)
+        weights = (
+            multiplied(channels * kernels, places, KERNEL * KERNEL)
+            + Work(numbers=3 * places * channels * kernels)
+        ) * 3
+        laid = moved(2 * channels * places, channels) + moved(kernels * places, kernels)
+        laid += moved(TILE * TILE * channels, channels) + moved(2 * TILE * TILE * kernels, kernels)
+        laid += Work(numbers=places * (seen + channels + kernels))
+        return products + changes + weights + laid * (2 * tiles)  # read, and written
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
