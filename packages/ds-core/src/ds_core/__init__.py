@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ds_core.module import Parameter as Parameter
     from ds_core.module import evaluating as evaluating
     from ds_core.optimizers import *
+    from ds_core.precision import precision as precision
     from ds_core.recompute import Recompute as Recompute
     from ds_core.schedulers import *
     from ds_core.training import *
@@ -57,6 +58,7 @@ else:
                 "Adadelta Adagrad Adam AdamW ChainedOptimizer Lion Muon NAdam Optimizer OPTIMIZERS RAdam "
                 "RMSprop SGD"
             ),
+            "precision": "precision",
             "recompute": "Recompute",
             "schedulers": (
                 "ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR "

@@ -166,8 +166,14 @@ class Module:
         """Runs :meth:`forward`."""
         stack = self._stack
         height = len(stack)
-        if (len(args) > 1 or kwargs) and not torch.compiler.is_compiling():
-            check_inputs(self, args, kwargs)
+        if not torch.compiler.is_compiling():
+            if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+                raise RuntimeError(
+                    f"{self.label()}: torch.autocast changes types where a backward written by hand does not "
+                    "expect it; instead of it, use ds_core.precision('bf16') or Trainer(precision='bf16')"
+                )
+            if len(args) > 1 or kwargs:
+                check_inputs(self, args, kwargs)
         try:
             output = self.forward(*args, **kwargs)
         except Exception as error:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_cnn import functional
 from ds_cnn.layers.convolution import Convolution
 
-convolution, convolution_backward = dispatch(functional.convolution, half=torch.float32)
+convolution, convolution_backward = dispatch(functional.convolution, half=torch.float32, low=True)
 loop, loop_backward = dispatch(functional.convolution_loop, half=torch.float32)
 pad, pad_backward = dispatch(functional.pad)
 

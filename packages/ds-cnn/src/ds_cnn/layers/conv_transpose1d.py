@@ -14,7 +14,7 @@ from ds_cnn import functional
 from ds_cnn.layers.convolution import images_of
 from ds_cnn.layers.transposed_convolution import TransposedConvolution
 
-conv_transpose, conv_transpose_backward = dispatch(functional.conv_transpose, half=torch.float32)
+conv_transpose, conv_transpose_backward = dispatch(functional.conv_transpose, half=torch.float32, low=True)
 loop, loop_backward = dispatch(functional.conv_transpose_loop, half=torch.float32)
 
 

@@ -29,12 +29,14 @@ import inspect
 import sys
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+from ds_core.kernels.low import Low, LowProducts
 
 __all__ = [
     "HALF",
@@ -77,12 +79,15 @@ class Saved(NamedTuple):
     kernel: Kernel | None  # None for the formula
     values: Any
     narrow: torch.dtype | None  # the half precision type it was called with, where it computed in a wider one
+    products: Low | None = None  # how it multiplied matrices
 
 
 class _Switch(threading.local):
-    """Of each thread: whether kernels may run."""
+    """Of each thread: whether kernels may run, and in which type they multiply matrices."""
 
     kernels: bool = True
+    precision: Low | None = None  # wished for; see ds_core.precision
+    products: Low | None = None  # in force: inside a pair whose products are low
 
 
 switch = _Switch()
@@ -90,6 +95,8 @@ switch = _Switch()
 # Of every open block of runs(): how often each kernel's and each formula's forward and backward ran.
 _counters: list[Counter[str]] = []
 _kernels: dict[Formula, list[Kernel]] = defaultdict(list)
+# Names of the pairs whose products are low ones where the precision is.
+low_pairs: set[str] = set()
 
 
 def kernel(
@@ -188,7 +195,7 @@ def declared(package: str) -> list[Kernel]:
 
 
 def dispatch(
-    formula: Formula, *, half: torch.dtype | None = None, second: bool = False
+    formula: Formula, *, half: torch.dtype | None = None, second: bool = False, low: bool = False
 ) -> tuple[Callable[..., Any], ...]:
     """Returns a formula's pair, each call of which runs by a kernel where there is one.
 
@@ -201,6 +208,7 @@ def dispatch(
         half: the type in which float16 and bfloat16 are computed (casts before, casts after); None for their
             own.
         second: whether the pair's ``name_second_backward`` is wanted, too.
+        low: whether its products of float32 matrices are low ones where :func:`ds_core.precision` says so.
 
     Example:
         >>> layer_norm, layer_norm_backward = dispatch(functional.layer_norm, half=torch.float32)
@@ -208,6 +216,8 @@ def dispatch(
     book, name = sys.modules[formula.__module__], formula.__name__
     formula_backward = getattr(book, f"{name}_backward")
     kernels = kernels_of(formula)
+    if low:
+        low_pairs.add(name)
 
     def forward(
         *args: Any, keep: bool = True, hints: Mapping[str, Any] | None = None, **options: Any
@@ -216,32 +226,34 @@ def dispatch(
         if half is not None and args[0].dtype in HALF:
             narrow = args[0].dtype
             args, options = _cast(args, half), {key: _cast(value, half) for key, value in options.items()}
+        products = switch.precision if low and args[0].dtype == torch.float32 else None
         chosen = _pick(kernels, args[0]) if kernels else None
         if chosen is None:
-            result, values = formula(*args, **options)
+            result, values = _run(formula, args, options, products, None)
             for counts in _counters:
                 counts[name] += 1
         else:
             if chosen.forward_keeps:
                 options["keep"] = keep
-            result, values = chosen.forward(*args, **options, **(hints or {}))
+            result, values = _run(chosen.forward, args, {**options, **(hints or {})}, products, chosen)
             for counts in _counters:
                 counts[f"{chosen.name}.forward"] += 1
-        return result if narrow is None else _cast(result, narrow), Saved(chosen, values, narrow)
+        saved = Saved(chosen, values, narrow, products)
+        return result if narrow is None else _cast(result, narrow), saved
 
     def backward(grad: Any, saved: Saved, *, wanted: tuple[bool, ...] | None = None, **options: Any) -> Any:
-        chosen, values, narrow = saved
+        chosen, values, narrow, products = saved
         if narrow is not None:
             grad, options = _cast(grad, half), {key: _cast(value, half) for key, value in options.items()}
         if chosen is None:
-            grads = formula_backward(grad, values, **options)
+            grads = _run(formula_backward, (grad, values), options, products, None)
             for counts in _counters:
                 counts[f"{name}_backward"] += 1
         else:
             if chosen.backward_wants:
                 options["wanted"] = wanted
             assert chosen.backward is not None
-            grads = chosen.backward(grad, values, **options)
+            grads = _run(chosen.backward, (grad, values), options, products, chosen)
             for counts in _counters:
                 counts[f"{chosen.name}.backward"] += 1
         if wanted is not None:
@@ -256,13 +268,13 @@ def dispatch(
     formula_second = getattr(sys.modules[formula.__module__.rpartition(".")[0]], f"{name}_second_backward")
 
     def second_backward(grad_grad: Any, grad: Any, saved: Saved) -> Any:
-        chosen, values, narrow = saved
+        chosen, values, narrow, products = saved
         run = formula_second if chosen is None else chosen.second_backward
         assert run is not None
         for counts in _counters:
             counts[f"{name if chosen is None else chosen.name}.second_backward"] += 1
         if narrow is None:
-            return run(grad_grad, grad, values)
+            return _run(run, (grad_grad, grad, values), {}, products, chosen)
         return _cast(run(_cast(grad_grad, half), _cast(grad, half), values), narrow)
 
     return forward, backward, second_backward
@@ -293,6 +305,26 @@ def _pick(kernels: list[Kernel], x: Tensor) -> Kernel | None:
         ):
             return candidate
     return None
+
+
+def _run(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    options: Mapping[str, Any],
+    products: Low | None,
+    chosen: Kernel | None,
+) -> Any:
+    """Calls one side of a pair, with its products in the type that is in force."""
+    if products is None:
+        return function(*args, **options)
+    if chosen is None:
+        with LowProducts(products):
+            return function(*args, **options)
+    before, switch.products = switch.products, products
+    try:
+        return function(*args, **options)
+    finally:
+        switch.products = before
 
 
 def _cast(value: Any, dtype: torch.dtype | None) -> Any:

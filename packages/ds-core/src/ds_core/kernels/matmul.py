@@ -17,6 +17,9 @@ for the machine at hand. The first of these decides, when the first product is c
 3. the table for this kind of processor;
 4. otherwise ``torch``: no product goes to oneDNN.
 
+In low precision (:mod:`ds_core.precision`) the factors of a float32 product are rounded first, see
+:mod:`ds_core.kernels.low`; then no table is asked.
+
 Sums come in another order, so two tables differ in the last bits. A training that is to go on with the same
 bits takes :func:`table_in_force` along and hands it to :func:`use_table`.
 """
@@ -41,6 +44,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ds_core.kernels import switch
+from ds_core.kernels.low import low_product
+
 __all__ = ["addmm", "baddbmm", "bmm", "linear", "mm", "rates", "table_in_force", "use_table"]
 
 FORMS = ("nt", "nn", "tn", "batched")
@@ -51,6 +57,8 @@ FORMS = ("nt", "nn", "tn", "batched")
 
 def mm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns a b, ``(n, k)`` and ``(k, m)`` -> ``(n, m)``."""
+    if switch.products is not None and a.dtype == torch.float32:
+        return _widened(low_product(switch.products, torch.mm, a, b), None, 1, 1, out)
     if _to_onednn(a, b):
         return _finish(_onednn(a, b.mT), None, 1, 1, out)
     return torch.mm(a, b, out=out)
@@ -76,6 +84,8 @@ def addmm(
 
     With ``beta`` 0 nothing is read from c. ``out`` may be c.
     """
+    if switch.products is not None and a.dtype == torch.float32:
+        return _widened(low_product(switch.products, torch.mm, a, b), c, alpha, beta, out)
     if not _to_onednn(a, b):
         return torch.addmm(c, a, b, beta=beta, alpha=alpha, out=out)
     if alpha == beta == 1 and c.shape == b.shape[1:] and c.dtype == torch.float32 and c.is_contiguous():
@@ -85,6 +95,8 @@ def addmm(
 
 def bmm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns a b for each of N pairs, ``(N, n, k)`` and ``(N, k, m)`` -> ``(N, n, m)``."""
+    if switch.products is not None and a.dtype == torch.float32:
+        return _widened(low_product(switch.products, torch.bmm, a, b), None, 1, 1, out)
     if not _batch_to_onednn(a, b):
         return torch.bmm(a, b, out=out)
     if out is None:
@@ -107,6 +119,8 @@ def baddbmm(
 
     c is repeated to that shape. With ``beta`` 0 nothing is read from c. ``out`` may be c.
     """
+    if switch.products is not None and a.dtype == torch.float32:
+        return _widened(low_product(switch.products, torch.bmm, a, b), c, alpha, beta, out)
     if not _batch_to_onednn(a, b):
         return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)
     if out is None:
@@ -127,6 +141,14 @@ def _finish(product: Tensor, c: Tensor | None, alpha: float, beta: float, out: T
     if alpha != 1:
         product.mul_(alpha)
     return torch.add(product, c.expand_as(product), alpha=beta, out=out)
+
+
+def _widened(product: Tensor, c: Tensor | None, alpha: float, beta: float, out: Tensor | None) -> Tensor:
+    """Returns beta c + alpha product as float32, from a product in low precision."""
+    if c is None or beta == 0:
+        wide = product.float() if out is None else out.copy_(product)
+        return wide if alpha == 1 else wide.mul_(alpha)
+    return torch.add((c if beta == 1 else c * beta).expand(product.shape), product, alpha=alpha, out=out)
 
 
 # ---- which of the two ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ds_core.initializers import Init, initialize, torch_linear_bias_
 from ds_core.kernels import dispatch
 from ds_core.module import Module, Parameter
 
-bilinear, bilinear_backward = dispatch(functional.bilinear)
+bilinear, bilinear_backward = dispatch(functional.bilinear, low=True)
 
 
 @final

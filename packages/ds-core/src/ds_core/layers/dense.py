@@ -13,7 +13,7 @@ from ds_core.initializers import Init, initialize, torch_linear_bias_
 from ds_core.kernels import dispatch
 from ds_core.module import InputGrad, Module, Parameter
 
-linear, linear_backward, linear_second_backward = dispatch(functional.linear, second=True)
+linear, linear_backward, linear_second_backward = dispatch(functional.linear, second=True, low=True)
 
 
 @final

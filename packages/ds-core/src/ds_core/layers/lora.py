@@ -17,7 +17,7 @@ from ds_core.layers.dense import Dense
 from ds_core.layers.dropout import Dropout
 from ds_core.module import InputGrad, Module, Parameter
 
-lora, lora_backward = dispatch(functional.lora)
+lora, lora_backward = dispatch(functional.lora, low=True)
 lora_weight, lora_weight_backward = dispatch(functional.lora_weight)
 
 

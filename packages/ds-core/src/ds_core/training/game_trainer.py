@@ -14,6 +14,7 @@ from ds_core.engines import engine
 from ds_core.layers import Identity
 from ds_core.module import Module
 from ds_core.optimizers import Optimizer
+from ds_core.precision import precision
 from ds_core.training.batches import Batch, samples, to_device
 from ds_core.training.data_parallel import DataParallel
 from ds_core.training.settings import optimizer_settings
@@ -116,8 +117,8 @@ class GameTrainer(Trainer):
         game: the module that holds the players.
         optimizers: name -> optimizer of one player.
         batches: how many batches a round gets, such as one for each step of a critic.
-        options: ``callbacks``, ``out``, ``progress``, ``device``, ``seed`` and ``settings``, as of
-            :class:`Trainer`.
+        options: ``callbacks``, ``out``, ``progress``, ``device``, ``seed``, ``settings`` and ``precision``
+            (not ``"fp16"``: the game makes its gradients itself), as of :class:`Trainer`.
 
     Raises:
         TypeError, ValueError: as :class:`Trainer` does, and if two optimizers share a parameter.
@@ -130,6 +131,12 @@ class GameTrainer(Trainer):
     def __init__(
         self, game: Module, optimizers: Mapping[str, Optimizer], *, batches: int = 1, **options: Any
     ) -> None:
+        for name, values in (("precision", ("float32", "bf16")), ("compile", (False,))):
+            if name in options and options[name] not in values:
+                raise ValueError(
+                    f"GameTrainer: {name}: expected {' or '.join(map(repr, values))}, got {options[name]!r}: "
+                    "a game makes its gradients itself"
+                )
         super().__init__(game, Identity(), Players(optimizers), accumulate=batches, **options)
         self.optimizers = optimizers
         self._rules["optimizer"] = {name: optimizer_settings(one) for name, one in optimizers.items()}
@@ -138,7 +145,7 @@ class GameTrainer(Trainer):
         """Plays one round; what is to be known of it is read from the device together."""
         self._midway = True
         parts, optimizers = self._shared_out(batches)
-        with self._drawing(), engine("manual"):
+        with self._drawing(), precision(self.precision), engine("manual"):
             here = [to_device(batch, self.device) for batch in parts]
             numbers = cast(Playing, self.model).play(here, optimizers)
         names = list(numbers)

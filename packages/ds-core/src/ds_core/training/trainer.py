@@ -30,6 +30,7 @@ from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.metrics import Metric
 from ds_core.module import Module, evaluating, kept_modes
 from ds_core.optimizers import Optimizer
+from ds_core.precision import PrecisionName, precision
 from ds_core.random_state import kept_random_state, lent_generator, random_state, set_random_state
 from ds_core.schedulers import ReduceLROnPlateau, Scheduler
 from ds_core.training.batches import (
@@ -57,10 +58,12 @@ from ds_core.training.by_name import (
 )
 from ds_core.training.callbacks import Callback
 from ds_core.training.checkpoint import load_checkpoint, save_checkpoint
+from ds_core.training.compiled import Compiled
 from ds_core.training.data_parallel import DataParallel
 from ds_core.training.files import CheckpointError
 from ds_core.training.history import History
 from ds_core.training.interrupt import interruptible
+from ds_core.training.loss_scaling import LossScaling
 from ds_core.training.reading import Reading
 from ds_core.training.settings import (
     differences,
@@ -94,6 +97,11 @@ class Trainer:
             ``fit``, ``"warmup_cosine"`` after a twentieth of them in which the rate rises, anew in each
             ``fit``; ``"plateau"`` has its defaults. Others need arguments.
         engine: ``"manual"`` (our own backward) or ``"autograd"`` (torch's autograd through the same forward).
+        precision: of products of matrices, see :mod:`ds_core.precision`: ``"float32"``, ``"bf16"``, or
+            ``"fp16"`` with a scaled loss; weights and all else are float32's. Validation has it, too.
+        compile: whether forward and backward go through ``torch.compile``: formulas instead of kernels. The
+            first steps take long, and ids outside a vocabulary are not found out. Or the name of a backend
+            of it. ``trainer.compilations`` counts.
         metrics: what to measure besides the loss, from the model's first output, when validating: metrics or
             their names, ``"accuracy"``, ...; one of them or several; a dict says what to call them.
         clip_norm: largest norm of all gradients together; None for no clipping.
@@ -136,6 +144,8 @@ class Trainer:
         schedule: Scheduler | Callable[[Optimizer], Scheduler] | str | None = None,
         *,
         engine: EngineName = "manual",
+        precision: PrecisionName = "float32",
+        compile: bool | str = False,
         metrics: Sequence[Metric | str] | Mapping[str, Metric | str] | Metric | str = (),
         clip_norm: float | None = None,
         accumulate: int = 1,
@@ -148,10 +158,20 @@ class Trainer:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         _expect(engine in ("manual", "autograd"), "engine", "'manual' or 'autograd'", engine)
+        _expect(
+            precision in ("float32", "bf16", "fp16"), "precision", "'float32', 'bf16' or 'fp16'", precision
+        )
+        _expect(not compile or engine == "manual", "compile", "False with torch's autograd", compile)
         _expect(clip_norm is None or clip_norm > 0, "clip_norm", "a number above 0, or None", clip_norm)
         _expect(accumulate >= 1, "accumulate", "at least 1", accumulate)
         world()  # before anything is put on a device: each process has one of its own
         self.model = model if device is None else model.to(pick_device(device, "Trainer: device"))
+        kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
+        if precision != "float32" and kinds:
+            raise TypeError(
+                f"Trainer: precision={precision!r}: expected a model in float32, whose products alone are "
+                f"{precision}, got one in {', '.join(map(str, kinds))}; use model.float()"
+            )
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.loss = make_loss(loss).to(self.device)
         self.optimizer = make_optimizer(optimizer, model, lr)
@@ -162,6 +182,10 @@ class Trainer:
         if self.schedule is not None and self.schedule.optimizer is not self.optimizer:
             raise ValueError("Trainer: the schedule belongs to another optimizer than the one given")
         self.engine: EngineName = engine
+        self.precision: PrecisionName = precision
+        self.compile = compile
+        self._scaling = LossScaling() if precision == "fp16" else None
+        self._compiled = Compiled(self._forward_backward, self.device, compile) if compile else None
         self.metrics = make_metrics(metrics)
         self.clip_norm = clip_norm
         self.accumulate = accumulate
@@ -341,17 +365,22 @@ class Trainer:
         What is to be known of it, loss and norm, is read from the device together, once a step.
         """
         self._midway = True
-        self.optimizer.zero_grad()
-        parts = [(batch, share) for batch, share in self._shares(batches) if share]
-        with self._drawing(), checked_together() as doubts:
-            losses = []
-            for number, (batch, share) in enumerate(parts, 1):
-                with self._sending(number == len(parts)):
-                    losses.append(self._gradients(to_device(batch, self.device), share))
-        if self._parallel is not None:
-            losses = [self._of_all(losses, [share for _, share in parts])]
-            parts = [(batches[0], 1.0)]
+        shared = [(batch, share) for batch, share in self._shares(batches) if share]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        usable = False
+        while not usable:  # with a scaled loss, until no gradient is too large for float16
+            scale = 1.0 if self._scaling is None else self._scaling.scale
+            self.optimizer.zero_grad()
+            parts = shared
+            with self._drawing(), checked_together() as doubts:
+                losses = []
+                for number, (batch, share) in enumerate(shared, 1):
+                    with self._sending(number == len(shared)):
+                        losses.append(self._gradients(to_device(batch, self.device), share * scale))
+            if self._parallel is not None:
+                losses = [self._of_all(losses, [share for _, share in shared])]
+                parts = [(batches[0], 1.0)]
+            usable = self._scaling is None or self._scaling.undo(parameters)
         norms = [] if self.clip_norm is None else [grad_norm(parameters)]
 
         def look(step: _Step, values: list[float]) -> dict[str, float]:
@@ -365,12 +394,13 @@ class Trainer:
             if norms:
                 norm = values[len(parts)]
                 numbers["grad_norm"] = self._check_finite(step, "the norm of the gradients", norm)
+            if self._scaling is not None:
+                numbers["loss_scale"] = scale
             return numbers
 
         made = self._step([*losses, *norms, *(doubt.wrong for doubt in doubts)], look)
-        numbers = (
-            {} if self._computes_ahead else made.numbers
-        )  # what is wrong is said before anything changes
+        # What is wrong is said before anything changes, except on a device that computes ahead.
+        numbers = {} if self._computes_ahead else made.numbers
         if self.clip_norm is not None:
             scale_to_norm_(parameters, self.clip_norm, numbers.get("grad_norm", norms[0]))
         self.optimizer.step()
@@ -393,7 +423,12 @@ class Trainer:
     @property
     def _computes_ahead(self) -> bool:
         """Says whether the device computes a step while the numbers of the one before are read."""
-        return self.device.type == "cuda"
+        return self.device.type == "cuda" and self._scaling is None
+
+    @property
+    def compilations(self) -> int:
+        """How many graphs ``torch.compile`` has made of this trainer's step."""
+        return 0 if self._compiled is None else self._compiled.compilations
 
     def _record(self, ahead: int = 0) -> None:
         """Records all steps but the last ``ahead``.
@@ -422,15 +457,24 @@ class Trainer:
     def _gradients(self, batch: Batch, share: float) -> Tensor:
         """Runs one batch forward and backward; its gradient, times ``share``, is added to every ``.grad``."""
         *inputs, target = batch
-        with engine(self.engine):
-            outputs = self._outputs(inputs)
-            loss: Tensor = self.loss(*outputs, target)
-            if self.engine == "manual":
-                grads = _as_tuple(self.loss.backward(share))
-                self.model.backward(*grads[: len(outputs)])  # what follows would be the target's
-            else:
+        with precision(self.precision):
+            if self._compiled is not None:
+                with torch.no_grad():
+                    return self._compiled(inputs, target, torch.tensor(share, device=self.device))
+            with engine(self.engine):
+                if self.engine == "manual":
+                    return self._forward_backward(inputs, target, share)
+                loss: Tensor = self.loss(*self._outputs(inputs), target)
                 (loss * share).backward()
         return loss.detach()
+
+    def _forward_backward(self, inputs: Sequence[Any], target: Any, share: Tensor | float) -> Tensor:
+        """Runs a batch through the model and the loss, and back."""
+        outputs = self._outputs(inputs)
+        loss: Tensor = self.loss(*outputs, target)
+        grads = _as_tuple(self.loss.backward(share))
+        self.model.backward(*grads[: len(outputs)])  # what follows would be the target's
+        return loss
 
     def _outputs(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """Runs the model on the inputs of a batch, which come by their places or by their names."""
@@ -471,7 +515,9 @@ class Trainer:
 
     def _sending(self, last: bool) -> AbstractContextManager[None]:
         """Sends gradients to the other processes as soon as they are complete, in a step's last backward."""
-        return nullcontext() if self._parallel is None or not last else self._parallel.buckets.listening()
+        if self._parallel is None or not last or self._compiled is not None:  # a program tells nobody
+            return nullcontext()
+        return self._parallel.buckets.listening()
 
     def _of_all(self, losses: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
         """Adds up gradients over all processes, and returns the loss of the whole batches."""
@@ -791,7 +837,7 @@ class Trainer:
     def _in_evaluation(self) -> Iterator[None]:
         """Switches to eval mode, without gradients; puts all back, and random numbers too, also on error."""
         kept = kept_random_state(world=_is_main_thread(), **self._sources)
-        with torch.no_grad(), kept, evaluating(self.model, self.loss):
+        with precision(self.precision), torch.no_grad(), kept, evaluating(self.model, self.loss):
             yield
 
     @property
@@ -855,6 +901,7 @@ class Trainer:
             "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "loss_scaling": None if self._scaling is None else self._scaling.state_dict(),
             "history": self.history.state_dict(),
             "data": None if self._data is None else self._data.state_dict(),
             "validation": self.validation.state_dict() if has_position(self.validation) else None,
@@ -881,6 +928,8 @@ class Trainer:
             "loss": module_settings(self.loss),
             **self._rules,
             "engine": self.engine,
+            "precision": self.precision,
+            "compile": self.compile,
             "clip_norm": self.clip_norm,
             "accumulate": self.accumulate,
             "seed": self.seed,
@@ -934,6 +983,8 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.schedule is not None:
                 self.schedule.load_state_dict(state["schedule"])
+            if self._scaling is not None:
+                self._scaling.load_state_dict(state["loss_scaling"])
             self.loss.load_state_dict(state["loss"])
             self.model.load_state_dict(state["model"])
             set_random_state(state["random"], world=world, **self._sources)
@@ -950,7 +1001,7 @@ class Trainer:
     ) -> Iterator[None]:
         """Puts all that a checkpoint changes back where it was, if the block ends with an error."""
         places = [one for one in (data, validation) if has_position(one)]
-        owners: list[Any] = [*places, *([self.schedule] if self.schedule else []), *callbacks]
+        owners: list[Any] = [*places, *filter(None, (self.schedule, self._scaling)), *callbacks]
         states = [copy.deepcopy(owner.state_dict()) for owner in owners]
         groups, optimizer_state = [dict(g) for g in self.optimizer.param_groups], self.optimizer.state
         weights = [
@@ -1003,7 +1054,7 @@ Look = Callable[[_Step, list[float]], dict[str, float]]
 
 # What a checkpoint holds.
 _STATE = (
-    *("step", "epoch", "settings", "products", "model", "loss", "optimizer", "schedule"),
+    *("step", "epoch", "settings", "products", "model", "loss", "optimizer", "schedule", "loss_scaling"),
     *("history", "data", "validation", "callbacks", "random"),
 )
 

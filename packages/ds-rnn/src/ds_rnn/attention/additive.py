@@ -13,8 +13,8 @@ from torch import Tensor
 from ds_rnn import functional
 from ds_rnn.attention.attention import Attention
 
-additive_scores, additive_scores_backward = dispatch(functional.additive_scores, half=torch.float32)
-attend, attend_backward = dispatch(functional.attend, half=torch.float32)
+additive_scores, additive_scores_backward = dispatch(functional.additive_scores, half=torch.float32, low=True)
+attend, attend_backward = dispatch(functional.attend, half=torch.float32, low=True)
 
 
 @final

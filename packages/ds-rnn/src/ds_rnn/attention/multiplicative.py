@@ -13,8 +13,8 @@ from torch import Tensor
 from ds_rnn import functional
 from ds_rnn.attention.attention import Attention
 
-dot_scores, dot_scores_backward = dispatch(functional.dot_scores)
-attend, attend_backward = dispatch(functional.attend, half=torch.float32)
+dot_scores, dot_scores_backward = dispatch(functional.dot_scores, low=True)
+attend, attend_backward = dispatch(functional.attend, half=torch.float32, low=True)
 
 Score = Literal["dot", "general"]
 

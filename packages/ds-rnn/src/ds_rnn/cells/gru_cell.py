@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_rnn import functional
 from ds_rnn.cells.recurrent_cell import RecurrentCell
 
-gru_step, gru_step_backward = dispatch(functional.gru_step, half=torch.float32)
+gru_step, gru_step_backward = dispatch(functional.gru_step, half=torch.float32, low=True)
 
 
 @final

@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_rnn import functional
 from ds_rnn.cells.recurrent_cell import RecurrentCell
 
-lstm_step, lstm_step_backward = dispatch(functional.lstm_step, half=torch.float32)
+lstm_step, lstm_step_backward = dispatch(functional.lstm_step, half=torch.float32, low=True)
 
 
 @final

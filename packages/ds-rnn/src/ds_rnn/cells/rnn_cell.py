@@ -15,7 +15,7 @@ from ds_rnn.cells.recurrent_cell import RecurrentCell
 from ds_rnn.functional.rnn import Nonlinearity
 from ds_rnn.layers.checks import check_nonlinearity
 
-rnn_step, rnn_step_backward = dispatch(functional.rnn_step, half=torch.float32)
+rnn_step, rnn_step_backward = dispatch(functional.rnn_step, half=torch.float32, low=True)
 
 
 @final

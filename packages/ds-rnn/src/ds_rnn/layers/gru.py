@@ -13,7 +13,7 @@ from torch import Tensor
 from ds_rnn import functional
 from ds_rnn.layers.recurrent import AnyState, Recurrent
 
-gru, gru_backward = dispatch(functional.gru, half=torch.float32)
+gru, gru_backward = dispatch(functional.gru, half=torch.float32, low=True)
 
 
 @final

@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_rnn import functional
 from ds_rnn.layers.recurrent import AnyState, Recurrent
 
-lstm, lstm_backward = dispatch(functional.lstm, half=torch.float32)
+lstm, lstm_backward = dispatch(functional.lstm, half=torch.float32, low=True)
 
 
 @final

@@ -15,7 +15,7 @@ from ds_rnn.functional.rnn import Nonlinearity
 from ds_rnn.layers.checks import check_nonlinearity
 from ds_rnn.layers.recurrent import AnyState, Recurrent
 
-rnn, rnn_backward = dispatch(functional.rnn, half=torch.float32)
+rnn, rnn_backward = dispatch(functional.rnn, half=torch.float32, low=True)
 
 
 @final

@@ -15,9 +15,9 @@ from ds_transformer.functional.projection import join_heads, split_heads
 from ds_transformer.layers.attention_weights import PARTS, AttentionWeights
 from ds_transformer.layers.noise import draw_noise
 
-projection, projection_backward = dispatch(functional.projection)
+projection, projection_backward = dispatch(functional.projection, low=True)
 extra_keys, extra_keys_backward = dispatch(functional.extra_keys)
-attention, attention_backward = dispatch(functional.attention, half=torch.float32)
+attention, attention_backward = dispatch(functional.attention, half=torch.float32, low=True)
 
 
 @final

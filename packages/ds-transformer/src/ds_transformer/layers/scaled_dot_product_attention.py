@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_transformer import functional
 from ds_transformer.layers.noise import draw_noise
 
-attention, attention_backward = dispatch(functional.attention, half=torch.float32)
+attention, attention_backward = dispatch(functional.attention, half=torch.float32, low=True)
 
 
 class AttentionGradients(NamedTuple):

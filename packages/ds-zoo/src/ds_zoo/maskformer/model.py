@@ -34,7 +34,7 @@ from ds_zoo.maskformer.loss import MaskFormerLoss
 from ds_zoo.maskformer.pixel_decoder import PixelDecoder
 from ds_zoo.maskformer.pretrained import MASKFORMER
 
-mask_logits, mask_logits_backward = dispatch(functional.mask_logits)
+mask_logits, mask_logits_backward = dispatch(functional.mask_logits, low=True)
 upsample, _ = dispatch(cnn.upsample, half=torch.float32)
 
 
