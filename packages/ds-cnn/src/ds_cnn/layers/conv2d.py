@@ -13,8 +13,8 @@ from ds_cnn import functional
 from ds_cnn.layers.convolution import Convolution
 
 convolution, convolution_backward, convolution_second_backward = dispatch(
-    functional.convolution, half=torch.float32, second=True
-, low=True)
+    functional.convolution, half=torch.float32, second=True, low=True
+)
 loop, loop_backward, loop_second_backward = dispatch(
     functional.convolution_loop, half=torch.float32, second=True
 )

@@ -44,6 +44,7 @@ class TranslatorOptions:
         lr: highest learning rate.
         seed: of initial weights, batches and dropout.
         engine: our own backwards, or torch's autograd.
+        precision: of products of matrices; weights and all else stay float32.
     """
 
     data: str
@@ -58,6 +59,7 @@ class TranslatorOptions:
     lr: float = 1e-3
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
 
     def pairs(self, data: str) -> Pairs:
         """Loads the pairs of a data word."""
@@ -66,7 +68,7 @@ class TranslatorOptions:
     def common(self) -> dict[str, Any]:
         """Returns what a :class:`TranslatorRecipe` has under the same names."""
         engine: EngineName = self.engine
-        names = ("tokenizer", "vocab_size", "epochs", "batch_size", "lr", "seed")
+        names = ("tokenizer", "vocab_size", "epochs", "batch_size", "lr", "seed", "precision")
         return {name: getattr(self, name) for name in names} | {"engine": engine}
 
 

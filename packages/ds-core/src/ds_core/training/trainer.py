@@ -459,8 +459,10 @@ class Trainer:
         *inputs, target = batch
         with precision(self.precision):
             if self._compiled is not None:
+                # As a number it would become part of the program.
+                factor = torch.tensor(share, dtype=self._dtype, device=self.device)
                 with torch.no_grad():
-                    return self._compiled(inputs, target, torch.tensor(share, device=self.device))
+                    return self._compiled(inputs, target, factor)
             with engine(self.engine):
                 if self.engine == "manual":
                     return self._forward_backward(inputs, target, share)

@@ -91,6 +91,7 @@ class Recipe:
         validate_every: steps between validations.
         seed: of initial weights, the order of texts, hidden words and dropout.
         engine: our own backwards, or torch's autograd.
+        precision: of products of matrices; weights and all else stay float32.
     """
 
     data: str = "bundled:python"
@@ -121,6 +122,7 @@ class Recipe:
     validate_every: int = 500
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
 
 
 def _sizes(name: str) -> dict[str, Any]:
@@ -306,6 +308,7 @@ def train(
         optimizer,
         WarmupCosine(optimizer, warmup, recipe.steps),
         engine=recipe.engine,
+        precision=recipe.precision,
         metrics=["accuracy"],
         clip_norm=recipe.clip,
         callbacks=[folder, CSVLog(out / "log.csv"), *callbacks],

@@ -81,6 +81,7 @@ class Recipe:
         validate_every: steps between validations.
         seed: of initial weights and of the order of pairs.
         engine: our own backwards, or torch's autograd.
+        precision: of products of matrices; weights and all else stay float32.
     """
 
     data: str = SCENES
@@ -112,6 +113,7 @@ class Recipe:
     validate_every: int = 500
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -221,6 +223,7 @@ def train(
         optimizer,
         WarmupCosine(optimizer, warmup, recipe.steps, recipe.min_lr),
         engine=recipe.engine,
+        precision=recipe.precision,
         clip_norm=recipe.clip,
         callbacks=[
             *(folder, ClampScale(), CSVLog(out / "log.csv")),

@@ -108,6 +108,7 @@ class Recipe:
         workers: processes that read and change images.
         seed: of initial weights, order and changes.
         engine: our own backwards, or torch's autograd.
+        precision: of products of matrices; weights and all else stay float32.
     """
 
     data: str = SCENES
@@ -149,6 +150,7 @@ class Recipe:
     workers: int = 0
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
 
 
 _PLAIN: dict[str, Any] = {"anchored": False, "groups": 1}
@@ -266,6 +268,7 @@ def train(
         optimizer,
         LambdaLR(optimizer, lambda step: share_of_rate(step, recipe)),
         engine=recipe.engine,
+        precision=recipe.precision,
         clip_norm=recipe.clip,
         accumulate=recipe.accumulate,
         callbacks=[folder, CSVLog(out / "log.csv"), measuring, *callbacks],

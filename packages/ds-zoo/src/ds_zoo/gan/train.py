@@ -65,6 +65,7 @@ class GameRecipe:
         validate_every: steps between pictures, and between measurements.
         workers: processes that read images.
         seed: of initial weights, order and noise.
+        precision: of products of matrices; weights and all else stay float32.
     """
 
     model: ClassVar[type[MiniGAN] | type[MiniDCGAN]]
@@ -94,6 +95,7 @@ class GameRecipe:
     validate_every: int = 500
     workers: int = 0
     seed: int = 0
+    precision: Literal["float32", "bf16"] = "float32"
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,7 @@ def train(
         progress=progress,
         device=device,
         seed=recipe.seed,
+        precision=recipe.precision,
         settings={"images": learned.print, **depends_on},
     )
     try:

@@ -97,6 +97,8 @@ class Recipe:
         prompt: how the samples begin that are written at each validation.
         seed: of initial weights, windows and dropout.
         engine: our own backwards, or torch's autograd.
+        precision: of products of matrices; weights and all else stay float32.
+        compile: whether steps go through torch.compile: the first takes long, the others less.
     """
 
     data: str = "bundled:python"
@@ -124,6 +126,8 @@ class Recipe:
     prompt: str | None = None
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    compile: bool = False
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -275,6 +279,8 @@ def train(
         optimizer,
         WarmupCosine(optimizer, warmup, recipe.steps, recipe.min_lr),
         engine=recipe.engine,
+        precision=recipe.precision,
+        compile=recipe.compile,
         clip_norm=recipe.clip,
         callbacks=[folder, CSVLog(out / "log.csv"), samples, *callbacks],
         out=out,

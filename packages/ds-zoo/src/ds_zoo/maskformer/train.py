@@ -106,6 +106,7 @@ class Recipe:
         workers: processes that read and change images.
         seed: of initial weights, order, changes and what is dropped.
         engine: our own backwards, or torch's autograd.
+        precision: of products of matrices; weights and all else stay float32.
     """
 
     data: str = SCENES
@@ -152,6 +153,7 @@ class Recipe:
     workers: int = 0
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -268,6 +270,7 @@ def train(
         optimizer,
         WarmupCosine(optimizer, recipe.warmup, recipe.steps, recipe.min_lr),
         engine=recipe.engine,
+        precision=recipe.precision,
         clip_norm=recipe.clip,
         callbacks=[
             *(folder, CSVLog(out / "log.csv"), Matching(preparation, held_out, targets)),

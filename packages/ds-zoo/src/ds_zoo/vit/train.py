@@ -85,6 +85,7 @@ class Recipe:
         workers: processes that read and change images.
         seed: of initial weights, order, changes and what is dropped.
         engine: our own backwards, or torch's autograd.
+        precision: of products of matrices; weights and all else stay float32.
     """
 
     data: str = "sklearn:digits"
@@ -124,6 +125,7 @@ class Recipe:
     workers: int = 0
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -264,6 +266,7 @@ def train(
         optimizer,
         WarmupCosine(optimizer, warmup, steps, recipe.min_lr),
         engine=recipe.engine,
+        precision=recipe.precision,
         metrics=["accuracy"],
         clip_norm=recipe.clip,
         accumulate=recipe.accumulate,

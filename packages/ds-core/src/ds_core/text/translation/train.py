@@ -59,6 +59,7 @@ class TranslatorRecipe:
         eps: Adam's.
         seed: of initial weights, batches and dropout.
         engine: "manual" or "autograd".
+        precision: of products of matrices, see :mod:`ds_core.precision`.
     """
 
     tokenizer: TokenizerName = "subword"
@@ -76,6 +77,7 @@ class TranslatorRecipe:
     eps: float = 1e-8
     seed: int = 0
     engine: Literal["manual", "autograd"] = "manual"
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
 
     def __post_init__(self) -> None:
         if self.tokenizer not in TOKENIZERS:
@@ -192,6 +194,7 @@ def train_translator(
         optimizer,
         scheduler,
         engine=recipe.engine,
+        precision=recipe.precision,
         clip_norm=recipe.clip_norm,
         callbacks=[folder, CSVLog(out / "log.csv"), AverageWeights(recipe.average_epochs), *callbacks],
         out=out,
