@@ -74,7 +74,7 @@ def test_what_compile_asks_for(monkeypatch):
     with pytest.raises(ValueError, match=r"torch.compile needs a C\+\+ compiler .* leave compile out"):
         make(compile=True)
     monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="torch.compile needs the package triton"):
+    with pytest.raises(ValueError, match=r"torch.compile needs the package triton"):
         check_compiler(torch.device("cuda"))
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/g++" if name == "g++" else None)
     check_compiler(CPU)
