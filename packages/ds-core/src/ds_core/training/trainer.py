@@ -971,6 +971,8 @@ class Trainer:
         named = {"settings": there.pop("settings")}, {"settings": here.pop("settings")}
         if told := differences(*named) or differences(there, here):
             raise ValueError(f"it was made with other settings:{told}")
+        if (self._scaling is None) != (state["loss_scaling"] is None):
+            raise ValueError("one of the two scales its loss, the other does not")
         if has_position(validation) == (state["validation"] is None):
             raise ValueError("one of the two has validation data that know their position, the other has not")
         memories = _memories(self.callbacks, state["callbacks"])
