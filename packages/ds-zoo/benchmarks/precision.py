@@ -16,13 +16,14 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
 from ds_core import AdamW, CrossEntropyLoss, Dense, Module, ReLU, Sequential, engine, precision
 from ds_core.clipping import grad_norm, scale_to_norm_
-from ds_core.verify.benchmark import threads
+from ds_core.verify.benchmark import Sides
 from ds_zoo import MiniGPT, MiniGPTConfig
 from rich.console import Console
 from rich.table import Table
@@ -155,6 +156,19 @@ def their_step(model: nn.Module, batch: Batch, kind: str, compiled: bool) -> Cal
     return step
 
 
+def sides(make: Callable[[], tuple[Module, nn.Module, Batch]], kind: str) -> Sides:
+    """Returns a step of ours in a precision beside torch.nn's in float32."""
+    ours, theirs, batch = make()
+    return Sides(our_step(ours, batch, kind, False), their_step(theirs, batch, "float32", False))
+
+
+ROWS = {
+    f"{name}, ours in {kind}": partial(sides, make, kind)
+    for name, make in PRESETS["steps"].items()
+    for kind in ("float32", "bf16")
+}
+
+
 # ---- measuring -------------------------------------------------------------------------------------------
 
 
@@ -234,7 +248,11 @@ def check(found: dict[str, Any]) -> None:
 
 
 def show(title: str, found: dict[str, Any]) -> None:
-    table = Table(title=title, title_justify="left", caption=threads())
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+    )
     for column in ("", "ms", "of torch float32", "of torch, same way", "GiB", "first step s", "first loss"):
         table.add_column(column, justify="left" if not column else "right")
     base = found.get("torch float32")
