@@ -43,9 +43,7 @@ def select(geometry: Geometry, shape: Sequence[int], kernels: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _fastest(
-    geometry: Geometry, shape: tuple[int, ...], kernels: int, machine: Rates, precise: bool
-) -> str:
+def _fastest(geometry: Geometry, shape: tuple[int, ...], kernels: int, machine: Rates, precise: bool) -> str:
     def time(name: str) -> float:
         work = ALGORITHMS[name].work(geometry, (max(1, shape[0]), *shape[1:]), kernels)
         return work.flops / machine.product + work.numbers / machine.copy
