@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
 import warnings
 from collections.abc import Callable
@@ -9,9 +11,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import ds_cnn
 import ds_core
 import ds_rnn
 import ds_transformer
+import ds_zoo
 import pytest
 import torch
 from ds_cnn import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d, Upsample
@@ -180,45 +184,129 @@ def test_translated_models_become_onnx(images: Tensor) -> None:
     assert file.getvalue()
 
 
+def attention_of_two_heads_of_keys() -> ds_core.Module:
+    return ds_transformer.MultiheadAttention(8, 4, num_kv_heads=2, batch_first=True)
+
+
+class Twice(Sequential):
+    """A forward of its own: it is not the class below it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+    def backward(self, grad: Tensor) -> Any:
+        return super().backward(2 * grad)
+
+
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("make", "shape", "by_formulas"),
     [
         (
-            Sequential(Dense(2, 2), Sequential(ds_core.Residual(Dense(2, 2)))),
-            r"Sequential\.1\.0: torch\.nn has nothing that does what Residual\(\) does; .* load_state_dict",
+            lambda: Sequential(Dense(4, 4), Sequential(ds_core.Residual(Dense(4, 4)), ReLU())),
+            (3, 4),
+            ["1.0", "1.0.module"],
         ),
-        (Sequential(GlobalAvgPool2d()), r"Sequential\.0: torch\.nn has nothing .* GlobalAvgPool2d\(\)"),
-        (Upsample(size=2, mode="bilinear", antialias=True), r"Upsample\(.*: torch\.nn's has no antialias"),
+        (lambda: Sequential(BatchNorm2d(2), GlobalAvgPool2d()), (3, 2, 5, 5), ["1"]),
+        (lambda: Upsample(size=2, mode="bilinear", antialias=True), (1, 2, 5, 5), [""]),
+        (attention_of_two_heads_of_keys, (2, 3, 8), ["", "out_proj"]),
         (
-            ds_transformer.MultiheadAttention(8, 4, num_kv_heads=2),
-            r"MultiheadAttention\(.*: torch\.nn's has as many heads of key and value .* this one 2 of 4",
-        ),
-        (
-            ds_transformer.MultiheadAttention(8, 4, rotary=ds_transformer.RotaryPositions(2)),
-            r"MultiheadAttention\.rotary: torch\.nn has nothing that does what RotaryPositions\(",
-        ),
-        (
-            ds_transformer.TransformerEncoderLayer(8, 2, batch_first=True, drop_path=0.1),
-            r"TransformerEncoderLayer\.dropout1\.1: torch\.nn has nothing that does what DropPath\(",
+            lambda: ds_transformer.MultiheadAttention(8, 4, rotary=ds_transformer.RotaryPositions(2)),
+            (2, 3, 8),
+            3,
         ),
         (
-            Sequential(ds_rnn.LSTM(2, 3), ds_core.SpectralNorm(Dense(3, 3))),
-            r"Sequential\.1: torch\.nn has nothing that does what SpectralNorm",
+            lambda: ds_transformer.TransformerEncoderLayer(8, 2, batch_first=True, drop_path=0.1),
+            (2, 3, 8),
+            ["dropout1.1", "dropout2.1"],
         ),
+        (lambda: Sequential(Dense(2, 3), ds_core.SpectralNorm(Dense(3, 3))), (4, 2), 2),
+        (lambda: Twice(Dense(4, 4), ReLU()), (3, 4), 3),
+        (lambda: ds_cnn.resnet18(num_classes=3), (2, 3, 32, 32), None),
     ],
 )
-def test_what_torch_has_not_is_named(model: ds_core.Module, message: str) -> None:
-    with pytest.raises(NotImplementedError, match=message):
-        model.to_torch()
+def test_what_torch_has_not_runs_our_formulas(
+    make: Callable[[], ds_core.Module], shape: tuple[int, ...], by_formulas: Any
+) -> None:
+    torch.manual_seed(0)
+    ours = make().to(torch.float64)
+    made, x = ours.to_torch(), (torch.randn(shape),)
+    formulas = [path for path, part in made.named_modules() if type(part).__name__ == "Formulas"]
+    assert by_formulas in (None, formulas, len(formulas)), formulas
+    assert list(made.state_dict()) == list(ours.state_dict())
+    torch.testing.assert_close(dict(made.state_dict()), dict(ours.state_dict()), rtol=0, atol=0)
+    assert {id(p) for p in made.parameters()}.isdisjoint(map(id, ours.parameters()))
+    for _ in range(2):  # buffers change from call to call
+        for mine, theirs in zip(run(ours, x), run(made, x), strict=True):
+            assert len(mine) == len(theirs)
+            for a, b in zip(mine, theirs, strict=True):
+                torch.testing.assert_close(a, b)
+    torch.testing.assert_close(list(made.buffers()), list(ours.buffers()))
 
 
-def test_a_forward_of_ones_own_is_not_taken_for_the_class_below_it() -> None:
-    class Twice(Sequential):
-        def forward(self, x: Tensor) -> Tensor:
-            return 2 * super().forward(x)
+def test_formulas_take_weights_and_modes_like_any_module_of_torch() -> None:
+    make = lambda: Sequential(ds_core.Residual(Sequential(Dense(4, 4), Dropout(0.5))))  # noqa: E731
+    ours, made, x = make(), make().to_torch(), torch.randn(3, 4)
+    made.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(made.eval()(x), ours.eval()(x))
+    with torch.no_grad():
+        made[0].module.get_submodule("0").weight.zero_()
+        torch.testing.assert_close(made(x), x + ours[0].module[0].bias)
+        assert made.double()(x.double()).dtype == torch.float64
+        made.train()(x.double())  # nothing waits for a backward
+    assert not [part for part in made[0]._ours.modules() if part._stack]
+    assert "Residual()" in repr(made)
+    made[0].module = nn.Linear(4, 4)
+    with pytest.raises(
+        TypeError, match=r"Residual\(\): expected its modules as to_torch\(\) made them, got Linear"
+    ):
+        made(x)
 
-    with pytest.raises(NotImplementedError, match=r"Twice: torch\.nn has nothing that does what Twice"):
-        Twice(Dense(2, 2)).to_torch()
+
+def test_what_is_shared_between_formulas_and_namesakes_stays_so() -> None:
+    shared = Dense(4, 4)
+    made = Sequential(shared, ds_core.Residual(shared), ds_core.Residual(shared)).to_torch()
+    assert made[0].weight is made[1].module.weight
+    assert made[1].module is made[2].module
+    assert len(list(made.parameters())) == 2
+
+
+MODELS = {
+    "gpt": lambda: ds_zoo.MiniGPT(
+        ds_zoo.MiniGPTConfig(vocab_size=11, n_positions=8, n_embd=8, n_layer=2, n_head=2)
+    ),
+    "vit": lambda: ds_zoo.MiniViT(
+        ds_zoo.MiniViTConfig(
+            **{"image_size": 8, "patch_size": 4, "num_channels": 1, "hidden_size": 8},
+            **{"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8},
+        )
+    ),
+    "lstm": lambda: ds_rnn.SequenceClassifier(None, 3, embedding_dim=4, hidden_size=5),
+    "cnn": lambda: Sequential(
+        Conv2d(1, 2, 3), ds_core.Residual(Sequential(ReLU(), BatchNorm2d(2))), GlobalAvgPool2d()
+    ),
+}
+INPUTS = {
+    "gpt": torch.arange(10).view(2, 5),
+    "vit": torch.linspace(-1, 1, 128).view(2, 1, 8, 8),
+    "lstm": torch.linspace(-1, 1, 24).view(2, 3, 4),
+    "cnn": torch.linspace(-1, 1, 50).view(2, 1, 5, 5),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_by_formulas_are_exported(name: str, tmp_path: Path) -> None:
+    ours, x = MODELS[name]().eval(), INPUTS[name]
+    made = ours.to_torch()
+    expected = tensors(ours(x))
+    program = torch.export.export(made, (x,))
+    torch.testing.assert_close(tensors(program.module()(x)), expected)
+    torch.testing.assert_close(tensors(made(x)), expected)  # nothing of the export stays
+    if importlib.util.find_spec("onnxscript") and importlib.util.find_spec("onnxruntime"):
+        onnxruntime = importlib.import_module("onnxruntime")
+        torch.onnx.export(made, (x,), tmp_path / "model.onnx", dynamo=True, verbose=False)
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+        got = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(got[0]), expected[0], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_refused_says_where_there_are_hooks() -> None:

@@ -1,20 +1,23 @@
 """A torch.nn.Module of the same weights, for what takes nothing else: torch.export, ONNX, tools of others.
 
 The one file that imports torch.nn, and the reason: nothing is computed with it here, and nothing else in the
-project imports this file; it only translates what has been built and trained into the other language.
+project imports this file; it only translates what has been built and trained into the other language. What
+that language has no word for runs our formulas there.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 OURS = ("ds_core", "ds_cnn", "ds_rnn", "ds_transformer", "ds_zoo")
 OTHER_NAMES = {"Dense": "Linear"}
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 @runtime_checkable
@@ -27,7 +30,56 @@ class Ours(Protocol):
 
     def _held_modules(self) -> Iterator[tuple[str, Any]]: ...
     def _torch_options(self) -> dict[str, Any]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def modules(self) -> Iterator[Self]: ...
+    def forget(self) -> None: ...
     def label(self) -> str: ...
+
+
+class Formulas(nn.Module):
+    """A module of ours as one of torch: parameters, buffers and modules by the same names, our own forward.
+
+    Gradients are torch's autograd's, through our formulas. Its modules are of this class, too.
+    """
+
+    def __init__(self, ours: Ours, made: dict[int, Formulas]) -> None:
+        super().__init__()
+        made[id(ours)] = self
+        self._ours = ours
+        self.training = ours.training
+        self._parameters.update({name: getattr(ours, name) for name in ours._parameters})
+        for name, persistent in ours._buffers.items():
+            self._buffers[name] = getattr(ours, name)
+            if not persistent:
+                self._non_persistent_buffers_set.add(name)
+        for name, child in ours._held_modules():
+            self._modules[name] = made.get(id(child)) or Formulas(child, made)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs our forward with the weights, buffers and modes of this module.
+
+        Raises:
+            TypeError: if a module in it was replaced, which our forward would not know.
+        """
+        ours = self._ours
+        for mine in self.modules():
+            if not isinstance(mine, Formulas):
+                raise TypeError(
+                    f"{ours.label()}: expected its modules as to_torch() made them, got "
+                    f"{type(mine).__name__}; replace them before"
+                )
+        pairs: list[tuple[Ours, Any]] = list(zip(ours.modules(), self.modules(), strict=True))
+        for part, mine in pairs:
+            vars(part).update(mine._parameters, **mine._buffers, training=mine.training)
+        try:
+            return ours(*args, **kwargs)
+        finally:
+            ours.forget()
+            for part, mine in pairs:
+                mine._buffers.update({name: getattr(part, name) for name in mine._buffers})
+
+    def extra_repr(self) -> str:
+        return self._ours.label()
 
 
 class Translator:
@@ -36,21 +88,55 @@ class Translator:
     def __init__(self) -> None:
         self.modules: dict[int, nn.Module] = {}
         self.parameters: dict[int, nn.Parameter] = {}
+        self.copies: dict[int, Any] = {}  # of ours that have no namesake, as deepcopy remembers them
+        self.formulas: dict[int, Formulas] = {}
 
     def module(self, ours: Ours, path: str) -> nn.Module:
-        """Returns the namesake of a module, with copies of its weights, in its mode.
+        """Returns a module's namesake, or what runs its formulas; with copies of its weights, in its mode.
+
+        A namesake that holds others stands only if they have namesakes, too; containers hold either.
+        """
+        if id(ours) not in self.modules:
+            try:
+                self.modules[id(ours)] = self.by_namesake(ours, path)
+            except NotImplementedError:
+                self.modules[id(ours)] = self.by_formulas(ours)
+        return self.modules[id(ours)]
+
+    def by_namesake(self, ours: Ours, path: str) -> nn.Module:
+        """Returns the namesake of a module.
 
         Raises:
             NotImplementedError: if there is none, for the module or for one below it; names it.
         """
-        if id(ours) not in self.modules:
-            kind = namesake(ours, path)
-            theirs = self.made(kind, ours, path)
-            theirs.training = ours.training
-            if not issubclass(kind, (nn.ParameterList, nn.ParameterDict)):
-                self.fill(theirs, ours, path)
-            self.modules[id(ours)] = theirs
-        return self.modules[id(ours)]
+        kind = namesake(ours, path)
+        theirs = self.made(kind, ours, path)
+        theirs.training = ours.training
+        if not issubclass(kind, (nn.ParameterList, nn.ParameterDict)):
+            self.fill(theirs, ours, path)
+        return theirs
+
+    def by_formulas(self, ours: Ours) -> Formulas:
+        """Returns a module that runs a copy of ours."""
+        for part in ours.modules():
+            for name in part._parameters:
+                value = getattr(part, name)
+                if value is not None:
+                    self.copies[id(value)] = self.parameter(value)
+        mine = copy.deepcopy(ours, self.copies)
+        mine.forget()
+        return self.formulas.get(id(mine)) or Formulas(mine, self.formulas)
+
+    def part(self, ours: Ours, path: str) -> nn.Module:
+        """Returns the namesake of a module in a namesake.
+
+        Raises:
+            NotImplementedError: if there is none.
+        """
+        made = self.module(ours, path)
+        if isinstance(made, Formulas):
+            raise NotImplementedError(f"{path}: torch.nn has nothing that does what {ours.label()} does")
+        return made
 
     def made(self, kind: type[nn.Module], ours: Ours, path: str) -> nn.Module:
         """Makes a namesake, as yet without weights and memory for them."""
@@ -59,7 +145,7 @@ class Translator:
         if issubclass(kind, nn.ParameterDict):
             return kind({name: self.parameter(getattr(ours, name)) for name in ours._parameters})
         theirs: nn.Module
-        if issubclass(kind, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+        if issubclass(kind, CONTAINERS):
             theirs = kind()
             for name, child in ours._held_modules():
                 theirs.add_module(name, self.module(child, f"{path}.{name}"))
@@ -73,20 +159,24 @@ class Translator:
         if "bias" in options and not isinstance(options["bias"], bool):
             options["bias"] = options["bias"] is not None
         for name, value in (options | ours._torch_options()).items():
-            options[name] = self.module(value, f"{path}.{name}") if isinstance(value, Ours) else value
+            options[name] = self.part(value, f"{path}.{name}") if isinstance(value, Ours) else value
         with torch.device("meta"):
             theirs = kind(**options)
         return theirs
 
     def fill(self, theirs: nn.Module, ours: Ours, path: str) -> None:
-        """Puts the weights, and the modules below, into their places."""
+        """Puts the weights, and the modules below, into their places.
+
+        Raises:
+            NotImplementedError: if the namesake has no place for one, or torch.nn no module like it.
+        """
         for name in (*ours._parameters, *ours._buffers):
             value = getattr(ours, name)
             if value is not None:
                 is_buffer = name in ours._buffers
                 setattr(theirs, name, value.detach().clone() if is_buffer else self.parameter(value))
-        for name, child in ours._held_modules():
-            there, made = getattr(theirs, name, None), self.module(child, f"{path}.{name}")
+        for name, child in () if isinstance(theirs, CONTAINERS) else ours._held_modules():
+            there, made = getattr(theirs, name, None), self.part(child, f"{path}.{name}")
             if not isinstance(there, nn.Module):
                 raise NotImplementedError(
                     f"{path}: expected a {type(theirs).__name__} as torch.nn has it, got one with {name}: "
@@ -111,7 +201,7 @@ def namesake(ours: Ours, path: str) -> type[nn.Module]:
     """Returns the class of torch.nn that does what a module does.
 
     Raises:
-        NotImplementedError: if there is none; says where the module is, and what to do.
+        NotImplementedError: if there is none; says where the module is.
     """
     for cls in type(ours).__mro__:
         theirs = getattr(nn, OTHER_NAMES.get(cls.__name__, cls.__name__), None)
@@ -120,7 +210,4 @@ def namesake(ours: Ours, path: str) -> type[nn.Module]:
             if getattr(type(ours), "forward", None) is getattr(cls, "forward", None):
                 return theirs  # type: ignore[return-value]
             break
-    raise NotImplementedError(
-        f"{path}: torch.nn has nothing that does what {ours.label()} does; translate the parts that it has, "
-        "write this one for torch.nn, and load_state_dict its weights"
-    )
+    raise NotImplementedError(f"{path}: torch.nn has nothing that does what {ours.label()} does")

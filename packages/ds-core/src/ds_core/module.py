@@ -879,13 +879,11 @@ class Module:
         """Returns a torch.nn.Module that does the same, with copies of the weights, in the same mode.
 
         For what takes nothing else, such as ``torch.export`` and ONNX. Layers become their ``torch.nn``
-        namesakes, so ``state_dict`` has the same names; what is shared or frozen here is so there.
+        namesakes; what has none runs our formulas, differentiated by torch's autograd. ``state_dict`` has
+        the same names, and what is shared or frozen here is so there.
 
         Example:
             >>> program = torch.export.export(model.eval().to_torch(), (x,))
-
-        Raises:
-            NotImplementedError: if torch.nn has no such layer; says where it is.
         """
         from ds_core.export import Translator  # the one that needs torch.nn
 

@@ -39,5 +39,7 @@ class PositionTable:
             # Not an inference tensor, wherever it is asked for first: training may be next.
             with torch.inference_mode(False), torch.no_grad():
                 table = self._build(size, *key)
-            self._tables[key] = table
+            # What torch.export calls with are stand-ins for tensors, of no use in any other call.
+            if not torch.compiler.is_compiling() or torch.compiler.is_dynamo_compiling():
+                self._tables[key] = table
         return table[past:end]
