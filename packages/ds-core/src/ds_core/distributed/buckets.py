@@ -71,7 +71,7 @@ class GradientBuckets:
                 self._holders[number].append(part)
         # A module may finish what its children began: spectral norm, an adapter.
         self._told_by = {
-            id(part): own[id(part)] + [number for child in part.children() for number in own[id(child)]]
+            id(part): own[id(part)] + [number for child in part.children() for number in own[_id(child)]]
             for part in parts
         }
         self.buckets = [Bucket(members) for members in self._cut(limit, first)]
@@ -185,6 +185,11 @@ class GradientBuckets:
                 for grad, (was, version) in now
             )
         )
+
+
+def _id(module: Module) -> int:
+    """Returns the identity under which a module is found: of one that recomputes, that of what it runs."""
+    return id(next(module.modules()))
 
 
 def _held(module: Module) -> list[Tensor]:

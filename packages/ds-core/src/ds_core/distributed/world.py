@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,10 +96,10 @@ class World:
         try:
             return say(*args, **options)
         except RuntimeError as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            said = re.sub(r"^\[[^]]*\] |\. This is typically.*", "", str(error), flags=re.DOTALL)
             raise ProcessLost(
-                f"{self}: another process has ended, or cannot be reached any more; its own message says why "
-                f"({first})"
+                f"{self}: another process has ended, or cannot be reached any more; if it has said why, that "
+                f"stands elsewhere ({said})"
             ) from error
 
 

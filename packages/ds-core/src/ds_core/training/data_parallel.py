@@ -85,7 +85,7 @@ class DataParallel:
         (mean,) = (buckets or self.buckets).finish(seen / self.world.size)
         if abs(mean - seen) > 1e-9 * max(1.0, abs(seen)):
             raise RuntimeError(
-                f"{self.world}: got another batch than other processes: expected all of them to walk through "
+                f"{self.world}: got another batch than others: expected all of them to walk through "
                 "the same data in the same order; give a seed to what shuffles them"
             )
         self.world.give_(_buffers(self.modules))

@@ -372,7 +372,7 @@ class Trainer:
             scale = 1.0 if self._scaling is None else self._scaling.scale
             self.optimizer.zero_grad()
             parts = shared
-            with self._drawing(), checked_together() as doubts:
+            with self._drawing(), self._within(batches), checked_together() as doubts:
                 losses = []
                 for number, (batch, share) in enumerate(shared, 1):
                     with self._sending(number == len(shared)):
@@ -494,6 +494,7 @@ class Trainer:
         """Says how much each batch counts, so that together they give the gradient of one big batch.
 
         Nothing at all where every target is ignored; if that is so in all of them, the loss will say so.
+        A loss that is a sum of means over different things looks at the whole itself, see :meth:`_within`.
         Of several processes, each has its part of each batch, if it is not too small for that.
         """
         parts: list[Batch | None] = list(batches)
@@ -502,10 +503,17 @@ class Trainer:
         elif len(batches) == 1:
             return [(batches[0], 1.0)]
         here = [part for part in parts if part is not None]
-        if self._sums:
+        if self._sums or hasattr(self.loss, "within"):
             return [(part, 1.0) for part in here]
         total = sum(self._count(batch) for batch in batches)
         return [(part, self._count(part) / total if total else 1.0) for part in here]
+
+    def _within(self, batches: list[Batch]) -> AbstractContextManager[None]:
+        """Tells a loss that wants to know it what else there is in the step than the batch it is given."""
+        if not hasattr(self.loss, "within") or (len(batches) == 1 and self._parallel is None):
+            return nullcontext()
+        whole: AbstractContextManager[None] = self.loss.within([batch[-1] for batch in batches])
+        return whole
 
     # ---- with other processes --------------------------------------------------------------------------
 
@@ -729,7 +737,8 @@ class Trainer:
         """Says which checkpoint is there, if there is one."""
         if self._saved_at is None:
             return ""
-        return f" The checkpoint of step {self._saved_at[0]} is untouched: {self.checkpoint_path}"
+        of_step = f" of step {self._saved_at[0]}" if leads() else ""  # others did not see it written
+        return f" The checkpoint{of_step} is untouched: {self.checkpoint_path}"
 
     def _says_ignored(self) -> str:
         return (

@@ -68,6 +68,12 @@ class MaskedBatches(RowBatches):
             )
         return hidden, mask, None, labels, True, labels[labels != NO_TARGET]
 
+    def part(self, batch: Sequence[Any], rows: slice) -> tuple[Any, ...]:
+        """Returns some rows of a batch, and their hidden tokens, for one of several processes."""
+        hidden, mask, types, labels, sparse, _ = batch
+        own = labels[rows]
+        return hidden[rows], mask[rows], types, own, sparse, own[own != NO_TARGET]
+
     def asked(self) -> tuple[list[Tensor], list[Tensor]]:
         """Returns the rows of the first epoch and their labels, each ``(T,)``, batch after batch."""
         rows, labels = [], []

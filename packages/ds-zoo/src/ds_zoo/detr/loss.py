@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import final
 
 import torch
@@ -13,7 +14,7 @@ from ds_core.losses import Loss
 from torch import Tensor
 
 from ds_zoo import functional
-from ds_zoo.detr.matching import Matched, Target, box_costs, class_costs, match, padded
+from ds_zoo.detr.matching import Matched, Target, box_costs, class_costs, counted, divisors, match, padded
 
 softmax, _ = dispatch(core.softmax, half=torch.float32)
 cross_entropy, cross_entropy_backward = dispatch(core.cross_entropy, half=torch.float32)
@@ -83,6 +84,7 @@ class DETRLoss(Loss):
         self.bbox_weight, self.giou_weight, self.eos = bbox_weight, giou_weight, eos
         self.terms: dict[str, Tensor] = {}
         self.matched: Matched | None = None
+        self._of_all: list[int] | None = None  # how many objects are in each image of a step
 
     def forward(self, logits: Tensor, boxes: Tensor, labels: Labels) -> Tensor:
         depth, images = logits.shape[:2]
@@ -101,9 +103,9 @@ class DETRLoss(Loss):
         weight[-1] = self.eos
         surprise, of_class = cross_entropy(logits.flatten(0, 2), wanted, weight, reduction="none", dim=1)
         pairs = len(at) // max(1, depth)  # as many in each layer
-        whole = pairs + self.eos * (images * logits.shape[2] - pairs)
+        of_all = counts if self._of_all is None else [n for n in self._of_all for _ in range(groups)]
+        whole, objects = divisors(of_all, logits.shape[2], self.eos)
         # box
-        objects = max(1, sum(counts))
         b = boxes.flatten(0, 2).index_select(0, at)  # (M, 4)
         t = true_boxes.flatten(0, 1).index_select(0, of)
         distance, of_distance = l1(b, t, "none")
@@ -132,6 +134,19 @@ class DETRLoss(Loss):
         each = like.new_ones(queries.numel()) * grad / whole
         grad_logits = cross_entropy_backward(each, of_class).view(like.shape)  # surprise
         return grad_logits, grad_boxes
+
+    @contextmanager
+    def within(self, labels: Sequence[Labels]) -> Iterator[None]:
+        """Makes the loss, in the block, what its images add to that of all batches of a step together.
+
+        Args:
+            labels: of each batch.
+        """
+        self._of_all = counted(labels)
+        try:
+            yield
+        finally:
+            self._of_all = None
 
     def _match(
         self, logits: Tensor, boxes: Tensor, classes: Tensor, true_boxes: Tensor, counts: list[int]

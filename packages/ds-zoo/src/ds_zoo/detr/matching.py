@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -42,6 +42,27 @@ class Matched(NamedTuple):
 
 giou, _ = dispatch(functional.giou, half=torch.float32)
 corners, _ = dispatch(functional.corners, half=torch.float32)
+
+
+def counted(labels: Iterable[Iterable[Any]]) -> list[int]:
+    """Counts the objects of each image of several batches."""
+    return [
+        len(target.class_labels if isinstance(target, Target) else target["class_labels"])
+        for batch in labels
+        for target in batch
+    ]
+
+
+def divisors(counts: Sequence[int], queries: int, eos: float) -> tuple[float, int]:
+    """Returns what the loss of classes, and that of boxes or masks, is a mean over.
+
+    Args:
+        counts: how many objects are in each image.
+        queries: Q, of each image.
+        eos: how much a query without an object counts.
+    """
+    pairs = sum(min(count, queries) for count in counts)
+    return pairs + eos * (len(counts) * queries - pairs), max(1, sum(counts))
 
 
 def box_costs(boxes: Tensor, targets: Tensor, l1: float, overlap: float) -> Tensor:

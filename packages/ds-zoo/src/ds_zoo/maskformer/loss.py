@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import final
 
 import torch
@@ -12,7 +14,7 @@ from ds_core.kernels import dispatch
 from ds_core.losses import Loss
 from torch import Tensor
 
-from ds_zoo.detr.matching import Matched, class_costs, match
+from ds_zoo.detr.matching import Matched, class_costs, counted, divisors, match
 from ds_zoo.maskformer.matching import ALPHA, GAMMA, SMOOTH, Labels, mask_costs, nearest, padded
 
 softmax, _ = dispatch(core.softmax, half=torch.float32)
@@ -76,6 +78,7 @@ class MaskFormerLoss(Loss):
         self.eos = eos
         self.terms: dict[str, Tensor] = {}
         self.matched: Matched | None = None
+        self._of_all: list[int] | None = None  # how many segments are in each image of a step
 
     def forward(
         self,
@@ -99,9 +102,9 @@ class MaskFormerLoss(Loss):
             class_logits.flatten(0, 2), wanted, weight, reduction="none", dim=1
         )
         pairs = len(at) // depth  # as many in each layer
-        whole = pairs + self.eos * (images * queries - pairs)
+        of_all = counts if self._of_all is None else self._of_all
+        whole, segments = divisors(of_all, queries, self.eos)
         # mask
-        segments = max(1, sum(counts))
         small = mask_logits.flatten(0, 2).index_select(0, at)  # (M, h, w)
         t = masks.flatten(0, 1).index_select(0, of)  # (M, H, W)
         x, of_size = upsample(small, (t.shape[1], t.shape[2]), "bilinear", False, (None, None))
@@ -133,6 +136,19 @@ class MaskFormerLoss(Loss):
         each = empty.new_ones(class_shape[:3].numel()) * grad * self.class_weight / whole
         grad_classes = cross_entropy_backward(each, of_class).view(class_shape)  # surprise
         return grad_classes, grad_masks.view(mask_shape)
+
+    @contextmanager
+    def within(self, labels: Sequence[Labels]) -> Iterator[None]:
+        """Makes the loss, in the block, what its images add to that of all batches of a step together.
+
+        Args:
+            labels: of each batch.
+        """
+        self._of_all = counted(labels)
+        try:
+            yield
+        finally:
+            self._of_all = None
 
     def _match(
         self, class_logits: Tensor, mask_logits: Tensor, classes: Tensor, masks: Tensor, counts: list[int]
