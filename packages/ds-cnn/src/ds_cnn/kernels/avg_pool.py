@@ -9,7 +9,7 @@ from torch import Tensor
 from ds_cnn.functional.avg_pool import Saved, avg_pool, avg_pool_backward
 from ds_cnn.functional.regions import Bins, Windows, counts
 from ds_cnn.kernels.images import channels_first, pixels_last
-from ds_cnn.kernels.windows import batched, padded_images, padded_size, unpadded, window_pixels
+from ds_cnn.kernels.windows import batched, image_parts, padded_images, padded_size, unpadded, window_pixels
 
 
 @kernel(avg_pool, branches=("windows", "bins"))
@@ -42,20 +42,25 @@ class AvgPoolKernel:
 
 def window_sums(x: Tensor, windows: Windows) -> Tensor:
     """Adds up the pixels of every window: ``(N, C, H, W)`` -> ``(N, C, H', W')``."""
-    padded, size = padded_images(x, windows), windows.output_size((x.shape[2], x.shape[3]))
-    y = padded.new_zeros(len(x), *size, x.shape[1])
-    for _, seen in window_pixels(padded, windows, size):
-        y += seen
+    size = windows.output_size((x.shape[2], x.shape[3]))
+    y = x.new_zeros(len(x), *size, x.shape[1])
+    for some in image_parts(x.shape):
+        padded = padded_images(x[some], windows)
+        for _, seen in window_pixels(padded, windows, size):
+            y[some] += seen
     return channels_first(y)
 
 
 def window_sums_backward(grad: Tensor, windows: Windows, shape: torch.Size) -> Tensor:
     """Hands the gradient of every window to each of its pixels: ``(N, C, H', W')`` -> ``shape``."""
     grads = pixels_last(grad)
-    padded = grad.new_zeros(shape[0], *padded_size(windows, shape), shape[1])
-    for _, seen in window_pixels(padded, windows, (grads.shape[1], grads.shape[2])):
-        seen += grads
-    return channels_first(unpadded(padded, windows, shape))
+    grad_x = grad.new_empty(shape[0], shape[2], shape[3], shape[1])
+    for some in image_parts(shape):
+        padded = grad.new_zeros(some.stop - some.start, *padded_size(windows, shape), shape[1])
+        for _, seen in window_pixels(padded, windows, (grads.shape[1], grads.shape[2])):
+            seen += grads[some]
+        grad_x[some] = unpadded(padded, windows, shape)
+    return channels_first(grad_x)
 
 
 def finite(x: Tensor) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
+from ds_core.kernels.elementary import BLOCK, parts
 from torch import Tensor
 
 from ds_cnn.functional.regions import Windows
@@ -14,6 +16,11 @@ from ds_cnn.kernels.images import canvas, pixels_last, shift
 def batched(x: Tensor) -> Tensor:
     """Views ``(..., H, W)`` as ``(N, C, H, W)``."""
     return x if x.dim() == 4 else x.reshape(1, -1, *x.shape[-2:])
+
+
+def image_parts(shape: torch.Size) -> list[slice]:
+    """Cuts a batch (N, C, H, W) into blocks of images that stay in the cache."""
+    return parts(shape[0], math.prod(shape[1:]), 2 * BLOCK)
 
 
 def padded_images(x: Tensor, windows: Windows, value: float = 0.0) -> Tensor:
