@@ -19,7 +19,7 @@ from ds_core import (
     precision,
 )
 from ds_core.kernels import low_pairs, switch
-from ds_core.kernels.low import low
+from ds_core.kernels.matmul import low
 from ds_core.training import load_checkpoint
 from ds_core.training.loss_scaling import LossScaling
 

@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 
 from ds_core.kernels import switch
-from ds_core.kernels.low import low
+from ds_core.kernels.matmul import low
 
 PrecisionName = Literal["float32", "bf16", "fp16"]
 

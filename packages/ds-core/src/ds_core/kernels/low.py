@@ -8,7 +8,6 @@ every product in it, also under torch's autograd and while ``torch.compile`` tra
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -17,25 +16,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class Low(NamedTuple):
-    """A type of products, and where this machine has them."""
+    """A type of products, and where this machine has them; see :func:`ds_core.kernels.matmul.low`."""
 
     dtype: torch.dtype
     on_processor: bool  # else the processor multiplies the rounded factors as float32
-
-
-def low(dtype: torch.dtype) -> Low:
-    """Describes products of a type on this machine."""
-    return Low(dtype, _on_processor(dtype))
-
-
-@cache
-def _on_processor(dtype: torch.dtype) -> bool:
-    """Says whether the processor has instructions for it; torch's way around them is thirty times slower."""
-    name = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}[dtype]
-    try:
-        return bool(getattr(torch.ops.mkldnn, name)())
-    except (AttributeError, RuntimeError):
-        return False
 
 
 def low_product(kind: Low, multiply: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
