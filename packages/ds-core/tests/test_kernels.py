@@ -339,3 +339,15 @@ def test_counts_of_nested_blocks_are_kept_apart():
             pass
         norm(5)(draw(4, 5))
     assert (dict(outer), dict(inner)) == ({"LayerNormKernel.forward": 1, "LayerNormKernel: rows": 1}, {})
+
+
+@pytest.mark.parametrize("make", [lambda: Dense(5, 5), lambda: norm(5)], ids=["Dense", "LayerNorm"])
+def test_a_parameter_keeps_no_gradient_that_a_formula_was_given(make):
+    layer, grad = make().double(), draw(5, seed=1)
+    given = grad.clone()
+    with engine("manual", kernels=False):
+        for _ in range(2):
+            layer(draw(5))
+            layer.backward(grad)
+    assert torch.equal(grad, given)
+    assert torch.equal(layer.bias.grad, 2 * given)

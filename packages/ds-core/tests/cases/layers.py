@@ -168,7 +168,7 @@ CASES += [
             make=lambda p=p, inplace=inplace: ds_core.Dropout(p, inplace),
             inputs=normal((4, 3, 5)),
             no_namesake="torch.nn draws other random numbers",
-            reference=lambda m, x: x * (torch.rand(x.shape) >= m.p) / (1 - m.p),
+            reference=lambda m, x: x * (torch.rand(x.shape, device=x.device) >= m.p) / (1 - m.p),
         )
         for p in (0.1, 0.5)
         for inplace in (False, True)
@@ -181,7 +181,7 @@ CASES += [
             make=lambda name=name, p=p, inplace=inplace: getattr(ds_core, name)(p, inplace),
             inputs=normal((4, 3, 5)),
             no_namesake="torch.nn draws other random numbers",
-            reference=lambda m, x, size=size: alpha_dropped(x, torch.rand(size) >= m.p, m.p),
+            reference=lambda m, x, size=size: alpha_dropped(x, torch.rand(size, device=x.device) >= m.p, m.p),
         )
         for name, size in (("AlphaDropout", (4, 3, 5)), ("FeatureAlphaDropout", (4, 3, 1)))
         for p, inplace in ((0.1, False), (0.5, True))
@@ -231,7 +231,7 @@ CASES += [
             inputs=normal((7, 3, 5)),
             no_namesake="torch.nn has none",
             reference=lambda m, x, shape=shape: (
-                x * (torch.rand(shape) >= m.drop_prob) / (1 - m.drop_prob * m.scale_by_keep)
+                x * (torch.rand(shape, device=x.device) >= m.drop_prob) / (1 - m.drop_prob * m.scale_by_keep)
             ),
         )
         for drop_prob, scaled, dim, shape in (

@@ -51,7 +51,7 @@ def padded(kind, **options):
 
     def call(theirs, x, state, lengths):
         first = options.get("batch_first", False)
-        packed = pack_padded_sequence(x, lengths, batch_first=first, enforce_sorted=False)
+        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=first, enforce_sorted=False)
         output, end = theirs(packed, state)
         return pad_packed_sequence(output, batch_first=first, total_length=6)[0], end
 

@@ -19,7 +19,7 @@ def read(rnn, x, lengths):
     """Runs a torch network over padded sequences, (B, T, F); returns the padded output and the last state."""
     if lengths is None:
         return rnn(x)
-    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
     output, state = rnn(packed)
     return pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])[0], state
 
@@ -98,7 +98,7 @@ class TorchSeq2Seq(nn.Module):
         )
         y, _ = self.decoder.rnn(self.decoder.embedding(target), start if len(start) > 1 else start[0])
         if self.decoder.attention is not None:
-            hidden = torch.arange(source.shape[1]) >= lengths[:, None]
+            hidden = torch.arange(source.shape[1], device=source.device) >= lengths[:, None]
             y = torch.cat([y, self.decoder.attention(y, memory, hidden)], -1)
         return self.decoder.head(self.decoder.combine(y))
 

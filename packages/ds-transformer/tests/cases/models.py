@@ -23,14 +23,15 @@ class TorchTranslator(nn.Module):
         self.head.weight = self.target_embedding.weight
 
     def placed(self, x):
-        angles = torch.arange(x.shape[1], dtype=x.dtype)[:, None] * 10000 ** -(torch.arange(0, 8, 2) / 8).to(
-            x.dtype
-        )
+        like = {"dtype": x.dtype, "device": x.device}
+        rates = 10000 ** -(torch.arange(0, 8, 2, device=x.device) / 8).to(x.dtype)
+        angles = torch.arange(x.shape[1], **like)[:, None] * rates
         return x * math.sqrt(8) + torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
 
     def forward(self, source, lengths, target):
-        hidden = torch.arange(source.shape[1]) >= torch.as_tensor(lengths)[:, None]
-        ahead = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool).triu(1)
+        lengths = torch.as_tensor(lengths, device=source.device)
+        hidden = torch.arange(source.shape[1], device=source.device) >= lengths[:, None]
+        ahead = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool, device=source.device).triu(1)
         y = self.transformer(
             self.placed(self.source_embedding(source)),
             self.placed(self.target_embedding(target)),

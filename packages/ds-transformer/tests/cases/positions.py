@@ -21,7 +21,7 @@ class TorchSinusoidal(nn.Module):
 
     def forward(self, x, past=0):
         width = x.shape[-1]
-        table = torch.zeros(x.shape[-2:], dtype=x.dtype)
+        table = torch.zeros(x.shape[-2:], dtype=x.dtype, device=x.device)
         for t in range(len(table)):
             for i in range(width // 2):
                 angle = (past + t) / 10000 ** (2 * i / width)
@@ -31,7 +31,7 @@ class TorchSinusoidal(nn.Module):
 
 class TorchLearned(nn.Embedding):
     def forward(self, x, past=0):
-        return x + super().forward(torch.arange(past, past + x.shape[-2]))
+        return x + super().forward(torch.arange(past, past + x.shape[-2], device=x.device))
 
 
 class TorchRotary(nn.Module):
@@ -43,9 +43,10 @@ class TorchRotary(nn.Module):
 
     def forward(self, x, past=0):
         *_, length, width = x.shape
-        positions = torch.arange(past, past + length, dtype=x.dtype)
-        theta = self.base ** (-torch.arange(0, width, 2, dtype=x.dtype) / width)
-        turn = torch.polar(torch.ones(length, width // 2, dtype=x.dtype), torch.outer(positions, theta))
+        like = {"dtype": x.dtype, "device": x.device}
+        positions = torch.arange(past, past + length, **like)
+        theta = self.base ** (-torch.arange(0, width, 2, **like) / width)
+        turn = torch.polar(torch.ones(length, width // 2, **like), torch.outer(positions, theta))
         if self.interleaved:
             pairs = x.unflatten(-1, (width // 2, 2))
             return torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turn).flatten(-2)

@@ -46,7 +46,7 @@ def max_pool_loop_backward(grad: Tensor, saved: LoopSaved) -> Tensor:
     grads, grad_x = grad.reshape(-1, *grad.shape[-2:]), torch.zeros_like(images)
     for c, i, j, region, _ in each(images, regions):
         height, width = images[c][region].shape
-        winner = torch.arange(height * width) == first_of_largest(images[c][region])
+        winner = torch.arange(height * width, device=x.device) == first_of_largest(images[c][region])
         grad_x[c][region] += grads[c, i, j] * winner.view(height, width)  # y = the winner
     return grad_x.view(x.shape)
 

@@ -247,6 +247,9 @@ def dispatch(
             grad, options = _cast(grad, half), {key: _cast(value, half) for key, value in options.items()}
         if chosen is None:
             grads = _run(formula_backward, (grad, values), options, products, None)
+            if isinstance(grads, tuple) and any(g is grad for g in grads):
+                # A sum over no dimension is what it was given; what goes into a .grad must be its own.
+                grads = tuple(g.clone() if g is grad else g for g in grads)
             for counts in _counters:
                 counts[f"{name}_backward"] += 1
         else:
