@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -99,20 +101,49 @@ def reachable(app: Any, page: str, template: str, context: dict[str, Any], doctr
     context["furo_navigation_tree"] = menu.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
-class PlainSignatures(SphinxPostTransform):
-    """Leaves the types in signatures as words: to look each up in all modules takes longer than the rest."""
+class TypesLinked(SphinxPostTransform):
+    """Links the types in signatures to where they are described: ours, by one look into a table.
+
+    Sphinx looks for each name in every module, which takes longer than all the rest.
+    """
 
     default_priority = 5  # before references are looked up
+    table: ClassVar[
+        dict[str, tuple[str, str]]
+    ] = {}  # full name, and last name if only one has it -> page, anchor
 
     def run(self, **_: Any) -> None:
-        """Replaces references by their words."""
+        """Replaces references by links or by their words."""
+        if not self.table:
+            self.table.update(self.described())
         for signature in self.document.findall(addnodes.desc_signature):
             for reference in list(signature.findall(addnodes.pending_xref)):
-                reference.replace_self(reference.children)
+                found = self.table.get(reference["reftarget"])
+                if found is None:
+                    reference.replace_self(reference.children)
+                    continue
+                page, anchor = found
+                link = nodes.reference("", "", *reference.children, internal=True)
+                away = self.app.builder.get_relative_uri(self.env.current_document.docname, page)
+                link["refuri"] = f"{away}#{anchor}"
+                reference.replace_self(link)
+
+    def described(self) -> dict[str, tuple[str, str]]:
+        """Returns where each class and function is described."""
+        objects = self.env.domains.python_domain.objects
+        full = {name: (entry.docname, entry.node_id) for name, entry in objects.items()}
+        last = Counter(name.rpartition(".")[2] for name, entry in objects.items() if entry.objtype == "class")
+        short = {
+            name.rpartition(".")[2]: full[name]
+            for name, entry in objects.items()
+            if entry.objtype == "class" and last[name.rpartition(".")[2]] == 1
+        }
+        return short | full
 
 
 def setup(app: Any) -> None:
     """Connects what this file adds."""
-    app.add_post_transform(PlainSignatures)
+    app.add_post_transform(TypesLinked)
+    app.config.html_extra_path = [str(extra)] if (extra := Path(app.srcdir) / "extra").is_dir() else []
     app.connect("autodoc-process-docstring", readable, priority=400)
     app.connect("html-page-context", reachable, priority=900)  # after the theme has made its menu

@@ -15,6 +15,7 @@ import posixpath
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType
@@ -29,6 +30,26 @@ PACKAGES = [name.replace("_", "-") for name in derivations.PACKAGES]
 FENCE = re.compile(r"^( *)```.*?^\1```[ ]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)((?:\s[^)]*)?)\)")
 CODE = {".py": "python", ".toml": "toml", ".yml": "yaml", ".ini": "ini", ".json": "json"}
+EXTRA = "extra"  # the folder of what the site takes as it is
+LINKS = "repository:"
+STEPS = {
+    "mlp": ("An MLP", "Three examples of XOR, every number."),
+    "cnn": ("A small CNN", "A drawn 7, two kernels, a pool; the window slides."),
+    "lstm": ("An LSTM", "Four numbers of a wave go through one cell, and the gradient back through time."),
+    "gpt": ("A tiny GPT", "Two blocks with two heads each: who looks at whom, and what comes back."),
+}
+XRAYS = {
+    "xray-sigmoid": ("Eight layers of sigmoid", "The gradient that reaches the first layers has vanished."),
+    "xray-relu": ("The same with ReLU", "Initial weights that suit the activation, and all layers learn."),
+    "xray-attention": (
+        "Inside of attention",
+        "Scores and probabilities of a GPT, and the gradients of both.",
+    ),
+}
+SHEETS = {
+    "sheets": ("All eight sheets", "With the numbers of seed 0."),
+    "solutions": ("Their solutions", "To the same numbers."),
+}
 HIDDEN = ("second_backward", "extra_repr", "label", "reset")
 
 
@@ -86,6 +107,8 @@ class Site:
         self.write("layers/index.md", layers_index())
         for place, text in reference():
             self.write(place, text)
+        pages = self.steps() if self.chosen("steps/index.md") else []
+        pages += self.sheets() if self.chosen("course/teacher.md") else []
         for source, place in self.code.items():
             up = "../" * (len(Path(place).parts) - 1) + posixpath.relpath(str(ROOT), str(self.folder))
             language = CODE.get(Path(source).suffix, "text")
@@ -94,13 +117,19 @@ class Site:
             self.write(place, f"---\norphan: true\nnosearch: true\n---\n# {name}\n\n{body}")
         if self.problems:
             raise ValueError("\n".join(self.problems))
+        for place, text in pages:
+            self.write(f"{EXTRA}/{place}", text, always=True)
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and str(path.relative_to(self.folder)) not in self.written:
                 path.unlink()
 
-    def write(self, place: str, text: str) -> None:
-        """Writes a page, unless it is there already."""
-        if self.only is not None and not self.only(place):
+    def chosen(self, place: str) -> bool:
+        """Says whether a page is to be written."""
+        return self.only is None or self.only(place)
+
+    def write(self, place: str, text: str, always: bool = False) -> None:
+        """Writes a page if it was chosen, or always, unless it is there already."""
+        if not (always or self.chosen(place)):
             return
         path = self.folder / place
         self.written.add(place)
@@ -192,8 +221,43 @@ class Site:
             "notebooks": str(sum(place.endswith(".ipynb") for place in self.places.values())),
             "theory": str(sum(place.startswith("theory/") for place in self.places.values())),
             "benchmarks": self.benchmarks(place),
+            "steps": doors(STEPS),
+            "xrays": doors(XRAYS),
+            "sheets": doors(SHEETS),
         }
         return re.sub(r"\{\{(\w+)\}\}", lambda match: words[match[1]], text)
+
+    def steps(self) -> list[tuple[str, str]]:
+        """Returns the pages of recorded steps and x-rays, which are complete as they are."""
+        sys.path.insert(0, str(ROOT / "docs" / "steps"))
+        examples = importlib.import_module("examples")
+        found = []
+        with tempfile.TemporaryDirectory() as folder:
+            for name in STEPS:
+                page = examples.EXAMPLES[name]().to_html(Path(folder) / "page.html")
+                found.append((f"steps/{name}.html", page.read_text(encoding="utf-8")))
+            for name in XRAYS:
+                page = examples.XRAYS[name.removeprefix("xray-")]().to_html(
+                    Path(folder) / "page.html", links=LINKS
+                )
+                html = re.sub(
+                    f'"{LINKS}([^"#]+)#([^"]+)"', self.link_of_xray, page.read_text(encoding="utf-8")
+                )
+                html = html.replace("<head>", '<head><link rel="icon" href="../_static/favicon.svg">')
+                found.append((f"steps/{name}.html", html))
+        return found
+
+    @staticmethod
+    def sheets() -> list[tuple[str, str]]:
+        """Returns the sheets of paper and their solutions."""
+        sys.path.insert(0, str(ROOT / "docs" / "course"))
+        made = importlib.import_module("sheets")
+        return [(f"course/{name}.html", made.page(made.SHEETS, [0], name == "solutions")) for name in SHEETS]
+
+    def link_of_xray(self, match: re.Match[str]) -> str:
+        """Returns a link of an x-ray to source or theory as one to the page of it."""
+        place = (self.place(match[1]) or "").removesuffix(".md")
+        return f'"../{place}.html#{match[2]}"' if place.startswith("theory/") else f'"../{place}.html"'
 
     def benchmarks(self, place: str) -> str:
         """Returns each package's benchmarks with what they measure."""
@@ -413,6 +477,15 @@ def reference() -> Iterator[tuple[str, str]]:
 
 
 # ---- small things ------------------------------------------------------------------------------------------
+
+
+def doors(pages: dict[str, tuple[str, str]]) -> str:
+    """Returns links to complete pages of HTML, each with a word on it."""
+    doors = "".join(
+        f':::{{container}} door\n<p><a href="{name}.html">{title}</a></p>\n\n{about}\n:::\n'
+        for name, (title, about) in pages.items()
+    )
+    return f"::::{{container}} doors\n{doors}::::\n"
 
 
 def _toctree(entries: Any) -> str:

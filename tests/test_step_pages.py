@@ -113,6 +113,7 @@ def test_it_walks_to_the_end_and_back_and_shows_the_numbers_that_python_has(name
 def test_it_fits_a_small_screen_and_works_by_keyboard_alone(dark, browser, pages):
     page = browser.open(pages[0] / "mlp.html", width=400, height=800, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.barriers() == []
     page.press("ArrowRight")
     assert page.evaluate("document.querySelector('h2').textContent") == "forward0 Dense(2, 3)"
     page.press("3")  # number by number
@@ -192,6 +193,18 @@ def test_the_page_of_the_tiny_gpt_is_small_and_ready_within_a_second(browser, pa
     page.evaluate("document.getElementById('next').click()")
     assert loaded - before < 1
     assert spent() - loaded < 0.2
+    page.close()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_an_x_ray_fits_a_small_screen_and_keeps_nobody_out(dark, browser, tmp_path):
+    page_file = examples.attention().to_html(tmp_path / "xray.html")
+    assert page_file.stat().st_size < 2_000_000
+    page = browser.open(page_file, width=400, height=800, dark=dark)
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.barriers() == []
+    assert page.problems == []
     page.close()
 
 

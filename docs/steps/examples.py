@@ -1,6 +1,6 @@
-"""The four steps that one can walk through: an MLP, a small CNN, an LSTM and a tiny GPT.
+"""The four steps that one can walk through, of an MLP, a small CNN, an LSTM and a tiny GPT; and three x-rays.
 
-``python docs/steps/examples.py FOLDER`` writes their pages, and beside each its numbers as JSON.
+``python docs/steps/examples.py FOLDER`` writes their pages, and beside each step its numbers as JSON.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 from ds_cnn import Conv2d, MaxPool2d
-from ds_core import CrossEntropyLoss, Dense, Flatten, Module, MSELoss, ReLU, Sequential, Tanh
-from ds_core.xray import Trace, trace
+from ds_core import CrossEntropyLoss, Dense, Flatten, Module, MSELoss, ReLU, Sequential, Sigmoid, Tanh
+from ds_core.xray import Trace, XRay, trace, xray
 from ds_rnn import LSTM
 from ds_zoo.gpt import MiniGPT, MiniGPTConfig
 from torch import Tensor
@@ -109,6 +109,28 @@ def gpt() -> Trace:
 EXAMPLES = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "gpt": gpt}
 
 
+def deep(activation: type[Module], init: str) -> XRay:
+    """Eight layers between two activations, on random points of three classes."""
+    torch.manual_seed(0)
+    layers = [part for _ in range(8) for part in (Dense(32, 32, init=init), activation())]
+    return xray(Sequential(*layers, Dense(32, 3)), torch.randn(64, 32), torch.randint(0, 3, (64,)))
+
+
+def attention() -> XRay:
+    """A tiny GPT, down to the scores and probabilities of its attention."""
+    torch.manual_seed(0)
+    config = MiniGPTConfig(16, n_positions=6, n_embd=8, n_layer=1, n_head=2, initializer_range=0.4)
+    ids = torch.randint(0, 16, (1, 7))
+    return xray(MiniGPT(config), ids[:, :6], ids[:, 1:])
+
+
+XRAYS = {
+    "sigmoid": lambda: deep(Sigmoid, "xavier_uniform"),
+    "relu": lambda: deep(ReLU, "he_uniform"),
+    "attention": attention,
+}
+
+
 def main(folder: Path) -> None:
     """Writes every page and its numbers."""
     for name, make in EXAMPLES.items():
@@ -116,6 +138,9 @@ def main(folder: Path) -> None:
         page = made.to_html(folder / f"{name}.html")
         made.to_json(folder / f"{name}.json")
         print(f"{page}: {page.stat().st_size / 1000:.0f} kB, {len(made.stops)} stops")
+    for name, seen in XRAYS.items():
+        page = seen().to_html(folder / f"xray-{name}.html")
+        print(f"{page}: {page.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

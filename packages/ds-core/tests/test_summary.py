@@ -13,7 +13,7 @@ from ds_core import (
     Sequential,
     engine,
 )
-from ds_core.xray.summary import in_bytes, summary
+from ds_core.xray.summary import brief, in_bytes, summary
 
 
 def by_path(table):
@@ -158,6 +158,22 @@ def test_the_table_reads_well():
     assert first.split() == ["(0)", "Dense(6,", "8)", "(4,", "8)", "56"]
     assert lines[-1].strip() == "155 parameters: 155 trainable, 0 frozen; 620 bytes"
     assert "note" not in lines[1]
+
+
+def test_a_long_label_stays_in_one_line():
+    class Long(Dense):
+        def extra_repr(self):
+            return ", ".join(f"option_{i}=True" for i in range(6))
+
+    (line,) = (line for line in str(summary(Sequential(Long(6, 8)), (4, 6))).splitlines() if "Long" in line)
+    assert "option_5=True) " in line
+    assert line.split()[-1] == "56"
+
+
+def test_several_numbers_that_are_alike_are_written_as_one():
+    label = "Conv2d(1, 8, kernel_size=(3, 3), stride=(2, 1), padding=(1, 1), dilation=(1, 12))"
+    assert brief(label) == "Conv2d(1, 8, kernel_size=3, stride=(2, 1), padding=1, dilation=(1, 12))"
+    assert brief("Pool(kernel_size=(2, 2, 2))") == "Pool(kernel_size=2)"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ with Browser() as browser:
     page.press("ArrowRight")
     assert page.evaluate("document.title") == "..."
     assert page.problems == []
+    assert page.barriers() == []
+
+What keeps people from reading a page is found by axe-core, which lies in ``axe/`` with its licence.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
 MISSING = "needs a browser: none of chromium, chromium-browser, google-chrome is installed"
 
 _KEYS = {
@@ -38,6 +42,10 @@ _KEYS = {
     "ArrowRight": ("ArrowRight", 39, ""),
     "ArrowDown": ("ArrowDown", 40, ""),
 }
+
+_AUDIT = """axe.run({resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})
+  .then(result => result.violations.filter(v => ['serious', 'critical'].includes(v.impact))
+  .map(v => v.id + ': ' + v.nodes.slice(0, 2).map(n => n.html.slice(0, 160)).join(' | ')))"""
 
 
 class Browser:
@@ -227,6 +235,13 @@ class Page:
         """Writes a picture of what is shown, or of the whole page."""
         picture = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         Path(path).write_bytes(base64.b64decode(picture["data"]))
+
+    def barriers(self) -> list[str]:
+        """Returns what axe-core finds serious or critical: what keeps people from using the page."""
+        if not self.evaluate("'axe' in window"):
+            self.evaluate(AXE.read_text(encoding="utf-8") + "; 0")
+        found: list[str] = self.evaluate(_AUDIT)
+        return found
 
     def close(self) -> None:
         """Closes the tab."""

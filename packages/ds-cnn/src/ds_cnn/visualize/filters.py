@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ds_core import Module
 from ds_core.drawing import BOTH_SIDES, INK, SOFT, explain, new, shades, write
+from ds_core.xray.summary import brief
 from torch import Tensor
 
 from ds_cnn.layers import Conv2d
@@ -82,8 +83,12 @@ def _draw(seen: Filters, most: int) -> Figure:
         raise ValueError(f"filters: expected most of at least 1, got {most}")
     weight = seen.weight.cpu()[:most]
     kernels, channels, height, width = weight.shape
-    title = f"Filters of layer {seen.layer}   {seen.label}" if seen.layer else f"Filters of {seen.label}"
+    label = brief(seen.label)
+    title = f"Filters of layer {seen.layer}   {label}" if seen.layer else f"Filters of {label}"
     limit = float(weight.abs().amax()) or 1.0
+    dark = (
+        float(weight.abs().flatten().quantile(0.98)) or limit
+    )  # a few weights must not leave all others pale
     if channels in (1, 3):
         columns = min(kernels, 8)
         rows = -(-kernels // columns)
@@ -100,7 +105,7 @@ def _draw(seen: Filters, most: int) -> Figure:
             if channels == 3:  # black and white for the largest numbers below and above 0
                 show(panel, 0.5 + weight[number] / (2 * limit))
             else:
-                drawn = shades(panel, weight[number, 0], BOTH_SIDES, -limit, limit)
+                drawn = shades(panel, weight[number, 0], BOTH_SIDES, -dark, dark)
     else:
         weight = weight[:, :most]
         channels = weight.shape[1]
@@ -110,7 +115,7 @@ def _draw(seen: Filters, most: int) -> Figure:
         for row, panels in enumerate(grid):
             for column, panel in enumerate(panels):
                 bare(panel)
-                drawn = shades(panel, weight[row, column], BOTH_SIDES, -limit, limit)
+                drawn = shades(panel, weight[row, column], BOTH_SIDES, -dark, dark)
                 if row == 0:
                     panel.set_title(str(column), fontsize=7, color=SOFT, pad=2)
                 if column == 0:

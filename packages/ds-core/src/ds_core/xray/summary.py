@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, field
 from io import StringIO
@@ -80,7 +81,7 @@ class Summary:
         if noted:
             table.add_column("note")
         for layer in self.layers:
-            cells = [Text("  " * layer.depth).append(place(layer.path), "dim").append(layer.label)]
+            cells = [Text("  " * layer.depth).append(place(layer.path), "dim").append(brief(layer.label))]
             if self.traced:
                 cells.append(Text(", ".join(map(str, layer.shapes)) if layer.calls else "not called"))
             cells.append(Text(f"{layer.parameters:,}" if layer.parameters else ""))
@@ -99,8 +100,9 @@ class Summary:
         return notes
 
     def __str__(self) -> str:
-        """Returns the table as plain text."""
-        return as_text(self.__rich__())
+        """Returns the table as plain text, wide enough that no line of it is broken up to 160 columns."""
+        table = self.__rich__()
+        return as_text(table, max(100, Console(width=160).measure(table).maximum))
 
     __repr__ = __str__
 
@@ -168,6 +170,11 @@ def _make_input(module: Module, value: Any, dtype: torch.dtype | None) -> Any:
 def place(path: str) -> str:
     """Writes the last part of a path as the tree shows it: ``(linear1) ``."""
     return f"({path.rpartition('.')[2]}) " if path else ""
+
+
+def brief(label: str) -> str:
+    """Writes one number for several that are alike: ``kernel_size=3`` for ``kernel_size=(3, 3)``."""
+    return re.sub(r"=\((\d+)(?:, \1)+\)", r"=\1", label)
 
 
 def in_bytes(count: float) -> str:
