@@ -30,6 +30,9 @@ PACKAGES = [name.replace("_", "-") for name in derivations.PACKAGES]
 FENCE = re.compile(r"^( *)```.*?^\1```[ ]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)((?:\s[^)]*)?)\)")
 CODE = {".py": "python", ".toml": "toml", ".yml": "yaml", ".ini": "ini", ".json": "json"}
+REPOSITORY = (
+    ""  # "owner/name" on GitHub, once it is public: notebooks then have a link that opens them in Colab
+)
 EXTRA = "extra"  # the folder of what the site takes as it is
 LINKS = "repository:"
 STEPS = {
@@ -190,6 +193,7 @@ class Site:
         """Takes a notebook along, its links rewritten, its pictures described by the heading above them."""
         source, heading = _relative(path), path.stem
         content = json.loads(path.read_text(encoding="utf-8"))
+        colab = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/{source}"
         for cell in content["cells"]:
             text = "".join(cell["source"])
             if cell["cell_type"] == "markdown":
@@ -203,6 +207,9 @@ class Site:
                 kind.startswith("image/") for out in cell["outputs"] for kind in out.get("data", {})
             ):
                 cell["metadata"]["mystnb"] = {"image": {"alt": f"Output of the cell above: {heading}"}}
+        if REPOSITORY:
+            title, _, rest = "".join(content["cells"][0]["source"]).partition("\n")
+            content["cells"][0]["source"] = f"{title}\n\n[Open it in Colab]({colab})\n{rest}"
         self.write(place, json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True))
 
     def theory(self) -> None:

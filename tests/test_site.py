@@ -205,6 +205,20 @@ def exercises_of(page: Path) -> list[str]:
     return re.findall(r"`([\w-]+)`", line)
 
 
+def test_notebooks_link_to_colab_once_the_repository_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, place = ROOT / "packages/ds-core/examples/01_perceptron.ipynb", "examples/core/01_perceptron.ipynb"
+    pages.Site(tmp_path).notebook(path, place)
+    assert "colab" not in text_of(tmp_path / place)
+    monkeypatch.setattr(pages, "REPOSITORY", "somebody/deepscratch")
+    pages.Site(tmp_path).notebook(path, place)
+    link = "https://colab.research.google.com/github/somebody/deepscratch/blob/main/packages/ds-core/examples"
+    assert text_of(tmp_path / place).startswith(
+        f"# One neuron\n\n[Open it in Colab]({link}/01_perceptron.ipynb)\n"
+    )
+
+
 def test_exercises_of_lessons_exist() -> None:
     learn = pytest.importorskip("ds_core.learn.course", reason="needs the exercises of ds-learn")
     known = {exercise.name for exercise in learn.exercises()}
