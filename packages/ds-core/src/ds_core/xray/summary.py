@@ -101,6 +101,8 @@ class Summary:
 
     def __str__(self) -> str:
         """Returns the table as plain text, wide enough that no line of it is broken up to 160 columns."""
+        from rich.console import Console
+
         table = self.__rich__()
         return as_text(table, max(100, Console(width=160).measure(table).maximum))
 
