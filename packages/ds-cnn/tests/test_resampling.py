@@ -69,12 +69,18 @@ def test_whole_channels_are_dropped():
 def test_bad_input():
     with pytest.raises(ValueError, match="expected size or scale_factor"):
         Upsample()
-    with pytest.raises(ValueError, match="one of nearest, bilinear, bicubic, got 'cubic'"):
+    with pytest.raises(ValueError, match="one of nearest, linear, bilinear, bicubic, got 'cubic'"):
         Upsample(2, mode="cubic")
-    with pytest.raises(ValueError, match="align_corners with mode='bilinear' or 'bicubic' only"):
+    with pytest.raises(ValueError, match="align_corners with mode='linear', 'bilinear' or 'bicubic' only"):
         Upsample(2, align_corners=True)
     with pytest.raises(ValueError, match="antialias with mode='bilinear' or 'bicubic' only"):
         Upsample(2, antialias=True)
+    with pytest.raises(ValueError, match=r"scale_factor above 0, one, got \(2, 2\)"):
+        Upsample(scale_factor=(2, 2), mode="linear")
+    with pytest.raises(ValueError, match=r"Upsample.*shape \(N, C, L\), got \(1, 2, 3, 4\)"):
+        Upsample(2, mode="linear")(torch.randn(1, 2, 3, 4))
+    with pytest.raises(ValueError, match=r"expected one number for a sequence, got \(2, 3\)"):
+        Upsample((2, 3))(torch.randn(1, 2, 3))
     with pytest.raises(ValueError, match=r"Upsample.*\(N, C, H, W\), got \(3, 4\)"):
         Upsample(2)(torch.randn(3, 4))
     with pytest.raises(ValueError, match=r"from 0 to 2 pixels of padding for a dimension of 3 .*got 3 and 0"):

@@ -41,6 +41,8 @@ NAMESAKES = [
     ("xavier_uniform_", "xavier_uniform_", {"gain": 2.0}),
     ("xavier_normal_", "xavier_normal_", {"gain": 0.5}),
     ("he_uniform_", "kaiming_uniform_", {}),
+    ("kaiming_uniform_", "kaiming_uniform_", {}),
+    ("kaiming_normal_", "kaiming_normal_", {"mode": "fan_out"}),
     ("he_uniform_", "kaiming_uniform_", {"a": math.sqrt(5)}),
     ("he_uniform_", "kaiming_uniform_", {"mode": "fan_out", "nonlinearity": "tanh"}),
     ("he_normal_", "kaiming_normal_", {}),

@@ -248,6 +248,21 @@ def test_a_group_added_later_joins_with_its_own_rate():
         per_group.step()
 
 
+def test_a_rate_of_zero_for_a_while():
+    """torch's own divides by the factor at the end; until then the two agree."""
+    optimizer, theirs = sgd(lr=0.5), torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    ours = SequentialLR(optimizer, [ConstantLR(optimizer, 1.0, 9), ConstantLR(optimizer, 0.0, 3)], [2])
+    parts = [
+        torch.optim.lr_scheduler.ConstantLR(theirs, factor, count) for factor, count in ((1.0, 9), (0.0, 3))
+    ]
+    beside = torch.optim.lr_scheduler.SequentialLR(theirs, parts, [2])
+    for _ in range(4):
+        optimizer.step(), theirs.step(), ours.step(), beside.step()
+        assert ours.get_last_lr() == beside.get_last_lr()
+    ours.step()
+    assert ours.get_last_lr() == [0.5]
+
+
 # ---- what is wrong is named --------------------------------------------------------------------------
 
 
@@ -255,7 +270,7 @@ def test_a_group_added_later_joins_with_its_own_rate():
     ("make", "message"),
     [
         (lambda o: StepLR(o, 0), "StepLR: expected step_size > 0, got 0"),
-        (lambda o: ConstantLR(o, 0), r"ConstantLR: expected factor in \(0, 1\], got 0"),
+        (lambda o: ConstantLR(o, -1), r"ConstantLR: expected factor in \[0, 1\], got -1"),
         (lambda o: LinearLR(o, 0), r"LinearLR: expected start_factor in \(0, 1\], got 0"),
         (lambda o: LinearLR(o, 0.5, 1.5), r"LinearLR: expected end_factor in \[0, 1\], got 1.5"),
         (lambda o: CosineAnnealingLR(o, 0), "CosineAnnealingLR: expected T_max > 0, got 0"),

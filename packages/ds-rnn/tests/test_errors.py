@@ -184,3 +184,10 @@ def test_a_bad_call_loses_nothing():
         with pytest.raises(ValueError, match="expected input"):
             net(torch.zeros(5, 2, 4))
         assert net.backward(torch.ones_like(output)).shape == X.shape  # the good forward still waits
+
+
+def test_a_packed_sequence_is_answered_with_lengths():
+    packed = torch.nn.utils.rnn.pack_sequence([torch.ones(3, 2), torch.ones(1, 2)])
+    for layer in (LSTM(2, 3), GRU(2, 3), RNN(2, 3)):
+        with pytest.raises(TypeError, match=r"got a PackedSequence; give the padded tensor, and .* lengths="):
+            layer(packed)

@@ -279,6 +279,9 @@ def he_normal_(
     return normal_(tensor, 0.0, _he_std(tensor, a, mode, nonlinearity), generator)
 
 
+kaiming_uniform_, kaiming_normal_ = he_uniform_, he_normal_  # as torch.nn.init calls them
+
+
 def lecun_uniform_(tensor: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Fills with U(-r, r), r = sqrt(3 / fan_in): the sum of fan_in inputs keeps the size of one.
 
@@ -369,6 +372,8 @@ INITIALIZERS: dict[str, Callable[..., Tensor]] = {
     "eye": eye_,
     "he_normal": he_normal_,
     "he_uniform": he_uniform_,
+    "kaiming_normal": kaiming_normal_,
+    "kaiming_uniform": kaiming_uniform_,
     "lecun_normal": lecun_normal_,
     "lecun_uniform": lecun_uniform_,
     "normal": normal_,

@@ -1,4 +1,4 @@
-"""Upsample: images of another size."""
+"""Upsample: images, or sequences, of another size."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from torch import Tensor
 from ds_cnn import functional
 from ds_cnn.layers.convolution import sizes
 
-MODES = ("nearest", "bilinear", "bicubic")
+MODES = ("nearest", "linear", "bilinear", "bicubic")
 
 upsample, upsample_backward = dispatch(functional.upsample, half=torch.float32)
 
 
 @final
 class Upsample(Module):
-    """Makes images larger (or smaller) by taking each new pixel from the old ones around it.
+    """Makes images or sequences larger (or smaller) by taking each new pixel from the old ones around it.
 
     y = A x B^T,   dL/dx = A^T dL/dy B, with A's row i the weights of the old rows in new row i: a single 1
-    ("nearest"), 1 - t and t for its two neighbours ("bilinear"), or a cubic curve's for four ("bicubic")
+    ("nearest"), 1 - t and t for its two neighbours ("bilinear"), or a cubic curve's for four ("bicubic").
+    A sequence is an image one pixel high ("nearest", or "linear" for "bilinear").
 
     Args:
-        size: new height and width, or one number for both.
+        size: new height and width, or one number for both; new length.
         scale_factor: instead of ``size``, how many times as many rows and columns, or one number for both.
-        mode: "nearest", "bilinear" or "bicubic".
-        align_corners: for "bilinear" and "bicubic", whether the centres of the corner pixels stay in the
+        mode: "nearest", "linear" (sequences), "bilinear" or "bicubic" (images).
+        align_corners: for all but "nearest", whether the centres of the corner pixels stay in the
             corners; if not, the corners of the image do.
         recompute_scale_factor: whether distances between pixels come from the sizes, where ``scale_factor``
             times the old size was no whole number, and not from ``scale_factor``.
@@ -39,7 +40,7 @@ class Upsample(Module):
             none is passed over.
 
     Shape:
-        x ``(N, C, H, W)`` -> ``(N, C, H', W')``.
+        x ``(N, C, H, W)`` -> ``(N, C, H', W')``; x ``(N, C, L)`` -> ``(N, C, L')``.
 
     Raises:
         ValueError: if not just one of ``size`` and ``scale_factor`` is given, or x has other dimensions.
@@ -66,15 +67,22 @@ class Upsample(Module):
             raise ValueError("Upsample: expected recompute_scale_factor with scale_factor only")
         if mode not in MODES:
             raise ValueError(f"Upsample: expected mode to be one of {', '.join(MODES)}, got {mode!r}")
-        for name, given in (("align_corners", align_corners is not None), ("antialias", antialias)):
-            if given and mode == "nearest":
-                raise ValueError(f"Upsample: expected {name} with mode='bilinear' or 'bicubic' only")
-        self.size = None if size is None else sizes("Upsample", "size", size, 2)
+        if align_corners is not None and mode == "nearest":
+            raise ValueError(
+                "Upsample: expected align_corners with mode='linear', 'bilinear' or 'bicubic' only"
+            )
+        if antialias and mode in ("nearest", "linear"):
+            raise ValueError("Upsample: expected antialias with mode='bilinear' or 'bicubic' only")
+        dims = 1 if mode == "linear" else 2
+        self.size = None if size is None else sizes("Upsample", "size", size, dims)
         self.scale_factor: tuple[float, ...] | None = None
         if scale_factor is not None:
-            factors = (scale_factor,) * 2 if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
-            if len(factors) != 2 or min(factors) <= 0:
-                raise ValueError(f"Upsample: expected scale_factor above 0, one or two, got {scale_factor}")
+            factors: tuple[float, ...] = (
+                (scale_factor,) * dims if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
+            )
+            if len(factors) != dims or min(factors) <= 0:
+                count = "one" if dims == 1 else "one or two"
+                raise ValueError(f"Upsample: expected scale_factor above 0, {count}, got {scale_factor}")
             self.scale_factor = tuple(float(factor) for factor in factors)
         self.mode = mode
         self.align_corners = align_corners
@@ -82,24 +90,35 @@ class Upsample(Module):
         self.antialias = antialias
 
     def forward(self, input: Tensor) -> Tensor:
-        size, scale = self._target(input)
-        y, saved = upsample(input, size, self.mode, bool(self.align_corners), scale, self.antialias)
+        x = input.unsqueeze(-2) if input.dim() == 3 else input  # a sequence is one row
+        size, scale = self._target(input, x)
+        mode = "bilinear" if self.mode == "linear" else self.mode
+        y, saved = upsample(x, size, mode, bool(self.align_corners), scale, self.antialias)
         self.save(saved)
-        return y
+        return y.squeeze(-2) if input.dim() == 3 else y
 
     def backward(self, grad: Tensor) -> InputGrad:
         (saved,) = self.saved()
-        return upsample_backward(grad, saved) if self.input_grad else None
+        if not self.input_grad:
+            return None
+        if grad.dim() == 3:
+            return upsample_backward(grad.unsqueeze(-2), saved).squeeze(-2)
+        return upsample_backward(grad, saved)
 
-    def _target(self, x: Tensor) -> tuple[tuple[int, int], tuple[float | None, float | None]]:
-        """Checks the input, and returns its new height and width and the factors they came from."""
-        if x.dim() != 4 or min(x.shape[2:]) < 1:
-            raise ValueError(f"{self.label()}: expected input of shape (N, C, H, W), got {shape(x)}")
-        check_floating(self, x)
+    def _target(self, input: Tensor, x: Tensor) -> tuple[tuple[int, int], tuple[float | None, float | None]]:
+        """Checks the input, and returns the new height and width of x and the factors they came from."""
+        dims = {"nearest": (3, 4), "linear": (3,)}.get(self.mode, (4,))
+        if input.dim() not in dims or min(x.shape[2:]) < 1:
+            form = " or ".join({3: "(N, C, L)", 4: "(N, C, H, W)"}[dim] for dim in dims)
+            raise ValueError(f"{self.label()}: expected input of shape {form}, got {shape(input)}")
+        check_floating(self, input)
+        given = self.size or self.scale_factor or ()
+        if input.dim() == 3 and len(set(given)) > 1:
+            raise ValueError(f"{self.label()}: expected one number for a sequence, got {given}")
         if self.scale_factor is None:
             assert self.size is not None
-            return (self.size[0], self.size[1]), (None, None)
-        down, right = self.scale_factor
+            return (1 if input.dim() == 3 else self.size[0], self.size[-1]), (None, None)
+        down, right = 1.0 if input.dim() == 3 else self.scale_factor[0], self.scale_factor[-1]
         height, width = math.floor(x.shape[2] * down), math.floor(x.shape[3] * right)
         if min(height, width) < 1:
             raise ValueError(f"{self.label()}: expected images of which pixels remain, got {shape(x)}")
@@ -108,7 +127,10 @@ class Upsample(Module):
     def _torch_options(self) -> dict[str, Any]:
         if self.antialias:
             raise NotImplementedError(f"{self.label()}: torch.nn's has no antialias")
-        return {}
+        name, given = (
+            ("size", self.size) if self.scale_factor is None else ("scale_factor", self.scale_factor)
+        )
+        return {name: given[0]} if given and len(set(given)) == 1 else {}  # sequences take one number
 
     def extra_repr(self) -> str:
         to = f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"

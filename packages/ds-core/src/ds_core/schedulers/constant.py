@@ -13,7 +13,7 @@ class ConstantLR(Scheduler):
 
     Args:
         optimizer, last_epoch: see :class:`Scheduler`.
-        factor: in (0, 1].
+        factor: in [0, 1].
         total_iters: number of steps at the lower rate.
 
     Raises:
@@ -25,7 +25,7 @@ class ConstantLR(Scheduler):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
-        self.require(0 < factor <= 1, "factor in (0, 1]", factor)
+        self.require(0 <= factor <= 1, "factor in [0, 1]", factor)
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -33,4 +33,6 @@ class ConstantLR(Scheduler):
     def next_lr(self, lr: float, base_lr: float, index: int) -> float:
         if self.last_epoch == 0:
             return lr * self.factor
-        return lr / self.factor if self.last_epoch == self.total_iters else lr
+        if self.last_epoch != self.total_iters:
+            return lr
+        return lr / self.factor if self.factor else base_lr  # no factor undoes 0

@@ -123,6 +123,11 @@ class Recurrent(Module):
         Returns:
             x ``(L, N, F)``, the first state with a dimension N, and lengths, None if all have all steps.
         """
+        if hasattr(x, "batch_sizes"):
+            raise TypeError(
+                f"{self.label()}: expected input to be a tensor, got a PackedSequence; give the padded "
+                "tensor, and how long its sequences are as lengths="
+            )
         if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
             form = "N, L" if self.batch_first else "L, N"
             raise ValueError(
