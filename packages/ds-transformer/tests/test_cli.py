@@ -1,9 +1,12 @@
 """The command line: it trains, goes on, translates, and explains mistakes."""
 
+import csv
 import json
+import sys
 
 import pytest
 from ds_transformer.cli import command_line
+from processes import together
 from typer.testing import CliRunner
 
 WORDS = {"the": "die", "cat": "katze", "dog": "hündin", "sees": "sieht", "hears": "hört", "a": "eine"}
@@ -33,6 +36,22 @@ def train(data, out, *more):
     columns = ("--from", "en", "--to", "de", "--tokenizer", "word", "--test", data)
     size = ("--width", 32, "--layers", 1, "--inner", 64, "--dropout", 0, "--batch-size", 8)
     return run("train", "translator", "--data", data, "--out", out, *columns, *size, "--warmup", 20, *more)
+
+
+def losses(data, out):
+    result = train(data, out, "--epochs", 2, "--batch-size", 7, "--quiet")
+    assert result.exit_code == 0, result.output
+    with (out / "log.csv").open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has imported torch")
+def test_two_processes_train_as_one_does(data, tmp_path):
+    texts = [" ".join(text.split()[:length]) for text in SENTENCES[::4] for length in (1, 2, 3, 5)]
+    rows = [f"{text},{' '.join(WORDS[word] for word in text.split())}" for text in texts]
+    data.write_text("en,de\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    expected = losses(data, tmp_path / "one")
+    assert together(2, losses, data, tmp_path / "two")[0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_it_trains_goes_on_and_translates(data, tmp_path):

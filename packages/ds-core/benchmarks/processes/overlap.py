@@ -30,7 +30,7 @@ from ds_core.distributed import GradientBuckets, World, rows_of, world
 from torch import Tensor
 
 WIDTH, DEPTH = 1024, 12
-STEPS, WARM = 20, 5
+WARM = 2
 Interval = tuple[float, float]
 
 
@@ -55,12 +55,15 @@ def network() -> Sequential:
     return Sequential(*layers).requires_input_grad_(False)
 
 
-def measured(rows: int, hidden: bool) -> dict[str, Any]:
-    """Makes steps; returns the seconds of each and, of the one in the middle by time, what happened when.
+def measured(rows: int, hidden: bool, steps: int) -> dict[str, Any]:
+    """Makes steps; returns how long one takes, and of that in the middle by time what happened when.
+
+    That is by the clock and by the processor, which what else runs on the machine does not lengthen.
 
     Args:
         rows: of all processes together.
         hidden: whether gradients are added up while others are still computed.
+        steps: how many count.
     """
     here = world()
     own = slice(0, rows) if here is None else rows_of(rows, here.rank, here.size)
@@ -71,9 +74,11 @@ def measured(rows: int, hidden: bool) -> dict[str, Any]:
     timed = None if here is None else Timed(here.rank, here.size)
     buckets = None if timed is None else GradientBuckets(list(model.parameters()), [model], timed)
     traces = []
-    for _ in range(WARM + STEPS):
+    for number in range(WARM + steps):
         if here is not None:
             here.sum_(torch.zeros(1))  # all begin together
+        if number == WARM:
+            processor = time.process_time()
         begin = time.perf_counter()
         optimizer.zero_grad()
         with torch.no_grad():
@@ -100,8 +105,10 @@ def measured(rows: int, hidden: bool) -> dict[str, Any]:
                 "seconds": end - begin,
             }
         )
+    processor = (time.process_time() - processor) / steps
     traces = sorted(traces[WARM:], key=lambda trace: trace["seconds"])
-    return {"seconds": [trace["seconds"] for trace in traces], "trace": traces[len(traces) // 2]}
+    seconds = statistics.median(trace["seconds"] for trace in traces)
+    return {"seconds": seconds, "processor": processor, "trace": traces[len(traces) // 2]}
 
 
 def union(intervals: list[Interval]) -> float:
@@ -120,10 +127,11 @@ def hidden_share(trace: dict[str, Any]) -> float:
     return union([(a, min(b, end)) for a, b in sums if a < end]) / union(sums)
 
 
-def launched(processes: int, rows: int) -> list[dict[str, Any]]:
+def launched(processes: int, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Runs this file in so many processes; returns what the first one measures, hidden and not."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*(launch if processes > 1 else [sys.executable]), __file__, "--worker", "--rows", str(rows)]
+    command = [*(launch if processes > 1 else [sys.executable]), __file__, "--worker"]
+    command += ["--rows", str(given.rows), "--steps", str(given.steps)]
     ran = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -157,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rows", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path())
     parser.add_argument("--worker", action="store_true")
     given = parser.parse_args()
@@ -164,24 +173,25 @@ def main() -> None:
     if given.worker:
         here = world()
         for hidden in (True, False) if here is not None else (True,):
-            found = measured(given.rows, hidden)
+            found = measured(given.rows, hidden, given.steps)
             if here is None or here.rank == 0:
                 print(json.dumps(found), flush=True)
         return
-    (one,), (hidden, late) = launched(1, given.rows), launched(given.processes, given.rows)
-    seconds = {name: statistics.median(found["seconds"]) for name, found in
-               (("one", one), ("hidden", hidden), ("at_the_end", late))}  # fmt: skip
+    (one,), (hidden, late) = launched(1, given), launched(given.processes, given)
     result = {
-        "processor": platform.processor() or platform.machine(),
+        "machine": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "processes": given.processes,
         "rows": given.rows,
         "parameters": DEPTH * (WIDTH + 1) * WIDTH,
-        "seconds_one_process": seconds["one"],
-        "seconds_hidden": seconds["hidden"],
-        "seconds_at_the_end": seconds["at_the_end"],
-        "throughput_ratio": seconds["one"] / seconds["hidden"],
-        "throughput_ratio_at_the_end": seconds["one"] / seconds["at_the_end"],
+        "seconds": {"one": one["seconds"], "hidden": hidden["seconds"], "at the end": late["seconds"]},
+        "processor": {
+            "one": one["processor"],
+            "hidden": hidden["processor"],
+            "at the end": late["processor"],
+        },
+        "throughput_ratio": one["seconds"] / hidden["seconds"],
+        "throughput_ratio_by_processor": one["processor"] / hidden["processor"],
         "share_hidden": hidden_share(hidden["trace"]),
         "trace": hidden["trace"],
         "trace_at_the_end": late["trace"],
