@@ -138,9 +138,9 @@ class Recipe:
     zoom: float = 0.0
     crop: float = 1.0
     colour: float = 0.0
-    steps: int = 4500
-    batch_size: int = 16
-    lr: float = 4e-4
+    steps: int = 8000
+    batch_size: int = 8
+    lr: float = 5e-4
     backbone_lr: float = 1.0
     min_lr: float = 1e-5
     warmup: int = 100
@@ -162,7 +162,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "plain": {"masked_attention": False, "multi_scale": False, "finer": 1, "embedding": 64},
     "photographs": {
         **{"stages": 4, "image_size": 192, "flip": True, "zoom": 0.3, "crop": 0.6},
-        **{"colour": 0.3, "batch_size": 8, "dropout": 0.1},
+        **{"colour": 0.3, "dropout": 0.1, "steps": 2500, "lr": 4e-4},
     },
 }
 
