@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ds_core import BatchNorm1d, Dense, Module, MSELoss, ReLU, Sequential, engine
+from ds_core import BatchNorm1d, Dense, Module, ModuleList, MSELoss, ReLU, Sequential, engine, keep_for_second
 from ds_core.optimizers import SGD
 from ds_core.schedulers import PolynomialLR
 from ds_transformer import TransformerDecoderLayer
@@ -153,3 +153,19 @@ def test_numbers_elsewhere_are_nothing_bad_where_all_are(fuzz):
     """Options beside the one tensor of a module without parameters are nowhere."""
     outcomes = fuzz.fuzz(match="forward(scores=<float32", folders="packages/ds-zoo/tests/cases")
     assert not [outcome for outcome in outcomes if outcome.kind == "nonsense"]
+
+
+def test_a_sequential_of_nothing_is_the_identity_and_checks_what_it_is_given():
+    module, x = Sequential(), torch.ones(2, 3)
+    with engine("manual"), keep_for_second():
+        assert module(x) is x
+        assert module.backward(2 * x).equal(2 * x)
+        assert module.second_backward(3 * x).equal(3 * x)
+        assert module.backward(torch.zeros_like(x)).equal(torch.zeros_like(x))
+        module(x)
+        with pytest.raises(
+            TypeError, match=r"expected a gradient as a tensor of shape .2, 3., .* got 'text'"
+        ):
+            module.backward("text")
+    with pytest.raises(TypeError, match=r"ModuleList: expected modules as a list of them, got 2\.5"):
+        ModuleList(2.5)

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, overload
 import torch
 from torch import Tensor
 
+from ds_core.checks import shown
 from ds_core.module import InputGrad, Module, Parameter, _check_module, _lost_in
 
 __all__ = [
@@ -48,7 +49,11 @@ class ModuleList(Module):
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Adds modules at the end; errors as for :meth:`append`."""
+        """Adds modules at the end; errors as for :meth:`append`, and where there is nothing to go through."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                f"{type(self).__name__}: expected modules as a list of them, got {shown(modules)}"
+            )
         for module in list(modules):
             self.append(module)
         return self
@@ -377,14 +382,21 @@ class Sequential(ModuleList):
         x = input
         for module in self:
             x = module(x)
+        if not len(self):  # the identity, of which nobody else knows that it was called
+            self.save()
         return x
 
     def backward(self, grad: Any) -> Any:
+        if not len(self):
+            self.saved()
         for module in reversed(self):
             grad = module.backward(grad)
         return grad
 
     def second_backward(self, grad_grad: Any) -> Any:
+        if not len(self):
+            self.kept_for_second()
+            self.save_again(grad_x=None)
         for module in self:
             grad_grad = module.second_backward(grad_grad)
         return grad_grad
