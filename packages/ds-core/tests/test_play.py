@@ -212,6 +212,7 @@ def test_from_the_first_click_to_a_trained_boundary_and_a_broken_backward_caught
     page.wait_for("document.querySelectorAll('#verdict .no').length === 1", timeout=60)
     assert "2 Dense(8, 8): the referees object" in page.evaluate("element('verdict').textContent")
     assert "weight" in page.evaluate("document.querySelector('#verdict pre').textContent")
+    assert page.barriers() == []
     page.click("#mend")
     page.wait_for("frame.layers.every(l => !l.broken)")
     page.click("#referee")

@@ -183,7 +183,9 @@ element("referee").addEventListener("click", async () => {
     if (ok) return [line];
     const report = document.createElement("pre");
     report.textContent = text;
+    report.tabIndex = 0; // so that the keyboard can scroll it
     return [line, report];
   }));
 });
+dark.addEventListener("change", () => { if (frame) draw(); });
 watch();
