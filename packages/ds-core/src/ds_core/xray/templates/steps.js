@@ -476,8 +476,10 @@ function cell(stop) {
     let v = forward && value(forward[0], forward[1] && !back);
     if (name.startsWith("f \u00b7") && value("f", !back) !== null && value("c") !== null) v = value("f", !back) * value("c");
     const g = back && backward ? value(...backward) : null;
-    picture.append(svg("text", { x: g === null ? x : x - 3, y: y + 13, "text-anchor": g === null ? "middle" : "end", class: "fw" }, v === null || v === undefined ? "" : short(v)));
-    if (g !== null) picture.append(svg("text", { x: x + 3, y: y + 13, class: "bw" }, short(g)));
+    const fit = text => text.length * 7.5 > wide / 2 - 6 ? { textLength: wide / 2 - 6, lengthAdjust: "spacingAndGlyphs" } : {};
+    const made = v === null || v === undefined ? "" : short(v);
+    picture.append(svg("text", g === null ? { x, y: y + 13, "text-anchor": "middle", class: "fw" } : { x: x - 3, y: y + 13, "text-anchor": "end", class: "fw", ...fit(made) }, made));
+    if (g !== null) picture.append(svg("text", { x: x + 3, y: y + 13, class: "bw", ...fit(short(g)) }, short(g)));
   }
   picture.append(svg("text", { x: 20, y: 200, class: "soft" }, "x and h"));
   return make("div", { class: "view" }, make("h3", {}, back ? "The cell: what it made (blue), and the gradient that reaches it (orange)" : "The cell"),
