@@ -36,7 +36,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent
 GROWTH = ROOT / "docs" / "benchmarks" / "growth.py"
-PROCESSES = 3  # for each benchmark: where a process's memory happens to lie makes a difference of its own
+PROCESSES = 3  # where a process's memory happens to lie makes a difference of its own
 TURN = 0.1  # seconds
 
 
@@ -119,7 +119,7 @@ def turns(row: str, servers: Sequence[Server], seconds: float) -> list[list[list
     first = [server.ask("turn", row) for server in servers]  # warm-up
     least = max(TURN * len(servers), sum(map(sum, first)) / 1e3)
     taken = []
-    for number in range(max(3, min(15, round(seconds / least)))):
+    for number in range(max(2, min(15, round(seconds / least)))):
         order = range(len(servers)) if number % 2 else reversed(range(len(servers)))
         answers = {side: servers[side].ask("turn", row) for side in order}
         taken.append([answers[side] for side in range(len(servers))])
@@ -162,21 +162,21 @@ class Row:
         return ours / theirs if theirs else 1.0 if not ours else math.inf
 
 
-def suite(names: list[str], matching: str, seconds: float) -> Iterator[Row]:
+def suite(names: list[str], matching: str, seconds: float, processes: int = PROCESSES) -> Iterator[Row]:
     """Measures the rows whose ``benchmark: name`` contains a text."""
     files = benchmarks(ROOT)
     for name in names:
         times: dict[str, list[list[float]]] = defaultdict(list)
         facts: dict[str, dict[str, Any]] = defaultdict(dict)
         rates = []
-        for process in range(PROCESSES):
+        for process in range(processes):
             server = Server(files[name])
             rows = [row for row in server.rows if matching in f"{name}: {row}"]
             for row in rows:
                 if process == 0:  # errors first: a training step goes where it goes
                     for question in ("errors", "memory", "flops", "operations"):
                         facts[row][question] = server.ask(question, row)
-                times[row] += [only for (only,) in turns(row, [server], seconds / PROCESSES)]
+                times[row] += [only for (only,) in turns(row, [server], seconds / processes)]
             if rows:
                 rates.append(server.ask("rate"))
             server.close()
@@ -263,7 +263,8 @@ def markdown(content: dict[str, Any]) -> str:
     about, rows = content["environment"], [Row(**row) for row in content["rows"]]
     text = (
         f"# Results\n\n{about['processor']}; torch {about['torch']}, Python {about['python']}, "
-        f"threads: {about['threads']}. Load of the machine when it began: {about['load']}.\n\n"
+        f"threads: {about['threads']}; processes of each benchmark: {about['processes']}; "
+        f"load of the machine when the last began: {about['load']}.\n\n"
         "[What the columns mean](index.md), and what is known about the rows above 1.00.\n\n"
         "![Ratios of all rows](results.svg)\n"
     )
@@ -278,7 +279,9 @@ def markdown(content: dict[str, Any]) -> str:
         "first ours, then the referee's.\n\n| | to torch | ours | the referee |\n| --- | ---: | --- | --- |\n"
     )
     for row in slow:
-        sides = (", ".join(f"`{op}` {share:.0%}" for op, share in side) for side in row.operations)
+        sides = (
+            ", ".join(f"`{op}` {share:.0%}" for op, share in side if share > 0.01) for side in row.operations
+        )
         text += f"| {row.benchmark}: {row.name} | {row.to_torch[1]:.2f} | {' | '.join(sides)} |\n"
     return text
 
@@ -405,6 +408,7 @@ def main() -> None:
         "--filter", default="", metavar="TEXT", help="only rows whose 'name: row' contains it"
     )
     parser.add_argument("--seconds", type=float, default=6.0, help="roughly, of each row (default: 6)")
+    parser.add_argument("--processes", type=int, default=PROCESSES, help="of each benchmark (default: 3)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the results there; other rows in it stay"
     )
@@ -427,8 +431,8 @@ def main() -> None:
         return beside(options.beside.resolve(), names, options.filter, options.seconds)
     if options.profile:
         return profile(names, options.filter)
-    about = environment()
-    rows = show(suite(names, options.filter, options.seconds), about)
+    about = environment() | {"processes": options.processes}
+    rows = show(suite(names, options.filter, options.seconds, options.processes), about)
     if not rows:
         sys.exit(f"no row contains {options.filter!r}")
     if options.json and options.json.exists():

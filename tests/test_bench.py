@@ -1,5 +1,6 @@
 """`hatch run bench`: rows are measured in processes of their own; the docs keep what it wrote."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -30,9 +31,8 @@ def test_a_row_is_measured(tmp_path, monkeypatch):
     file = tmp_path / "products.py"
     file.write_text(ROWS)
     monkeypatch.setattr(bench, "benchmarks", lambda checkout: {"products": file})
-    monkeypatch.setattr(bench, "PROCESSES", 1)
     monkeypatch.setattr(bench, "TURN", 0.02)
-    (row,) = bench.suite(["products"], "half", 0.1)
+    (row,) = bench.suite(["products"], "half", 0.1, 1)
     assert row.name == "half"
     assert 0.3 < row.to_torch[1] < 0.8
     assert row.errors is None
@@ -41,3 +41,10 @@ def test_a_row_is_measured(tmp_path, monkeypatch):
     assert bench.cells(row)[0] == f"{row.to_torch[1]:.2f}"
     with pytest.raises(RuntimeError, match=r"products\.py"):
         list(bench.suite(["products"], "other", 0.1))
+
+
+def test_the_page_of_results_is_what_was_measured():
+    folder = ROOT / "docs" / "benchmarks"
+    content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert (folder / "results.md").read_text(encoding="utf-8") == bench.markdown(content)
+    assert {row["benchmark"] for row in content["rows"]} <= set(bench.benchmarks(ROOT))

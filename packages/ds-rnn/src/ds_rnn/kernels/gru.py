@@ -33,7 +33,7 @@ def step(gates: Tensor, state: State, weights: Weights, out: Tensor | None) -> t
     n.addcmul_(r, memory)
     tanh(n, out=n)
     h = torch.lerp(n, h_before, z, out=out)
-    return (h,), SavedStep((r, z, n), memory, h_before)
+    return (h,), SavedStep((r, z, n), memory.clone(), h_before)  # what r and z got is needed no more
 
 
 def step_backward(

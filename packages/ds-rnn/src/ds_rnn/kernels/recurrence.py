@@ -46,6 +46,7 @@ class Run(NamedTuple):
     steps: list[Any]  # of each step, in the order in which they were taken
     weights: Weights
     mask: Tensor | None  # (rows, P), of the dropout before the layer
+    outputs: Tensor  # (rows, P), h after each step
 
 
 class Saved(NamedTuple):
@@ -81,7 +82,7 @@ def read(
             output, end, steps = _read(recurrence, rows, starts[len(ends)], w, plan.sizes, reverse, keep)
             outputs.append(output)
             ends.append(end)
-            taken.append(Run(rows, steps, w, mask))
+            taken.append(Run(rows, steps, w, mask, output))
         runs.append(taken)
         rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
         if layer < len(masks):
@@ -162,15 +163,18 @@ def _read_backward(
 
     Returns:
         The gradients of what the input says ``(rows, gates H)``, of what the state says (the same tensor
-        unless they have two), of h after each step ``(rows, P)``, and of the first states.
+        unless they have two), of h after each step ``(rows, P)`` where it is a projection, and of the first
+        states.
     """
     grad_gates = grad.new_empty(len(grad), len(run.weights.hh))
     grad_recurrent = torch.empty_like(grad_gates) if recurrence.two_gradients else grad_gates
-    grad_h = grad.new_empty(grad.shape)
+    keep = run.weights.hr is not None  # else one step's is written over by the next
+    grad_h = grad.new_empty(len(grad) if keep else max(sizes, default=0), grad.shape[1])
     carry = Carry(grad_end)
     for span, step in zip(spans(sizes, not reverse), reversed(run.steps), strict=True):
         through_h, *others = carry.take(span.stop - span.start)
-        total = torch.add(grad[span], through_h, out=grad_h[span])
+        into = grad_h[span] if keep else grad_h[: span.stop - span.start]
+        total = torch.add(grad[span], through_h, out=into)
         carry.give(
             recurrence.step_backward(
                 (total, *others), step, run.weights, grad_gates[span], grad_recurrent[span]
@@ -187,7 +191,7 @@ def one_step(
 ) -> tuple[State, tuple[Recurrence, Run]]:
     """Does what a step's formula does."""
     after, saved = recurrence.step(_gates(recurrence, x, weights), state, weights, None)
-    return after, (recurrence, Run(x, [saved], weights, None))
+    return after, (recurrence, Run(x, [saved], weights, None, after[0]))
 
 
 def one_step_backward(
@@ -225,12 +229,32 @@ def _weights(
     return Weights._make(
         (
             matmul.mm(grad_gates.T, run.x) if ih else None,
-            matmul.mm(grad_recurrent.T, _rows([step.h_before for step in steps])) if hh else None,
+            _by_state(grad_recurrent, run, reverse) if hh else None,
             grad_bias if bias_ih else None,
             grad_bias_hh,
             matmul.mm(grad_h.T, _rows([step.gates[3] * step.tanh_c for step in steps])) if hr else None,
         )
     )
+
+
+def _by_state(grad: Tensor, run: Run, reverse: bool) -> Tensor:
+    """Returns grad^T h, h being the state before each step, ``(gates H, P)``.
+
+    Of sequences of one length that is what the last step left: the outputs, and the first state.
+    """
+    first, rows = run.steps[0].h_before, len(run.outputs)
+    size = len(first)
+    if size * len(run.steps) != rows:
+        return matmul.mm(
+            grad.T, _rows([step.h_before for step in (run.steps[::-1] if reverse else run.steps)])
+        )
+    begin, after, before = (
+        (grad[rows - size :], grad[: rows - size], run.outputs[size:])
+        if reverse
+        else (grad[:size], grad[size:], run.outputs[: rows - size])
+    )
+    product = matmul.mm(begin.T, first)
+    return matmul.addmm(product, after.T, before, out=product)
 
 
 def _rows(steps: list[Tensor]) -> Tensor:
