@@ -6,7 +6,7 @@ our own eager step: ResNet-18 and LSTM. The first call, which compiles, is not p
 
 from __future__ import annotations
 
-import runpy
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from ds_transformer import TransformerEncoderLayer
 from ds_zoo import MiniGPTConfig
 from torch import nn
 
-PRECISION = runpy.run_path(str(Path(__file__).with_name("precision.py")))
+sys.path.insert(0, str(Path(__file__).parent))  # torch.compile imports the module of what it compiles by name
+from precision import gpt, mlp
 
 
 def forward_backward(model: Module, loss: Module, x: Any, y: Any) -> Callable[[], Any]:
@@ -95,11 +96,9 @@ def lstm() -> tuple[Module, Module, Any, Any]:
 
 
 ROWS = {
-    "MLP 784-512-512-10, batch 128": partial(
-        beside_torch, partial(PRECISION["mlp"], [784, 512, 512, 10], 128)
-    ),
+    "MLP 784-512-512-10, batch 128": partial(beside_torch, partial(mlp, [784, 512, 512, 10], 128)),
     "MiniGPT width 128, 4 layers, batch 12 of 64": partial(
-        beside_torch, partial(PRECISION["gpt"], MiniGPTConfig(65, 64, 128, 4, 4), 12)
+        beside_torch, partial(gpt, MiniGPTConfig(65, 64, 128, 4, 4), 12)
     ),
     "encoder layer, width 256, context 128": partial(encoder, 256, 128),
     "ResNet-18, 8 images of 64 x 64, beside our eager step": partial(beside_eager, resnet),
