@@ -3,7 +3,8 @@
 A step is forward, backward, clipping and AdamW. ``python precision.py`` measures on the processor;
 ``--device cuda`` by the device's own events, and ``--preset gpt2`` a GPT of GPT-2's shape (124 million
 weights, batch 8, context 1024). torch.nn's runs with ``torch.autocast``, fused attention and, on a CUDA
-device, the fused AdamW. Before anything is timed, the gradients of ours and of torch's are compared.
+device, the fused AdamW. From the same weights, all ways must begin with the same loss, as far as their type
+lets them.
 """
 
 from __future__ import annotations
