@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self, overload
 
 import torch
 from ds_core import BCEWithLogitsLoss, CrossEntropyLoss, InputGrad, Module, MSELoss
+from ds_core.checks import shown
 from ds_core.initializers import Init, normal_
 from ds_core.losses import Loss
 from ds_core.pretrained import Pretrained
@@ -168,8 +169,18 @@ def total(first: Tensor | None, second: Tensor) -> Tensor: ...
 @overload
 def total(first: Tensor | None, second: Tensor | None) -> Tensor | None: ...
 def total(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    """Adds two gradients, either of which may be None."""
-    return first if second is None else second if first is None else first + second
+    """Adds two gradients of the same numbers, either of which may be None.
+
+    Raises:
+        ValueError: if they are not of one shape and type.
+    """
+    if first is None or second is None:
+        return first if second is None else second
+    if not isinstance(first, Tensor) or (first.shape, first.dtype) != (second.shape, second.dtype):
+        raise ValueError(
+            f"expected gradients of one shape and type, to be added, got {shown(first)} and {shown(second)}"
+        )
+    return first + second
 
 
 def initial(spread: float) -> Init:

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from ds_core import Dense, Dropout, Module, ReLU, Sequential
+from ds_core.checks import check_whole
 from ds_core.initializers import he_normal_
 
 from ds_cnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d
@@ -45,6 +46,7 @@ class SmallVGG(Sequential):
         *,
         generator: torch.Generator | None = None,
     ) -> None:
+        check_whole("SmallVGG", depth=depth)
         init = partial(he_normal_, mode="fan_out", nonlinearity="relu")
         modules: list[Module] = []
         channels = in_channels

@@ -7,7 +7,7 @@ from typing import final
 
 import torch
 from ds_core import InputGrad, Module, Parameter
-from ds_core.checks import check_floating, shape
+from ds_core.checks import check_dtype, check_floating, shape
 from ds_core.distributed import gather_rows
 from ds_core.kernels import dispatch
 from ds_core.losses import Loss
@@ -58,6 +58,10 @@ class Similarity(Module):
     Shape:
         images ``(N, D)``, texts ``(M, D)``, both of unit length -> ``(N, M)``.
 
+    Raises:
+        ValueError: if they have other shapes.
+        TypeError: if they are not floating point numbers of one dtype.
+
     Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision (2021),
     figure 3.
     """
@@ -68,6 +72,13 @@ class Similarity(Module):
         self.log_scale = Parameter(torch.tensor(float(log_scale)))
 
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        if images.dim() != 2 or texts.dim() != 2 or images.shape[1] != texts.shape[1]:
+            raise ValueError(
+                f"{self.label()}: expected images (N, D) and texts (M, D), got {shape(images)} and "
+                f"{shape(texts)}"
+            )
+        check_floating(self, images)
+        check_dtype(self, texts, images.dtype)
         logits, saved = similarity(images, texts, self.log_scale)
         self.save(saved)
         return logits
