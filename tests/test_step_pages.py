@@ -173,6 +173,8 @@ def test_windows_cells_and_attention_have_views_of_their_own(name, function, exp
         " state.chosen = { part: 'result', at: 0 }; draw(); })()"
     )
     assert expected in page.evaluate("document.getElementById('stage').textContent")
+    if name == "lstm":
+        assert page.evaluate("document.querySelector('h2').textContent").endswith(f"{function}, call 1 of 4")
     assert page.problems == []
     page.close()
 

@@ -229,6 +229,8 @@ def test_points_are_drawn_by_mouse_and_by_keyboard_on_a_small_screen(dark, playg
     page.wait_for("frames_drawn() > 0")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.barriers() == []
+    page.click("#plane")  # one more, and the others stay
+    page.wait_for("frame.points.length === 241 && frame.settings.data === 'drawn'")
     page.click("#clear")
     page.wait_for("frame.points.length === 0 && frame.settings.data === 'drawn'")
     page.click("#plane")

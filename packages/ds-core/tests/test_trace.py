@@ -36,6 +36,15 @@ def test_the_numbers_are_those_of_a_step():
             if stop.way == "update":
                 assert torch.allclose(row.value, model.state_dict()[f"{stop.layer}.{name}"], atol=1e-6)
     assert [s.way for s in seen.stops].count("update") == 6
+    assert seen.loss_after == pytest.approx(CrossEntropyLoss()(model(X), Y).item(), rel=1e-6)
+    assert seen.loss_after < seen.loss
+
+
+def test_a_step_that_ends_at_infinity_is_still_written(tmp_path):
+    seen = trace(Sequential(Dense(3, 1)), X, X[:, :1], lr=1e30)
+    data = json.loads(seen.to_json(tmp_path / "step.json").read_text(encoding="utf-8"))
+    assert data["loss"] == pytest.approx(seen.loss)
+    assert data["loss_after"] == "inf"
 
 
 def test_the_stops_are_in_the_order_of_the_step():

@@ -401,6 +401,8 @@ def test_without_jinja_a_notebook_shows_the_tables(monkeypatch, tmp_path):
         ("x^2", "<msup><mi>x</mi><mrow><mn>2</mn></mrow></msup>"),
         ("W_ih", "<msub><mi>W</mi><mrow><mi>ih</mi></mrow></msub>"),
         ("sqrt(x)", "<msqrt><mrow><mi>x</mi></mrow></msqrt>"),
+        ("With p = softmax(x), a target t", "</math> a target <math>"),
+        ("c a exp(x)", "<mi>c</mi><mi>a</mi>"),
         ("1 / (x + 1)", "<mfrac><mn>1</mn><mrow><mi>x</mi><mo>+</mo><mn>1</mn></mrow></mfrac>"),
         ("sum_j x_j", '<msub><mo largeop="false">∑</mo><mrow><mi>j</mi></mrow></msub>'),
         ("W^T", '<msup><mi>W</mi><mrow><mi mathvariant="normal">T</mi></mrow></msup>'),

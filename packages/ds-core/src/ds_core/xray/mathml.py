@@ -22,6 +22,8 @@ _SIGNS: Final = {
     "'": "′",
 }
 _BREAKS: Final = ("<mo>=</mo>", "<mo>+</mo>", "<mo>\N{MINUS SIGN}</mo>")
+# before these words "a" is a number, before others an article
+_NO_NOUNS: Final = {*_FUNCTIONS, *_GREEK, "and", "else", "for", "over", "the", "where", "with"}
 MOST = 5  # things that stay on one line
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
 
@@ -104,6 +106,9 @@ class _Parser:
         """Reads one thing with its indices and its power."""
         token = self.peek()
         self.at += 1
+        word = self.peek(skip=True) if token == "a" and self.peek().isspace() else ""
+        if re.fullmatch("[a-z]{3,}", word) and word not in _NO_NOUNS:
+            return "<mtext>\u00a0a\u00a0</mtext>"
         if token == "sqrt":
             while self.peek().isspace():
                 self.at += 1

@@ -112,11 +112,11 @@ def _tiles(view: View) -> list[tuple[str, str]]:
         (amount(backward.total), f"FLOPs backward{times}"),
     ]
     if view.loss is not None and view.loss_value is not None:
-        tiles.insert(0, (number(view.loss_value), view.loss.label))
+        tiles.insert(0, (number(view.loss_value), f"loss, {view.loss.label}"))
     units = sum(layer.units or 0 for layer in view.layers)
     if units:
         dead = sum(layer.dead or 0 for layer in view.layers)
-        tiles.append((f"{dead} of {units:,}", "units of activations at 0 for the whole batch"))
+        tiles.append((f"{dead} of {units:,}", "units of activations are 0 for the whole batch"))
     return tiles
 
 

@@ -77,6 +77,7 @@ def trace(
     result.inputs = [(f"input {i}" if i else "input", tensor) for i, tensor in enumerate(inputs)]
     if isinstance(target, Tensor):
         result.inputs.append(("target", target.detach().clone()))
+    result.lr = lr
     result.layers = {
         path: _describe(part)
         for path, part in [*step.model._walk(), *([(LOSS, step.measure)] if step.measure else [])]
@@ -84,6 +85,9 @@ def trace(
     for name, parameter in step.model.named_parameters():
         if parameter.grad is not None:
             result.stops.append(_update(name, parameter, lr))
+    if result.loss is not None:
+        after = take_step(step.model, x, target, loss, _Recorder(), formulas=False).value
+        result.loss_after = None if after is None else after.item()
     count = sum(tensor.numel() for tensor in result.numbers())
     if count > MOST:
         raise ValueError(
@@ -141,6 +145,8 @@ class Trace:
         stops: what happened, in that order.
         notes: anything else to know.
         loss: what the loss gave; None if that is not one number.
+        loss_after: what it gives for the same batch after the update.
+        lr: the rate of the update.
         inputs: names and tensors of the batch.
         layers: path -> label, class and formulas.
     """
@@ -151,6 +157,8 @@ class Trace:
     stops: list[Stop]
     notes: list[str]
     loss: float | None = None
+    loss_after: float | None = None
+    lr: float = 0.0
     inputs: list[tuple[str, Tensor]] = field(default_factory=list)
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -190,7 +198,9 @@ class Trace:
             "about": self.about,
             "words": self.words,
             "notes": self.notes,
-            "loss": self.loss,
+            "loss": None if self.loss is None else _finite(self.loss),
+            "loss_after": None if self.loss_after is None else _finite(self.loss_after),
+            "lr": self.lr,
             "inputs": [[name, places[id(tensor)]] for name, tensor in self.inputs],
             "layers": [{"path": path, **layer} for path, layer in self.layers.items()],
             "tensors": [{"shape": list(t.shape), "values": _written(t)} for t in kept],

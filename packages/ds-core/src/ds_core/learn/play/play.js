@@ -3,7 +3,7 @@ const TOKEN = new URLSearchParams(location.search).get("token");
 const REACH = 1.6, GRID = 48;
 const element = id => document.getElementById(id);
 const dark = matchMedia("(prefers-color-scheme: dark)");
-let frame = null, drawn = 0, colour = 0, cross = null, points = [];
+let frame = null, drawn = 0, colour = 0, cross = null;
 window.frames_drawn = () => drawn; // what the tests count
 
 async function ask(asked) {
@@ -60,10 +60,7 @@ element("reset").addEventListener("click", () => { if (frame) frame.settings.see
 // ---- drawing points --------------------------------------------------------------------------------------------
 
 function put(x, y, label) {
-  if (frame.settings.data !== "drawn") points = [];
-  else points = frame.points.slice();
-  points.push([+x.toFixed(3), +y.toFixed(3), label]);
-  ask({ action: "draw", points });
+  ask({ action: "draw", points: [...frame.points, [+x.toFixed(3), +y.toFixed(3), label]] });
 }
 const plane = element("plane");
 plane.addEventListener("click", event => {
@@ -140,6 +137,7 @@ function drawNetwork() {
   }
   const largest = name => Math.max(1e-12, ...layers.flatMap(l => l[name] ?? []));
   const top = largest("out"), steep = largest("grad");
+  element("sizes").textContent = `Root mean squares over the data: the fullest blue is ${top.toPrecision(2)}, the thickest ring ${steep.toPrecision(2)}.`;
   layers.forEach((layer, i) => (layer.out ?? []).forEach((v, u) => {
     const [ring, disc, title] = element(`n${i}-${u}`).children, g = layer.grad?.[u] ?? 0;
     disc.setAttribute("fill-opacity", (0.08 + 0.92 * v / top).toFixed(3));
@@ -155,6 +153,7 @@ function showWays() {
 function drawCurve() {
   const curve = frame.curve.filter(v => v !== null), top = Math.max(1e-9, ...curve);
   const line = curve.map((v, i) => `${(i / Math.max(1, curve.length - 1) * 400).toFixed(1)},${(86 - 82 * v / top).toFixed(1)}`).join(" ");
+  element("range").textContent = curve.length ? `from 0 to ${top.toPrecision(2)}` : "";
   element("curve").replaceChildren(svg("polyline", { points: line, fill: "none", stroke: "var(--mark)", "stroke-width": 2, "vector-effect": "non-scaling-stroke" }));
 }
 function draw() {

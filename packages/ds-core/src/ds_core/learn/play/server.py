@@ -11,6 +11,7 @@ import json
 import secrets
 import threading
 import webbrowser
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
@@ -97,6 +98,10 @@ def _handler(playground: Playground) -> type[BaseHTTPRequestHandler]:
 
         def log_message(self, format: str, *args: Any) -> None:
             """Prints nothing: the token is in every line."""
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # the page was closed
+                super().handle()
 
         def allowed(self) -> bool:
             """Answers what does not come from our page with a 403."""

@@ -84,7 +84,7 @@ OPTIMIZERS: Final[dict[str, Callable[..., Any]]] = {
     "Adam": Adam,
 }
 STARTS: Final[dict[str, Any]] = {
-    "torch's": None,
+    "like torch": None,
     "He": he_normal_,
     "Xavier": xavier_normal_,
     "zeros": zeros_,
@@ -97,7 +97,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "loss": "CrossEntropyLoss",
     "optimizer": "Adam",
     "lr": 0.03,
-    "start": "torch's",
+    "start": "like torch",
     "batch": 64,
     "seed": 0,
 }

@@ -2,8 +2,9 @@
 // Walks through one training step: the numbers stand in the page as JSON, nothing is fetched.
 const data = JSON.parse(document.getElementById("data").textContent);
 const WORDS = { inf: Infinity, "-inf": -Infinity, nan: NaN };
-const FIGURES = 100, COLUMNS = 10, ENTRIES = 64; // most numbers in figures, columns of them, entries walked one by one
-const tensors = data.tensors.map(t => ({ shape: t.shape, values: t.values.map(v => typeof v === "string" ? WORDS[v] : v) }));
+const FIGURES = 100, COLUMNS = 16, ENTRIES = 64; // most numbers in figures, columns of them, entries walked one by one
+const number = v => WORDS[v] ?? v;
+const tensors = data.tensors.map(t => ({ shape: t.shape, values: t.values.map(number) }));
 const element = id => document.getElementById(id);
 const make = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
@@ -60,8 +61,10 @@ const OF_TWO = {
 };
 const SIGNS = { "-": "\u2212", "*": "\u00b7", "**": "^" };
 const SOME = 8; // most terms of a sum that are written out
-function many(parts, sign = " + ") {
-  return parts.length <= SOME ? parts.join(sign) : parts.slice(0, SOME).join(sign) + `${sign}\u2026 (${parts.length} terms)`;
+const plus = (a, b) => b.startsWith("\u2212") ? `${a} \u2212 ${b.slice(1)}` : `${a} + ${b}`;
+function many(parts, join = plus) {
+  const some = parts.length <= SOME ? parts : [...parts.slice(0, SOME), `\u2026 (${parts.length} terms)`];
+  return some.length ? some.reduce(join) : "";
 }
 
 // A node that is a sum of pairs of entries: pairs(index) gives [[operand, at], [operand, at]] each.
@@ -78,7 +81,7 @@ function sumOfPairs(shape, pairs, operands) {
 function grow(tree, operands) {
   const [kind, ...parts] = tree;
   const g = part => grow(part, operands);
-  if (kind === "c") return { shape: [], at: () => WORDS[parts[0]] ?? parts[0], hits: () => {}, say: () => short(WORDS[parts[0]] ?? parts[0]) };
+  if (kind === "c") return { shape: [], at: () => number(parts[0]), hits: () => {}, say: () => short(number(parts[0])) };
   if (kind === "x") {
     const k = parts[0], t = operands[k];
     const where = index => flat(t.shape, fit(t.shape, index));
@@ -87,10 +90,11 @@ function grow(tree, operands) {
   if (kind in OF_TWO) {
     const [a, b] = parts.map(g), does = OF_TWO[kind];
     const bracket = (node, i) => node.simple === false ? `(${node.say(i)})` : node.say(i);
+    const first = i => kind === "**" ? factor(bracket(a, i)) : bracket(a, i);
     return {
       shape: broadcast(a.shape, b.shape), simple: kind === "*" ? undefined : false,
       at: i => does(a.at(i), b.at(i)), hits: (i, hit) => { a.hits(i, hit); b.hits(i, hit); },
-      say: i => kind === "+" ? `${a.say(i)} + ${b.say(i)}` : `${bracket(a, i)} ${SIGNS[kind] ?? kind} ${bracket(b, i)}`,
+      say: i => kind === "+" ? plus(a.say(i), b.say(i)) : `${first(i)} ${SIGNS[kind] ?? kind} ${factor(bracket(b, i))}`,
     };
   }
   if (kind === "@") {
@@ -140,7 +144,7 @@ function grow(tree, operands) {
       at: i => fold[kind](all(i).map(a.at)), hits: (i, hit) => all(i).forEach(j => a.hits(j, hit)),
       say: i => {
         const said = all(i).map(j => a.simple === false ? `(${a.say(j)})` : a.say(j));
-        return kind === "amax" ? `max(${many(said, ", ")})` : kind === "mean" ? `(${many(said)}) / ${said.length}` : many(said);
+        return kind === "amax" ? `max(${many(said, (a, b) => `${a}, ${b}`)})` : kind === "mean" ? `(${many(said)}) / ${said.length}` : many(said);
       },
     };
   }
@@ -274,7 +278,7 @@ data.stops.forEach((stop, s) => {
   });
 });
 for (const way of Object.values(ways)) way.push({ stop: data.stops.length });
-const state = { detail: ways.numbers.length > 3000 ? "lines" : "lines", at: 0, row: null, chosen: null, head: 0, unit: 0, matrix: "probabilities" };
+const state = { detail: "lines", at: 0, row: null, chosen: null, head: 0, unit: 0, matrix: "probabilities" };
 const now = () => ways[state.detail][state.at];
 
 function go(at) {
@@ -320,31 +324,34 @@ function drawMap() {
       const dot = (kind, at, sign, word) => make("button", { class: `dot ${kind}${at >= 0 && at <= stop ? " done" : ""}`, title: `${word} of ${layer.label}`, "aria-label": `${word} of ${layer.path} ${layer.label}`, onclick: () => jump(at), ...(at < 0 ? { disabled: "" } : {}) }, sign);
       const current = data.stops[stop]?.layer === i;
       return make("div", { class: `lane${current ? " now" : ""}` }, dot("fw", fw, "\u2193", "forward"),
-        make("div", { class: "name", title: layer.label, ...(current ? { "aria-current": "step" } : {}) }, make("small", {}, layer.path), layer.label.length < 24 ? layer.label : layer.kind), dot("bw", bw, "\u2191", "backward"));
+        make("div", { class: "name", title: layer.label, onclick: () => jump(data.stops[stop]?.way === "backward" && bw >= 0 || fw < 0 ? bw : fw), ...(current ? { "aria-current": "step" } : {}) }, make("small", {}, layer.path), layer.label.length < 24 ? layer.label : layer.kind), dot("bw", bw, "\u2191", "backward"));
     }));
   map.scrollLeft = scroll;
   if (matchMedia("(max-width: 760px)").matches) { const lane = map.querySelector(".now"); if (lane) map.scrollLeft = lane.offsetLeft - map.clientWidth / 2 + 60; }
 }
 
 function beginning() {
-  return [make("h2", {}, "Before the step"), make("p", { class: "start" }, "This is what goes in. Go on with the arrow to the right: first forward through every layer to the loss, then back as a gradient, then the weights move."),
+  return [make("h2", {}, "Before the step"), make("p", { class: "start" }, "This is what goes in. Press \u203a, or the right arrow key, to go on: first forward through every layer to the loss, then back as a gradient, then the weights move."),
     make("div", { class: "bench" }, ...data.inputs.map(([name, id], i) => grid(name, id, `input${i}`)))];
 }
 function ending() {
   const updates = data.stops.filter(s => s.way === "update").length;
-  return [make("h2", {}, "The step is done"), make("p", { class: "start" }, `${data.loss === null ? "" : `The loss was ${short(data.loss)}. `}Every gradient has arrived, and ${updates} parameters have moved a little against theirs. The next step begins with these. Go back with the arrow to the left.`),
+  return [make("h2", {}, "The step is done"), make("p", { class: "start" }, `Every gradient has arrived, and ${updates} parameters have moved a little, each against its own gradient. ${data.loss === null ? "" : `The loss was ${short(number(data.loss))}; with the new weights it is ${short(number(data.loss_after))}. `}Press \u2039, or the left arrow key, to go back.`),
     ...data.notes.map(note => make("p", {}, note))];
 }
 
 function stopped(stop) {
   const layer = data.layers[stop.layer], row = stop.rows[state.row], node = row && nodeOf(row);
-  const title = make("h2", {}, make("span", { class: `way ${stop.way}` }, stop.way), `${layer.path} ${layer.label}`.trim());
+  const calls = data.stops.filter(s => s.layer === stop.layer && s.way === stop.way && s.function === stop.function);
+  const which = stop.way === "update" ? ` ${row?.name ?? ""}` : calls.length > 1 ? ` ${stop.function}, call ${calls.indexOf(stop) + 1} of ${calls.length}` : "";
+  const title = make("h2", {}, make("span", { class: `way ${stop.way}` }, stop.way), `${layer.path} ${layer.label}`.trim(), which && make("small", {}, which));
   const parts = [title];
+  if (stop.way === "update" && row) parts.push(make("div", { class: "formula update" }, `new ${row.name} = ${row.name} \u2212 ${short(data.lr)} \u00b7 its gradient`));
   const clauses = stop.way === "backward" ? layer.backward : stop.way === "forward" ? layer.forward : [];
   if (clauses.length) { const box = make("div", { class: `formula ${stop.way}` }); box.innerHTML = clauses.join("<br>"); parts.push(box); } // MathML that Python wrote and escaped
   if (!row) return parts;
   const said = (r, i) => !r.code ? `${r.name} = what the layer made of ${r.operands.map(([n]) => n).join(", ")}`
-    : stop.rows[i - 1]?.code === r.code ? `    and ${r.name}` : stop.rows[i + 1]?.code === r.code ? `${r.code}    here ${r.name}` : r.code;
+    : stop.rows[i - 1]?.code === r.code ? `    \u2192 ${r.name}` : stop.rows[i + 1]?.code === r.code ? `${r.code}    \u2192 ${r.name}` : r.code;
   parts.push(make("ol", { class: "code", "aria-label": stop.function || "what the layer did" }, ...stop.rows.map((r, i) => {
     const text = make("button", { class: i > state.row ? "later" : "", onclick: () => { state.row = i; state.chosen = null; draw(); }, ...(i === state.row ? { "aria-current": "step" } : {}) }, said(r, i));
     if (r.comment && stop.way === "backward" && stop.rows[i - 1]?.code !== r.code) text.append(make("i", {}, `   # ${r.comment}`));
@@ -367,7 +374,7 @@ function stopped(stop) {
 
 function why(row, node, hits, into) {
   const box = make("div", { class: "why" }), chosen = state.chosen;
-  if (!chosen) { box.append(node ? "Click a number, or go to it by keyboard, to see what made it." : "What a line like this does is move numbers to other places, or put them together in a way that is not taken apart here."); return box; }
+  if (!chosen) { box.append(node ? "Click a number, or go to it by keyboard, to see what made it." : "This line moves numbers to other places, or combines them in a way that this page does not take apart."); return box; }
   if (chosen.part === "result") {
     const t = tensors[row.value], index = unflat(t.shape, chosen.at), value = t.values[chosen.at];
     box.append(make("b", {}, row.name + place(index)));
@@ -399,7 +406,7 @@ function products(w) {
 function cellsOf(values, rows, columns, top, { figures, labels = [null, null], from = 0, hit = () => false, chosen = -1, later = Infinity }) {
   const [down, across] = labels;
   const width = Math.max(7, Math.min(22, Math.floor(420 / Math.max(rows, columns, 1))));
-  const box = make("div", { class: `cells ${figures ? "figures" : "shades"}`, style: `grid-template-columns: repeat(${columns + (down ? 1 : 0)}, auto); --w: ${width}px` });
+  const box = make("div", { class: `cells ${figures ? "figures" : "shades"}`, style: `grid-template-columns: ${down ? "max-content " : ""}repeat(${columns}, auto); --w: ${width}px` });
   if (across) { if (down) box.append(make("u")); across.forEach(word => box.append(make("u", {}, word))); }
   for (let r = 0; r < rows; r++) {
     if (down) box.append(make("u", {}, down[r]));
@@ -468,7 +475,7 @@ function cell(stop) {
     [458, 30, "tanh c\u2032", ["tanh_c", 1], null], [594, 30, "h\u2032 = o tanh c\u2032", ["m", 1], ["grad_m", 0]],
     [176, 126, "f forget", ["f", 1], ["grad_f", 1]], [276, 126, "i input", ["i", 1], ["grad_i", 1]], [376, 126, "g new", ["g", 1], ["grad_g", 1]], [506, 126, "o output", ["o", 1], ["grad_o", 1]],
   ];
-  const picture = svg("svg", { viewBox: "0 0 660 216", width: 660, role: "img", "aria-label": `the cell, unit ${state.unit}` });
+  const picture = svg("svg", { viewBox: "0 0 660 216", width: 660, class: "cell", role: "img", "aria-label": `the cell, unit ${state.unit}` });
   for (const d of ["M100 31H132", "M220 31H258", "M374 31H414", "M502 31H536", "M176 102V55", "M276 102L306 55", "M376 102L326 55", "M506 102L576 55", "M76 196H506", "M176 196V150", "M276 196V150", "M376 196V150", "M506 196V150"]) picture.append(svg("path", { d, class: "wire" }));
   for (const [x, y, name, forward, backward] of boxes) {
     const wide = name.length > 9 ? 116 : 88;
