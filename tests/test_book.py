@@ -132,7 +132,7 @@ def products(tree: ast.AST) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("file", KERNELS, ids=lambda file: str(file.relative_to(ROOT / "packages")))
 def test_the_products_of_kernels_go_through_one_place(file):
     found = products(ast.parse(file.read_text(encoding="utf-8")))
-    if str(file).endswith("ds_core/kernels/matmul.py"):
+    if str(file).endswith(("ds_core/kernels/matmul.py", "ds_core/kernels/low.py")):  # low: the formulas' own
         assert found
     else:
         assert not found, "\n".join(f"{file.relative_to(ROOT)}:{line}: {what}" for line, what in found)

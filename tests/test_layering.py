@@ -103,7 +103,9 @@ def test_one_operator_is_called_by_its_internal_name() -> None:
     chains = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     operators = [chain for chain in chains if chain.startswith("torch.ops.") and chain.count(".") == 4]
     assert operators == ["torch.ops.mkldnn._linear_pointwise.default"]
-    assert sum(chain == "torch.ops" for chain in chains) == 1
+    assert sum(chain == "torch.ops" for chain in chains) == 2
+    asked = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert any(str(name).startswith("_is_mkldnn_") for name in asked)  # the other: which types it multiplies
 
 
 def test_translating_computes_nothing(graph: grimp.ImportGraph) -> None:

@@ -215,7 +215,9 @@ class Twice(Sequential):
             3,
         ),
         (
-            lambda: ds_transformer.TransformerEncoderLayer(8, 2, batch_first=True, drop_path=0.1),
+            lambda: ds_transformer.TransformerEncoderLayer(
+                8, 2, dropout=0.0, batch_first=True, drop_path=0.1
+            ),
             (2, 3, 8),
             ["dropout1.1", "dropout2.1"],
         ),

@@ -19,6 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ds_core.engines import autograd_records
+
 _PATIENCE = timedelta(
     hours=2
 )  # for another process that evaluates or saves; of one that dies all hear at once
@@ -215,7 +217,7 @@ def gather_rows(x: Tensor) -> tuple[Tensor, slice]:
     here = world()
     if here is None:
         return x, slice(0, len(x))
-    if x.requires_grad and torch.is_grad_enabled():
+    if x.requires_grad and autograd_records():
         raise RuntimeError(
             "gather_rows: torch's autograd knows nothing of other processes; use engine 'manual'"
         )

@@ -247,9 +247,9 @@ def dispatch(
             grad, options = _cast(grad, half), {key: _cast(value, half) for key, value in options.items()}
         if chosen is None:
             grads = _run(formula_backward, (grad, values), options, products, None)
-            if isinstance(grads, tuple) and any(g is grad for g in grads):
+            if isinstance(grad, Tensor) and isinstance(grads, tuple) and _holds(grads, grad):
                 # A sum over no dimension is what it was given; what goes into a .grad must be its own.
-                grads = tuple(g.clone() if g is grad else g for g in grads)
+                grads = tuple(g.clone() if isinstance(g, Tensor) and g is grad else g for g in grads)
             for counts in _counters:
                 counts[f"{name}_backward"] += 1
         else:
@@ -294,6 +294,11 @@ def dispatch_update(formula: Callable[..., Any]) -> Callable[..., Any]:
         return (formula if chosen is None else chosen.forward)(parameter, grad, state, **options)
 
     return update
+
+
+def _holds(grads: tuple[Any, ...], grad: Tensor) -> bool:
+    """Says whether one of these is that very tensor."""
+    return any(isinstance(g, Tensor) and g is grad for g in grads)
 
 
 def _pick(kernels: list[Kernel], x: Tensor) -> Kernel | None:

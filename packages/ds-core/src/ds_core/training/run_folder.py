@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ds_core.distributed import restarted
+from ds_core.distributed import leads, restarted
 from ds_core.training.callbacks import LOG_FILE, Callback
 from ds_core.training.checkpoint import load_checkpoint
 from ds_core.training.files import CheckpointError, write_text
@@ -73,7 +73,7 @@ class RunFolder(Callback):
         self._written = False
         self._lock: int | None = None
         there = any(any(folder.glob(pattern)) for pattern in (CHECKPOINT_FILE, *self.results))
-        if there and not (resume or overwrite):
+        if there and leads() and not (resume or overwrite):  # of several processes the first may have begun
             raise FileExistsError(
                 f"{folder}: holds a run already; continue it with --resume, start anew with --overwrite, "
                 "or give another folder"

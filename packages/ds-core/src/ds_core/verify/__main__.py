@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     live = track(chosen, "Verifying", console=progress, transient=True, disable=not progress.is_terminal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tests show them; here they would tear the table apart
-        torch.backends.cudnn.allow_tf32 = False  # the namesakes' convolutions, too, are float32's
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # the namesakes' convolutions, too, are float32's
         results = [run(case, dtype, device=device) for case in live]
     # Only whole packages can be complete.
     whole = [path for path in paths if path.is_dir() and not options.match]
