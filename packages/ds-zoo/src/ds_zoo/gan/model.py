@@ -21,7 +21,7 @@ from ds_core import (
     Tanh,
     Unflatten,
 )
-from ds_core.checks import check_numbers, shape
+from ds_core.checks import check_numbers, check_whole, shape
 from torch import Tensor
 
 Norm = Literal["none", "batch", "layer", "spectral"]
@@ -115,6 +115,7 @@ class Generator(_Player):
         bounded: bool = True,
     ) -> None:
         self.features, self.classes = (latent,), classes
+        check_whole("Generator", 0, depth=depth)
         sizes = [latent + classes, *[width] * depth]
         hidden = [part for a, b in pairwise(sizes) for part in (Dense(a, b), ReLU())]
         numbers = int(torch.Size(shape).numel())
@@ -151,6 +152,7 @@ class Discriminator(_Player):
             raise ValueError(f"Discriminator: expected norm 'none', 'layer' or 'spectral', got {norm!r}")
         self.features, self.classes = tuple(shape), classes
         pixels = int(torch.Size(shape[1:]).numel())
+        check_whole("Discriminator", 0, depth=depth)
         sizes = [(shape[0] + classes) * pixels, *[width] * depth]
         hidden: list[Module] = []
         for a, b in pairwise(sizes):
