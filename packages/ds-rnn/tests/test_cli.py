@@ -1,31 +1,17 @@
 """The command line: it trains, goes on, translates, and explains mistakes."""
 
-import csv
 import json
 import sys
 
 import pytest
 from ds_rnn.cli import command_line
-from processes import together
+from translator_commands import SENTENCES, losses_of_one_and_two, write_pairs
 from typer.testing import CliRunner
-
-WORDS = {"the": "die", "cat": "katze", "dog": "hündin", "sees": "sieht", "hears": "hört", "a": "eine"}
-SENTENCES = [
-    f"{one} {who} {does} {other} {whom}"
-    for one in ("the", "a")
-    for who in ("cat", "dog")
-    for does in ("sees", "hears")
-    for other in ("the", "a")
-    for whom in ("cat", "dog")
-]
 
 
 @pytest.fixture
 def data(tmp_path):
-    lines = [f"{text},{' '.join(WORDS[word] for word in text.split())}" for text in SENTENCES]
-    path = tmp_path / "data.csv"
-    path.write_text("en,de\n" + "\n".join(lines * 3) + "\n", encoding="utf-8")
-    return path
+    return write_pairs(tmp_path / "data.csv", SENTENCES * 3)
 
 
 def run(*arguments):
@@ -38,20 +24,10 @@ def train(data, out, *more):
     return run("train", "translator", "--data", data, "--out", out, *columns, *size, *more)
 
 
-def losses(data, out):
-    result = train(data, out, "--epochs", 2, "--batch-size", 7, "--quiet")
-    assert result.exit_code == 0, result.output
-    with (out / "log.csv").open(newline="") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has imported torch")
-def test_two_processes_train_as_one_does(data, tmp_path):
-    texts = [" ".join(text.split()[:length]) for text in SENTENCES[::4] for length in (1, 2, 3, 5)]
-    rows = [f"{text},{' '.join(WORDS[word] for word in text.split())}" for text in texts]
-    data.write_text("en,de\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    expected = losses(data, tmp_path / "one")
-    assert together(2, losses, data, tmp_path / "two")[0] == pytest.approx(expected, rel=1e-4)
+def test_two_processes_train_as_one_does(tmp_path):
+    one, two = losses_of_one_and_two(train, tmp_path)
+    assert two == pytest.approx(one, rel=1e-4)
 
 
 def test_it_trains_goes_on_and_translates(data, tmp_path):

@@ -1,4 +1,4 @@
-"""What training GPT-2 124M takes on 1, 8 and 64 accelerators: arithmetic from a few measured figures.
+"""What training GPT-2 124M takes on 1, 8 and 64 accelerators: arithmetic from a few figures.
 
 python packages/ds-core/benchmarks/processes/plan.py [--step SECONDS] [--update SECONDS]
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 LAYERS, WIDTH, CONTEXT, VOCABULARY = 12, 768, 1024, 50257
 ROWS, BATCH, TOKENS = 8, 512, 10_000_000_000  # rows of a device at a time, of a step, tokens of the training
-# Of one H200, measured: operations in products of bfloat16, and bytes copied, a second.
-PRODUCTS, COPIES = 790e12, 4.3e12
-# Bytes a second that a device sends to its neighbour in a ring.
+# Of one H200, as its maker states: operations in products of bfloat16, and bytes its memory moves, a second.
+PRODUCTS, COPIES = 990e12, 4.8e12
+# Bytes a second that a device sends to its neighbour in a ring, stated likewise.
 LINKS = {"NVLink": 450e9, "400 Gb/s a device": 50e9, "100 Gb/s a machine of 8": 12.5e9}
 
 

@@ -246,10 +246,7 @@ def dispatch(
         if narrow is not None:
             grad, options = _cast(grad, half), {key: _cast(value, half) for key, value in options.items()}
         if chosen is None:
-            grads = _run(formula_backward, (grad, values), options, products, None)
-            if isinstance(grad, Tensor) and isinstance(grads, tuple) and _holds(grads, grad):
-                # A sum over no dimension is what it was given; what goes into a .grad must be its own.
-                grads = tuple(g.clone() if isinstance(g, Tensor) and g is grad else g for g in grads)
+            grads = _own(_run(formula_backward, (grad, values), options, products, None), grad)
             for counts in _counters:
                 counts[f"{name}_backward"] += 1
         else:
@@ -276,9 +273,10 @@ def dispatch(
         assert run is not None
         for counts in _counters:
             counts[f"{name if chosen is None else chosen.name}.second_backward"] += 1
-        if narrow is None:
-            return _run(run, (grad_grad, grad, values), {}, products, chosen)
-        return _cast(run(_cast(grad_grad, half), _cast(grad, half), values), narrow)
+        if narrow is not None:
+            grad_grad, grad = _cast(grad_grad, half), _cast(grad, half)
+        grads = _run(run, (grad_grad, grad, values), {}, products, chosen)
+        return grads if narrow is None else _cast(grads, narrow)
 
     return forward, backward, second_backward
 
@@ -296,9 +294,14 @@ def dispatch_update(formula: Callable[..., Any]) -> Callable[..., Any]:
     return update
 
 
-def _holds(grads: tuple[Any, ...], grad: Tensor) -> bool:
-    """Says whether one of these is that very tensor."""
-    return any(isinstance(g, Tensor) and g is grad for g in grads)
+def _own(grads: Any, grad: Any) -> Any:
+    """Copies a gradient that is the very one that was given: what goes into a ``.grad`` must be its own.
+
+    A sum over no dimension, as of a bias whose input has no batch, gives back what it sums.
+    """
+    if not (isinstance(grads, tuple) and isinstance(grad, Tensor)):
+        return grads
+    return tuple(g.clone() if isinstance(g, Tensor) and g is grad else g for g in grads)
 
 
 def _pick(kernels: list[Kernel], x: Tensor) -> Kernel | None:
