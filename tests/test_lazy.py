@@ -38,6 +38,15 @@ def test_each_name_is_where_the_package_says(name: str) -> None:
         )
 
 
+def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import ds_core; ds_core.Dens"], stderr=subprocess.PIPE, text=True
+    )
+    assert done.stderr.splitlines()[-1] == (
+        "AttributeError: module 'ds_core' has no attribute 'Dens'. Did you mean: 'Dense'?"
+    )
+
+
 def test_importing_loads_nothing_yet() -> None:
     code = f"""
 import sys

@@ -260,3 +260,10 @@ def test_a_loss_that_is_not_finite_is_not_blamed_on_the_scale():
     trainer = Trainer(mlp(), "cross_entropy", "sgd", precision="fp16", progress=False)
     with pytest.raises(FloatingPointError, match=r"the loss is nan.* batch itself"):
         trainer.fit(x, y, steps=1, batch_size=None)
+
+
+def test_numbers_beyond_float16_are_answered_with_the_type_that_has_them():
+    x, y = data()
+    trainer = Trainer(mlp(), "cross_entropy", "sgd", precision="fp16", progress=False)
+    with pytest.raises(FloatingPointError, match=r"float16 ends at 65504: precision='bf16' goes as far"):
+        trainer.fit(1e30 * x, y, steps=1, batch_size=None)

@@ -113,5 +113,7 @@ def test_names_in_a_page_cannot_break_out_of_it(tmp_path):
 def test_refusals():
     with pytest.raises(ValueError, match="expected a target"):
         trace(mlp(), X, None)
+    with pytest.raises(ValueError, match="expected an input of at least one sample"):
+        trace(mlp(), X[:0], Y[:0])
     with pytest.raises(ValueError, match="take a smaller model"):
         trace(Sequential(Dense(3, 50_000), Dense(50_000, 2)), X, Y)

@@ -20,7 +20,8 @@ class LazyPackage(ModuleType):
             return value
         if not name.startswith("_") and find_spec(f"{self.__name__}.{name}") is not None:
             return import_module(f"{self.__name__}.{name}")
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        # With name and object Python itself asks "Did you mean: ...?", as of a module that is no package.
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._homes and isinstance(value, ModuleType):

@@ -39,7 +39,8 @@ class Compiled:
         known = torch.compiler.list_backends(exclude_tags=())
         if name not in known:
             raise ValueError(
-                f"Trainer: compile: expected True, False or one of {', '.join(known)}, got {backend!r}"
+                "Trainer: compile: expected True, False or one of "
+                f"{', '.join(torch.compiler.list_backends())}, got {backend!r}"
             )
         self.compilations = 0
         self._backend = name

@@ -729,6 +729,8 @@ class Trainer:
             advice = f"{self._says_ignored()} Leave such batches out, or accumulate them with others."
         else:
             advice = f"Try a smaller learning rate (such as {step.lr / 10:.2g}), clip_norm=1.0 or a warm-up."
+            if self.precision == "fp16":
+                advice += " float16 ends at 65504: precision='bf16' goes as far as float32."
         advice += self._says_left()
         where = f"step {step.step}, epoch {step.epoch}"
         raise FloatingPointError(f"{where}: {what} is {value} at learning rate {step.lr:.3g}. {advice}")

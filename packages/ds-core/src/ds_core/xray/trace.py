@@ -60,13 +60,15 @@ def trace(
         The trace: ``to_html`` writes the page, ``to_json`` the numbers.
 
     Raises:
-        ValueError: if there is no target, or the step has more than 200,000 numbers.
+        ValueError: if there is no target or no sample, or the step has more than 200,000 numbers.
 
     Example:
         >>> trace(model, x, y).to_html("step.html")
     """
     if target is None:
         raise ValueError("trace: expected a target, got None: a step begins at a loss")
+    if any(tensor.dim() and not tensor.numel() for tensor in tensors(x)):
+        raise ValueError("trace: expected an input of at least one sample, got an empty one: it has no loss")
     seen = _Recorder()
     step = take_step(module, x, target, loss, seen, formulas=True)
     seen.end()
