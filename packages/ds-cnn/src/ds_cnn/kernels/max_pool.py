@@ -86,9 +86,8 @@ def _windows_of(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
         torch.ge(seen, y, out=number).mul_(pixel)
         torch.maximum(seen, y, out=y)
         torch.maximum(winner, number, out=winner)
-    if not math.isfinite(
-        float(y.sum())
-    ):  # a NaN equals nothing; the padding is as small as an infinite pixel
+    if not math.isfinite(float(y.sum())):
+        # A NaN equals nothing; the padding is as small as an infinite pixel.
         inside = _inside(x, windows, size)
         winner.fill_(0)
         for pixel, seen in pixels:

@@ -21,9 +21,8 @@ from torch import Tensor
 
 from ds_core.engines import autograd_records
 
-_PATIENCE = timedelta(
-    hours=2
-)  # for another process that evaluates or saves; of one that dies all hear at once
+# For another process that evaluates or saves; of one that dies all hear at once.
+_PATIENCE = timedelta(hours=2)
 
 
 class ProcessLost(ConnectionError):

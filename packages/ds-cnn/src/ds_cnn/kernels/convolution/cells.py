@@ -36,10 +36,8 @@ class Cells(Im2col):
     def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
         products, laid, _ = self._parts(geometry, shape, kernels)
         (height, width), (over, across) = geometry.output_size(shape[2:]), _covered(geometry)
-        cells, cell = (
-            shape[0] * (height - 1 + over) * (width - 1 + across),
-            shape[1] * math.prod(geometry.stride),
-        )
+        cells = shape[0] * (height - 1 + over) * (width - 1 + across)
+        cell = shape[1] * math.prod(geometry.stride)
         added = multiplied(cells, kernels, cell) + moved(cells * cell, cell) * 2
         return products * 2 + laid * 2 + added * (over * across) + moved(cells * cell, shape[1]) * 2
 

@@ -41,11 +41,8 @@ class Im2col(Algorithm):
     def _parts(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> tuple[Work, Work, int]:
         """Estimates one pass's products, the laying out of the columns, and how many numbers they have."""
         n, channels, *size = shape
-        positions, pixels, groups = (
-            n * math.prod(geometry.output_size(size)),
-            math.prod(geometry.kernel),
-            geometry.groups,
-        )
+        positions, pixels = n * math.prod(geometry.output_size(size)), math.prod(geometry.kernel)
+        groups = geometry.groups
         inside = channels // groups
         columns = positions * pixels * channels
         run = VECTOR if narrow(geometry, channels) else inside * (geometry.kernel[1] if groups == 1 else 1)
