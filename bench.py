@@ -423,6 +423,13 @@ def main() -> None:
         return serve(options.serve)
     if options.growth:
         return growth(options.growth, options.seconds)
+    if options.beside and not any(options.beside.glob("packages/*/src")):
+        parser.error(f"--beside: expected a checkout of this repository, got {options.beside}")
+    if options.processes < 1:
+        parser.error(f"--processes: expected at least 1, got {options.processes}")
+    for file in filter(None, (options.json, options.markdown, options.plot)):
+        if not file.parent.is_dir():  # said before minutes are spent on what could not be kept
+            parser.error(f"{file}: there is no folder {file.parent}")
     files = benchmarks(ROOT)
     if unknown := set(options.names) - set(files):
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(files)}")

@@ -48,3 +48,19 @@ def test_the_page_of_results_is_what_was_measured():
     content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert (folder / "results.md").read_text(encoding="utf-8") == bench.markdown(content)
     assert {row["benchmark"] for row in content["rows"]} <= set(bench.benchmarks(ROOT))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--beside", "nowhere"], "--beside: expected a checkout of this repository, got nowhere"),
+        (["--json", "nowhere/rows.json"], "rows.json: there is no folder nowhere"),
+        (["--processes", "0"], "--processes: expected at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_measured(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench.py", "mlp", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        bench.main()
+    assert said in capsys.readouterr().err

@@ -123,3 +123,10 @@ def test_what_is_to_be_found_is_on_the_solutions_alone() -> None:
 @pytest.mark.parametrize(("value", "text"), [(-3.0, "−3"), (2 / 3, "2/3"), (0.123456, "0.1235")])
 def test_numbers_are_written_as_a_pencil_would(value: float, text: str) -> None:
     assert sheets.written(value) == text
+
+
+def test_seeds_that_are_none_are_refused(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["sheets.py", "neuron", "--seeds", "x"])
+    with pytest.raises(SystemExit, match="2"):
+        sheets.main()
+    assert "--seeds: expected a number such as 7, or several such as 1-30, got 'x'" in capsys.readouterr().err

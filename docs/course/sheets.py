@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import html
 import random
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -345,6 +346,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(SHEETS):
         parser.error(f"there is no sheet {', '.join(sorted(unknown))}; there are {', '.join(SHEETS)}")
+    if not re.fullmatch(r"\d+(-\d+)?", options.seeds):
+        parser.error(f"--seeds: expected a number such as 7, or several such as 1-30, got {options.seeds!r}")
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     options.out.mkdir(parents=True, exist_ok=True)

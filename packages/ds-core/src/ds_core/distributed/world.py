@@ -165,7 +165,7 @@ def _join() -> None:
         backend = "cpu:gloo,cuda:nccl"
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # nobody answers, or the address is none
         raise ProcessLost(
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']}: cannot find the others at "
             f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} ({error})"
