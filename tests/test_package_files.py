@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import sys
 import tomllib
 from importlib.metadata import metadata, requires, version
 from pathlib import Path
@@ -40,6 +41,19 @@ def test_the_environment_of_the_zoo_has_what_its_command_line_declares() -> None
     assert set(zoo["dependencies"]) == others("ds-zoo", frozenset({"cli", "detection"}))
     folders = [f"{{root}}/packages/{name}/src" for name in sorted(with_those_below("ds-zoo"))]
     assert sorted(zoo["env-vars"]["PYTHONPATH"].split("{;}")) == sorted(folders)
+
+
+@pytest.mark.parametrize("module", ["ds_rnn.cli", "ds_transformer.cli", "ds_zoo.cli", "ds_core.learn.cli"])
+def test_a_command_line_without_typer_names_the_extra(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module(module).main
+    for name in ("typer", "typer.core"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "needs the package typer, of the extra ds-core[cli]: pip install typer" in capsys.readouterr().err
 
 
 def test_there_are_these_packages() -> None:

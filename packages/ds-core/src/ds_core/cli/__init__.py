@@ -64,10 +64,13 @@ def group_of(names: Sequence[str], make: Callable[[str], Any]) -> Any:
     Args:
         names: of the commands that ``--help`` lists.
         make: returns the command of a name, which need not be among them; None if there is none.
-    """
-    from typer.core import TyperGroup
 
-    class Group(TyperGroup):
+    Raises:
+        ImportError: if the package `typer` is missing.
+    """
+    group: Any = needed("typer.core", "typer", "a command line", extra="cli").TyperGroup
+
+    class Group(group):  # type: ignore[misc]
         def list_commands(self, ctx: Any) -> list[str]:
             return list(names)
 
