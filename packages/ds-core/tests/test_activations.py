@@ -196,6 +196,8 @@ def test_an_infinite_gradient_does_not_pass_where_the_slope_is_0(text):
 def test_values_at_infinity_are_those_of_torch(text):
     x = torch.tensor([torch.inf, -torch.inf])
     expected = build(nn, text)(x).detach()
+    if text == "GELU()":  # with AVX-512, torch 2.13 makes NaN of infinity too
+        expected[0] = torch.inf
     for run in (manual, formula_only, taped):
         y, _ = run(build(ds, text), x, torch.ones(2))
         torch.testing.assert_close(y, expected, equal_nan=True)

@@ -108,6 +108,19 @@ def bits(x: Tensor) -> Tensor:
     return x.view(_INTEGERS[x.element_size()])
 
 
+def zero_where(x: Tensor, chosen: Tensor, *, out: Tensor) -> Tensor:
+    """Writes x, and 0 where it is chosen, into ``out``: ``torch.where(chosen, 0, x)`` without a choice.
+
+    Args:
+        x: any shape.
+        chosen: 0 where x stays, any number of at least 1 where not; of x's type.
+        out: takes the result; may be ``chosen`` itself.
+    """
+    stays = torch.clamp(bits(chosen), 0, 1, out=bits(out)).bitwise_xor_(1)
+    stays.mul_(bits(x))
+    return out
+
+
 def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Cuts tensors of one shape into views of at most BLOCK numbers, side by side.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ds_core.functional.hardswish import hardswish
 from ds_core.kernels import kernel
+from ds_core.kernels.elementary import blocks
 
 
 @kernel(hardswish)
@@ -15,15 +16,21 @@ class HardswishKernel:
 
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        return _gate(x, torch.empty_like(x)).mul_(x), x
+        y = torch.empty_like(x)
+        for x_, out in blocks(x, y):
+            _gate(x_, out).mul_(x_)
+        return y, x
 
     @staticmethod
     def backward(grad: Tensor, saved: Tensor) -> Tensor:
-        h = _gate(saved, torch.empty_like(saved))
-        inside = (1 - h).mul_(h).sign_()  # 1 between the bounds, else 0
-        return h.addcmul_(inside, saved.clamp(-3, 3), value=1 / 6).mul_(grad)
+        grad_x = torch.empty_like(grad)
+        for x, g, out in blocks(saved, grad, grad_x):
+            h = _gate(x, out)
+            inside = (1 - h).mul_(h).sign_()  # 1 between the bounds, else 0
+            h.addcmul_(inside, x.clamp(-3, 3), value=1 / 6).mul_(g)
+        return grad_x
 
 
 def _gate(x: Tensor, out: Tensor) -> Tensor:
-    """Returns h."""
+    """Writes h into ``out``."""
     return torch.add(x, 3, out=out).clamp_(0, 6).mul_(1 / 6)
