@@ -246,12 +246,11 @@ def cells(row: Row) -> list[str]:
     return [*times, f"{row.memory:.2f}", share, *errors]
 
 
-def show(rows: Iterator[Row], about: dict[str, Any]) -> list[Row]:
-    """Prints rows as they come, and returns them."""
-    print(f"{about['processor']}; torch {about['torch']}; threads: {about['threads']}; load {about['load']}")
+def show(rows: Iterator[Row]) -> list[Row]:
+    """Prints a benchmark's rows as they come, and returns them."""
     shown: list[Row] = []
     for row in rows:
-        if not shown or shown[-1].benchmark != row.benchmark:
+        if not shown:
             print(f"\n{row.benchmark:60}" + "".join(f"{title:>13}" for title in HEAD))
         print(f"{row.name:60}" + "".join(f"{cell:>13}" for cell in cells(row)), flush=True)
         shown.append(row)
@@ -439,14 +438,31 @@ def main() -> None:
     if options.profile:
         return profile(names, options.filter)
     about = environment() | {"processes": options.processes}
-    rows = show(suite(names, options.filter, options.seconds, options.processes), about)
+    rows: list[Row] = []
+    failed = []
+    print(f"{about['processor']}; torch {about['torch']}; threads: {about['threads']}; load {about['load']}")
+    for name in names:
+        try:
+            rows += show(suite([name], options.filter, options.seconds, options.processes))
+        except RuntimeError as error:  # the others are worth having
+            print(error, file=sys.stderr)
+            failed.append(name)
+        else:
+            keep(rows, about, options)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
     if not rows:
         sys.exit(f"no row contains {options.filter!r}")
+
+
+def keep(rows: list[Row], about: dict[str, Any], options: argparse.Namespace) -> None:
+    """Writes the rows measured so far where the options say; other rows of a ``--json`` stay in it."""
     if options.json and options.json.exists():
-        measured = {(row.benchmark, row.name): row for row in rows}
         old = (Row(**row) for row in json.loads(options.json.read_text(encoding="utf-8"))["rows"])
-        measured = {(row.benchmark, row.name): row for row in old} | measured
-        rows = sorted(measured.values(), key=lambda row: list(files).index(row.benchmark))
+        measured = {(row.benchmark, row.name): row for row in [*old, *rows]}
+        rows = sorted(measured.values(), key=lambda row: list(benchmarks(ROOT)).index(row.benchmark))
+    if not rows:
+        return
     content = {"environment": about, "rows": [asdict(row) for row in rows]}
     if options.json:
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
