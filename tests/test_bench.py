@@ -11,8 +11,9 @@ from torch import nn
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import bench
 from ds_core.verify.benchmark import Sides
+
+import bench
 
 ROWS = """
 import torch
