@@ -26,7 +26,7 @@ from ds_transformer.kernels.noise import Noise
 QUERIES = 256  # in a block, at most
 CAUSAL_QUERIES = 64  # where later keys are hidden: the fewer together, the less is computed and hidden
 KEYS = 768  # in a block, at most
-SCORES = 4 * QUERIES * KEYS  # in a block, about: three mebibytes of float32
+SCORES = 2 * QUERIES * KEYS  # in a block, about: a mebibyte and a half of float32
 
 
 class SavedBlocks(NamedTuple):
@@ -35,7 +35,7 @@ class SavedBlocks(NamedTuple):
     query: Tensor  # (N, T, D)
     key: Tensor  # (N, S, D)
     value: Tensor  # (N, S, E)
-    out: Tensor  # (N, T, E)
+    out: Tensor  # (..., H, T, E), the heads of a token side by side in memory
     log_sum: Tensor  # (N, T, 1), log2 of the sum of 2^score
     noise: Noise | None
     mask: Mask
@@ -100,8 +100,8 @@ def in_blocks(
             z = z.clamp(min=1)  # 0 where all is hidden; elsewhere the largest score alone adds 1
             torch.div(y, z, out=out[n, t])
             torch.add(m, z.log2(), out=log_sum[n, t])
-    saved = SavedBlocks(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads)
-    return out.view(*heads, *out.shape[1:]), saved
+    out = side_by_side(out.view(*heads, *out.shape[1:]))
+    return out, SavedBlocks(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads)
 
 
 def in_blocks_backward(
@@ -122,8 +122,8 @@ def in_blocks_backward(
     Source: Dao et al., FlashAttention (2022), algorithm 4.
     """
     query, key, value, out, log_sum, noise, mask, scale, heads, key_heads = saved
+    along = (grad * out).sum(-1).view(*query.shape[:2], 1)  # (N, T, 1), g . out
     grad = grad.reshape(len(query), *grad.shape[-2:])  # (N, T, E)
-    along = (grad * out).sum(-1, keepdim=True)  # (N, T, 1), g . out
     scratch = Scratch(query, key)
     grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
     grad_mask = mask.zeros() if want_mask else None
@@ -169,6 +169,14 @@ def matrices(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor,
     n = math.prod(query.shape[:-2])
     query, key, value = (x.reshape(n, *x.shape[-2:]) for x in (query, key, value))
     return query, key, value
+
+
+def side_by_side(out: Tensor) -> Tensor:
+    """Lays the heads of a token side by side in memory, ``(..., H, T, E)``.
+
+    So are they when they are joined: then the output and what the backward keeps of it are the same memory.
+    """
+    return out.transpose(-2, -3).contiguous().transpose(-2, -3) if out.dim() > 2 else out
 
 
 def gather_heads(grad: Tensor, heads: tuple[int, ...], key_heads: tuple[int, ...]) -> Tensor:

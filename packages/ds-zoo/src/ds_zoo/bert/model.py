@@ -312,13 +312,16 @@ class MiniBERT(Pretrained):
         types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         hidden = None if attention_mask is None else attention_mask == 0
         with attention_maps(self) if output_attentions else nullcontext() as maps:
-            states = [self.embeddings(input_ids, types)]  # (B, T, C)
+            x = self.embeddings(input_ids, types)  # (B, T, C)
+            states = [x] if output_hidden_states else []
             for layer in self.layers:
-                states.append(layer(states[-1], src_key_padding_mask=hidden))
+                x = layer(x, src_key_padding_mask=hidden)
+                if output_hidden_states:
+                    states.append(x)
         return MiniBERTOutput(
-            states[-1],
-            None if self.pooler is None else self.pooler(states[-1]),
-            tuple(states) if output_hidden_states else None,
+            x,
+            None if self.pooler is None else self.pooler(x),
+            tuple(states) or None,
             tuple(maps.values()) if maps is not None else None,
         )
 

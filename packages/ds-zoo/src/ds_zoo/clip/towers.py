@@ -84,14 +84,16 @@ class Tower(Module):
                 normal_(weight, std=std, generator=generator)
 
     def run_layers(
-        self, x: Tensor, hidden: Tensor | None, output_attentions: bool
-    ) -> tuple[list[Tensor], tuple[Tensor, ...] | None]:
-        """Returns what each layer gave, beginning with x, and who looked at whom."""
-        states = [x]
+        self, x: Tensor, hidden: Tensor | None, output_hidden_states: bool, output_attentions: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+        """Returns what the last layer gave; if asked for, x and what each gave, and who looked at whom."""
+        states = [x] if output_hidden_states else []
         with attention_maps(self) if output_attentions else nullcontext() as maps:
             for layer in self.layers:
-                states.append(layer(states[-1], src_key_padding_mask=hidden, is_causal=self.causal))
-        return states, None if maps is None else tuple(maps.values())
+                x = layer(x, src_key_padding_mask=hidden, is_causal=self.causal)
+                if output_hidden_states:
+                    states.append(x)
+        return x, tuple(states) or None, None if maps is None else tuple(maps.values())
 
     def run_layers_backward(self, grad: Tensor, grads: Sequence[Tensor | None] | None) -> Tensor:
         """Returns the gradient of x; ``grads`` are those of each hidden state, None where nobody used it."""
@@ -144,12 +146,12 @@ class CLIPTextTower(Tower):
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
         x = self.token(input_ids) + self.position(places)  # (B, T, C)
         hidden = None if attention_mask is None else attention_mask == 0
-        states, maps = self.run_layers(x, hidden, output_attentions)
-        last = self.norm(states[-1])
+        x, states, maps = self.run_layers(x, hidden, output_hidden_states, output_attentions)
+        last = self.norm(x)
         end = self.ends(input_ids)
         self.save(end, last.shape)
         rows = torch.arange(len(input_ids), device=input_ids.device)
-        return TowerOutput(last, last[rows, end], tuple(states) if output_hidden_states else None, maps)
+        return TowerOutput(last, last[rows, end], states, maps)
 
     def backward(
         self,
@@ -252,11 +254,10 @@ class CLIPVisionTower(Tower):
         if size[2:] != (self.side, self.side):
             positions, resized = resize_positions(positions, (self.side, self.side), tuple(size[2:]), 1)
         x = torch.cat([first, x], 1) + positions  # (B, 1 + H' W', C)
-        states, maps = self.run_layers(self.pre_norm(x), None, output_attentions)
-        last = states[-1]
+        last, states, maps = self.run_layers(self.pre_norm(x), None, output_hidden_states, output_attentions)
         self.save(size, resized)
         pooled = self.post_norm(last[:, 0])
-        return TowerOutput(last, pooled, tuple(states) if output_hidden_states else None, maps)
+        return TowerOutput(last, pooled, states, maps)
 
     def backward(
         self,

@@ -237,13 +237,14 @@ class MiniGPT(Generates, Pretrained):
 
         with attention_maps(self) if output_attentions else nullcontext() as maps:
             x = self.dropout(self.wte(ids) + self.wpe(position_ids))  # (B, T, C)
-            states = [x]
+            states = [x] if output_hidden_states else []
             for i, block in enumerate(self.blocks):
                 cache = past_key_values[i] if past_key_values else None
                 x = block(x, src_key_padding_mask=hidden, is_causal=True, cache=cache)
-                states.append(x)
-        states[-1] = self.norm(x)
-        logits = self.head(states[-1])  # (B, T, V)
+                if output_hidden_states and block is not self.blocks[-1]:
+                    states.append(x)
+        x = self.norm(x)
+        logits = self.head(x)  # (B, T, V)
 
         loss = None if labels is None else self.loss(logits, shifted(labels))
         self.save(by_name, loss is not None, position_ids.dim())
@@ -253,7 +254,7 @@ class MiniGPT(Generates, Pretrained):
             loss,
             logits,
             past_key_values,
-            tuple(states) if output_hidden_states else None,
+            (*states, x) if output_hidden_states else None,
             tuple(maps.values()) if maps is not None else None,
         )
 

@@ -462,14 +462,17 @@ class MiniViT(Pretrained):
         output_attentions: bool = False,
     ) -> MiniViTOutput:
         with attention_maps(self) if output_attentions else nullcontext() as maps:
-            states = [self.embeddings(pixel_values, interpolate_pos_encoding)]  # (B, T, C)
+            x = self.embeddings(pixel_values, interpolate_pos_encoding)  # (B, T, C)
+            states = [x] if output_hidden_states else []
             for layer in self.layers:
-                states.append(layer(states[-1]))
-        last = self.layernorm(states[-1])
+                x = layer(x)
+                if output_hidden_states:
+                    states.append(x)
+        last = self.layernorm(x)
         return MiniViTOutput(
             last,
             None if self.pooler is None else self.pooler(last),
-            tuple(states) if output_hidden_states else None,
+            tuple(states) or None,
             tuple(maps.values()) if maps is not None else None,
         )
 

@@ -101,8 +101,8 @@ class Winograd(Algorithm):
         return matmul.bmm(spread.view(PATCH * PATCH, -1, grad.shape[-1]).mT, patches)  # (36, O, C)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
-        grad_weight = matmul.mm(grad_packed.flatten(1).T, basis("G", grad_packed))  # (O * C, 9)
-        return grad_weight.view(*grad_packed.shape[1:], KERNEL, KERNEL)
+        grad_weight = matmul.mm(basis("G", grad_packed).T, grad_packed.flatten(1))  # (9, O * C)
+        return grad_weight.T.unflatten(0, grad_packed.shape[1:]).unflatten(2, (KERNEL, KERNEL))
 
 
 def _corner(geometry: Geometry) -> tuple[int, int]:
