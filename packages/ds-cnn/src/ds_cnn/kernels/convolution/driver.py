@@ -1,9 +1,10 @@
-"""Convolution and its two gradients by any algorithm, a block of a batch at a time."""
+"""Convolution and its two gradients by any algorithm, a block of a batch, or of an image, at a time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from ds_core.kernels.elementary import parts as cut
@@ -14,26 +15,37 @@ from ds_cnn.kernels.convolution.algorithm import Algorithm
 from ds_cnn.kernels.images import channels_first, pixels_last
 
 # A batch is worked on in blocks of images for which an algorithm lays out about this many numbers: those stay
-# in the cache from one step to the next, and the memory needed does not grow with the batch.
-BLOCK = 600_000
+# in the cache from one step to the next, and the memory needed does not grow with the batch. Of a larger image
+# some rows of positions at a time, as many as tiles are high or a multiple of that.
+BLOCK, ROWS = 600_000, 4
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some images, some rows of their positions, and the rows of pixels that those see."""
+
+    images: slice
+    rows: slice
+    seen: slice
+    geometry: Geometry  # on those pixels
 
 
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, algorithm: Algorithm
 ) -> Tensor:
     """Returns y ``(N, O, H', W')``, in channels-last memory; arguments as of the formula."""
-    packed, size, rows = algorithm.pack(weight, geometry), geometry.output_size(x.shape[2:]), pixels_last(x)
+    packed, size, pixels = algorithm.pack(weight, geometry), geometry.output_size(x.shape[2:]), pixels_last(x)
     parts = blocks(algorithm, geometry, x.shape, packed.numel())
     if len(parts) == 1:
-        y = algorithm.forward(rows, packed, geometry).contiguous()
+        y = algorithm.forward(pixels, packed, geometry).contiguous()
         return channels_first(y if bias is None else y.add_(bias))
-    y = rows.new_empty(len(x), *size, len(weight))
-    for some in parts:
-        result = algorithm.forward(rows[some], packed, geometry)
+    y = pixels.new_empty(len(x), *size, len(weight))
+    for block in parts:
+        result = algorithm.forward(pixels[block.images, block.seen], packed, block.geometry)
         if bias is None:
-            y[some] = result
+            y[block.images, block.rows] = result
         else:
-            torch.add(result, bias, out=y[some])
+            torch.add(result, bias, out=y[block.images, block.rows])
     return channels_first(y)
 
 
@@ -41,32 +53,63 @@ def convolve_backward_input(
     grad: Tensor, weight: Tensor, geometry: Geometry, size: tuple[int, int], algorithm: Algorithm
 ) -> Tensor:
     """Returns dL/dx ``(N, C, *size)``, in channels-last memory, from dL/dy ``(N, O, H', W')``."""
-    packed, rows = algorithm.pack_for_input(weight, geometry), pixels_last(grad)
+    packed, given = algorithm.pack_for_input(weight, geometry), pixels_last(grad)
     shape = (len(grad), weight.shape[1] * geometry.groups, *size)
     parts = blocks(algorithm, geometry, shape, packed.numel())
     if len(parts) == 1:
-        return channels_first(algorithm.backward_input(rows, packed, geometry, size).contiguous())
-    grad_x = rows.new_empty(len(grad), *size, shape[1])
-    for some in parts:
-        grad_x[some] = algorithm.backward_input(rows[some], packed, geometry, size)
+        return channels_first(algorithm.backward_input(given, packed, geometry, size).contiguous())
+    whole = all(block.rows == slice(0, given.shape[1]) for block in parts)
+    grad_x = (given.new_empty if whole else given.new_zeros)(len(grad), *size, shape[1])
+    for block in parts:
+        seen = grad_x[block.images, block.seen]
+        if not seen.shape[1]:  # nothing but padding
+            continue
+        share = algorithm.backward_input(
+            given[block.images, block.rows], packed, block.geometry, (seen.shape[1], size[1])
+        )
+        if whole:
+            seen.copy_(share)
+        else:
+            seen += share  # neighbours see some of the same pixels
     return channels_first(grad_x)
 
 
 def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algorithm: Algorithm) -> Tensor:
     """Returns dL/dweight ``(O, C / groups, *kernel)``, contiguous, from dL/dy ``(N, O, H', W')``."""
     shape, total = (grad.shape[1], x.shape[1] // geometry.groups, *geometry.kernel), None
-    grads, images = pixels_last(grad), pixels_last(x)
-    for some in blocks(algorithm, geometry, x.shape, math.prod(shape)):
-        share = algorithm.backward_weight(grads[some], images[some], geometry)
+    given, pixels = pixels_last(grad), pixels_last(x)
+    for block in blocks(algorithm, geometry, x.shape, math.prod(shape)):
+        seen = pixels[block.images, block.seen]
+        share = algorithm.backward_weight(given[block.images, block.rows], seen, block.geometry)
         total = share if total is None else total.add_(share)
     if total is None:  # no image at all
         return grad.new_zeros(shape)
     return algorithm.unpack_grad(total, geometry).contiguous()
 
 
-def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> list[slice]:
+def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> list[Block]:
     """Cuts a batch of the shape (N, C, H, W); every block reads this number of weights."""
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
-    # Many weights: reading them is worth it only for many pixels.
-    return cut(n, numbers, max(BLOCK, weights))
+    room = max(BLOCK, weights)  # many weights: reading them is worth it only for many pixels
+    positions = geometry.output_size((height, width))[0]
+    count = positions
+    if numbers > room:
+        count = max(1, room * positions // numbers // ROWS) * ROWS
+    return [
+        _block(images, slice(row, min(row + count, positions)), geometry, shape)
+        for images in cut(n, numbers, room)
+        for row in range(0, positions, count)
+    ]
+
+
+def _block(images: slice, rows: slice, geometry: Geometry, shape: Sequence[int]) -> Block:
+    """Finds the rows of pixels that some rows of positions see, and the geometry on them alone."""
+    height, stride, (top, _) = shape[2], geometry.stride[0], geometry.padding[0]
+    if rows == slice(0, geometry.output_size(shape[2:])[0]):
+        return Block(images, rows, slice(0, height), geometry)
+    begin, end = rows.start * stride - top, (rows.stop - 1) * stride - top + geometry.span[0]
+    first = min(max(0, begin), height)
+    last = max(first, min(end, height))
+    padding = (first - begin, end - last), geometry.padding[1]
+    return Block(images, rows, slice(first, last), replace(geometry, padding=padding))

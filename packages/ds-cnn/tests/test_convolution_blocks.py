@@ -1,0 +1,56 @@
+"""Every algorithm on blocks of images and of rows, whatever the geometry, equals the formula on the whole."""
+
+import random
+
+import pytest
+import torch
+from ds_cnn.functional.convolution import convolution, convolution_backward
+from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution import driver
+from ds_cnn.kernels.convolution.selection import ALGORITHMS
+
+
+def geometries(algorithm, number):
+    """Yields geometries that the algorithm supports, with images on which they have a position."""
+    draw = random.Random(number)
+
+    def two(low, high):
+        return draw.randint(low, high), draw.randint(low, high)
+
+    while number:
+        kernel, stride, dilation = two(1, 4), two(1, 3), two(1, 2)
+        if algorithm == "winograd":
+            kernel, stride, dilation = (3, 3), (1, 1), (1, 1)
+        groups = draw.choice((1, 1, 2)) if algorithm != "winograd" else 1
+        geometry = Geometry(kernel, stride, (two(-1, 5), two(-1, 3)), dilation, groups)
+        size = draw.randint(4, 19), draw.randint(4, 9)
+        if ALGORITHMS[algorithm].supports(geometry) and min(geometry.output_size(size)) > 0:
+            number -= 1
+            yield geometry, size
+
+
+@pytest.mark.parametrize("room", [1, 300, 3000])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_blocks_of_images_and_rows(algorithm, room, monkeypatch):
+    monkeypatch.setattr(driver, "BLOCK", room)
+    several = banded = 0
+    for geometry, size in geometries(algorithm, 40):
+        x = torch.randn(3, 4, *size, dtype=torch.float64)
+        weight = torch.randn(6, 4 // geometry.groups, *geometry.kernel, dtype=torch.float64)
+        bias = torch.randn(6, dtype=torch.float64)
+        y, saved = convolution(x, weight, bias, geometry)
+        grad = torch.randn_like(y)
+        grads = convolution_backward(grad, saved)
+        fast = ALGORITHMS[algorithm]
+        parts = driver.blocks(fast, geometry, x.shape, 0)
+        several += len(parts) > 1
+        banded += any(part.rows.stop - part.rows.start < y.shape[2] for part in parts)
+        ours = (
+            driver.convolve(x, weight, bias, geometry, fast),
+            driver.convolve_backward_input(grad, weight, geometry, size, fast),
+            driver.convolve_backward_weight(grad, x, geometry, fast),
+        )
+        for got, wanted in zip(ours, (y, *grads[:2]), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
+    assert several > 5 or room > 300
+    assert banded > 5 or room > 1
