@@ -31,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ds_core.clipping import clip_grad_norm_
 from ds_core.engines import engine
 from ds_core.kernels import matmul
+from ds_core.kernels.scratch import scratch
 from ds_core.module import Module
 from ds_core.pretrained import Pretrained
 
@@ -356,6 +357,7 @@ def _medium() -> Iterator[None]:
 def peak_memory(call: Call) -> int:
     """Returns the most bytes torch's allocator gave out at once during a call, beyond those before it."""
     gc.collect()
+    scratch.release()
     with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         call()
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from ds_core.kernels import matmul
 from ds_core.kernels.elementary import LOG2_E
+from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 from ds_transformer.kernels.noise import Noise
@@ -70,7 +71,6 @@ def in_blocks(
     query, key, value = matrices(query, key, value)  # (N, T, D), (N, S, D), (N, S, E)
     if noise is not None:
         noise = noise._replace(rows=noise.rows.reshape(*query.shape[:2], 1))
-    scratch = Scratch(query, key)
     zero = query.new_zeros(())  # beta 0: it is not even read
     out = query.new_zeros(*query.shape[:2], value.shape[2])
     log_sum = query.new_zeros(*query.shape[:2], 1)
@@ -80,7 +80,7 @@ def in_blocks(
         m = z = y = zero
         for i, s in enumerate(key_blocks):
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = matmul.baddbmm(zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=scratch(0, q, k))
+            a = matmul.baddbmm(zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores("scores", q, k))
             mask.hide_(a, n, t, s)  # (n, t, s)
             highest = a.amax(-1, keepdim=True)
             # Where all is hidden so far, it is -inf: -inf less this is -inf, less itself it would be NaN.
@@ -124,7 +124,6 @@ def in_blocks_backward(
     query, key, value, out, log_sum, noise, mask, scale, heads, key_heads = saved
     along = (grad * out).sum(-1).view(*query.shape[:2], 1)  # (N, T, 1), g . out
     grad = grad.reshape(len(query), *grad.shape[-2:])  # (N, T, E)
-    scratch = Scratch(query, key)
     grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
     grad_mask = mask.zeros() if want_mask else None
 
@@ -132,16 +131,16 @@ def in_blocks_backward(
         q, g = query[n, t], grad[n, t]  # (n, t, D), (n, t, E)
         for s in key_blocks:
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = scratch(0, q, k)
+            a = _scores("scores", q, k)
             matmul.baddbmm(log_sum[n, t].expand_as(a), q, k.mT, beta=-1, alpha=scale * LOG2_E, out=a)
             p = mask.hide_(a, n, t, s).exp2_()  # (n, t, s)
-            grad_p = scratch(1, q, k)
+            grad_p = _scores("gradient", q, k)
             if noise is None:
                 w = p
                 matmul.baddbmm(along[n, t].expand_as(p), g, v.mT, beta=-1, out=grad_p)
             else:
                 drops = noise.of(n, t, s)
-                w = drops.drop(p, out=scratch(2, q, k))
+                w = drops.drop(p, out=_scores("dropped", q, k))
                 grad_p = drops.drop(matmul.bmm(g, v.mT, out=grad_p), out=grad_p).sub_(along[n, t])
             # Products first, sums after: into a part of a tensor, heads would be multiplied one by one.
             grad_value[n, s].add_(matmul.bmm(w.mT, g))
@@ -260,16 +259,6 @@ class Mask:
         return mask[:, t if mask.shape[1] > 1 else every, s if mask.shape[2] > 1 else every]
 
 
-class Scratch:
-    """Memory for blocks of scores, taken once: new memory for each would take as long as the arithmetic."""
-
-    def __init__(self, query: Tensor, key: Tensor) -> None:
-        self.like = query
-        self.memory: dict[int, Tensor] = {}
-
-    def __call__(self, which: int, q: Tensor, k: Tensor) -> Tensor:
-        """Returns a tensor for the scores of queries ``(n, t, D)`` and keys ``(n, s, D)``."""
-        size = (q.shape[0], q.shape[1], k.shape[1])
-        if which not in self.memory or self.memory[which].numel() < math.prod(size):
-            self.memory[which] = self.like.new_empty(math.prod(size))
-        return self.memory[which][: math.prod(size)].view(size)
+def _scores(which: str, q: Tensor, k: Tensor) -> Tensor:
+    """Returns memory for the scores of queries ``(n, t, D)`` and keys ``(n, s, D)``."""
+    return scratch(f"attention: {which}", (q.shape[0], q.shape[1], k.shape[1]), q)

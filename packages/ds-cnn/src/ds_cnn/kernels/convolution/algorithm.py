@@ -84,7 +84,7 @@ class Algorithm:
         raise NotImplementedError
 
     def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
-        """Returns the block's share of the gradient of the weights, packed."""
+        """Returns the block's share of the gradient of the weights, packed; valid until the next call."""
         raise NotImplementedError
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:

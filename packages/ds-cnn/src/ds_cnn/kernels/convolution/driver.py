@@ -15,8 +15,8 @@ from ds_cnn.kernels.convolution.algorithm import Algorithm
 from ds_cnn.kernels.images import channels_first, pixels_last
 
 # A batch is worked on in blocks of images for which an algorithm lays out about this many numbers: those stay
-# in the cache from one step to the next, and the memory needed does not grow with the batch. Of a larger image
-# some rows of positions at a time, as many as tiles are high or a multiple of that.
+# in the cache from one step to the next, and the memory needed does not grow with the batch. Of an image for
+# which it lays out more, some rows of positions are taken at a time, a multiple of a tile's height.
 BLOCK, ROWS = 600_000, 4
 
 
@@ -78,10 +78,14 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
     """Returns dL/dweight ``(O, C / groups, *kernel)``, contiguous, from dL/dy ``(N, O, H', W')``."""
     shape, total = (grad.shape[1], x.shape[1] // geometry.groups, *geometry.kernel), None
     given, pixels = pixels_last(grad), pixels_last(x)
-    for block in blocks(algorithm, geometry, x.shape, math.prod(shape)):
+    parts = blocks(algorithm, geometry, x.shape, math.prod(shape))
+    for block in parts:
         seen = pixels[block.images, block.seen]
         share = algorithm.backward_weight(given[block.images, block.rows], seen, block.geometry)
-        total = share if total is None else total.add_(share)
+        if total is None:  # a share is valid until the next
+            total = share if len(parts) == 1 else share.clone()
+        else:
+            total += share
     if total is None:  # no image at all
         return grad.new_zeros(shape)
     return algorithm.unpack_grad(total, geometry).contiguous()

@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 from ds_core.kernels import matmul
+from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
@@ -72,33 +73,34 @@ class Winograd(Algorithm):
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
-        changed = matmul.mm(basis("G", weight), kernels.T)
+        changed = _changed("kernels", basis("G", weight), kernels.T)
         return changed.view(PATCH * PATCH, *weight.shape[:2]).mT  # (36, C, O)
 
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
         size, (top, left) = geometry.output_size(x.shape[1:3]), _corner(geometry)
         patches = _patches(x, (top, left), _tiles(size))  # (36, tiles, C)
-        return _from_tiles(matmul.bmm(patches, packed), len(x), size)
+        return _from_tiles(_products(patches, packed), len(x), size)
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
         turned = basis("G", weight).flip(1)  # sees the nine numbers of a kernel from the last to the first
-        return matmul.mm(turned, kernels.T).view(PATCH * PATCH, *weight.shape[:2])  # (36, O, C)
+        return _changed("kernels", turned, kernels.T).view(PATCH * PATCH, *weight.shape[:2])  # (36, O, C)
 
     def backward_input(
         self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
     ) -> Tensor:
         top, left = _corner(geometry)
         patches = _patches(grad, (KERNEL - 1 - top, KERNEL - 1 - left), _tiles(size))  # (36, tiles, O)
-        return _from_tiles(matmul.bmm(patches, packed), len(grad), size)
+        return _from_tiles(_products(patches, packed), len(grad), size)
 
     def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         height, width = _tiles(grad.shape[1:3])
         patches = _patches(x, _corner(geometry), (height, width))  # (36, tiles, C)
         placed = canvas(grad, (0, 0), (height * TILE, width * TILE))
         tiles = placed.view(len(grad), height, TILE, width, TILE, -1).permute(2, 4, 0, 1, 3, 5)
-        spread = matmul.mm(basis("A", grad), tiles.reshape(TILE * TILE, -1))
-        return matmul.bmm(spread.view(PATCH * PATCH, -1, grad.shape[-1]).mT, patches)  # (36, O, C)
+        laid = scratch("winograd: tiles", tiles.shape, grad).copy_(tiles).view(TILE * TILE, -1)
+        spread = _changed("spread", basis("A", grad), laid).view(PATCH * PATCH, -1, grad.shape[-1])
+        return _products(spread.mT, patches)  # (36, O, C)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
         grad_weight = matmul.mm(basis("G", grad_packed).T, grad_packed.flatten(1))  # (9, O * C)
@@ -125,8 +127,8 @@ def _patches(x: Tensor, offset: tuple[int, int], tiles: tuple[int, int]) -> Tens
         (row, column, image, TILE * row, TILE * column, channel),
         placed.storage_offset(),
     )
-    changed = matmul.mm(basis("B^T", x), patches.reshape(PATCH * PATCH, -1))
-    return changed.view(PATCH * PATCH, -1, x.shape[3])
+    laid = scratch("winograd: laid", patches.shape, x).copy_(patches).view(PATCH * PATCH, -1)
+    return _changed("patches", basis("B^T", x), laid).view(PATCH * PATCH, -1, x.shape[3])
 
 
 def _from_tiles(products: Tensor, n: int, size: tuple[int, int]) -> Tensor:
@@ -136,9 +138,20 @@ def _from_tiles(products: Tensor, n: int, size: tuple[int, int]) -> Tensor:
         products ``(36, n * tiles, O)`` -> ``(n, *size, O)``.
     """
     height, width = _tiles(size)
-    tiles = matmul.mm(basis("A", products).T, products.flatten(1))
-    images = tiles.view(TILE, TILE, n, height, width, -1).permute(2, 3, 0, 4, 1, 5)
-    return images.reshape(n, height * TILE, width * TILE, -1)[:, : size[0], : size[1]]
+    tiles = _changed("tiles", basis("A", products).T, products.flatten(1))
+    images = tiles.view(TILE, TILE, n, height, width, products.shape[2]).permute(2, 3, 0, 4, 1, 5)
+    images = images.clone(memory_format=torch.contiguous_format)
+    return images.view(n, height * TILE, width * TILE, products.shape[2])[:, : size[0], : size[1]]
+
+
+def _changed(name: str, matrix: Tensor, x: Tensor) -> Tensor:
+    """Changes the basis of the columns of x, in memory of a name."""
+    return matmul.mm(matrix, x, out=scratch(f"winograd: {name}", (matrix.shape[0], x.shape[1]), x))
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Multiplies the 36 pairs of matrices, in memory of the next call."""
+    return matmul.bmm(a, b, out=scratch("winograd: products", (len(a), a.shape[1], b.shape[2]), a))
 
 
 def _tiles(size: tuple[int, int] | torch.Size) -> tuple[int, int]:

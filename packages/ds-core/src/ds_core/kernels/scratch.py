@@ -1,0 +1,47 @@
+"""Memory into which kernels write again and again."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+LARGEST = 16_000_000  # numbers that are kept from one call to the next, of each name
+
+
+class _Scratch(threading.local):
+    """Keeps, for each thread, the memory of what is needed only while a kernel runs.
+
+    A system hands out large pieces of memory page by page, at the first touch, and takes them back at once:
+    where this was measured, writing 38 MB of new memory took 22 ms, writing it once more 3.
+    """
+
+    def __init__(self) -> None:
+        self.memory: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def __call__(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Returns a tensor of any content; it is valid until the next call with the name.
+
+        Args:
+            name: of the use.
+            shape: of the tensor.
+            like: has its type and device.
+        """
+        size, key = math.prod(shape), (name, like.dtype, like.device)
+        memory = self.memory.get(key)
+        if memory is None or memory.numel() < size:
+            with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
+                memory = torch.empty(size, dtype=like.dtype, device=like.device)
+            if size <= LARGEST:
+                self.memory[key] = memory
+        return memory[:size].view(tuple(shape))
+
+    def release(self) -> None:
+        """Gives back this thread's memory."""
+        self.memory.clear()
+
+
+scratch = _Scratch()

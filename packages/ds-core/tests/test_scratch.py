@@ -1,0 +1,46 @@
+"""Memory that kernels write into again and again."""
+
+import threading
+
+import torch
+from ds_core.kernels import scratch as module
+from ds_core.kernels.scratch import scratch
+
+
+def test_a_name_has_one_memory_that_grows():
+    x = torch.ones(1)
+    small = scratch("test", (2, 3), x)
+    assert small.shape == (2, 3)
+    assert scratch("test", (3,), x).data_ptr() == small.data_ptr()
+    assert scratch("another", (3,), x).data_ptr() != small.data_ptr()
+    assert scratch("test", (3,), x.double()).dtype == torch.float64
+    large = scratch("test", (100,), x)
+    assert scratch("test", (2, 3), x).data_ptr() == large.data_ptr()
+    assert scratch("test", (0, 3), x).shape == (0, 3)
+    assert scratch("test", (), x).shape == ()
+
+
+def test_threads_have_their_own():
+    x, places = torch.ones(1), [scratch("test", (4,), torch.ones(1)).data_ptr()]
+    thread = threading.Thread(target=lambda: places.append(scratch("test", (4,), x).data_ptr()))
+    thread.start()
+    thread.join()
+    assert places[0] != places[1]
+
+
+def test_what_is_very_large_is_not_kept(monkeypatch):
+    monkeypatch.setattr(module, "LARGEST", 8)
+    scratch.release()
+    scratch("test", (9,), torch.ones(1))
+    assert not scratch.memory
+    scratch("test", (8,), torch.ones(1))
+    assert [len(memory) for memory in scratch.memory.values()] == [8]
+    scratch.release()
+    assert not scratch.memory
+
+
+def test_memory_from_inference_mode_serves_outside_it():
+    scratch.release()
+    with torch.inference_mode():
+        scratch("test", (4,), torch.ones(1))
+    scratch("test", (4,), torch.ones(1)).fill_(2)
