@@ -29,6 +29,7 @@ SAMPLE = {
     *("index.md", "course/index.md", "course/04-two-layers.md", "layers/index.md", "layers/LayerNorm.md"),
     *("theory.md", "theory/core/normalization.md", "api/index.md", "api/ds_core.losses.md"),
     *("benchmarks/index.md", "examples/core/01_perceptron.ipynb", "steps/index.md"),
+    "code/ds_core/layers/dense.py.md",
 }
 LESSONS = sorted((ROOT / "docs" / "course").glob("[0-9]*.md"))
 

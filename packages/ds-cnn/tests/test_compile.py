@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from ds_cnn import BasicBlock, Conv2d, ConvTranspose2d, LPPool2d, MaxPool2d, ResNet, Upsample
-from ds_core.kernels import matmul
+from ds_cnn import BasicBlock, ConvTranspose2d, LPPool2d, MaxPool2d, ResNet, Upsample
 
 
 def compiled(model, x):
@@ -45,26 +44,3 @@ def test_a_small_resnet_compiles_in_one_graph():
     torch.manual_seed(0)
     model = ResNet(BasicBlock, (1, 1, 1, 1), 3, widths=(4, 6, 8, 8))
     assert compiled(model, torch.randn(2, 3, 33, 32, dtype=torch.float64)) <= 1e-10
-
-
-def test_a_step_compiles_before_any_table_of_products_was_chosen(monkeypatch):
-    """The first to ask for the machine's rates is the compiler, which must not compile the choice itself."""
-    table = matmul.Table("test", {"nt": matmul.Rule(1, 1)})
-    monkeypatch.setattr(matmul, "_shipped", lambda: [(table, {})])
-    monkeypatch.setattr(matmul, "_tuned", lambda: None)
-    monkeypatch.delenv("DS_PRODUCTS", raising=False)
-    monkeypatch.setattr(matmul, "_table", None)
-    model = Conv2d(3, 4, 3)
-    model.requires_input_grad_(False)
-
-    def step(x):
-        y = model(x)
-        model.backward(torch.ones_like(y))
-        return y
-
-    x = torch.randn(2, 3, 9, 8)
-    torch._dynamo.reset()
-    with torch.no_grad():
-        y = torch.compile(step, backend="aot_eager", fullgraph=True)(x)
-    assert matmul.table_in_force()["name"] == "test"
-    torch.testing.assert_close(y, model(x))

@@ -198,8 +198,6 @@ class Table:
 
 def _to_onednn(a: Tensor, b: Tensor) -> bool:
     """Says whether the table in force sends a b to oneDNN."""
-    if torch.compiler.is_compiling():  # a program that is compiled has torch's product, and chooses no table
-        return False
     rules = (_table or _choose()).rules
     if not rules or not _plain(a, b) or a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[0]:
         return False
@@ -208,8 +206,6 @@ def _to_onednn(a: Tensor, b: Tensor) -> bool:
 
 def _batch_to_onednn(a: Tensor, b: Tensor) -> bool:
     """Says whether the table in force sends each product of a batch to oneDNN."""
-    if torch.compiler.is_compiling():
-        return False
     rules = (_table or _choose()).rules
     if "batched" not in rules or not _plain(a, b) or a.dim() != 3 or b.dim() != 3:
         return False
@@ -219,8 +215,14 @@ def _batch_to_onednn(a: Tensor, b: Tensor) -> bool:
 
 
 def _plain(a: Tensor, b: Tensor) -> bool:
-    """Says whether oneDNN's product can be used: float32 on the CPU, outside autograd."""
-    return a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu and not torch.is_grad_enabled()
+    """Says whether oneDNN's product can be used: float32 on the CPU, outside autograd and torch.compile."""
+    return (
+        a.dtype == b.dtype == torch.float32
+        and a.is_cpu
+        and b.is_cpu
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+    )
 
 
 def _large(rules: Mapping[str, Rule], form: str, n: int, k: int, m: int) -> bool:
@@ -281,7 +283,6 @@ def table_in_force() -> dict[str, Any]:
     return {"name": table.name, "onednn": rules, "rates": table.rates._asdict()}
 
 
-@torch.compiler.assume_constant_result  # a compiler runs it, and does not look into it
 def rates() -> Rates:
     """Returns the rates of the table in force."""
     return (_table or _choose()).rates
