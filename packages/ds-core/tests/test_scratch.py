@@ -5,6 +5,7 @@ import threading
 import torch
 from ds_core.kernels import scratch as module
 from ds_core.kernels.scratch import scratch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 
 def test_a_name_has_one_memory_that_grows():
@@ -44,3 +45,12 @@ def test_memory_from_inference_mode_serves_outside_it():
     with torch.inference_mode():
         scratch("test", (4,), torch.ones(1))
     scratch("test", (4,), torch.ones(1)).fill_(2)
+
+
+def test_a_tensor_without_numbers_leaves_none_behind():
+    scratch.release()
+    with FakeTensorMode():
+        assert isinstance(scratch("test", (2, 3), torch.ones(1)), FakeTensor)
+    assert not scratch.memory
+    real = scratch("test", (2, 3), torch.ones(1))
+    assert type(real) is torch.Tensor

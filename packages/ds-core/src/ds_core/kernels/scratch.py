@@ -16,7 +16,7 @@ class _Scratch(threading.local):
     """Keeps, for each thread, the memory of what is needed only while a kernel runs.
 
     A system hands out large pieces of memory page by page, at the first touch, and takes them back at once:
-    where this was measured, writing 38 MB of new memory took 22 ms, writing it once more 3.
+    where this was measured, a product of 38 MB took 22 ms into new memory, 6 into memory used before.
     """
 
     def __init__(self) -> None:
@@ -28,8 +28,10 @@ class _Scratch(threading.local):
         Args:
             name: of the use.
             shape: of the tensor.
-            like: has its type and device.
+            like: has its type and device; of a subclass of Tensor nothing is kept.
         """
+        if type(like) is not Tensor:  # one that only stands for numbers, as in a FakeTensorMode
+            return like.new_empty(tuple(shape))
         size, key = math.prod(shape), (name, like.dtype, like.device)
         memory = self.memory.get(key)
         if memory is None or memory.numel() < size:
