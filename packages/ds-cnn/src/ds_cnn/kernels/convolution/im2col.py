@@ -51,7 +51,7 @@ class Im2col(Algorithm):
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
-        return per_group.permute(0, 3, 4, 2, 1).flatten(1, 3)  # (g, kernel * C / g, O / g)
+        return per_group.permute(0, 1, 3, 4, 2).flatten(2).mT  # (g, kernel * C / g, O / g)
 
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
         columns = _columns(x, geometry)  # (g, positions, kernel * C / g)
@@ -66,11 +66,14 @@ class Im2col(Algorithm):
         return _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, size)
 
     def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
-        return product(_columns(x, geometry).mT, grouped(grad, geometry.groups))
+        columns, given = _columns(x, geometry), grouped(grad, geometry.groups)
+        if narrow(geometry, x.shape[3]):  # they lie column by column
+            return product(columns.mT, given).mT
+        return product(given.mT, columns)  # (g, O / g, kernel * C / g)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
-        per_group = grad_packed.unflatten(1, (*geometry.kernel, -1))  # (g, *kernel, C / g, O / g)
-        return per_group.permute(0, 4, 3, 1, 2).flatten(0, 1)
+        per_group = grad_packed.unflatten(2, (*geometry.kernel, -1))  # (g, O / g, *kernel, C / g)
+        return per_group.permute(0, 1, 4, 2, 3).flatten(0, 1)
 
 
 def _columns(x: Tensor, geometry: Geometry) -> Tensor:

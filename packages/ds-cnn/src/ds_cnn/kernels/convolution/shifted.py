@@ -39,7 +39,7 @@ class Shifted(Algorithm):
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
-        return per_group.permute(3, 4, 0, 2, 1).contiguous()  # (*kernel, g, C / g, O / g)
+        return per_group.permute(3, 4, 0, 1, 2).contiguous().mT  # (*kernel, g, C / g, O / g)
 
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
         size = geometry.output_size(x.shape[1:3])
@@ -72,11 +72,12 @@ class Shifted(Algorithm):
             if x.shape[-1] == grad.shape[-1] == geometry.groups:
                 products.append((seen * grad).sum((0, 1, 2)).view(-1, 1, 1))
             else:
-                products.append(product(grouped(seen, geometry.groups).mT, given))
-        return torch.stack(products).unflatten(0, geometry.kernel)
+                products.append(product(given.mT, grouped(seen, geometry.groups)))
+        stacked = torch.stack(products) if len(products) > 1 else products[0].unsqueeze(0)
+        return stacked.unflatten(0, geometry.kernel)  # (*kernel, g, O / g, C / g)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
-        return grad_packed.permute(2, 4, 3, 0, 1).flatten(0, 1)
+        return grad_packed.permute(2, 3, 4, 0, 1).flatten(0, 1)
 
 
 def _pixels(geometry: Geometry) -> list[tuple[int, int]]:
