@@ -40,13 +40,7 @@ class BatchNormKernel:
             centred = positions[some] - mean
             means.append(mean)
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
-        of_blocks = torch.cat(means)
-        shares = torch.tensor([some.stop - some.start for some in blocks]).to(x).view(-1, 1, 1) / max(
-            1, len(x)
-        )
-        mean = (of_blocks * shares).sum(0, keepdim=True)  # (1, C, 1)
-        var = torch.cat(squares).sum(0, keepdim=True) / max(1, _count(positions))
-        var += (of_blocks.sub_(mean).square_() * shares).sum(0, keepdim=True)
+        mean, var = _joined(means, squares, blocks, positions)  # (1, C, 1)
         rstd = torch.rsqrt(var + eps)
         scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
         shift = -mean * scale if bias is None else bias.view(1, -1, 1) - mean * scale
@@ -110,6 +104,21 @@ class FrozenBatchNormKernel:
             grad_weight = (g * _positions(x)).sum((0, 2)).sub_(mean * total).mul_(rstd)
         grad_x = g.mul(scale.view(1, -1, 1)).view(grad.shape) if want_x else None
         return grad_x, grad_weight, total if want_bias else None
+
+
+def _joined(
+    means: list[Tensor], squares: list[Tensor], blocks: list[slice], positions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns mean and variance of all blocks from their means and their sums of squared distances."""
+    if len(blocks) == 1:
+        return means[0], squares[0] / _count(positions)  # NaN of no numbers
+    of_blocks = torch.cat(means)
+    shares = torch.tensor([some.stop - some.start for some in blocks]).to(means[0]).view(-1, 1, 1)
+    shares /= len(positions)
+    mean = (of_blocks * shares).sum(0, keepdim=True)
+    var = torch.cat(squares).sum(0, keepdim=True) / _count(positions)
+    var += (of_blocks.sub_(mean).square_() * shares).sum(0, keepdim=True)
+    return mean, var
 
 
 def _parts(positions: Tensor) -> list[slice]:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -36,7 +37,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,23 +196,32 @@ class Table:
     rules: Mapping[str, Rule] = field(default_factory=dict)
     rates: Rates = field(default_factory=Rates)
 
+    @cached_property
+    def least(self) -> float:
+        """Returns the size below which no product goes to oneDNN, of whatever form; most are."""
+        return min((rule.flops for rule in self.rules.values()), default=math.inf)
+
 
 def _to_onednn(a: Tensor, b: Tensor) -> bool:
     """Says whether the table in force sends a b to oneDNN."""
-    rules = (_table or _choose()).rules
-    if not rules or not _plain(a, b) or a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[0]:
+    table = _table or _choose()
+    if not table.rules or a.dim() != 2 or b.dim() != 2 or 2 * a.numel() * b.shape[1] < table.least:
         return False
-    return _large(rules, _form(a, b), a.shape[0], a.shape[1], b.shape[1])
+    if a.shape[1] != b.shape[0] or not _plain(a, b):
+        return False
+    rule, sides = table.rules.get(_form(a, b)), (*a.shape, b.shape[1])
+    return rule is not None and min(sides) >= rule.side and 2 * math.prod(sides) >= rule.flops
 
 
 def _batch_to_onednn(a: Tensor, b: Tensor) -> bool:
     """Says whether the table in force sends each product of a batch to oneDNN."""
-    rules = (_table or _choose()).rules
-    if "batched" not in rules or not _plain(a, b) or a.dim() != 3 or b.dim() != 3:
+    rule = (_table or _choose()).rules.get("batched")
+    if rule is None or a.dim() != 3 or b.dim() != 3 or len(a) != len(b) or not len(a):
         return False
-    if len(a) != len(b) or a.shape[2] != b.shape[1] or not len(a) or not _form(a[0], b[0]):
+    (n, k), m = a.shape[1:], b.shape[2]
+    if 2 * n * k * m < rule.flops or min(n, k, m) < rule.side:
         return False
-    return _large(rules, "batched", a.shape[1], a.shape[2], b.shape[2])
+    return k == b.shape[1] and _plain(a, b) and bool(_form(a[0], b[0]))
 
 
 def _plain(a: Tensor, b: Tensor) -> bool:
@@ -223,11 +233,6 @@ def _plain(a: Tensor, b: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
     )
-
-
-def _large(rules: Mapping[str, Rule], form: str, n: int, k: int, m: int) -> bool:
-    rule = rules.get(form)
-    return rule is not None and min(n, k, m) >= rule.side and 2 * n * k * m >= rule.flops
 
 
 def _form(a: Tensor, b: Tensor) -> str:

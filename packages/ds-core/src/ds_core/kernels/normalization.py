@@ -102,6 +102,8 @@ def scale_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tens
 
 def _side_by_side(x: Tensor) -> int:
     """Returns the dimension along which the numbers of x lie side by side in memory; the last of equals."""
+    if x.dim() and x.shape[-1] > 1 and x.is_contiguous():
+        return x.dim() - 1
     strides = [stride if size > 1 else math.inf for stride, size in zip(x.stride(), x.shape, strict=True)]
     return max(range(x.dim()), key=lambda dim: (-strides[dim], dim), default=-1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from ds_core.kernels.elementary import parts as cut
@@ -91,20 +92,27 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
     return algorithm.unpack_grad(total, geometry).contiguous()
 
 
-def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> list[Block]:
+def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> tuple[Block, ...]:
     """Cuts a batch of the shape (N, C, H, W); every block reads this number of weights."""
+    return _blocks(algorithm, geometry, tuple(shape), weights, BLOCK)
+
+
+@lru_cache(maxsize=1024)
+def _blocks(
+    algorithm: Algorithm, geometry: Geometry, shape: tuple[int, int, int, int], weights: int, block: int
+) -> tuple[Block, ...]:
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
-    room = max(BLOCK, weights)  # many weights: reading them is worth it only for many pixels
+    room = max(block, weights)  # many weights: reading them is worth it only for many pixels
     positions = geometry.output_size((height, width))[0]
     count = positions
     if numbers > room:
         count = max(1, room * positions // numbers // ROWS) * ROWS
-    return [
+    return tuple(
         _block(images, slice(row, min(row + count, positions)), geometry, shape)
         for images in cut(n, numbers, room)
         for row in range(0, positions, count)
-    ]
+    )
 
 
 def _block(images: slice, rows: slice, geometry: Geometry, shape: Sequence[int]) -> Block:
