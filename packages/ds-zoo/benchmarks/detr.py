@@ -43,8 +43,10 @@ LABELS = tuple(map(str, range(8)))
 TINY = MiniDETRConfig.preset("tiny", labels=LABELS, dropout=0.0)
 SMALL = BackboneConfig(3, 32, (32, 64, 128), (1, 1, 1), "basic")
 MINI = MiniDETRConfig.preset("mini", labels=LABELS, dropout=0.0, backbone_config=SMALL)
+PUBLISHED = MiniDETRConfig.preset("detr-resnet-50", labels=LABELS, dropout=0.0)
 ROWS = {
     "tiny, batch 16, 96 x 96": partial(detr, TINY, 16, 96),
     "mini, batch 8, 128 x 128": partial(detr, MINI, 8, 128),
     "mini, batch 2, 320 x 320": partial(detr, MINI, 2, 320),
+    "detr-resnet-50, batch 1, 320 x 320": partial(detr, PUBLISHED, 1, 320),
 }
