@@ -64,7 +64,7 @@ class FrozenBatchNorm2d(Module):
         check_dtype(self, input, self.weight.dtype)
         x = input.unsqueeze(0) if input.dim() == 3 else input
         numbers = (self.running_mean, self.running_var, self.weight, self.bias)
-        y, saved = frozen_batch_norm(x, *numbers, self.eps)
+        y, saved = frozen_batch_norm(x, *numbers, self.eps, hints={"trained": False})
         self.save(saved)
         return y.view(input.shape)
 

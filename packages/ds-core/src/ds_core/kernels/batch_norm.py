@@ -78,11 +78,21 @@ class BatchNormKernel:
 
 @kernel(frozen_batch_norm)
 class FrozenBatchNormKernel:
-    """One scale and one shift for each channel; keeps x, and normalises it only for the weight's gradient."""
+    """One scale and one shift for each channel; keeps x, and normalises it only for the weight's gradient.
+
+    Hint: ``trained`` says whether anybody will want that; if not, x is not kept.
+    """
 
     @staticmethod
     def forward(
-        x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+        x: Tensor,
+        mean: Tensor,
+        var: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        *,
+        trained: bool = True,
     ) -> tuple[Tensor, Any]:
         rstd = torch.rsqrt(var + eps)
         scale = rstd if weight is None else rstd * weight
@@ -91,7 +101,7 @@ class FrozenBatchNormKernel:
         y = scale_shift(
             positions, scale.view(1, -1, 1), shift.view(1, -1, 1), out=torch.empty_like(positions)
         )
-        return y.view(x.shape), (x, mean, rstd, scale, weight, bias)
+        return y.view(x.shape), (x if trained else None, mean, rstd, scale, weight, bias)
 
     @staticmethod
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:

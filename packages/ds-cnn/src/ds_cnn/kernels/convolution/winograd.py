@@ -98,7 +98,7 @@ class Winograd(Algorithm):
         patches = _patches(x, _corner(geometry), (height, width))  # (36, tiles, C)
         placed = canvas(grad, (0, 0), (height * TILE, width * TILE))
         tiles = placed.view(len(grad), height, TILE, width, TILE, -1).permute(2, 4, 0, 1, 3, 5)
-        laid = scratch("winograd: tiles", tiles.shape, grad).copy_(tiles).view(TILE * TILE, -1)
+        laid = scratch("winograd: laid", tiles.shape, grad).copy_(tiles).view(TILE * TILE, -1)
         spread = _changed("spread", basis("A", grad), laid).view(PATCH * PATCH, -1, grad.shape[-1])
         return _products(spread.mT, patches)  # (36, O, C)
 
@@ -138,7 +138,7 @@ def _from_tiles(products: Tensor, n: int, size: tuple[int, int]) -> Tensor:
         products ``(36, n * tiles, O)`` -> ``(n, *size, O)``.
     """
     height, width = _tiles(size)
-    tiles = _changed("tiles", basis("A", products).T, products.flatten(1))
+    tiles = _changed("patches", basis("A", products).T, products.flatten(1))  # the patches are needed no more
     images = tiles.view(TILE, TILE, n, height, width, products.shape[2]).permute(2, 3, 0, 4, 1, 5)
     images = images.clone(memory_format=torch.contiguous_format)
     return images.view(n, height * TILE, width * TILE, products.shape[2])[:, : size[0], : size[1]]
@@ -150,8 +150,8 @@ def _changed(name: str, matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
-    """Multiplies the 36 pairs of matrices, in memory of the next call."""
-    return matmul.bmm(a, b, out=scratch("winograd: products", (len(a), a.shape[1], b.shape[2]), a))
+    """Multiplies the 36 pairs of matrices, in the memory of what was laid out, which is needed no more."""
+    return matmul.bmm(a, b, out=scratch("winograd: laid", (len(a), a.shape[1], b.shape[2]), a))
 
 
 def _tiles(size: tuple[int, int] | torch.Size) -> tuple[int, int]:
