@@ -138,7 +138,7 @@ class Recipe:
     zoom: float = 0.0
     crop: float = 1.0
     colour: float = 0.0
-    steps: int = 8000
+    steps: int = 9400
     batch_size: int = 8
     lr: float = 5e-4
     backbone_lr: float = 1.0
