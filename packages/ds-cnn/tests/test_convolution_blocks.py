@@ -6,7 +6,7 @@ import pytest
 import torch
 from ds_cnn.functional.convolution import convolution, convolution_backward
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution import driver
+from ds_cnn.kernels.convolution import driver, winograd
 from ds_cnn.kernels.convolution.selection import ALGORITHMS
 
 
@@ -33,6 +33,7 @@ def geometries(algorithm, number):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_blocks_of_images_and_rows(algorithm, room, monkeypatch):
     monkeypatch.setattr(driver, "BLOCK", room)
+    monkeypatch.setattr(winograd, "PART", room)
     several = banded = 0
     for geometry, size in geometries(algorithm, 40):
         x = torch.randn(3, 4, *size, dtype=torch.float64)

@@ -110,6 +110,13 @@ CASES = [
     in_blocks("cells", 96, 20, 5),
     in_blocks("shifted", 512, 35, 2),
     in_blocks("winograd", 64, 70, 3),
+    Case(
+        name="Conv2d, many kernels, winograd",
+        make=lambda: Conv2d(260, 270, 3, padding=1, algorithm="winograd"),
+        inputs=normal((1, 260, 5, 4)),
+        namesake=lambda: nn.Conv2d(260, 270, 3, padding=1),
+        no_differences="smaller cases have them",
+    ),
     conv1d("stride and dilation", (2, 3, 11), 3, 4, 3, stride=2, padding=1, dilation=2),
     conv1d("groups, loop", (2, 4, 7), 4, 4, 2, groups=2, algorithm="loop"),
     conv1d("unbatched, same, shifted", (3, 7), 3, 4, 4, padding="same", algorithm="shifted"),

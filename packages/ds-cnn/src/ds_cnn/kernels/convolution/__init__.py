@@ -24,7 +24,13 @@ from ds_cnn.kernels.convolution.selection import ALGORITHMS, select
 __all__ = ["ALGORITHMS", "ConvolutionKernel", "select"]
 
 
-@kernel(convolution, branches=(*ALGORITHMS, "narrow", "depthwise", "one block", "several blocks"))
+@kernel(
+    convolution,
+    branches=(
+        *(*ALGORITHMS, "narrow", "depthwise", "one block", "several blocks"),
+        *("winograd, all kernels at a time", "winograd, some kernels at a time"),
+    ),
+)
 class ConvolutionKernel:
     """Takes and gives images in channels-last memory, so that none of them is copied on its way."""
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-from ds_core.kernels import matmul
+from ds_core.kernels import branch, matmul
+from ds_core.kernels.elementary import parts
 from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
@@ -18,6 +19,10 @@ from ds_cnn.kernels.images import canvas
 KERNEL = 3
 TILE = 4  # outputs along each side of a tile: 16 of them by 36 multiplications instead of 144
 PATCH = TILE + KERNEL - 1  # inputs along each side that a tile sees
+
+# So many numbers of kernels in the other basis are in memory at once, about. They are four times as many as
+# the weights, and large new memory costs more time than changing the basis.
+PART = 2_400_000
 
 # Where the polynomials of the method are evaluated, besides infinity. The usual 0, +-1, +-2 need no
 # multiplications; as the changes of basis are matrix products here, they cost the same for any numbers, and
@@ -72,26 +77,25 @@ class Winograd(Algorithm):
         return products + changes + weights + laid * (2 * tiles)  # read, and written
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
-        kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
-        changed = _changed("kernels", basis("G", weight), kernels.T)
-        return changed.view(PATCH * PATCH, *weight.shape[:2]).mT  # (36, C, O)
+        return weight if _many(*weight.shape[:2]) else _kernels(weight).mT  # (36, C, O)
 
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
         size, (top, left) = geometry.output_size(x.shape[1:3]), _corner(geometry)
         patches = _patches(x, (top, left), _tiles(size))  # (36, tiles, C)
-        return _from_tiles(_products(patches, packed), len(x), size)
+        products = _products(patches, packed) if packed.dim() == 3 else _products_in_parts(patches, packed)
+        return _from_tiles(products, len(x), size)
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
-        kernels = weight.reshape(-1, KERNEL * KERNEL)  # (O * C, 9)
-        turned = basis("G", weight).flip(1)  # sees the nine numbers of a kernel from the last to the first
-        return _changed("kernels", turned, kernels.T).view(PATCH * PATCH, *weight.shape[:2])  # (36, O, C)
+        return weight if _many(*weight.shape[:2]) else _kernels(weight, turned=True)  # (36, O, C)
 
     def backward_input(
         self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
     ) -> Tensor:
         top, left = _corner(geometry)
         patches = _patches(grad, (KERNEL - 1 - top, KERNEL - 1 - left), _tiles(size))  # (36, tiles, O)
-        return _from_tiles(_products(patches, packed), len(grad), size)
+        many = packed.dim() == 4
+        products = _products_in_parts(patches, packed, turned=True) if many else _products(patches, packed)
+        return _from_tiles(products, len(grad), size)
 
     def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         height, width = _tiles(grad.shape[1:3])
@@ -100,11 +104,15 @@ class Winograd(Algorithm):
         tiles = placed.view(len(grad), height, TILE, width, TILE, -1).permute(2, 4, 0, 1, 3, 5)
         laid = scratch("winograd: laid", tiles.shape, grad).copy_(tiles).view(TILE * TILE, -1)
         spread = _changed("spread", basis("A", grad), laid).view(PATCH * PATCH, -1, grad.shape[-1])
-        return _products(spread.mT, patches)  # (36, O, C)
+        if not _many(spread.shape[2], patches.shape[2]):
+            return _products(spread.mT, patches)  # (36, O, C)
+        grad_weight = grad.new_empty(spread.shape[2], patches.shape[2], KERNEL, KERNEL)
+        for some in parts(len(grad_weight), PATCH * PATCH * patches.shape[2], PART):
+            grad_weight[some] = _weights(_products(spread[:, :, some].mT, patches))
+        return grad_weight
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
-        grad_weight = matmul.mm(basis("G", grad_packed).T, grad_packed.flatten(1))  # (9, O * C)
-        return grad_weight.T.unflatten(0, grad_packed.shape[1:]).unflatten(2, (KERNEL, KERNEL))
+        return grad_packed if grad_packed.dim() == 4 else _weights(grad_packed)
 
 
 def _corner(geometry: Geometry) -> tuple[int, int]:
@@ -152,6 +160,51 @@ def _changed(name: str, matrix: Tensor, x: Tensor) -> Tensor:
 def _products(a: Tensor, b: Tensor) -> Tensor:
     """Multiplies the 36 pairs of matrices, in the memory of what was laid out, which is needed no more."""
     return matmul.bmm(a, b, out=scratch("winograd: laid", (len(a), a.shape[1], b.shape[2]), a))
+
+
+def _products_in_parts(patches: Tensor, weight: Tensor, turned: bool = False) -> Tensor:
+    """Does the same with kernels ``(O, C, 3, 3)``, the basis of some of which is changed at a time.
+
+    Args:
+        patches: ``(36, tiles, C)``, or ``(36, tiles, O)`` if ``turned``.
+        weight: W.
+        turned: whether kernels are turned half round, and lead from O to C.
+    """
+    along = int(turned)  # the dimension of W that becomes that of the products
+    products = scratch("winograd: laid", (*patches.shape[:2], weight.shape[along]), patches)
+    memory = weight.new_empty(0)
+    for some in parts(weight.shape[along], PATCH * PATCH * patches.shape[2], PART):
+        kernels = _kernels(weight.narrow(along, some.start, some.stop - some.start), turned, memory)
+        matmul.bmm(patches, kernels if turned else kernels.mT, out=products[:, :, some])
+        memory = memory if memory.numel() else kernels
+    return products
+
+
+def _weights(grad: Tensor) -> Tensor:
+    """Changes the basis of kernels' gradients back: ``(36, O, C)`` -> ``(O, C, 3, 3)``."""
+    grad_weight = matmul.mm(basis("G", grad).T, grad.flatten(1))  # (9, O * C)
+    return grad_weight.T.unflatten(0, grad.shape[1:]).unflatten(2, (KERNEL, KERNEL))
+
+
+def _many(kernels: int, channels: int) -> bool:
+    """Says whether kernels in the other basis would be too many numbers to hold them all."""
+    many = PATCH * PATCH * kernels * channels > PART
+    branch(f"ConvolutionKernel: winograd, {'some kernels' if many else 'all kernels'} at a time")
+    return many
+
+
+def _kernels(weight: Tensor, turned: bool = False, memory: Tensor | None = None) -> Tensor:
+    """Changes the basis of kernels: ``(O, C, 3, 3)`` -> ``(36, O, C)``, in memory of as many numbers or more.
+
+    Those turned half round are seen from the last of their nine numbers to the first.
+    """
+    matrix = basis("G", weight).flip(1) if turned else basis("G", weight)
+    rows, shape = weight.reshape(-1, KERNEL * KERNEL), (PATCH * PATCH, *weight.shape[:2])
+    if memory is None or memory.numel() < math.prod(shape):
+        return matmul.mm(matrix, rows.T).view(shape)
+    return matmul.mm(matrix, rows.T, out=memory.view(-1)[: math.prod(shape)].view(len(matrix), -1)).view(
+        shape
+    )
 
 
 def _tiles(size: tuple[int, int] | torch.Size) -> tuple[int, int]:
