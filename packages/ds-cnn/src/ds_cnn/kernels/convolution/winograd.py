@@ -172,11 +172,11 @@ def _products_in_parts(patches: Tensor, weight: Tensor, turned: bool = False) ->
     """
     along = int(turned)  # the dimension of W that becomes that of the products
     products = scratch("winograd: laid", (*patches.shape[:2], weight.shape[along]), patches)
-    memory = weight.new_empty(0)
+    memory = None  # of the first part, which is the largest
     for some in parts(weight.shape[along], PATCH * PATCH * patches.shape[2], PART):
         kernels = _kernels(weight.narrow(along, some.start, some.stop - some.start), turned, memory)
         matmul.bmm(patches, kernels if turned else kernels.mT, out=products[:, :, some])
-        memory = memory if memory.numel() else kernels
+        memory = kernels if memory is None else memory
     return products
 
 
@@ -200,11 +200,8 @@ def _kernels(weight: Tensor, turned: bool = False, memory: Tensor | None = None)
     """
     matrix = basis("G", weight).flip(1) if turned else basis("G", weight)
     rows, shape = weight.reshape(-1, KERNEL * KERNEL), (PATCH * PATCH, *weight.shape[:2])
-    if memory is None or memory.numel() < math.prod(shape):
-        return matmul.mm(matrix, rows.T).view(shape)
-    return matmul.mm(matrix, rows.T, out=memory.view(-1)[: math.prod(shape)].view(len(matrix), -1)).view(
-        shape
-    )
+    out = None if memory is None else memory.view(-1)[: math.prod(shape)].view(len(matrix), -1)
+    return matmul.mm(matrix, rows.T, out=out).view(shape)
 
 
 def _tiles(size: tuple[int, int] | torch.Size) -> tuple[int, int]:
