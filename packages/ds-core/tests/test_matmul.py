@@ -198,6 +198,21 @@ def test_a_rule_decides_by_form_and_size(form):
 
 
 @needs_onednn
+@pytest.mark.parametrize("form", ["nn", "nt", "tn"])
+def test_a_second_factor_that_is_part_of_a_matrix_is_torchs(form):
+    a, whole = draw(40, 24), draw(24, 80, seed=1)
+    a = draw(24, 40).mT if form == "tn" else a
+    b = draw(80, 50, seed=1)[:, :24].mT if form == "nt" else whole[:, :50]
+    batch = a.expand(2, -1, -1).contiguous(), b.expand(2, -1, -1)
+    with use_table("onednn"):
+        assert ran_onednn(mm, a, b) == 0  # oneDNN takes a thousand times as long
+        assert ran_onednn(bmm, *batch) == 0
+        assert ran_onednn(mm, a, b.contiguous()) == 1
+        assert ran_onednn(mm, draw(40, 50)[:, :24], b.contiguous()) == 1  # of the first factor it may be
+        torch.testing.assert_close(mm(a, b), a @ b)
+
+
+@needs_onednn
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int64])
 def test_other_types_are_torchs(dtype):
     a, b = (factor.to(dtype) for factor in factors("nt", 8, 8, 8))

@@ -236,9 +236,12 @@ def _plain(a: Tensor, b: Tensor) -> bool:
 
 
 def _form(a: Tensor, b: Tensor) -> str:
-    """Names the form of a product; empty if the numbers of a factor lie neither by row nor by column."""
-    rows_a, rows_b = _by_row(a), _by_row(b)
-    if not (rows_a or _by_row(a.mT)) or not (rows_b or _by_row(b.mT)):
+    """Names the form of a product; empty if the numbers of a factor lie neither by row nor by column.
+
+    Those of the second factor lie without gaps: oneDNN takes a thousand times as long for a part of a matrix.
+    """
+    rows_a, rows_b = _by_row(a), b.is_contiguous()
+    if not (rows_a or _by_row(a.mT)) or not (rows_b or b.mT.is_contiguous()):
         return ""
     return ("nn" if rows_b else "nt") if rows_a else "tn"
 
