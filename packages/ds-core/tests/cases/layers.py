@@ -310,7 +310,7 @@ CASES += [
     case(normal((6, 3)), "BatchNorm1d", 3, momentum=None),
     case(normal((6, 3)), "BatchNorm1d", 3, momentum=1.0),
     case(normal((6, 3), shift=30.0), "BatchNorm1d", 3, shown="mean 30"),
-    case(normal((4, 2, 30_000)), "BatchNorm1d", 2, shown="several blocks of examples"),
+    case(normal((4, 2, 70_000)), "BatchNorm1d", 2, shown="several blocks of examples"),
 ]
 for options in ({"affine": False}, {"track_running_stats": False}):
     CASES.append(case(normal((4, 3, 5)), "BatchNorm1d", 3, **options))
