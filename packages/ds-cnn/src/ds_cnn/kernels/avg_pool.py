@@ -45,9 +45,9 @@ def window_sums(x: Tensor, windows: Windows) -> Tensor:
     size = windows.output_size((x.shape[2], x.shape[3]))
     y = x.new_zeros(len(x), *size, x.shape[1])
     for some in image_parts(x.shape):
-        padded = padded_images(x[some], windows)
+        padded, total = padded_images(x[some], windows), y[some]
         for _, seen in window_pixels(padded, windows, size):
-            y[some] += seen
+            total += seen  # y[some] += seen would copy it onto itself besides
     return channels_first(y)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry, see
 from ds_cnn.kernels.convolution.algorithm import VECTOR, Algorithm, Work, grouped, moved, multiplied, product
-from ds_cnn.kernels.images import canvas, channels_first, shift
+from ds_cnn.kernels.images import canvas, channels_first
 
 NARROW = 16  # numbers of a row of the kernel; fewer are not worth a copy of their own
 
@@ -108,10 +108,13 @@ def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tens
     if height == width == 1 and geometry.dilation == (1, 1):  # one window, and no pixel twice in it
         return canvas(columns[:, 0, 0], (-top, -left), size)
     padded = columns.new_zeros(n, *geometry.padded_size(size), channels)
+    seen = see(channels_first(padded), geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
+    together = geometry.dilation[1] == 1 and channels >= VECTOR
+    run = geometry.stride[1] if together else 1  # of so many pixels at once, windows share none
     for u in range(kernel_height):
-        for v in range(kernel_width):
-            seen = shift(padded, u, v, (height, width), geometry.stride, geometry.dilation)
-            seen += columns[:, :, :, u, v]
+        for v in range(0, kernel_width, run):
+            some = ..., u, slice(v, v + run), slice(None)
+            seen[some].add_(columns[some])
     return canvas(padded, (-top, -left), size)
 
 
