@@ -19,9 +19,13 @@ def geometries(algorithm, number):
 
     while number:
         kernel, stride, dilation = two(1, 4), two(1, 3), two(1, 2)
-        if algorithm == "winograd":
-            kernel, stride, dilation = (3, 3), (1, 1), (1, 1)
-        groups = draw.choice((1, 1, 2)) if algorithm != "winograd" else 1
+        if algorithm.startswith("winograd"):
+            dilation = (1, 1)
+            if draw.random() < 0.5:
+                kernel, stride = (3, 3), (1, 1)
+            else:
+                kernel = 2 * stride[0], 2 * stride[1]
+        groups = draw.choice((1, 1, 2)) if not algorithm.startswith("winograd") else 1
         geometry = Geometry(kernel, stride, (two(-1, 5), two(-1, 3)), dilation, groups)
         size = draw.randint(4, 19), draw.randint(4, 9)
         if ALGORITHMS[algorithm].supports(geometry) and min(geometry.output_size(size)) > 0:

@@ -57,7 +57,7 @@ def conv1d(name, shape, *arguments, algorithm="auto", **options):
     )
 
 
-WITH_WINOGRAD = ("loop", "im2col", "shifted", "winograd", "auto")
+WITH_WINOGRAD = ("loop", "im2col", "shifted", "winograd", "winograd3", "auto")
 
 CASES = [
     *conv2d("3x3", (2, 3, 6, 5), 3, 4, 3, algorithms=WITH_WINOGRAD),
@@ -95,7 +95,21 @@ CASES = [
         algorithms=("auto",),
     ),
     *conv2d(
-        "4x4, stride 2", (2, 3, 7, 6), 3, 4, 4, stride=2, padding=1, algorithms=("loop", "im2col", "cells")
+        "4x4, stride 2",
+        (2, 3, 7, 6),
+        *(3, 4, 4),
+        stride=2,
+        padding=1,
+        algorithms=("loop", "im2col", "cells", "winograd", "winograd3"),
+    ),
+    *conv2d("2x2, no padding", (2, 3, 4, 5), 3, 4, 2, algorithms=("winograd", "winograd3")),
+    *conv2d(
+        "twice the stride, each way its own",
+        (2, 3, 8, 9),
+        *(3, 2, (6, 4)),
+        stride=(3, 2),
+        padding=(1, 2),
+        algorithms=("winograd", "winograd3"),
     ),
     *conv2d(
         "whole cells, each way its own",
@@ -105,16 +119,32 @@ CASES = [
         padding=(1, 2),
         algorithms=("cells", "auto"),
     ),
-    *conv2d("one position", (2, 3, 5, 4), 3, 2, 4, stride=2, algorithms=("im2col", "cells")),
+    *conv2d(
+        "one position",
+        (2, 3, 5, 4),
+        3,
+        2,
+        4,
+        stride=2,
+        algorithms=("im2col", "cells", "winograd", "winograd3"),
+    ),
     in_blocks("im2col", 96, 20, 5),
     in_blocks("cells", 96, 20, 5),
     in_blocks("shifted", 512, 35, 2),
     in_blocks("winograd", 64, 70, 3),
+    in_blocks("winograd3", 64, 70, 3),
     Case(
         name="Conv2d, many kernels, winograd",
         make=lambda: Conv2d(260, 270, 3, padding=1, algorithm="winograd"),
         inputs=normal((1, 260, 5, 4)),
         namesake=lambda: nn.Conv2d(260, 270, 3, padding=1),
+        no_differences="smaller cases have them",
+    ),
+    Case(
+        name="Conv2d, many kernels of twice the stride, winograd3",
+        make=lambda: Conv2d(200, 260, 4, stride=2, padding=1, algorithm="winograd3"),
+        inputs=normal((1, 200, 6, 4)),
+        namesake=lambda: nn.Conv2d(200, 260, 4, stride=2, padding=1),
         no_differences="smaller cases have them",
     ),
     conv1d("stride and dilation", (2, 3, 11), 3, 4, 3, stride=2, padding=1, dilation=2),
@@ -138,6 +168,8 @@ CASES = [
     transposed1d("one step", (1, 2, 1), 2, 1, 1),
     transposed("stride 2", (2, 3, 4, 3), 3, 2, 3, stride=2, padding=1, output_padding=1),
     transposed("3x3, winograd", (2, 3, 5, 6), 3, 2, 3, padding=1, algorithm="winograd"),
+    transposed("4x4, stride 2, winograd", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="winograd"),
+    transposed("4x4, stride 2, winograd3", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="winograd3"),
     transposed("4x4, stride 2, cells", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="cells"),
     transposed("a kernel as large as the image", (2, 3, 1, 1), 3, 2, (4, 3), padding=(0, 1)),
     transposed("loop, groups", (2, 4, 3, 3), 4, 6, 2, stride=2, groups=2, algorithm="loop"),

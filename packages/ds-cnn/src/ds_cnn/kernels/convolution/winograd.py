@@ -1,10 +1,11 @@
-"""Winograd's convolution: fewer multiplications for 3x3 kernels, through two changes of basis."""
+"""Winograd's convolution: fewer multiplications for small kernels, through two changes of basis."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from ds_core.kernels import branch, matmul
@@ -16,140 +17,212 @@ from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution.algorithm import Algorithm, Work, moved, multiplied
 from ds_cnn.kernels.images import canvas
 
-KERNEL = 3
-TILE = 4  # outputs along each side of a tile: 16 of them by 36 multiplications instead of 144
-PATCH = TILE + KERNEL - 1  # inputs along each side that a tile sees
-
-# So many numbers of kernels in the other basis are in memory at once, about. They are four times as many as
-# the weights, and large new memory costs more time than changing the basis.
+# So many numbers of kernels in the other basis are in memory at once, about. They are up to four times as
+# many as the weights, and large new memory costs more time than changing the basis.
 PART = 2_400_000
 
-# Where the polynomials of the method are evaluated, besides infinity. The usual 0, +-1, +-2 need no
-# multiplications; as the changes of basis are matrix products here, they cost the same for any numbers, and
-# these keep the rounding error of float32 five times smaller.
-POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
+CHANGE = 1.4  # so many times as long as another product takes a change of basis, whose matrix is small
+
+# Where the polynomials of the method are evaluated, besides infinity, by how many points there are. The usual
+# 0, +-1, +-2 need no multiplications; as the changes of basis are matrix products here, they cost the same
+# for any numbers, and these keep the rounding error of float32 small.
+POINTS = {
+    4: (0.0, 1.0, -1.0),
+    5: (0.0, 0.5**0.5, -(0.5**0.5), 2.0),
+    6: (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)),
+}
+
+
+class Tiling(NamedTuple):
+    """Sizes along one side: outputs of a tile, and pixels or cells of the kernel."""
+
+    tile: int
+    kernel: int
+
+    @property
+    def patch(self) -> int:
+        """How many pixels or cells a tile sees."""
+        return self.tile + self.kernel - 1
+
+    def tiles(self, size: Sequence[int]) -> tuple[int, int]:
+        """Returns how many tiles cover an output of (height, width)."""
+        return -(-size[0] // self.tile), -(-size[1] // self.tile)
 
 
 class Winograd(Algorithm):
-    """Computes 4x4 outputs at a time by multiplying in a basis in which convolution is a product of numbers.
+    """Computes a tile of outputs at a time in a basis in which convolution is a product of numbers.
 
     In one dimension, two polynomials are multiplied by multiplying their values at enough points. A tile of
-    outputs is the transpose of that: with d the 6x6 inputs it sees and w a kernel,
+    outputs is the transpose of that: with d the inputs it sees and w a kernel,
 
     y = A^T [(G w G^T) * (B^T d B)] A
 
+    A tile of 4x4 outputs and a kernel of 3x3 pixels take 36 multiplications instead of 144. A kernel of twice
+    its stride moves by one on cells of stride x stride pixels, of which it covers 2x2: 25 instead of 64.
+
     Every change of basis acts on all channels alike, so on d laid out as (36, tiles * channels) it is the one
     matrix product (B^T kron B^T) d. In between, each of the 36 numbers is multiplied with the weights by
-    itself: 36 matrix products over the channels, for all tiles of all images.
+    itself: 36 matrix products over the channels of a cell, for all tiles of all images.
 
     The gradient of the input is a convolution again, by the kernel turned half round; that of the weights
     walks the formula backwards: dL/dw = G^T [sum over tiles of (A dL/dy A^T) * (B^T d B)] G.
 
+    Args:
+        tile: outputs along each side of a tile.
+
     Source: Lavin, Gray, Fast Algorithms for Convolutional Neural Networks (2016), section 4.
     """
 
-    needs = "kernel_size 3, stride 1, dilation 1 and groups 1"
+    needs = "kernel_size 3 and stride 1, or a kernel_size of twice the stride, dilation 1 and groups 1"
+
+    def __init__(self, tile: int) -> None:
+        self.tile = tile
 
     def supports(self, geometry: Geometry) -> bool:
-        plain = geometry.stride == (1, 1) and geometry.dilation == (1, 1) and geometry.groups == 1
-        return plain and geometry.kernel == (KERNEL, KERNEL)
+        plain = geometry.dilation == (1, 1) and geometry.groups == 1
+        pixels = geometry.kernel == (3, 3) and geometry.stride == (1, 1)
+        cells = all(k == 2 * s for k, s in zip(geometry.kernel, geometry.stride, strict=True))
+        return plain and (pixels or cells)
+
+    def _tiling(self, geometry: Geometry) -> Tiling:
+        return Tiling(self.tile, geometry.kernel[0] // geometry.stride[0])
 
     def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
-        height, width = _tiles(geometry.output_size(size))
-        return PATCH * PATCH * height * width * channels
+        tiling = self._tiling(geometry)
+        tiles = math.prod(tiling.tiles(geometry.output_size(size)))
+        return tiling.patch**2 * tiles * channels * math.prod(geometry.stride)
 
     def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+        tiling = self._tiling(geometry)
         n, channels, *size = shape
-        tiles, places = n * math.prod(_tiles(geometry.output_size(size))), PATCH * PATCH
-        seen, given = (
-            2 * channels + kernels,
-            2 * kernels + channels,
-        )  # of x twice, of dL/dy once; the other way
-        products = multiplied(tiles, channels, kernels) * (3 * places)
-        changes = multiplied(tiles * seen, places, places) + multiplied(tiles * given, places, TILE * TILE)
-        weights = (
-            multiplied(channels * kernels, places, KERNEL * KERNEL)
-            + Work(numbers=3 * places * channels * kernels)
-        ) * 3
-        laid = moved(2 * channels * places, channels) + moved(kernels * places, kernels)
-        laid += moved(TILE * TILE * channels, channels) + moved(2 * TILE * TILE * kernels, kernels)
-        laid += Work(numbers=places * (seen + channels + kernels))
-        return products + changes + weights + laid * (2 * tiles)  # read, and written
+        height, width = geometry.output_size(size)
+        cell, places, inside = channels * math.prod(geometry.stride), tiling.patch**2, tiling.tile**2
+        run = channels * geometry.stride[1]  # numbers of a cell that lie side by side in an image
+        beyond = tiling.kernel - 1 if cell > channels else 0
+        seen = n * math.prod(tiling.tiles((height, width)))
+        given = n * math.prod(
+            tiling.tiles((height + beyond, width + beyond))
+        )  # tiles of the image's gradient
+
+        def one(tiles: int, a: int, b: int, run_a: int, run_b: int) -> Work:
+            """Estimates a convolution from a to b numbers."""
+            products = multiplied(tiles, a, b) * places
+            changes = Work(flops=CHANGE * 2 * tiles * places * (places * a + inside * b))
+            laid = moved(2 * places * a, run_a) + Work(numbers=2.0 * places * (a + b))
+            return products + changes + (laid + moved(2 * inside * b, run_b)) * tiles
+
+        weights = Work(CHANGE * 2 * cell * kernels * places * tiling.kernel**2, 8.0 * places * cell * kernels)
+        forward, backward = one(seen, cell, kernels, run, kernels), one(given, kernels, cell, kernels, run)
+        return forward * 2 + backward + weights * 3  # the gradient of the weights is much like a forward
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
-        return weight if _many(*weight.shape[:2]) else _kernels(weight).mT  # (36, C, O)
+        tiling, kernels = self._tiling(geometry), _by_cell(weight, geometry).flatten(3)
+        return (
+            kernels if _many(tiling, kernels[0, 0].numel()) else _kernels(tiling, kernels).mT
+        )  # (36, cell, O)
 
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
-        size, (top, left) = geometry.output_size(x.shape[1:3]), _corner(geometry)
-        patches = _patches(x, (top, left), _tiles(size))  # (36, tiles, C)
-        products = _products(patches, packed) if packed.dim() == 3 else _products_in_parts(patches, packed)
-        return _from_tiles(products, len(x), size)
+        tiling, size = self._tiling(geometry), geometry.output_size(x.shape[1:3])
+        (top, _), (left, _) = geometry.padding
+        patches = _patches(tiling, x, (top, left), tiling.tiles(size), geometry.stride)  # (36, tiles, cell)
+        products = _convolved(tiling, patches, packed)
+        return _from_tiles(tiling, products, len(x), tiling.tiles(size), (1, 1))[:, : size[0], : size[1]]
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
-        return weight if _many(*weight.shape[:2]) else _kernels(weight, turned=True)  # (36, O, C)
+        tiling, kernels = self._tiling(geometry), _by_cell(weight, geometry).flatten(3)
+        many = _many(tiling, kernels[0, 0].numel())
+        return kernels if many else _kernels(tiling, kernels, turned=True)  # (36, O, cell)
 
     def backward_input(
         self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
     ) -> Tensor:
-        top, left = _corner(geometry)
-        patches = _patches(grad, (KERNEL - 1 - top, KERNEL - 1 - left), _tiles(size))  # (36, tiles, O)
-        many = packed.dim() == 4
-        products = _products_in_parts(patches, packed, turned=True) if many else _products(patches, packed)
-        return _from_tiles(products, len(grad), size)
+        tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
+        beyond = tiling.kernel - 1  # so far off are positions that saw a pixel or cell
+        plain = geometry.stride == (1, 1)
+        offset = (beyond - top, beyond - left) if plain else (beyond, beyond)
+        tiles = tiling.tiles(size if plain else (grad.shape[1] + beyond, grad.shape[2] + beyond))
+        products = _convolved(tiling, _patches(tiling, grad, offset, tiles, (1, 1)), packed, turned=True)
+        pixels = _from_tiles(tiling, products, len(grad), tiles, geometry.stride)
+        return canvas(pixels, (0, 0) if plain else (-top, -left), size)  # cells are of the padding, too
 
     def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
-        height, width = _tiles(grad.shape[1:3])
-        patches = _patches(x, _corner(geometry), (height, width))  # (36, tiles, C)
-        placed = canvas(grad, (0, 0), (height * TILE, width * TILE))
-        tiles = placed.view(len(grad), height, TILE, width, TILE, -1).permute(2, 4, 0, 1, 3, 5)
-        laid = scratch("winograd: laid", tiles.shape, grad).copy_(tiles).view(TILE * TILE, -1)
-        spread = _changed("spread", basis("A", grad), laid).view(PATCH * PATCH, -1, grad.shape[-1])
-        if not _many(spread.shape[2], patches.shape[2]):
-            return _products(spread.mT, patches)  # (36, O, C)
-        grad_weight = grad.new_empty(spread.shape[2], patches.shape[2], KERNEL, KERNEL)
-        for some in parts(len(grad_weight), PATCH * PATCH * patches.shape[2], PART):
-            grad_weight[some] = _weights(_products(spread[:, :, some].mT, patches))
+        tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
+        tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
+        patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)  # (36, tiles, cell)
+        placed = canvas(grad, (0, 0), (height * tile, width * tile))
+        tiles = placed.view(len(grad), height, tile, width, tile, -1).permute(2, 4, 0, 1, 3, 5)
+        laid = scratch("winograd: laid", tiles.shape, grad).copy_(tiles).view(tile * tile, -1)
+        spread = _changed("spread", basis("A", tiling, grad), laid).view(len(patches), -1, grad.shape[-1])
+        kernels = spread.shape[2]
+        if not _many(tiling, kernels * patches.shape[2]):
+            return _products(spread.mT, patches)  # (36, O, cell)
+        grad_weight = grad.new_empty(kernels, x.shape[3], *geometry.kernel)
+        by_cell = _by_cell(grad_weight, geometry)
+        for some in parts(kernels, len(patches) * patches.shape[2], PART):
+            share = _weights(tiling, _products(spread[:, :, some].mT, patches))
+            by_cell[:, :, some] = share.view(by_cell[:, :, some].shape)
         return grad_weight
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
-        return grad_packed if grad_packed.dim() == 4 else _weights(grad_packed)
+        if grad_packed.dim() == 4:
+            return grad_packed
+        by_cell = _weights(self._tiling(geometry), grad_packed).unflatten(3, (*geometry.stride, -1))
+        return by_cell.permute(2, 5, 0, 3, 1, 4).flatten(4, 5).flatten(2, 3)
 
 
-def _corner(geometry: Geometry) -> tuple[int, int]:
-    """Returns where the image begins in the padded one: (top, left)."""
-    return geometry.padding[0][0], geometry.padding[1][0]
+def _by_cell(weight: Tensor, geometry: Geometry) -> Tensor:
+    """Views weights ``(O, C, *kernel)`` by cells and by pixels of a cell: ``(a, b, O, i, j, C)``."""
+    down, right = geometry.stride
+    return weight.unflatten(3, (-1, right)).unflatten(2, (-1, down)).permute(2, 4, 0, 3, 5, 1)
 
 
-def _patches(x: Tensor, offset: tuple[int, int], tiles: tuple[int, int]) -> Tensor:
-    """Cuts images into the overlapping 6x6 patches that the tiles see, and changes their basis.
+def _patches(
+    tiling: Tiling, x: Tensor, offset: tuple[int, int], tiles: tuple[int, int], cell: tuple[int, int]
+) -> Tensor:
+    """Cuts images into the overlapping patches that the tiles see, and changes their basis.
 
-    Shape:
-        x ``(n, H, W, C)``, which begins at row and column ``offset`` -> ``(36, n * tiles, C)``.
+    Args:
+        tiling: sizes.
+        x: ``(n, H, W, C)``.
+        offset: row and column of its first pixel.
+        tiles: how many, (down, across).
+        cell: pixels of a cell, (down, right).
+
+    Returns:
+        ``(36, n * tiles, cell)``.
     """
-    height, width = tiles
-    placed = canvas(x, offset, (height * TILE + KERNEL - 1, width * TILE + KERNEL - 1))
+    (height, width), (down, right), patch = tiles, cell, tiling.patch
+    beyond = tiling.kernel - 1
+    size = (height * tiling.tile + beyond) * down, (width * tiling.tile + beyond) * right
+    placed = canvas(x, offset, size)
     image, row, column, channel = placed.stride()
     patches = torch.as_strided(
         placed,
-        (PATCH, PATCH, len(x), height, width, x.shape[3]),
-        (row, column, image, TILE * row, TILE * column, channel),
+        (patch, patch, len(x), height, width, down, right, x.shape[3]),
+        (
+            *(down * row, right * column, image, tiling.tile * down * row, tiling.tile * right * column),
+            *(row, column, channel),
+        ),
         placed.storage_offset(),
     )
-    laid = scratch("winograd: laid", patches.shape, x).copy_(patches).view(PATCH * PATCH, -1)
-    return _changed("patches", basis("B^T", x), laid).view(PATCH * PATCH, -1, x.shape[3])
+    laid = scratch("winograd: laid", patches.shape, x).copy_(patches).view(patch * patch, -1)
+    changed = _changed("patches", basis("B^T", tiling, x), laid)
+    return changed.view(patch * patch, len(x) * height * width, down * right * x.shape[3])
 
 
-def _from_tiles(products: Tensor, n: int, size: tuple[int, int]) -> Tensor:
-    """Changes the basis back and puts the 4x4 tiles together, without what hangs over the edge.
+def _from_tiles(
+    tiling: Tiling, products: Tensor, n: int, tiles: tuple[int, int], cell: tuple[int, int]
+) -> Tensor:
+    """Changes the basis back and puts the tiles together.
 
     Shape:
-        products ``(36, n * tiles, O)`` -> ``(n, *size, O)``.
+        products ``(36, n * tiles, cell)`` -> ``(n, H, W, C)``; tiles may hang over the edge of an image.
     """
-    height, width = _tiles(size)
-    tiles = _changed("patches", basis("A", products).T, products.flatten(1))  # the patches are needed no more
-    images = tiles.view(TILE, TILE, n, height, width, products.shape[2]).permute(2, 3, 0, 4, 1, 5)
+    (height, width), (down, right), tile = tiles, cell, tiling.tile
+    changed = _changed("patches", basis("A", tiling, products).T, products.flatten(1))  # no longer needed
+    images = changed.view(tile, tile, n, height, width, down, right, -1).permute(2, 3, 0, 5, 4, 1, 6, 7)
     images = images.clone(memory_format=torch.contiguous_format)
-    return images.view(n, height * TILE, width * TILE, products.shape[2])[:, : size[0], : size[1]]
+    return images.view(n, height * tile * down, width * tile * right, -1)
 
 
 def _changed(name: str, matrix: Tensor, x: Tensor) -> Tensor:
@@ -158,73 +231,74 @@ def _changed(name: str, matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
-    """Multiplies the 36 pairs of matrices, in the memory of what was laid out, which is needed no more."""
+    """Multiplies the pairs of matrices, in the memory of what was laid out, which is needed no more."""
     return matmul.bmm(a, b, out=scratch("winograd: laid", (len(a), a.shape[1], b.shape[2]), a))
 
 
-def _products_in_parts(patches: Tensor, weight: Tensor, turned: bool = False) -> Tensor:
-    """Does the same with kernels ``(O, C, 3, 3)``, the basis of some of which is changed at a time.
+def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = False) -> Tensor:
+    """Multiplies patches ``(36, tiles, cell)`` with packed weights, which lead to O.
+
+    Those that are many, ``(a, b, O, cell)``, are packed as they were; the basis of some is changed at a time.
 
     Args:
-        patches: ``(36, tiles, C)``, or ``(36, tiles, O)`` if ``turned``.
-        weight: W.
-        turned: whether kernels are turned half round, and lead from O to C.
+        tiling: sizes.
+        patches: ``(36, tiles, cell)``, or ``(36, tiles, O)`` if ``turned``.
+        packed: the weights.
+        turned: whether kernels are turned half round, and lead from O to the cell.
     """
-    along = int(turned)  # the dimension of W that becomes that of the products
-    products = scratch("winograd: laid", (*patches.shape[:2], weight.shape[along]), patches)
+    if packed.dim() == 3:
+        return _products(patches, packed)
+    along = 2 + int(turned)  # the dimension of W that becomes that of the products
+    products = scratch("winograd: laid", (*patches.shape[:2], packed.shape[along]), patches)
     memory = None  # of the first part, which is the largest
-    for some in parts(weight.shape[along], PATCH * PATCH * patches.shape[2], PART):
-        kernels = _kernels(weight.narrow(along, some.start, some.stop - some.start), turned, memory)
+    for some in parts(packed.shape[along], len(patches) * patches.shape[2], PART):
+        kernels = _kernels(tiling, packed.narrow(along, some.start, some.stop - some.start), turned, memory)
         matmul.bmm(patches, kernels if turned else kernels.mT, out=products[:, :, some])
         memory = kernels if memory is None else memory
     return products
 
 
-def _weights(grad: Tensor) -> Tensor:
-    """Changes the basis of kernels' gradients back: ``(36, O, C)`` -> ``(O, C, 3, 3)``."""
-    grad_weight = matmul.mm(basis("G", grad).T, grad.flatten(1))  # (9, O * C)
-    return grad_weight.T.unflatten(0, grad.shape[1:]).unflatten(2, (KERNEL, KERNEL))
+def _weights(tiling: Tiling, grad: Tensor) -> Tensor:
+    """Changes the basis of kernels' gradients back: ``(36, O, cell)`` -> ``(a, b, O, cell)``."""
+    grad_weight = matmul.mm(basis("G", tiling, grad).T, grad.flatten(1))
+    return grad_weight.view(tiling.kernel, tiling.kernel, *grad.shape[1:])
 
 
-def _many(kernels: int, channels: int) -> bool:
-    """Says whether kernels in the other basis would be too many numbers to hold them all."""
-    many = PATCH * PATCH * kernels * channels > PART
+def _many(tiling: Tiling, numbers: int) -> bool:
+    """Says whether O times cell kernels in the other basis would be too many numbers to hold them all."""
+    many = tiling.patch**2 * numbers > PART
     branch(f"ConvolutionKernel: winograd, {'some kernels' if many else 'all kernels'} at a time")
     return many
 
 
-def _kernels(weight: Tensor, turned: bool = False, memory: Tensor | None = None) -> Tensor:
-    """Changes the basis of kernels: ``(O, C, 3, 3)`` -> ``(36, O, C)``, in memory of as many numbers or more.
+def _kernels(tiling: Tiling, weight: Tensor, turned: bool = False, memory: Tensor | None = None) -> Tensor:
+    """Changes the basis of kernels: ``(a, b, O, cell)`` -> ``(36, O, cell)``, in memory of as many or more.
 
-    Those turned half round are seen from the last of their nine numbers to the first.
+    Those turned half round are seen from the last of their numbers to the first.
     """
-    matrix = basis("G", weight).flip(1) if turned else basis("G", weight)
-    rows, shape = weight.reshape(-1, KERNEL * KERNEL), (PATCH * PATCH, *weight.shape[:2])
+    matrix = basis("G", tiling, weight)
+    matrix = matrix.flip(1) if turned else matrix
+    numbers, shape = weight.flatten(0, 1).flatten(1), (len(matrix), *weight.shape[2:])
     out = None if memory is None else memory.view(-1)[: math.prod(shape)].view(len(matrix), -1)
-    return matmul.mm(matrix, rows.T, out=out).view(shape)
+    return matmul.mm(matrix, numbers, out=out).view(shape)
 
 
-def _tiles(size: tuple[int, int] | torch.Size) -> tuple[int, int]:
-    """Returns how many tiles cover an output of (height, width)."""
-    return -(-size[0] // TILE), -(-size[1] // TILE)
-
-
-def _powers(coefficients: int) -> list[list[float]]:
-    """Returns the matrix that evaluates a polynomial, given by its coefficients, at the points.
+def _powers(points: Sequence[float], coefficients: int) -> list[list[float]]:
+    """Returns the matrix that evaluates a polynomial, given by its coefficients, at points and at infinity.
 
     Its value at p is the product with (1, p, p^2, ...); at infinity, it is the last coefficient.
     """
     infinity = [0.0] * (coefficients - 1) + [1.0]
-    return [[point**k for k in range(coefficients)] for point in POINTS] + [infinity]
+    return [[point**k for k in range(coefficients)] for point in points] + [infinity]
 
 
-def _interpolation() -> list[list[float]]:
+def _interpolation(points: Sequence[float]) -> list[list[float]]:
     """Returns, a row per point, the polynomials from whose sum values at the points give a polynomial back.
 
     For a finite point p it is Lagrange's: 1 at p, 0 at the other points. For infinity it is 0 at all of them.
     """
 
-    def vanishing(roots: list[float]) -> list[float]:
+    def vanishing(roots: Sequence[float]) -> list[float]:
         coefficients = [1.0]
         for root in roots:  # times (x - root)
             shifted, scaled = [0.0, *coefficients], [*coefficients, 0.0]
@@ -232,29 +306,34 @@ def _interpolation() -> list[list[float]]:
         return coefficients
 
     rows = []
-    for point in POINTS:
-        others = [other for other in POINTS if other != point]
+    for point in points:
+        others = [other for other in points if other != point]
         height = math.prod(point - other for other in others)
         rows.append([c / height for c in vanishing(others)] + [0.0])
-    return [*rows, vanishing(list(POINTS))]
-
-
-_MATRICES = {"G": _powers(KERNEL), "A": _powers(TILE), "B^T": _interpolation()}
+    return [*rows, vanishing(points)]
 
 
 @cache
-def _twice(name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _twice(name: str, tiling: Tiling, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Returns M kron M, which changes the basis along rows and columns at once."""
-    matrix = torch.tensor(_MATRICES[name], dtype=torch.float64)
+    points = POINTS[tiling.patch]
+    rows = {
+        "G": lambda: _powers(points, tiling.kernel),
+        "A": lambda: _powers(points, tiling.tile),
+        "B^T": lambda: _interpolation(points),
+    }[name]()
+    matrix = torch.tensor(rows, dtype=torch.float64)
     both = matrix[:, None, :, None] * matrix[None, :, None, :]
     return both.reshape(len(matrix) ** 2, -1).to(device, dtype)
 
 
-def basis(name: str, like: Tensor) -> Tensor:
+def basis(name: str, tiling: Tiling, like: Tensor) -> Tensor:
     """Returns a change of basis for both dimensions at once, of the dtype and on the device of ``like``.
 
     Args:
-        name: "G" for kernels ``(36, 9)``, "B^T" for patches ``(36, 36)``, "A" for tiles ``(36, 16)``.
+        name: "G" for kernels, "B^T" for patches, "A" for tiles; for tiles of 4 x 4 and kernels of 3 x 3
+            they are ``(36, 9)``, ``(36, 36)`` and ``(36, 16)``.
+        tiling: sizes.
         like: any tensor.
     """
-    return _twice(name, like.dtype, like.device)
+    return _twice(name, tiling, like.dtype, like.device)
