@@ -220,6 +220,28 @@ def test_large_scores_do_not_overflow(form):
     assert all(grad.isfinite().all() for grad in grads[:3])
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("laid", ["heads apart", "heads of a token side by side"])
+def test_a_single_block_writes_gradients_into_no_memory_but_its_own(laid, is_causal, monkeypatch):
+    for name, size in {"QUERIES": 16, "CAUSAL_QUERIES": 16, "KEYS": 16, "SCORES": 200}.items():
+        monkeypatch.setattr(blockwise, name, size)
+    parts = torch.randn(2, 9, 7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if laid != "heads apart":
+        parts = parts.transpose(1, 2).contiguous().transpose(1, 2)
+    given = [part.contiguous() if laid == "heads apart" else part for part in parts.split(3, 1)]
+    before = [part.clone() for part in given]
+    found = {}
+    for form in ("plain", "blockwise"):
+        forward, backward = PAIRS[form]
+        with engine("manual"):
+            out, saved = forward(*given, is_causal=is_causal)
+            found[form] = backward(torch.arange(out.numel()).view(out.shape).cos().double(), saved)[:3]
+    for grad, wanted in zip(found["blockwise"], found["plain"], strict=True):
+        torch.testing.assert_close(grad, wanted, rtol=1e-9, atol=1e-12)
+    for part, was in zip(given, before, strict=True):
+        assert torch.equal(part, was)
+
+
 def test_blockwise_never_holds_all_scores(monkeypatch):
     monkeypatch.setattr(blockwise, "CAUSAL_QUERIES", 16)
     monkeypatch.setattr(blockwise, "KEYS", 32)

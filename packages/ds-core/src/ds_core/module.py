@@ -225,7 +225,8 @@ class Module:
                         f"since (one of shape {tuple(tensor.shape)}); write y = y + 1 instead of y += 1 for "
                         "what a layer gave or took"
                     )
-            return entry.values
+            values, entry.values, entry.watched = entry.values, (), []  # whoever is done with them frees them
+            return values
         if not self.training:
             why = "it is in eval mode, where forward saves nothing; call train() first"
         elif torch.is_grad_enabled():

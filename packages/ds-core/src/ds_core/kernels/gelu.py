@@ -30,14 +30,14 @@ class GELUKernel:
             return gate.mul_(x), None
         y, slope = torch.empty_like(x), torch.empty_like(x)
         for x_, y_, slope_ in blocks(x, y, slope):
-            gate = _gate(x_, approximate)
-            torch.mul(x_, gate, out=y_)
+            gate = _gate(x_, approximate, out=y_)
             if approximate == "none":
                 density = _polynomial(x_, -math.log2(2 * math.pi) / 2, -LOG2_E / 2, out=slope_).exp2_()
                 torch.addcmul(gate, density, x_, out=density)
             else:
-                growth = _polynomial(x_, _SCALE, 3 * _SCALE * _CUBE, out=slope_).mul_(y_)  # y 2u'
+                growth = _polynomial(x_, _SCALE, 3 * _SCALE * _CUBE, out=slope_).mul_(x_).mul_(gate)  # y 2u'
                 growth.addcmul_(growth, gate, value=-1).add_(gate)
+            gate.mul_(x_)  # y, where the gate was
         return y, slope
 
     @staticmethod
@@ -45,12 +45,12 @@ class GELUKernel:
         return saved.mul_(grad)
 
 
-def _gate(x: Tensor, approximate: GELUForm) -> Tensor:
+def _gate(x: Tensor, approximate: GELUForm, *, out: Tensor | None = None) -> Tensor:
     """Returns p."""
     if approximate == "none":
-        erf = (x * math.sqrt(0.5)).erf_()
+        erf = torch.mul(x, math.sqrt(0.5), out=out).erf_()
         return torch.add(_number(0.5, x), erf, alpha=0.5, out=erf)
-    u = _polynomial(x, _SCALE, _SCALE * _CUBE).mul_(x)
+    u = _polynomial(x, _SCALE, _SCALE * _CUBE, out=out).mul_(x)
     return sigmoid(u, out=u)
 
 

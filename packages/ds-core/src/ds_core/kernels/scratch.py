@@ -43,7 +43,8 @@ class _Scratch(threading.local):
 
     def release(self) -> None:
         """Gives back this thread's memory."""
-        self.memory.clear()
+        if not torch.compiler.is_compiling():  # where nothing of it is used
+            self.memory.clear()
 
 
 scratch = _Scratch()

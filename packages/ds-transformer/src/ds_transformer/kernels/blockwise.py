@@ -17,7 +17,6 @@ from typing import NamedTuple
 import torch
 from ds_core.kernels import matmul
 from ds_core.kernels.elementary import LOG2_E
-from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 from ds_transformer.kernels.noise import Noise
@@ -43,6 +42,7 @@ class SavedBlocks(NamedTuple):
     scale: float
     heads: tuple[int, ...]  # (..., H), the leading dimensions of the query
     key_heads: tuple[int, ...]  # (..., H_kv), those of key and value
+    copied: bool  # whether query, key and value are nobody else's
 
 
 def in_blocks(
@@ -68,19 +68,22 @@ def in_blocks(
     """
     heads, key_heads = query.shape[:-2], key.shape[:-2]
     mask = Mask(attn_mask, (*query.shape[:-1], key.shape[-2]), is_causal, past)
+    given = query, key, value
     query, key, value = matrices(query, key, value)  # (N, T, D), (N, S, D), (N, S, E)
+    copied = all(map(_copied, given, (query, key, value)))
     if noise is not None:
         noise = noise._replace(rows=noise.rows.reshape(*query.shape[:2], 1))
     zero = query.new_zeros(())  # beta 0: it is not even read
     out = query.new_zeros(*query.shape[:2], value.shape[2])
     log_sum = query.new_zeros(*query.shape[:2], 1)
+    scores = Scores()
 
     for n, t, key_blocks in blocks(query, key, mask):
         q = query[n, t]  # (n, t, D)
         m = z = y = zero
         for i, s in enumerate(key_blocks):
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = matmul.baddbmm(zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores("scores", q, k))
+            a = matmul.baddbmm(zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=scores("scores", q, k))
             mask.hide_(a, n, t, s)  # (n, t, s)
             highest = a.amax(-1, keepdim=True)
             # Where all is hidden so far, it is -inf: -inf less this is -inf, less itself it would be NaN.
@@ -101,7 +104,7 @@ def in_blocks(
             torch.div(y, z, out=out[n, t])
             torch.add(m, z.log2(), out=log_sum[n, t])
     out = side_by_side(out.view(*heads, *out.shape[1:]))
-    return out, SavedBlocks(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads)
+    return out, SavedBlocks(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads, copied)
 
 
 def in_blocks_backward(
@@ -121,32 +124,45 @@ def in_blocks_backward(
 
     Source: Dao et al., FlashAttention (2022), algorithm 4.
     """
-    query, key, value, out, log_sum, noise, mask, scale, heads, key_heads = saved
+    query, key, value, out, log_sum, noise, mask, scale, heads, key_heads, copied = saved
+    zero = grad.new_zeros(())
     along = (grad * out).sum(-1).view(*query.shape[:2], 1)  # (N, T, 1), g . out
     grad = grad.reshape(len(query), *grad.shape[-2:])  # (N, T, E)
-    grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query, key, value))
+    whole = in_one_block(query, key, mask)
+    if whole and copied:  # of each head every number is read for the last time before its gradient is written
+        grad_query, grad_key, grad_value = query, key, value
+    else:
+        new = torch.empty_like if whole else torch.zeros_like
+        grad_query, grad_key, grad_value = new(query), new(key), new(value)
     grad_mask = mask.zeros() if want_mask else None
+    scores = Scores()
 
     for n, t, key_blocks in blocks(query, key, mask):
         q, g = query[n, t], grad[n, t]  # (n, t, D), (n, t, E)
         for s in key_blocks:
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = _scores("scores", q, k)
+            a = scores("scores", q, k)
             matmul.baddbmm(log_sum[n, t].expand_as(a), q, k.mT, beta=-1, alpha=scale * LOG2_E, out=a)
             p = mask.hide_(a, n, t, s).exp2_()  # (n, t, s)
-            grad_p = _scores("gradient", q, k)
+            grad_p = scores("gradient", q, k)
             if noise is None:
                 w = p
                 matmul.baddbmm(along[n, t].expand_as(p), g, v.mT, beta=-1, out=grad_p)
             else:
                 drops = noise.of(n, t, s)
-                w = drops.drop(p, out=_scores("dropped", q, k))
+                w = drops.drop(p, out=scores("dropped", q, k))
                 grad_p = drops.drop(matmul.bmm(g, v.mT, out=grad_p), out=grad_p).sub_(along[n, t])
-            # Products first, sums after: into a part of a tensor, heads would be multiplied one by one.
-            grad_value[n, s].add_(matmul.bmm(w.mT, g))
-            grad_a = grad_p.mul_(p)
-            grad_query[n, t].add_(matmul.bmm(grad_a, k), alpha=scale)
-            grad_key[n, s].add_(matmul.bmm(grad_a.mT, q), alpha=scale)
+            if whole:
+                matmul.bmm(w.mT, g, out=grad_value[n])
+                grad_a = grad_p.mul_(p)
+                grad_q = matmul.baddbmm(zero, grad_a, k, beta=0, alpha=scale)
+                matmul.baddbmm(zero, grad_a.mT, q, beta=0, alpha=scale, out=grad_key[n])
+                grad_query[n] = grad_q
+            else:  # products first, sums after: into a part of a tensor, heads would be multiplied one by one
+                grad_value[n, s].add_(matmul.bmm(w.mT, g))
+                grad_a = grad_p.mul_(p)
+                grad_query[n, t].add_(matmul.bmm(grad_a, k), alpha=scale)
+                grad_key[n, s].add_(matmul.bmm(grad_a.mT, q), alpha=scale)
             if grad_mask is not None:
                 mask.add_grad(grad_mask, grad_a, n, t, s)
     return (
@@ -183,6 +199,18 @@ def gather_heads(grad: Tensor, heads: tuple[int, ...], key_heads: tuple[int, ...
     if heads == key_heads:
         return grad.view(*heads, *grad.shape[1:])
     return grad.view(*key_heads, heads[-1] // key_heads[-1], *grad.shape[1:]).sum(-3)
+
+
+def _copied(given: Tensor, laid: Tensor) -> bool:
+    """Says whether laying a tensor out copied it; of a subclass of Tensor, which has no memory, no."""
+    return type(laid) is Tensor and laid.data_ptr() != given.data_ptr()
+
+
+def in_one_block(query: Tensor, key: Tensor, mask: Mask) -> bool:
+    """Says whether all queries of a head and all its keys are in one block."""
+    queries, keys = query.shape[1], key.shape[1]
+    few = 0 < queries <= (CAUSAL_QUERIES if mask.is_causal else QUERIES) and 0 < keys <= KEYS
+    return few and mask.visible(slice(0, queries), keys) == keys
 
 
 def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slice, list[slice]]]:
@@ -259,6 +287,16 @@ class Mask:
         return mask[:, t if mask.shape[1] > 1 else every, s if mask.shape[2] > 1 else every]
 
 
-def _scores(which: str, q: Tensor, k: Tensor) -> Tensor:
-    """Returns memory for the scores of queries ``(n, t, D)`` and keys ``(n, s, D)``."""
-    return scratch(f"attention: {which}", (q.shape[0], q.shape[1], k.shape[1]), q)
+class Scores:
+    """Memory for the scores of a block, and what is computed of them: the same for all blocks of a call."""
+
+    def __init__(self) -> None:
+        self.memory: dict[str, Tensor] = {}
+
+    def __call__(self, which: str, q: Tensor, k: Tensor) -> Tensor:
+        """Returns memory for queries ``(n, t, D)`` and keys ``(n, s, D)``, valid until the next call."""
+        shape = q.shape[0], q.shape[1], k.shape[1]
+        memory = self.memory.get(which)
+        if memory is None or memory.numel() < math.prod(shape):
+            memory = self.memory[which] = q.new_empty(math.prod(shape))
+        return memory[: math.prod(shape)].view(shape)

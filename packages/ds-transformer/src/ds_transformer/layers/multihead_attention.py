@@ -122,6 +122,7 @@ class MultiheadAttention(AttentionWeights):
         learned = self.score_bias is not None and any(True for _ in self.score_bias.parameters())
         wanted = (True, True, True, learned)
         grad_q, *grad_kv, grad_mask = attention_backward((grad_out, grad_weights), attended, wanted=wanted)
+        del attended, grad, grad_out, grad_weights  # a layer's peak comes with the projections
         # mask
         grad_k, grad_v, grad_bias_k, grad_bias_v = extra_keys_backward(tuple(grad_kv), extra)
         self.add_grad("bias_k", grad_bias_k)

@@ -20,6 +20,7 @@ from ds_core import Dense, InputGrad, LayerNorm, Module, ModuleList, ReLU
 from ds_core.checks import shape
 from ds_core.initializers import xavier_uniform_
 from ds_core.kernels import dispatch
+from ds_core.kernels.scratch import scratch
 from ds_core.pretrained import Pretrained
 from ds_transformer.positions import Sine2DPositions
 from torch import Tensor
@@ -263,6 +264,7 @@ class MiniMaskFormer(Pretrained):
         # see
         maps = self.backbone(pixel_values)
         places, *pyramid = self.pixel_decoder(*maps)  # (B, E, h, w)
+        scratch.release()  # of the convolutions, which are back at the end of the backward
         looked_at = self.looked_at(maps[-1], pyramid)
         grids = [(level.shape[2], level.shape[3]) for level in looked_at]
         memories = [level.flatten(2).mT for level in looked_at]  # (B, S, C) each
