@@ -103,7 +103,7 @@ def _blocks(
 ) -> tuple[Block, ...]:
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
-    room = max(block, weights)  # many weights: reading them is worth it only for many pixels
+    room = max(block, min(weights, 2 * block))  # many weights: reading them is worth it only for many pixels
     positions = geometry.output_size((height, width))[0]
     count = positions
     if numbers > room:
