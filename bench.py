@@ -304,6 +304,7 @@ def plot(rows: list[Row], file: Path) -> None:
     axes.set_xscale("log")
     ticks = [0.25, 0.5, 0.75, 1, 1.5, 2, 3]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_yticks(places, [f"{row.benchmark}: {row.name}" for row in rows], fontsize=6)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("ours / theirs; left of 1 ours takes less time")
