@@ -12,7 +12,7 @@ from torch import Tensor
 LARGEST = 1_000_000  # numbers that are kept from one call to the next, of each name
 
 
-class _Scratch(threading.local):
+class Scratch(threading.local):
     """Keeps, for each thread, the memory of what is needed only while a kernel runs.
 
     A system hands out large pieces of memory page by page, at the first touch, and takes them back at once:
@@ -47,4 +47,4 @@ class _Scratch(threading.local):
             self.memory.clear()
 
 
-scratch = _Scratch()
+scratch = Scratch()  # from one call to the next

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from ds_core.kernels import matmul
 from ds_core.kernels.elementary import LOG2_E
+from ds_core.kernels.scratch import Scratch
 from torch import Tensor
 
 from ds_transformer.kernels.noise import Noise
@@ -76,14 +77,16 @@ def in_blocks(
     zero = query.new_zeros(())  # beta 0: it is not even read
     out = query.new_zeros(*query.shape[:2], value.shape[2])
     log_sum = query.new_zeros(*query.shape[:2], 1)
-    scores = Scores()
+    memory = Scratch()
 
     for n, t, key_blocks in blocks(query, key, mask):
         q = query[n, t]  # (n, t, D)
         m = z = y = zero
         for i, s in enumerate(key_blocks):
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = matmul.baddbmm(zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=scores("scores", q, k))
+            a = matmul.baddbmm(
+                zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores(memory, "scores", q, k)
+            )
             mask.hide_(a, n, t, s)  # (n, t, s)
             highest = a.amax(-1, keepdim=True)
             # Where all is hidden so far, it is -inf: -inf less this is -inf, less itself it would be NaN.
@@ -135,22 +138,22 @@ def in_blocks_backward(
         new = torch.empty_like if whole else torch.zeros_like
         grad_query, grad_key, grad_value = new(query), new(key), new(value)
     grad_mask = mask.zeros() if want_mask else None
-    scores = Scores()
+    memory = Scratch()
 
     for n, t, key_blocks in blocks(query, key, mask):
         q, g = query[n, t], grad[n, t]  # (n, t, D), (n, t, E)
         for s in key_blocks:
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = scores("scores", q, k)
+            a = _scores(memory, "scores", q, k)
             matmul.baddbmm(log_sum[n, t].expand_as(a), q, k.mT, beta=-1, alpha=scale * LOG2_E, out=a)
             p = mask.hide_(a, n, t, s).exp2_()  # (n, t, s)
-            grad_p = scores("gradient", q, k)
+            grad_p = _scores(memory, "gradient", q, k)
             if noise is None:
                 w = p
                 matmul.baddbmm(along[n, t].expand_as(p), g, v.mT, beta=-1, out=grad_p)
             else:
                 drops = noise.of(n, t, s)
-                w = drops.drop(p, out=scores("dropped", q, k))
+                w = drops.drop(p, out=_scores(memory, "dropped", q, k))
                 grad_p = drops.drop(matmul.bmm(g, v.mT, out=grad_p), out=grad_p).sub_(along[n, t])
             if whole:
                 matmul.bmm(w.mT, g, out=grad_value[n])
@@ -208,9 +211,8 @@ def _copied(given: Tensor, laid: Tensor) -> bool:
 
 def in_one_block(query: Tensor, key: Tensor, mask: Mask) -> bool:
     """Says whether all queries of a head and all its keys are in one block."""
-    queries, keys = query.shape[1], key.shape[1]
-    few = 0 < queries <= (CAUSAL_QUERIES if mask.is_causal else QUERIES) and 0 < keys <= KEYS
-    return few and mask.visible(slice(0, queries), keys) == keys
+    _, t, key_blocks = next(blocks(query, key, mask), (None, None, None))
+    return t == slice(0, query.shape[1]) and key_blocks == [slice(0, key.shape[1])]
 
 
 def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slice, list[slice]]]:
@@ -287,16 +289,6 @@ class Mask:
         return mask[:, t if mask.shape[1] > 1 else every, s if mask.shape[2] > 1 else every]
 
 
-class Scores:
-    """Memory for the scores of a block, and what is computed of them: the same for all blocks of a call."""
-
-    def __init__(self) -> None:
-        self.memory: dict[str, Tensor] = {}
-
-    def __call__(self, which: str, q: Tensor, k: Tensor) -> Tensor:
-        """Returns memory for queries ``(n, t, D)`` and keys ``(n, s, D)``, valid until the next call."""
-        shape = q.shape[0], q.shape[1], k.shape[1]
-        memory = self.memory.get(which)
-        if memory is None or memory.numel() < math.prod(shape):
-            memory = self.memory[which] = q.new_empty(math.prod(shape))
-        return memory[: math.prod(shape)].view(shape)
+def _scores(memory: Scratch, which: str, q: Tensor, k: Tensor) -> Tensor:
+    """Returns memory for scores of queries ``(n, t, D)`` and keys ``(n, s, D)``, the same for all blocks."""
+    return memory(which, (q.shape[0], q.shape[1], k.shape[1]), q)

@@ -100,9 +100,7 @@ class Winograd(Algorithm):
         run = channels * geometry.stride[1]  # numbers of a cell that lie side by side in an image
         beyond = tiling.kernel - 1 if cell > channels else 0
         seen = n * math.prod(tiling.tiles((height, width)))
-        given = n * math.prod(
-            tiling.tiles((height + beyond, width + beyond))
-        )  # tiles of the image's gradient
+        given = n * math.prod(tiling.tiles((height + beyond, width + beyond)))  # for the image's gradient
 
         def one(tiles: int, a: int, b: int, run_a: int, run_b: int) -> Work:
             """Estimates a convolution from a to b numbers."""
@@ -116,10 +114,7 @@ class Winograd(Algorithm):
         return forward * 2 + backward + weights * 3  # the gradient of the weights is much like a forward
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
-        tiling, kernels = self._tiling(geometry), _by_cell(weight, geometry).flatten(3)
-        return (
-            kernels if _many(tiling, kernels[0, 0].numel()) else _kernels(tiling, kernels).mT
-        )  # (36, cell, O)
+        return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3))
 
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
         tiling, size = self._tiling(geometry), geometry.output_size(x.shape[1:3])
@@ -129,9 +124,7 @@ class Winograd(Algorithm):
         return _from_tiles(tiling, products, len(x), tiling.tiles(size), (1, 1))[:, : size[0], : size[1]]
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
-        tiling, kernels = self._tiling(geometry), _by_cell(weight, geometry).flatten(3)
-        many = _many(tiling, kernels[0, 0].numel())
-        return kernels if many else _kernels(tiling, kernels, turned=True)  # (36, O, cell)
+        return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3), turned=True)
 
     def backward_input(
         self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
@@ -174,6 +167,18 @@ def _by_cell(weight: Tensor, geometry: Geometry) -> Tensor:
     """Views weights ``(O, C, *kernel)`` by cells and by pixels of a cell: ``(a, b, O, i, j, C)``."""
     down, right = geometry.stride
     return weight.unflatten(3, (-1, right)).unflatten(2, (-1, down)).permute(2, 4, 0, 3, 5, 1)
+
+
+def _packed(tiling: Tiling, weight: Tensor, turned: bool = False) -> Tensor:
+    """Changes the basis of kernels ``(a, b, O, cell)``, unless they are many; for products from the right.
+
+    Returns:
+        ``(36, cell, O)``, or ``(36, O, cell)`` if ``turned``; of many, the kernels as they were.
+    """
+    if _many(tiling, weight[0, 0].numel()):
+        return weight
+    kernels = _kernels(tiling, weight, turned)
+    return kernels if turned else kernels.mT
 
 
 def _patches(
