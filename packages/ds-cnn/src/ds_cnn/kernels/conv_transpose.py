@@ -24,7 +24,7 @@ class ConvTransposeKernel:
         x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, size: tuple[int, int]
     ) -> tuple[Tensor, Saved]:
         images = (len(x), weight.shape[1] * geometry.groups, *size)
-        algorithm = ALGORITHMS[select(geometry, images, len(weight))]
+        algorithm = ALGORITHMS[select(geometry, images, len(weight), "input")]
         y = convolve_backward_input(x, weight, geometry, size, algorithm)
         y = y if bias is None else y.add_(bias.view(-1, 1, 1))
         return y, Saved(x, weight, bias, geometry)
@@ -34,9 +34,12 @@ class ConvTransposeKernel:
         grad: Tensor, saved: Saved, *, wanted: tuple[bool, ...] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight, bias, geometry = saved
-        algorithm = ALGORITHMS[select(geometry, grad.shape, len(weight))]
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
-        grad_weight = convolve_backward_weight(x, grad, geometry, algorithm) if want_weight else None
-        grad_bias = grad.sum((0, 2, 3)) if want_bias else None
-        grad_x = convolve(grad, weight, None, geometry, algorithm) if want_x else None
-        return grad_x, grad_weight, grad_bias
+        grad_x, grad_weight = None, None
+        if want_weight:
+            algorithm = ALGORITHMS[select(geometry, grad.shape, len(weight), "weight")]
+            grad_weight = convolve_backward_weight(x, grad, geometry, algorithm)
+        if want_x:
+            algorithm = ALGORITHMS[select(geometry, grad.shape, len(weight), "forward")]
+            grad_x = convolve(grad, weight, None, geometry, algorithm)
+        return grad_x, grad_weight, grad.sum((0, 2, 3)) if want_bias else None

@@ -13,14 +13,15 @@ BLOCK = 1 << 17  # numbers; half a mebibyte of float32 stays in a processor's ca
 
 
 def parts(examples: int, numbers: int, room: int = BLOCK) -> list[slice]:
-    """Cuts a batch into blocks of examples that stay in a cache.
+    """Cuts a batch into blocks of examples that stay in a cache, as few as there can be and of one size.
 
     Args:
         examples: in the batch.
         numbers: of one example, or what is laid out for it; 0 for one block.
         room: numbers of a block, unless one example alone has more.
     """
-    count = max(1, room // numbers) if numbers else max(1, examples)
+    most = max(1, room // numbers) if numbers else max(1, examples)
+    count = max(1, -(-examples // max(1, -(-examples // most))))
     return [slice(i, min(i + count, examples)) for i in range(0, examples, count)]
 
 

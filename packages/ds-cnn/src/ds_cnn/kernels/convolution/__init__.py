@@ -8,11 +8,14 @@ a block of images at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ds_core.kernels import branch, kernel
 from torch import Tensor
 
 from ds_cnn.functional.convolution import Saved, convolution
 from ds_cnn.functional.geometry import Geometry
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass
 from ds_cnn.kernels.convolution.driver import (
     blocks,
     convolve,
@@ -37,36 +40,41 @@ class ConvolutionKernel:
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> tuple[Tensor, Saved]:
-        name = select(geometry, x.shape, len(weight))
-        _note(name, x, weight, geometry)
-        return convolve(x, weight, bias, geometry, ALGORITHMS[name]), Saved(x, weight, bias, geometry)
+        algorithm = _algorithm(geometry, x.shape, weight, "forward")
+        return convolve(x, weight, bias, geometry, algorithm), Saved(x, weight, bias, geometry)
 
     @staticmethod
     def backward(
         grad: Tensor, saved: Saved, *, wanted: tuple[bool, ...] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight, bias, geometry = saved
-        algorithm = ALGORITHMS[select(geometry, x.shape, len(weight))]
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
-        size = x.shape[2], x.shape[3]
-        grad_weight = convolve_backward_weight(grad, x, geometry, algorithm) if want_weight else None
-        grad_bias = grad.sum((0, 2, 3)) if want_bias else None
-        grad_x = convolve_backward_input(grad, weight, geometry, size, algorithm) if want_x else None
-        return grad_x, grad_weight, grad_bias
+        grad_x, grad_weight = None, None
+        if want_weight:
+            algorithm = _algorithm(geometry, x.shape, weight, "weight")
+            grad_weight = convolve_backward_weight(grad, x, geometry, algorithm)
+        if want_x:
+            algorithm = _algorithm(geometry, x.shape, weight, "input")
+            grad_x = convolve_backward_input(grad, weight, geometry, (x.shape[2], x.shape[3]), algorithm)
+        return grad_x, grad_weight, grad.sum((0, 2, 3)) if want_bias else None
 
     @staticmethod
     def second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
-        algorithm = ALGORITHMS[select(saved.geometry, grad_grad.shape, len(saved.weight))]
-        grad_of_grad = convolve(grad_grad, saved.weight, None, saved.geometry, algorithm)
-        return grad_of_grad, convolve_backward_weight(grad, grad_grad, saved.geometry, algorithm)
+        _, weight, _, geometry = saved
+        forward = _algorithm(geometry, grad_grad.shape, weight, "forward")
+        grad_of_grad = convolve(grad_grad, weight, None, geometry, forward)
+        algorithm = _algorithm(geometry, grad_grad.shape, weight, "weight")
+        return grad_of_grad, convolve_backward_weight(grad, grad_grad, geometry, algorithm)
 
 
-def _note(name: str, x: Tensor, weight: Tensor, geometry: Geometry) -> None:
-    """Says which branches a convolution takes."""
+def _algorithm(geometry: Geometry, shape: Sequence[int], weight: Tensor, step: Pass) -> Algorithm:
+    """Returns the algorithm of a pass over images of a shape, and says which branches it takes."""
+    name = select(geometry, shape, len(weight), step)
     branch(f"ConvolutionKernel: {name}")
-    if name in ("im2col", "cells") and narrow(geometry, x.shape[1]):
+    if name in ("im2col", "cells") and narrow(geometry, shape[1]):
         branch("ConvolutionKernel: narrow")
-    if name == "shifted" and x.shape[1] == len(weight) == geometry.groups:
+    if name == "shifted" and shape[1] == len(weight) == geometry.groups:
         branch("ConvolutionKernel: depthwise")
-    several = len(blocks(ALGORITHMS[name], geometry, x.shape, weight.numel())) > 1
+    several = len(blocks(ALGORITHMS[name], geometry, shape, weight.numel())) > 1
     branch(f"ConvolutionKernel: {'several blocks' if several else 'one block'}")
+    return ALGORITHMS[name]

@@ -5,32 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from ds_core.kernels import matmul
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
 
+Pass = Literal["forward", "weight", "input"]  # y, or dL/dweight, or dL/dx
+
 VECTOR = 16  # numbers that lie side by side and are read or multiplied at once, where there are as many
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an algorithm does, as if every number lay in full vectors: operations, and numbers moved."""
+    """What an algorithm does, as if every number lay in full vectors.
+
+    Operations of products, numbers moved, and how often torch is called.
+    """
 
     flops: float = 0.0
     numbers: float = 0.0
+    calls: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.flops + other.flops, self.numbers + other.numbers)
+        return Work(self.flops + other.flops, self.numbers + other.numbers, self.calls + other.calls)
 
     def __mul__(self, times: float) -> Work:
-        return Work(times * self.flops, times * self.numbers)
+        return Work(times * self.flops, times * self.numbers, times * self.calls)
+
+
+class Passes(NamedTuple):
+    """The work of a convolution, and of the gradients of its weights and of its input."""
+
+    forward: Work
+    weight: Work
+    input: Work
 
 
 def multiplied(n: int, k: int, m: int) -> Work:
-    """Returns the work of a product of ``(n, k)`` and ``(k, m)``, n being large."""
-    return Work(flops=2.0 * n * k * m * (1 + VECTOR / k) * (1 + VECTOR / m))
+    """Returns the work of a product of ``(n, k)`` and ``(k, m)``."""
+    return Work(flops=2.0 * (n + VECTOR) * (k + VECTOR) * (m + VECTOR))
 
 
 def moved(numbers: int, side_by_side: int) -> Work:
@@ -55,8 +70,8 @@ class Algorithm:
         """Returns how many numbers the algorithm lays out for one image; 0 if it works in place."""
         raise NotImplementedError
 
-    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
-        """Estimates the work of a forward and both its gradients.
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Passes:
+        """Estimates the work of a forward and of either gradient.
 
         Args:
             geometry: of the convolution.

@@ -9,7 +9,7 @@ from ds_core.kernels import matmul
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Work, moved, multiplied
+from ds_cnn.kernels.convolution.algorithm import Passes, Work, moved, multiplied
 from ds_cnn.kernels.convolution.im2col import Im2col
 from ds_cnn.kernels.images import canvas
 
@@ -33,13 +33,13 @@ class Cells(Im2col):
         whole = all(k % s == 0 for k, s in zip(geometry.kernel, geometry.stride, strict=True))
         return whole and geometry.dilation == (1, 1) and geometry.groups == 1
 
-    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
-        products, laid, _ = self._parts(geometry, shape, kernels)
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Passes:
+        forward, weight, _ = super().work(geometry, shape, kernels)
         (height, width), (over, across) = geometry.output_size(shape[2:]), _covered(geometry)
         cells = shape[0] * (height - 1 + over) * (width - 1 + across)
         cell = shape[1] * math.prod(geometry.stride)
-        added = multiplied(cells, kernels, cell) + moved(cells * cell, cell) * 2
-        return products * 2 + laid * 2 + added * (over * across) + moved(cells * cell, shape[1]) * 2
+        added = multiplied(cells, kernels, cell) + moved(cells * cell, cell) * 2 + Work(calls=2)
+        return Passes(forward, weight, added * (over * across) + moved(cells * cell, shape[1]) * 2)
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         (down, right), (over, across) = geometry.stride, _covered(geometry)

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry, see
-from ds_cnn.kernels.convolution.algorithm import VECTOR, Algorithm, Work, grouped, moved, multiplied, product
+from ds_cnn.kernels.convolution.algorithm import (
+    VECTOR,
+    Algorithm,
+    Passes,
+    Work,
+    grouped,
+    moved,
+    multiplied,
+    product,
+)
 from ds_cnn.kernels.images import canvas, channels_first
 
 NARROW = 16  # numbers of a row of the kernel; fewer are not worth a copy of their own
@@ -33,10 +42,15 @@ class Im2col(Algorithm):
             return 0
         return math.prod(geometry.output_size(size)) * math.prod(geometry.kernel) * channels
 
-    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Passes:
         products, laid, columns = self._parts(geometry, shape, kernels)
-        collected = moved(columns, shape[1]) * 2 + Work(numbers=columns)
-        return products * 3 + laid * 2 + collected
+        forward, collected = products + laid + Work(calls=4), Work(calls=4)
+        if geometry.output_size(shape[2:]) != (1, 1) or geometry.dilation != (1, 1):
+            rows, across = (
+                -(-k // run) for k, run in zip(geometry.kernel, _runs(geometry, shape[1]), strict=True)
+            )
+            collected = moved(columns, shape[1]) * 2 + Work(numbers=columns, calls=4 + rows * across)
+        return Passes(forward, forward, products + collected)
 
     def _parts(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> tuple[Work, Work, int]:
         """Estimates one pass's products, the laying out of the columns, and how many numbers they have."""
@@ -109,13 +123,17 @@ def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tens
         return canvas(columns[:, 0, 0], (-top, -left), size)
     padded = columns.new_zeros(n, *geometry.padded_size(size), channels)
     seen = see(channels_first(padded), geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
-    together = geometry.dilation[1] == 1 and channels >= VECTOR
-    run = geometry.stride[1] if together else 1  # of so many pixels at once, windows share none
-    for u in range(kernel_height):
-        for v in range(0, kernel_width, run):
-            some = ..., u, slice(v, v + run), slice(None)
+    down, right = _runs(geometry, channels)
+    for u in range(0, kernel_height, down):
+        for v in range(0, kernel_width, right):
+            some = ..., slice(u, u + down), slice(v, v + right), slice(None)
             seen[some].add_(columns[some])
     return canvas(padded, (-top, -left), size)
+
+
+def _runs(geometry: Geometry, channels: int) -> tuple[int, int]:
+    """Returns how many pixels of a window, down and across, are added at once: no two windows share them."""
+    return geometry.stride if geometry.dilation == (1, 1) and channels >= VECTOR else (1, 1)
 
 
 def _side_by_side(by_group: Tensor, pixels: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, Work, grouped, moved, multiplied, product
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Passes, Work, grouped, moved, multiplied, product
 from ds_cnn.kernels.images import canvas, shift
 
 
@@ -26,16 +26,18 @@ class Shifted(Algorithm):
     def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
         return math.prod(geometry.padded_size(size)) * channels
 
-    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Passes:
         n, channels, *size = shape
         positions, inside = n * math.prod(geometry.output_size(size)), channels // geometry.groups
         if channels == kernels == geometry.groups:
-            return moved(positions * channels, channels) * (4 * math.prod(geometry.kernel))
-        products = multiplied(positions, inside, kernels // geometry.groups) * (3 * geometry.groups)
+            one = (moved(positions * channels, channels) + Work(calls=2)) * math.prod(geometry.kernel)
+            return Passes(one, one * 2, one)
+        products = multiplied(positions, inside, kernels // geometry.groups) * geometry.groups + Work(calls=2)
         if geometry.kernel == geometry.stride == (1, 1) and geometry.groups == 1:
-            return products
-        added = moved(positions * channels, inside) * 4 + Work(numbers=2 * positions * kernels)
-        return (products + added) * math.prod(geometry.kernel)
+            return Passes(products, products, products)
+        seen, pixels = moved(positions * channels, inside), math.prod(geometry.kernel)
+        forward = products + seen + Work(numbers=2 * positions * kernels)
+        return Passes(forward * pixels, (products + seen) * pixels, (products + seen * 2) * pixels)
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)

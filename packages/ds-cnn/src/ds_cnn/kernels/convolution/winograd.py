@@ -14,22 +14,23 @@ from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, Work, moved, multiplied
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Passes, Work, moved, multiplied
+from ds_cnn.kernels.convolution.driver import BLOCK
 from ds_cnn.kernels.images import canvas
 
 # So many numbers of kernels in the other basis are in memory at once, about. They are up to four times as
 # many as the weights, and large new memory costs more time than changing the basis.
 PART = 2_400_000
 
-CHANGE = 1.4  # so many times as long as another product takes a change of basis, whose matrix is small
-
 # Where the polynomials of the method are evaluated, besides infinity, by how many points there are. The usual
 # 0, +-1, +-2 need no multiplications; as the changes of basis are matrix products here, they cost the same
-# for any numbers, and these keep the rounding error of float32 small.
+# for any numbers, and these keep the rounding error of float32 small: ten times that of a plain sum, with
+# eight points forty times.
 POINTS = {
     4: (0.0, 1.0, -1.0),
     5: (0.0, 0.5**0.5, -(0.5**0.5), 2.0),
     6: (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)),
+    8: (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0),
 }
 
 
@@ -60,9 +61,9 @@ class Winograd(Algorithm):
     A tile of 4x4 outputs and a kernel of 3x3 pixels take 36 multiplications instead of 144. A kernel of twice
     its stride moves by one on cells of stride x stride pixels, of which it covers 2x2: 25 instead of 64.
 
-    Every change of basis acts on all channels alike, so on d laid out as (36, tiles * channels) it is the one
-    matrix product (B^T kron B^T) d. In between, each of the 36 numbers is multiplied with the weights by
-    itself: 36 matrix products over the channels of a cell, for all tiles of all images.
+    Every change of basis acts on all channels alike: on d laid out as (6, 6, tiles * channels) it is one
+    matrix product for the rows and one for the columns. In between, each of the 36 numbers is multiplied with
+    the weights by itself: 36 matrix products over the channels of a cell, for all tiles of all images.
 
     The gradient of the input is a convolution again, by the kernel turned half round; that of the weights
     walks the formula backwards: dL/dw = G^T [sum over tiles of (A dL/dy A^T) * (B^T d B)] G.
@@ -73,14 +74,15 @@ class Winograd(Algorithm):
     Source: Lavin, Gray, Fast Algorithms for Convolutional Neural Networks (2016), section 4.
     """
 
-    needs = "kernel_size 3 and stride 1, or a kernel_size of twice the stride, dilation 1 and groups 1"
-
     def __init__(self, tile: int) -> None:
         self.tile = tile
+        self.pixels = Tiling(tile, 3).patch in POINTS  # whether kernels of 3x3 pixels have their points
+        cells = "a kernel_size of twice the stride, dilation 1 and groups 1"
+        self.needs = f"kernel_size 3 and stride 1, or {cells}" if self.pixels else cells
 
     def supports(self, geometry: Geometry) -> bool:
         plain = geometry.dilation == (1, 1) and geometry.groups == 1
-        pixels = geometry.kernel == (3, 3) and geometry.stride == (1, 1)
+        pixels = self.pixels and geometry.kernel == (3, 3) and geometry.stride == (1, 1)
         cells = all(k == 2 * s for k, s in zip(geometry.kernel, geometry.stride, strict=True))
         return plain and (pixels or cells)
 
@@ -92,7 +94,7 @@ class Winograd(Algorithm):
         tiles = math.prod(tiling.tiles(geometry.output_size(size)))
         return tiling.patch**2 * tiles * channels * math.prod(geometry.stride)
 
-    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Work:
+    def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Passes:
         tiling = self._tiling(geometry)
         n, channels, *size = shape
         height, width = geometry.output_size(size)
@@ -104,14 +106,18 @@ class Winograd(Algorithm):
 
         def one(tiles: int, a: int, b: int, run_a: int, run_b: int) -> Work:
             """Estimates a convolution from a to b numbers."""
-            products = multiplied(tiles, a, b) * places
-            changes = Work(flops=CHANGE * 2 * tiles * places * (places * a + inside * b))
-            laid = moved(2 * places * a, run_a) + Work(numbers=2.0 * places * (a + b))
-            return products + changes + (laid + moved(2 * inside * b, run_b)) * tiles
+            laid, given = moved(2 * places * a, run_a), moved(2 * inside * b, run_b)
+            changes = _change(tiling.patch, tiling.patch, a) + _change(tiling.patch, tiling.tile, b)
+            rows = min(tiles, max(1, BLOCK // (places * a)))  # of one product, in a block of images
+            products = multiplied(rows, a, b) * (places * tiles / rows)
+            return products + (laid + changes + given) * tiles
 
-        weights = Work(CHANGE * 2 * cell * kernels * places * tiling.kernel**2, 8.0 * places * cell * kernels)
-        forward, backward = one(seen, cell, kernels, run, kernels), one(given, kernels, cell, kernels, run)
-        return forward * 2 + backward + weights * 3  # the gradient of the weights is much like a forward
+        numbers = cell * kernels
+        weights = _change(tiling.kernel, tiling.patch, numbers) + Work(
+            numbers=8.0 * places * numbers, calls=12
+        )
+        forward = one(seen, cell, kernels, run, kernels) + weights  # that of the weights is much like it
+        return Passes(forward, forward, one(given, kernels, cell, kernels, run) + weights)
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3))
@@ -144,9 +150,8 @@ class Winograd(Algorithm):
         patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)  # (36, tiles, cell)
         placed = canvas(grad, (0, 0), (height * tile, width * tile))
         tiles = placed.view(len(grad), height, tile, width, tile, -1).permute(2, 4, 0, 1, 3, 5)
-        laid = scratch("winograd: laid", tiles.shape, grad).copy_(tiles).view(tile * tile, -1)
-        spread = _changed("spread", basis("A", tiling, grad), laid).view(len(patches), -1, grad.shape[-1])
-        kernels = spread.shape[2]
+        laid, kernels = _scratch("spread", tiles.shape, grad).copy_(tiles), grad.shape[-1]
+        spread = _changed(basis("A", tiling, grad), laid.flatten(2), "spread").unflatten(1, (-1, kernels))
         if not _many(tiling, kernels * patches.shape[2]):
             return _products(spread.mT, patches)  # (36, O, cell)
         grad_weight = grad.new_empty(kernels, x.shape[3], *geometry.kernel)
@@ -210,8 +215,8 @@ def _patches(
         ),
         placed.storage_offset(),
     )
-    laid = scratch("winograd: laid", patches.shape, x).copy_(patches).view(patch * patch, -1)
-    changed = _changed("patches", basis("B^T", tiling, x), laid)
+    laid = _scratch("patches", patches.shape, x).copy_(patches)
+    changed = _changed(basis("B^T", tiling, x), laid.flatten(2), "patches")
     return changed.view(patch * patch, len(x) * height * width, down * right * x.shape[3])
 
 
@@ -224,20 +229,37 @@ def _from_tiles(
         products ``(36, n * tiles, cell)`` -> ``(n, H, W, C)``; tiles may hang over the edge of an image.
     """
     (height, width), (down, right), tile = tiles, cell, tiling.tile
-    changed = _changed("patches", basis("A", tiling, products).T, products.flatten(1))  # no longer needed
+    by_row = products.view(tiling.patch, tiling.patch, -1)
+    changed = _changed(basis("A", tiling, products).T, by_row, "between", "patches")  # needed no more
     images = changed.view(tile, tile, n, height, width, down, right, -1).permute(2, 3, 0, 5, 4, 1, 6, 7)
     images = images.clone(memory_format=torch.contiguous_format)
     return images.view(n, height * tile * down, width * tile * right, -1)
 
 
-def _changed(name: str, matrix: Tensor, x: Tensor) -> Tensor:
-    """Changes the basis of the columns of x, in memory of a name."""
-    return matmul.mm(matrix, x, out=scratch(f"winograd: {name}", (matrix.shape[0], x.shape[1]), x))
+def _scratch(name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+    return scratch(f"winograd: {name}", shape, like)
+
+
+def _changed(matrix: Tensor, x: Tensor, name: str, between: str = "between") -> Tensor:
+    """Changes the basis along the first dimension of x ``(i, i, m)``, then along the second: ``(o * o, m)``.
+
+    The result lies in memory of a name, where x may lie, and what is computed in between in another.
+    """
+    (o, i), m = matrix.shape, x.shape[2]
+    rows = matmul.mm(matrix, x.view(i, -1), out=_scratch(between, (o, i * m), x))
+    return _along_columns(matrix, rows, _scratch(name, (o * o, m), x))
+
+
+def _along_columns(matrix: Tensor, rows: Tensor, out: Tensor | None = None) -> Tensor:
+    """Changes the basis along the second dimension of ``(o, i * m)``: ``(o * o, m)``."""
+    o, i = matrix.shape
+    by_row = None if out is None else out.view(o, o, -1)
+    return matmul.bmm(matrix.expand(len(rows), o, i), rows.view(len(rows), i, -1), out=by_row).flatten(0, 1)
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
-    """Multiplies the pairs of matrices, in the memory of what was laid out, which is needed no more."""
-    return matmul.bmm(a, b, out=scratch("winograd: laid", (len(a), a.shape[1], b.shape[2]), a))
+    """Multiplies the pairs of matrices, in memory that is free once their basis is changed."""
+    return matmul.bmm(a, b, out=_scratch("between", (len(a), a.shape[1], b.shape[2]), a))
 
 
 def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = False) -> Tensor:
@@ -254,7 +276,7 @@ def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = F
     if packed.dim() == 3:
         return _products(patches, packed)
     along = 2 + int(turned)  # the dimension of W that becomes that of the products
-    products = scratch("winograd: laid", (*patches.shape[:2], packed.shape[along]), patches)
+    products = _scratch("between", (*patches.shape[:2], packed.shape[along]), patches)
     memory = None  # of the first part, which is the largest
     for some in parts(packed.shape[along], len(patches) * patches.shape[2], PART):
         kernels = _kernels(tiling, packed.narrow(along, some.start, some.stop - some.start), turned, memory)
@@ -265,8 +287,14 @@ def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = F
 
 def _weights(tiling: Tiling, grad: Tensor) -> Tensor:
     """Changes the basis of kernels' gradients back: ``(36, O, cell)`` -> ``(a, b, O, cell)``."""
-    grad_weight = matmul.mm(basis("G", tiling, grad).T, grad.flatten(1))
+    matrix = basis("G", tiling, grad).T
+    grad_weight = _along_columns(matrix, matmul.mm(matrix, grad.view(tiling.patch, -1)))
     return grad_weight.view(tiling.kernel, tiling.kernel, *grad.shape[1:])
+
+
+def _change(i: int, o: int, m: int) -> Work:
+    """Estimates a change of basis from ``(i, i, m)`` to ``(o, o, m)``."""
+    return Work(flops=2.0 * m * o * i * (i + o), numbers=float(m * (i * i + o * i + o * o)))
 
 
 def _many(tiling: Tiling, numbers: int) -> bool:
@@ -283,9 +311,9 @@ def _kernels(tiling: Tiling, weight: Tensor, turned: bool = False, memory: Tenso
     """
     matrix = basis("G", tiling, weight)
     matrix = matrix.flip(1) if turned else matrix
-    numbers, shape = weight.flatten(0, 1).flatten(1), (len(matrix), *weight.shape[2:])
-    out = None if memory is None else memory.view(-1)[: math.prod(shape)].view(len(matrix), -1)
-    return matmul.mm(matrix, numbers, out=out).view(shape)
+    shape = len(matrix) ** 2, *weight.shape[2:]
+    out = None if memory is None else memory.view(-1)[: math.prod(shape)].view(shape[0], -1)
+    return _along_columns(matrix, matmul.mm(matrix, weight.flatten(1)), out).view(shape)
 
 
 def _powers(points: Sequence[float], coefficients: int) -> list[list[float]]:
@@ -319,26 +347,23 @@ def _interpolation(points: Sequence[float]) -> list[list[float]]:
 
 
 @cache
-def _twice(name: str, tiling: Tiling, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Returns M kron M, which changes the basis along rows and columns at once."""
+def _basis(name: str, tiling: Tiling, dtype: torch.dtype, device: torch.device) -> Tensor:
     points = POINTS[tiling.patch]
     rows = {
         "G": lambda: _powers(points, tiling.kernel),
         "A": lambda: _powers(points, tiling.tile),
         "B^T": lambda: _interpolation(points),
     }[name]()
-    matrix = torch.tensor(rows, dtype=torch.float64)
-    both = matrix[:, None, :, None] * matrix[None, :, None, :]
-    return both.reshape(len(matrix) ** 2, -1).to(device, dtype)
+    return torch.tensor(rows, dtype=torch.float64).to(device, dtype)
 
 
 def basis(name: str, tiling: Tiling, like: Tensor) -> Tensor:
-    """Returns a change of basis for both dimensions at once, of the dtype and on the device of ``like``.
+    """Returns a change of basis for one dimension, of the dtype and on the device of ``like``.
 
     Args:
         name: "G" for kernels, "B^T" for patches, "A" for tiles; for tiles of 4 x 4 and kernels of 3 x 3
-            they are ``(36, 9)``, ``(36, 36)`` and ``(36, 16)``.
+            they are ``(6, 3)``, ``(6, 6)`` and ``(6, 4)``.
         tiling: sizes.
         like: any tensor.
     """
-    return _twice(name, tiling, like.dtype, like.device)
+    return _basis(name, tiling, like.dtype, like.device)
