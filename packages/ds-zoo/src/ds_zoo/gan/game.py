@@ -15,7 +15,7 @@ from ds_core.optimizers import Optimizer
 from torch import Tensor
 
 from ds_zoo import functional
-from ds_zoo.gan.loss import AdversarialLoss
+from ds_zoo.gan.loss import AdversarialLoss, Goal
 
 gradient_penalty, gradient_penalty_backward = dispatch(functional.gradient_penalty, half=torch.float32)
 
@@ -139,17 +139,29 @@ class Game(Module):
             numbers["penalty"] = self.penalise(real, fake, labels)
 
         with input_unwanted(self.discriminator):
-            scores_real = self.discriminator(real, labels)
-            loss = self.loss(scores_real, "real")
-            self.discriminator.backward(self.loss.backward())
+            if self.penalty:  # it asks that each example is scored by itself, so that one pass is enough
+                both = self.discriminator(torch.cat([real, fake]), torch.cat([labels, labels]))
+                scores_real, scores_fake = both.chunk(2)
+                loss_real, grad_real = self.cost(scores_real, "real")
+                loss_fake, grad_fake = self.cost(scores_fake, "fake")
+                self.discriminator.backward(torch.cat([grad_real, grad_fake]))
+            else:  # batch norm does not mix the two
+                scores_real = self.discriminator(real, labels)
+                loss_real, grad_real = self.cost(scores_real, "real")
+                self.discriminator.backward(grad_real)
 
-            scores_fake = self.discriminator(fake, labels)
-            loss = loss + self.loss(scores_fake, "fake")
-            self.discriminator.backward(self.loss.backward())
+                scores_fake = self.discriminator(fake, labels)
+                loss_fake, grad_fake = self.cost(scores_fake, "fake")
+                self.discriminator.backward(grad_fake)
 
         optimizer.step()
         told = ((scores_real > 0).sum() + (scores_fake < 0).sum()) / (2 * len(real))
-        return {"loss": loss, **numbers, "told": told}
+        return {"loss": loss_real + loss_fake, **numbers, "told": told}
+
+    def cost(self, scores: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
+        """Returns what scores cost a player, and its gradient."""
+        cost: Tensor = self.loss(scores, goal)
+        return cost, self.loss.backward()
 
     def improve_generator(self, real: Tensor, labels: Tensor, optimizer: Optimizer) -> Tensor:
         """Makes one step towards examples that the discriminator takes for real."""
