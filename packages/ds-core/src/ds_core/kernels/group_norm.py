@@ -1,38 +1,118 @@
-"""Group norm in memory that is no longer needed."""
+"""Group norm in whatever order numbers lie: by rows, or by sums over the positions of each channel."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ds_core.functional.group_norm import group_norm
-from ds_core.kernels import kernel
+from ds_core.kernels import branch, kernel
+from ds_core.kernels.elementary import BLOCK, parts
 from ds_core.kernels.layer_norm import like
-from ds_core.kernels.normalization import normalize, normalize_backward
+from ds_core.kernels.normalization import normalize, normalize_backward, scale_shift
+
+ROOM = 2 * BLOCK  # numbers of a block
 
 
-@kernel(group_norm)
+@kernel(group_norm, branches=("channels first", "channels last, one block", "channels last, several blocks"))
 class GroupNormKernel:
-    """Views x as ``(N, G, C / G, positions)``."""
+    """Where the channels of a pixel lie apart, those of a group are one row, normed as by layer norm.
+
+    Where they lie side by side, as convolutions leave them, x is viewed as ``(N, C, positions)`` and gone
+    through some examples at a time. Of the channels of a group then:   mean = mean of mean_c,
+    var = mean of (mean of (x - mean_c)^2 + (mean_c - mean)^2)
+
+    There x is kept, not what it was normalised to.
+    """
 
     @staticmethod
     def forward(
         x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Any]:
-        grouped = x.reshape(x.shape[0], groups, x.shape[1] // groups, x[:1, :1].numel() if len(x) else 0)
-        y, by = normalize(grouped, (2, 3), eps, _grouped(weight, groups), _grouped(bias, groups))
-        return y.view(x.shape), (by.n, by.rstd, weight, bias)
+        positions = x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
+        if not _channels_last(positions):
+            branch("GroupNormKernel: channels first")
+            rows = positions.reshape(x.shape[0], groups, x.shape[1] // groups, positions.shape[2])
+            y, by = normalize(rows, (2, 3), eps, _grouped(weight, groups), _grouped(bias, groups))
+            return y.view(x.shape), (by.n, None, by.rstd, weight, bias)
+        y, means, rstds = torch.empty_like(positions), [], []
+        for some in _parts(positions):
+            part = positions[some]
+            of_channels = part.mean(2, keepdim=True)  # (n, C, 1)
+            centred = part - of_channels
+            squares = centred.mul_(centred).mean(2)
+            mean = _by_group(of_channels, groups).mean(2, keepdim=True)  # (n, G, 1)
+            apart = (_by_group(of_channels, groups) - mean).square_()
+            rstd = torch.rsqrt(apart.add_(_by_group(squares, groups)).mean(2, keepdim=True) + eps)
+            scale = _times(_by_channel(rstd, part), weight)
+            shift = -_by_channel(mean, part) * scale
+            scale_shift(part, scale, shift if bias is None else shift + bias.view(1, -1, 1), out=y[some])
+            means.append(mean)
+            rstds.append(rstd)
+        return y.view(x.shape), (positions, torch.cat(means), torch.cat(rstds), weight, bias)
 
     @staticmethod
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:
-        n, rstd, weight, bias = saved
+        x, mean, rstd, weight, bias = saved
         wanted = wanted or (True, weight is not None, bias is not None)
-        scale = _grouped(weight, n.shape[1])
-        grads = normalize_backward(grad.reshape(n.shape), n, rstd, (2, 3), scale, wanted)
-        return like(grads.x, grad), like(grads.weight, weight), like(grads.bias, bias)
+        if mean is None:  # x is n, in rows
+            scale = _grouped(weight, x.shape[1])
+            grads = normalize_backward(grad.reshape(x.shape), x, rstd, (2, 3), scale, wanted)
+            return like(grads.x, grad), like(grads.weight, weight), like(grads.bias, bias)
+        groups, count = mean.shape[1], x.shape[1] // mean.shape[1] * x.shape[2]
+        g, totals = grad.reshape(x.shape), []
+        grad_x = torch.empty_like(g)
+        for some in _parts(x):
+            part, given = x[some], g[some]
+            middle, steep = _by_channel(mean[some], part), _by_channel(rstd[some], part)  # (n, C, 1)
+            total = given.sum(2, keepdim=True)  # of g, and of g n
+            total_n = (part - middle).mul_(given).sum(2, keepdim=True).mul_(steep)
+            totals.append(torch.stack([total, total_n]).sum(1))
+            of_one, of_n = (  # the means of h = g w and of h n, in a group
+                _by_channel(_by_group(_times(one, weight), groups).sum(2, keepdim=True) / count, part)
+                for one in (total, total_n)
+            )
+            of_x = of_n * steep * -steep  # rstd (h - mean h - n mean(h n)), with n = (x - mean) rstd
+            shift = -of_one * steep - middle * of_x
+            scale_shift(given, _times(steep, weight), shift, out=grad_x[some]).addcmul_(part, of_x)
+        grad_bias, grad_weight = torch.stack(totals).sum(0)
+        return (
+            grad_x.view(grad.shape) if wanted[0] else None,
+            like(grad_weight, weight) if wanted[1] else None,
+            like(grad_bias, bias) if wanted[2] else None,
+        )
+
+
+def _channels_last(positions: Tensor) -> bool:
+    """Says whether the channels lie side by side, and not the positions."""
+    return positions.stride(1) == 1 and positions.shape[2] > 1 and positions.numel() > 0
+
+
+def _parts(positions: Tensor) -> list[slice]:
+    """Cuts a batch into blocks."""
+    blocks = parts(len(positions), positions[0].numel(), ROOM)
+    branch(f"GroupNormKernel: channels last, {'several blocks' if len(blocks) > 1 else 'one block'}")
+    return blocks
 
 
 def _grouped(parameter: Tensor | None, groups: int) -> Tensor | None:
     """Views a parameter ``(C,)`` as ``(1, G, C / G, 1)``."""
     return None if parameter is None else parameter.view(1, groups, -1, 1)
+
+
+def _times(of_channels: Tensor, weight: Tensor | None) -> Tensor:
+    """Multiplies ``(n, C, 1)`` by a weight for each channel."""
+    return of_channels if weight is None else of_channels * weight.view(1, -1, 1)
+
+
+def _by_group(of_channels: Tensor, groups: int) -> Tensor:
+    """Views ``(n, C, 1)`` as ``(n, G, C / G)``."""
+    return of_channels.reshape(len(of_channels), groups, -1)
+
+
+def _by_channel(of_groups: Tensor, part: Tensor) -> Tensor:
+    """Repeats ``(n, G, 1)`` for the channels of each group: ``(n, C, 1)``."""
+    return of_groups.expand(-1, -1, part.shape[1] // of_groups.shape[1]).reshape(len(part), -1, 1)
