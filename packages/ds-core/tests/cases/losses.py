@@ -264,6 +264,7 @@ CASES += [
         ("gamma=0.5", (4, 5)),
         ("alpha=0.9, gamma=1.0, reduction='sum'", (2, 3, 4)),
         ("reduction='none'", (4, 5)),
+        ("", (2, 1 << 16, 2)),
     ]
 ]
 CASES += [

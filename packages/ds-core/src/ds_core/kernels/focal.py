@@ -1,36 +1,44 @@
-"""Focal loss on a processor: what the forward computed, reused in place."""
+"""Focal loss on a processor: values and slopes in one go, a block of scores at a time."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ds_core.functional.focal import Saved, focal
+from ds_core.functional.focal import focal
 from ds_core.functional.reduction import reduce
-from ds_core.kernels import kernel
+from ds_core.kernels import branch, kernel
 from ds_core.kernels.bce_with_logits import cross_entropy_of
-from ds_core.kernels.elementary import sigmoid
+from ds_core.kernels.elementary import parts, sigmoid
 
 
-@kernel(focal)
+@kernel(focal, branches=("one block", "several blocks"))
 class FocalKernel:
-    """The same steps, in the memory of what is no longer needed."""
+    """What the values are made of stays in the cache, and makes the slopes, too: only those are kept."""
 
     @staticmethod
     def forward(
         x: Tensor, target: Tensor, alpha: float | None = 0.25, gamma: float = 2.0, reduction: str = "mean"
-    ) -> tuple[Tensor, Saved]:
-        p = sigmoid(x)
-        q = torch.addcmul(p + target, p, target, value=-2).clamp_(min=torch.finfo(p.dtype).tiny)
-        c = cross_entropy_of(x, target)
-        a = 1.0 if alpha is None else (target * (2 * alpha - 1)).add_(1 - alpha)
-        loss, share = reduce((q**gamma).mul_(c).mul_(a), reduction)
-        return loss, Saved(p, q, c, a, target, gamma, share)
+    ) -> tuple[Tensor, tuple[Tensor, float]]:
+        scores, truth = x.reshape(-1), target.reshape(-1)
+        values, slopes = torch.empty_like(scores), torch.empty_like(scores)
+        blocks = parts(len(scores), 1)
+        branch(f"FocalKernel: {'several blocks' if len(blocks) > 1 else 'one block'}")
+        for some in blocks:
+            t = truth[some]
+            p = sigmoid(scores[some])
+            q = torch.addcmul(p + t, p, t, value=-2).clamp_(min=torch.finfo(p.dtype).tiny)
+            c = cross_entropy_of(scores[some], t)
+            power = q ** (gamma - 1)
+            if alpha is not None:
+                power.mul_((t * (2 * alpha - 1)).add_(1 - alpha))  # a q^(gamma - 1)
+            torch.mul(power, q, out=values[some]).mul_(c)
+            slope = torch.addcmul(p, p, p, value=-1, out=slopes[some]).mul_(c).mul_(1 - 2 * t)
+            slope.mul_(gamma).addcmul_(q, p.sub_(t)).mul_(power)
+        loss, share = reduce(values.view(x.shape), reduction)
+        return loss, (slopes.view(x.shape), share)
 
     @staticmethod
-    def backward(grad: Tensor | float, saved: Saved) -> Tensor:
-        p, q, c, a, target, gamma, share = saved
-        power = q ** (gamma - 1)
-        slope_q = p.addcmul(p, p, value=-1).mul_(1 - 2 * target)
-        slope = slope_q.mul_(c).mul_(gamma).addcmul_(q, p - target)  # over q^(gamma - 1)
-        return slope.mul_(power).mul_(a * (grad * share))
+    def backward(grad: Tensor | float, saved: tuple[Tensor, float]) -> Tensor:
+        slopes, share = saved
+        return slopes * (grad * share)
