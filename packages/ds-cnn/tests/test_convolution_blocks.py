@@ -37,7 +37,8 @@ def geometries(algorithm, number):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_blocks_of_images_and_rows(algorithm, room, monkeypatch):
     monkeypatch.setattr(driver, "BLOCK", room)
-    monkeypatch.setattr(winograd, "PART", room)
+    monkeypatch.setattr(winograd, "MANY", room)
+    monkeypatch.setattr(winograd, "LARGEST", room)
     several = banded = 0
     for geometry, size in geometries(algorithm, 40):
         x = torch.randn(3, 4, *size, dtype=torch.float64)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-LARGEST = 1_000_000  # numbers that are kept from one call to the next, of each name
+LARGEST = 1_200_000  # numbers that are kept from one call to the next, of each name
 
 
 class Scratch(threading.local):

@@ -98,8 +98,10 @@ class Algorithm:
         """Returns dL/dx ``(n, *size, C)`` from dL/dy ``(n, H', W', O)``."""
         raise NotImplementedError
 
-    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
-        """Returns the block's share of the gradient of the weights, packed; valid until the next call."""
+    def backward_weight(
+        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+    ) -> Tensor:
+        """Returns the block's share of the gradient of the weights, packed; added to a total, if any."""
         raise NotImplementedError
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
@@ -112,6 +114,14 @@ def grouped(x: Tensor, groups: int) -> Tensor:
     return x.reshape(math.prod(x.shape[:3]), groups, -1).transpose(0, 1)
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """Multiplies the groups' matrices, each with its own: ``(g, n, k)``, ``(g, k, m)`` -> ``(g, n, m)``."""
-    return matmul.mm(a[0], b[0]).unsqueeze(0) if len(a) == 1 else matmul.bmm(a, b)
+def product(a: Tensor, b: Tensor, total: Tensor | None = None) -> Tensor:
+    """Multiplies the groups' matrices, each with its own: ``(g, n, k)``, ``(g, k, m)`` -> ``(g, n, m)``.
+
+    The products are added to a total, if there is one, in its memory.
+    """
+    if total is None:
+        return matmul.mm(a[0], b[0]).unsqueeze(0) if len(a) == 1 else matmul.bmm(a, b)
+    if len(a) == 1:
+        matmul.addmm(total[0], a[0], b[0], out=total[0])
+        return total
+    return matmul.baddbmm(total, a, b, out=total)

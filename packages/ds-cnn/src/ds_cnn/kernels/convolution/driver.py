@@ -82,11 +82,7 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
     parts = blocks(algorithm, geometry, x.shape, math.prod(shape))
     for block in parts:
         seen = pixels[block.images, block.seen]
-        share = algorithm.backward_weight(given[block.images, block.rows], seen, block.geometry)
-        if total is None:  # a share is valid until the next
-            total = share if len(parts) == 1 else share.clone()
-        else:
-            total += share
+        total = algorithm.backward_weight(given[block.images, block.rows], seen, block.geometry, total)
     if total is None:  # no image at all
         return grad.new_zeros(shape)
     return algorithm.unpack_grad(total, geometry).contiguous()

@@ -79,11 +79,13 @@ class Im2col(Algorithm):
         columns = _side_by_side(by_group, math.prod(geometry.kernel))
         return _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, size)
 
-    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+    def backward_weight(
+        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+    ) -> Tensor:
         columns, given = _columns(x, geometry), grouped(grad, geometry.groups)
         if narrow(geometry, x.shape[3]):  # they lie column by column
-            return product(columns.mT, given).mT
-        return product(given.mT, columns)  # (g, O / g, kernel * C / g)
+            return product(columns.mT, given, None if total is None else total.mT).mT
+        return product(given.mT, columns, total)  # (g, O / g, kernel * C / g)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
         per_group = grad_packed.unflatten(2, (*geometry.kernel, -1))  # (g, O / g, *kernel, C / g)

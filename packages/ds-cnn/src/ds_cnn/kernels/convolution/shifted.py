@@ -65,7 +65,9 @@ class Shifted(Algorithm):
             _add_product(seen, grad, packed[u, v].mT)
         return canvas(padded, (-top, -left), size)
 
-    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+    def backward_weight(
+        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+    ) -> Tensor:
         padded = _padded(x, geometry)
         given = grouped(grad, geometry.groups)  # (g, positions, O / g)
         products = []
@@ -76,7 +78,8 @@ class Shifted(Algorithm):
             else:
                 products.append(product(given.mT, grouped(seen, geometry.groups)))
         stacked = torch.stack(products) if len(products) > 1 else products[0].unsqueeze(0)
-        return stacked.unflatten(0, geometry.kernel)  # (*kernel, g, O / g, C / g)
+        share = stacked.unflatten(0, geometry.kernel)  # (*kernel, g, O / g, C / g)
+        return share if total is None else total.add_(share)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
         return grad_packed.permute(2, 3, 4, 0, 1).flatten(0, 1)

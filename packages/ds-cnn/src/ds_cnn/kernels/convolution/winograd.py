@@ -10,17 +10,18 @@ from typing import NamedTuple
 import torch
 from ds_core.kernels import branch, matmul
 from ds_core.kernels.elementary import parts
-from ds_core.kernels.scratch import scratch
+from ds_core.kernels.scratch import LARGEST, scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, Passes, Work, moved, multiplied
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Passes, Work, moved, multiplied, product
 from ds_cnn.kernels.convolution.driver import BLOCK
 from ds_cnn.kernels.images import canvas
 
-# So many numbers of kernels in the other basis are in memory at once, about. They are up to four times as
-# many as the weights, and large new memory costs more time than changing the basis.
-PART = 2_400_000
+# Kernels in the other basis are up to four times as many numbers as the weights. If they are more than MANY,
+# the basis of some is changed at a time, and again for each block of images; those are about LARGEST numbers,
+# whose memory is kept from call to call.
+MANY = 2 * LARGEST
 
 # Where the polynomials of the method are evaluated, besides infinity, by how many points there are. The usual
 # 0, +-1, +-2 need no multiplications; as the changes of basis are matrix products here, they cost the same
@@ -110,14 +111,13 @@ class Winograd(Algorithm):
             changes = _change(tiling.patch, tiling.patch, a) + _change(tiling.patch, tiling.tile, b)
             rows = min(tiles, max(1, BLOCK // (places * a)))  # of one product, in a block of images
             products = multiplied(rows, a, b) * (places * tiles / rows)
-            return products + (laid + changes + given) * tiles
+            often = math.ceil(tiles / rows) if places * cell * kernels > MANY else 1
+            return products + (laid + changes + given) * tiles + weights * often
 
-        numbers = cell * kernels
-        weights = _change(tiling.kernel, tiling.patch, numbers) + Work(
-            numbers=8.0 * places * numbers, calls=12
-        )
-        forward = one(seen, cell, kernels, run, kernels) + weights  # that of the weights is much like it
-        return Passes(forward, forward, one(given, kernels, cell, kernels, run) + weights)
+        packed = Work(numbers=8.0 * places * cell * kernels, calls=12)
+        weights = _change(tiling.kernel, tiling.patch, cell * kernels) + packed
+        forward = one(seen, cell, kernels, run, kernels)  # the gradient of the weights is much like it
+        return Passes(forward, forward, one(given, kernels, cell, kernels, run))
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3))
@@ -144,27 +144,34 @@ class Winograd(Algorithm):
         pixels = _from_tiles(tiling, products, len(grad), tiles, geometry.stride)
         return canvas(pixels, (0, 0) if plain else (-top, -left), size)  # cells are of the padding, too
 
-    def backward_weight(self, grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+    def backward_weight(
+        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+    ) -> Tensor:
         tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
         tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
         patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)  # (36, tiles, cell)
         placed = canvas(grad, (0, 0), (height * tile, width * tile))
         tiles = placed.view(len(grad), height, tile, width, tile, -1).permute(2, 4, 0, 1, 3, 5)
         laid, kernels = _scratch("spread", tiles.shape, grad).copy_(tiles), grad.shape[-1]
-        spread = _changed(basis("A", tiling, grad), laid.flatten(2), "spread").unflatten(1, (-1, kernels))
+        spread = _changed(basis("A", tiling, grad), laid.flatten(2), "between", "spread").unflatten(
+            1, (-1, kernels)
+        )
         if not _many(tiling, kernels * patches.shape[2]):
-            return _products(spread.mT, patches)  # (36, O, cell)
-        grad_weight = grad.new_empty(kernels, x.shape[3], *geometry.kernel)
+            return product(spread.mT, patches, total)  # (36, O, cell)
+        grad_weight = grad.new_zeros(kernels, x.shape[3], *geometry.kernel) if total is None else total
         by_cell = _by_cell(grad_weight, geometry)
-        for some in parts(kernels, len(patches) * patches.shape[2], PART):
-            share = _weights(tiling, _products(spread[:, :, some].mT, patches))
-            by_cell[:, :, some] = share.view(by_cell[:, :, some].shape)
+        for some in parts(kernels, len(patches) * patches.shape[2], LARGEST):
+            share = _weights(tiling, _products(spread[:, :, some].mT, patches), "kernels")
+            part = by_cell[:, :, some]
+            part += share.view(part.shape)
         return grad_weight
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
         if grad_packed.dim() == 4:
             return grad_packed
-        by_cell = _weights(self._tiling(geometry), grad_packed).unflatten(3, (*geometry.stride, -1))
+        by_cell = _weights(self._tiling(geometry), grad_packed, "patches").unflatten(
+            3, (*geometry.stride, -1)
+        )
         return by_cell.permute(2, 5, 0, 3, 1, 4).flatten(4, 5).flatten(2, 3)
 
 
@@ -182,7 +189,7 @@ def _packed(tiling: Tiling, weight: Tensor, turned: bool = False) -> Tensor:
     """
     if _many(tiling, weight[0, 0].numel()):
         return weight
-    kernels = _kernels(tiling, weight, turned)
+    kernels = _kernels(tiling, weight, turned, "between")
     return kernels if turned else kernels.mT
 
 
@@ -216,7 +223,7 @@ def _patches(
         placed.storage_offset(),
     )
     laid = _scratch("patches", patches.shape, x).copy_(patches)
-    changed = _changed(basis("B^T", tiling, x), laid.flatten(2), "patches")
+    changed = _changed(basis("B^T", tiling, x), laid.flatten(2), "between", "patches")
     return changed.view(patch * patch, len(x) * height * width, down * right * x.shape[3])
 
 
@@ -230,7 +237,7 @@ def _from_tiles(
     """
     (height, width), (down, right), tile = tiles, cell, tiling.tile
     by_row = products.view(tiling.patch, tiling.patch, -1)
-    changed = _changed(basis("A", tiling, products).T, by_row, "between", "patches")  # needed no more
+    changed = _changed(basis("A", tiling, products).T, by_row, "patches", "between")  # needed no more
     images = changed.view(tile, tile, n, height, width, down, right, -1).permute(2, 3, 0, 5, 4, 1, 6, 7)
     images = images.clone(memory_format=torch.contiguous_format)
     return images.view(n, height * tile * down, width * tile * right, -1)
@@ -240,21 +247,19 @@ def _scratch(name: str, shape: Sequence[int], like: Tensor) -> Tensor:
     return scratch(f"winograd: {name}", shape, like)
 
 
-def _changed(matrix: Tensor, x: Tensor, name: str, between: str = "between") -> Tensor:
+def _changed(matrix: Tensor, x: Tensor, between: str, out: str | None = None) -> Tensor:
     """Changes the basis along the first dimension of x ``(i, i, m)``, then along the second: ``(o * o, m)``.
 
-    The result lies in memory of a name, where x may lie, and what is computed in between in another.
+    Args:
+        matrix: ``(o, i)``.
+        x: what is to be changed.
+        between: the name of memory for what is changed along one dimension.
+        out: the name of memory for the result, where x may lie; None for new memory.
     """
     (o, i), m = matrix.shape, x.shape[2]
-    rows = matmul.mm(matrix, x.view(i, -1), out=_scratch(between, (o, i * m), x))
-    return _along_columns(matrix, rows, _scratch(name, (o * o, m), x))
-
-
-def _along_columns(matrix: Tensor, rows: Tensor, out: Tensor | None = None) -> Tensor:
-    """Changes the basis along the second dimension of ``(o, i * m)``: ``(o * o, m)``."""
-    o, i = matrix.shape
-    by_row = None if out is None else out.view(o, o, -1)
-    return matmul.bmm(matrix.expand(len(rows), o, i), rows.view(len(rows), i, -1), out=by_row).flatten(0, 1)
+    rows = matmul.mm(matrix, x.reshape(i, -1), out=_scratch(between, (o, i * m), x))
+    memory = None if out is None else _scratch(out, (o, o, m), x)
+    return matmul.bmm(matrix.expand(o, o, i), rows.view(o, i, m), out=memory).flatten(0, 1)
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
@@ -277,18 +282,17 @@ def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = F
         return _products(patches, packed)
     along = 2 + int(turned)  # the dimension of W that becomes that of the products
     products = _scratch("between", (*patches.shape[:2], packed.shape[along]), patches)
-    memory = None  # of the first part, which is the largest
-    for some in parts(packed.shape[along], len(patches) * patches.shape[2], PART):
-        kernels = _kernels(tiling, packed.narrow(along, some.start, some.stop - some.start), turned, memory)
+    for some in parts(packed.shape[along], len(patches) * patches.shape[2], LARGEST):
+        part = packed.narrow(along, some.start, some.stop - some.start)
+        kernels = _kernels(tiling, part, turned, "kernels", "packed")
         matmul.bmm(patches, kernels if turned else kernels.mT, out=products[:, :, some])
-        memory = kernels if memory is None else memory
     return products
 
 
-def _weights(tiling: Tiling, grad: Tensor) -> Tensor:
+def _weights(tiling: Tiling, grad: Tensor, between: str) -> Tensor:
     """Changes the basis of kernels' gradients back: ``(36, O, cell)`` -> ``(a, b, O, cell)``."""
-    matrix = basis("G", tiling, grad).T
-    grad_weight = _along_columns(matrix, matmul.mm(matrix, grad.view(tiling.patch, -1)))
+    by_row = grad.view(tiling.patch, tiling.patch, -1)
+    grad_weight = _changed(basis("G", tiling, grad).T, by_row, between)
     return grad_weight.view(tiling.kernel, tiling.kernel, *grad.shape[1:])
 
 
@@ -299,21 +303,19 @@ def _change(i: int, o: int, m: int) -> Work:
 
 def _many(tiling: Tiling, numbers: int) -> bool:
     """Says whether O times cell kernels in the other basis would be too many numbers to hold them all."""
-    many = tiling.patch**2 * numbers > PART
+    many = tiling.patch**2 * numbers > MANY
     branch(f"ConvolutionKernel: winograd, {'some kernels' if many else 'all kernels'} at a time")
     return many
 
 
-def _kernels(tiling: Tiling, weight: Tensor, turned: bool = False, memory: Tensor | None = None) -> Tensor:
-    """Changes the basis of kernels: ``(a, b, O, cell)`` -> ``(36, O, cell)``, in memory of as many or more.
+def _kernels(tiling: Tiling, weight: Tensor, turned: bool, between: str, out: str | None = None) -> Tensor:
+    """Changes the basis of kernels: ``(a, b, O, cell)`` -> ``(36, O, cell)``, in memory of that name.
 
     Those turned half round are seen from the last of their numbers to the first.
     """
     matrix = basis("G", tiling, weight)
     matrix = matrix.flip(1) if turned else matrix
-    shape = len(matrix) ** 2, *weight.shape[2:]
-    out = None if memory is None else memory.view(-1)[: math.prod(shape)].view(shape[0], -1)
-    return _along_columns(matrix, matmul.mm(matrix, weight.flatten(1)), out).view(shape)
+    return _changed(matrix, weight.flatten(2), between, out).view(-1, *weight.shape[2:])
 
 
 def _powers(points: Sequence[float], coefficients: int) -> list[list[float]]:
