@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 
@@ -17,7 +18,13 @@ def channels_first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def canvas(image: Tensor, offset: tuple[int, int], size: tuple[int, int], value: float = 0.0) -> Tensor:
+def canvas(
+    image: Tensor,
+    offset: tuple[int, int],
+    size: tuple[int, int],
+    value: float = 0.0,
+    memory: str | None = None,
+) -> Tensor:
     """Places images on zeros, or another number; what would hang over an edge is cut off.
 
     Args:
@@ -25,6 +32,7 @@ def canvas(image: Tensor, offset: tuple[int, int], size: tuple[int, int], value:
         offset: row and column of the image's first pixel on the canvas; may be negative.
         size: height and width of the canvas.
         value: of its empty pixels.
+        memory: the name of memory used again and again, if the canvas is needed for a moment only.
 
     Returns:
         ``(n, *size, C)``; a view of the images if they cover the canvas.
@@ -34,7 +42,8 @@ def canvas(image: Tensor, offset: tuple[int, int], size: tuple[int, int], value:
     seen = image[:, max(0, -top) : max(0, size[0] - top), max(0, -left) : max(0, size[1] - left)]
     if seen.shape[1:3] == size:
         return seen
-    placed = image.new_full((n, *size, channels), value)
+    shape = n, *size, channels
+    placed = image.new_full(shape, value) if memory is None else scratch(memory, shape, image).fill_(value)
     placed[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = seen
     return placed
 

@@ -99,7 +99,8 @@ def _columns(x: Tensor, geometry: Geometry) -> Tensor:
     each pixel of the kernel is taken from whole rows of the images instead: columns, one after another.
     """
     (top, _), (left, _) = geometry.padding
-    padded = channels_first(canvas(x, (top, left), geometry.padded_size(x.shape[1:3])))
+    size = geometry.padded_size(x.shape[1:3])
+    padded = channels_first(canvas(x, (top, left), size, memory="convolution: padded"))
     if narrow(geometry, x.shape[3]):
         seen = see(padded.contiguous(), geometry).permute(4, 5, 1, 0, 2, 3)  # (*kernel, C, n, H', W')
         return seen.reshape(1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])).mT
