@@ -100,7 +100,7 @@ def _columns(x: Tensor, geometry: Geometry) -> Tensor:
     """
     (top, _), (left, _) = geometry.padding
     size = geometry.padded_size(x.shape[1:3])
-    padded = channels_first(canvas(x, (top, left), size, memory="convolution: padded"))
+    padded = channels_first(canvas(x, (top, left), size, memory="convolution: between"))
     if narrow(geometry, x.shape[3]):
         seen = see(padded.contiguous(), geometry).permute(4, 5, 1, 0, 2, 3)  # (*kernel, C, n, H', W')
         return seen.reshape(1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])).mT

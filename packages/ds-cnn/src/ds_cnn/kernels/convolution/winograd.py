@@ -23,8 +23,6 @@ from ds_cnn.kernels.images import canvas
 # whose memory is kept from call to call.
 MANY = 2 * LARGEST
 
-PADDED = "convolution: padded"
-
 # Where the polynomials of the method are evaluated, besides infinity, by how many points there are. The usual
 # 0, +-1, +-2 need no multiplications; as the changes of basis are matrix products here, they cost the same
 # for any numbers, and these keep the rounding error of float32 small: ten times that of a plain sum, with
@@ -152,16 +150,14 @@ class Winograd(Algorithm):
         tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
         tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
         patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)  # (36, tiles, cell)
-        placed = canvas(grad, (0, 0), (height * tile, width * tile), memory=PADDED)
+        placed = canvas(grad, (0, 0), (height * tile, width * tile), memory="convolution: between")
         tiles = placed.view(len(grad), height, tile, width, tile, -1).permute(2, 4, 0, 1, 3, 5)
         laid, kernels = _scratch("spread", tiles.shape, grad).copy_(tiles), grad.shape[-1]
         spread = _changed(basis("A", tiling, grad), laid.flatten(2), "between", "spread").unflatten(
             1, (-1, kernels)
         )
         if not _many(tiling, kernels * patches.shape[2]):
-            if total is not None:
-                return product(spread.mT, patches, total)
-            return _products(spread.mT, patches, "packed")  # (36, O, cell)
+            return product(spread.mT, patches, total)  # (36, O, cell)
         grad_weight = grad.new_zeros(kernels, x.shape[3], *geometry.kernel) if total is None else total
         by_cell = _by_cell(grad_weight, geometry)
         for some in parts(kernels, len(patches) * patches.shape[2], LARGEST):
@@ -193,7 +189,7 @@ def _packed(tiling: Tiling, weight: Tensor, turned: bool = False) -> Tensor:
     """
     if _many(tiling, weight[0, 0].numel()):
         return weight
-    kernels = _kernels(tiling, weight, turned, "between", "packed")
+    kernels = _kernels(tiling, weight, turned, "between", "spread")  # which only a gradient of weights needs
     return kernels if turned else kernels.mT
 
 
@@ -215,7 +211,7 @@ def _patches(
     (height, width), (down, right), patch = tiles, cell, tiling.patch
     beyond = tiling.kernel - 1
     size = (height * tiling.tile + beyond) * down, (width * tiling.tile + beyond) * right
-    placed = canvas(x, offset, size, memory=PADDED)
+    placed = canvas(x, offset, size, memory="convolution: between")
     image, row, column, channel = placed.stride()
     patches = torch.as_strided(
         placed,
@@ -248,7 +244,7 @@ def _from_tiles(
 
 
 def _scratch(name: str, shape: Sequence[int], like: Tensor) -> Tensor:
-    return scratch(f"winograd: {name}", shape, like)
+    return scratch(f"convolution: {name}", shape, like)
 
 
 def _changed(matrix: Tensor, x: Tensor, between: str, out: str | None = None) -> Tensor:
@@ -266,9 +262,9 @@ def _changed(matrix: Tensor, x: Tensor, between: str, out: str | None = None) ->
     return matmul.bmm(matrix.expand(o, o, i), rows.view(o, i, m), out=memory).flatten(0, 1)
 
 
-def _products(a: Tensor, b: Tensor, name: str = "between") -> Tensor:
-    """Multiplies the pairs of matrices, in memory of a name; this one is free once their basis is changed."""
-    return matmul.bmm(a, b, out=_scratch(name, (len(a), a.shape[1], b.shape[2]), a))
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Multiplies the pairs of matrices, in memory that is free once their basis is changed."""
+    return matmul.bmm(a, b, out=_scratch("between", (len(a), a.shape[1], b.shape[2]), a))
 
 
 def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = False) -> Tensor:
@@ -288,7 +284,7 @@ def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = F
     products = _scratch("between", (*patches.shape[:2], packed.shape[along]), patches)
     for some in parts(packed.shape[along], len(patches) * patches.shape[2], LARGEST):
         part = packed.narrow(along, some.start, some.stop - some.start)
-        kernels = _kernels(tiling, part, turned, "kernels", "packed")
+        kernels = _kernels(tiling, part, turned, "kernels", "spread")
         matmul.bmm(patches, kernels if turned else kernels.mT, out=products[:, :, some])
     return products
 
@@ -312,7 +308,7 @@ def _many(tiling: Tiling, numbers: int) -> bool:
     return many
 
 
-def _kernels(tiling: Tiling, weight: Tensor, turned: bool, between: str, out: str | None = None) -> Tensor:
+def _kernels(tiling: Tiling, weight: Tensor, turned: bool, between: str, out: str) -> Tensor:
     """Changes the basis of kernels: ``(a, b, O, cell)`` -> ``(36, O, cell)``, in memory of that name.
 
     Those turned half round are seen from the last of their numbers to the first.
