@@ -80,6 +80,20 @@ def test_a_round_has_the_gradients_of_autograd(at):
             torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("penalty", [0.0, 10.0])
+def test_examples_without_classes_need_no_labels(penalty):
+    grads = []
+    for labels in (torch.zeros(5, dtype=torch.int64), None):
+        torch.manual_seed(0)
+        game = small("wasserstein", norm="layer", penalty=penalty)
+        players = {name: Unmoved(getattr(game, name)) for name in ("discriminator", "generator")}
+        with engine("manual"):
+            game.play([(draw(5, 2).float(), labels)], players)
+        grads.append([grad for player in players.values() for grad in player.grads.values()])
+    for one, other in zip(*grads, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_penalty_needs_layers_with_second_gradients():
     game = Game(
         DCGenerator(4, size=8, width=2), DCDiscriminator(size=16, width=2), AdversarialLoss(), penalty=1.0

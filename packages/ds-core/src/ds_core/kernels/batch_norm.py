@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from ds_core.functional.batch_norm import batch_norm, frozen_batch_norm
 from ds_core.kernels import branch, kernel
 from ds_core.kernels.elementary import BLOCK, parts
 from ds_core.kernels.layer_norm import like
-from ds_core.kernels.normalization import scale_shift
+from ds_core.kernels.normalization import by_position, scale_shift
 
 ROOM = 4 * BLOCK  # numbers of a block; smaller ones would stay in a nearer cache, but mean more operations
 
@@ -33,7 +32,7 @@ class BatchNormKernel:
     def forward(
         x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Any]:
-        positions = _positions(x)
+        positions = by_position(x)
         blocks = _parts(positions)
         _note(positions, blocks)
         means, squares = [], []
@@ -55,7 +54,7 @@ class BatchNormKernel:
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:
         x, mean, rstd, weight, bias = saved
         want_x, want_weight, want_bias = wanted or (True, weight is not None, bias is not None)
-        positions, g = _positions(x), _positions(grad)
+        positions, g = by_position(x), by_position(grad)
         blocks = _parts(positions)
         total, total_n = torch.zeros_like(mean), torch.zeros_like(mean)  # the sums of g and of g n
         for some in blocks:
@@ -98,7 +97,7 @@ class FrozenBatchNormKernel:
         rstd = torch.rsqrt(var + eps)
         scale = rstd if weight is None else rstd * weight
         shift = -mean * scale if bias is None else bias - mean * scale
-        positions = _positions(x)
+        positions = by_position(x)
         y = scale_shift(
             positions, scale.view(1, -1, 1), shift.view(1, -1, 1), out=torch.empty_like(positions)
         )
@@ -108,11 +107,11 @@ class FrozenBatchNormKernel:
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:
         x, mean, rstd, scale, weight, bias = saved
         want_x, want_weight, want_bias = wanted or (True, weight is not None, bias is not None)
-        g = _positions(grad)
+        g = by_position(grad)
         total = g.sum((0, 2)) if want_weight or want_bias else None
         grad_weight = None
         if want_weight and total is not None:  # sum of g n = (sum of g x - mean sum of g) rstd
-            grad_weight = (g * _positions(x)).sum((0, 2)).sub_(mean * total).mul_(rstd)
+            grad_weight = (g * by_position(x)).sum((0, 2)).sub_(mean * total).mul_(rstd)
         grad_x = g.mul(scale.view(1, -1, 1)).view(grad.shape) if want_x else None
         return grad_x, grad_weight, total if want_bias else None
 
@@ -146,8 +145,3 @@ def _note(positions: Tensor, blocks: list[slice]) -> None:
 def _count(positions: Tensor) -> int:
     """Counts the numbers of a channel."""
     return positions.shape[0] * positions.shape[2]
-
-
-def _positions(x: Tensor) -> Tensor:
-    """Views ``(N, C, ...)`` as ``(N, C, positions)``."""
-    return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))

@@ -21,7 +21,8 @@ def parts(examples: int, numbers: int, room: int = BLOCK) -> list[slice]:
         room: numbers of a block, unless one example alone has more.
     """
     most = max(1, room // numbers) if numbers else max(1, examples)
-    count = max(1, -(-examples // max(1, -(-examples // most))))
+    blocks = max(1, math.ceil(examples / most))
+    count = max(1, math.ceil(examples / blocks))
     return [slice(i, min(i + count, examples)) for i in range(0, examples, count)]
 
 

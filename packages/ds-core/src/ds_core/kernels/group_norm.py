@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from ds_core.functional.group_norm import group_norm
 from ds_core.kernels import branch, kernel
 from ds_core.kernels.elementary import BLOCK, parts
 from ds_core.kernels.layer_norm import like
-from ds_core.kernels.normalization import normalize, normalize_backward, scale_shift
+from ds_core.kernels.normalization import by_position, normalize, normalize_backward, scale_shift
 
 ROOM = 2 * BLOCK  # numbers of a block
 
@@ -32,7 +31,7 @@ class GroupNormKernel:
     def forward(
         x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Any]:
-        positions = x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
+        positions = by_position(x)
         if not _channels_last(positions):
             branch("GroupNormKernel: channels first")
             rows = positions.reshape(x.shape[0], groups, x.shape[1] // groups, positions.shape[2])
@@ -52,7 +51,7 @@ class GroupNormKernel:
             scale_shift(part, scale, shift if bias is None else shift + bias.view(1, -1, 1), out=y[some])
             means.append(mean)
             rstds.append(rstd)
-        return y.view(x.shape), (positions, torch.cat(means), torch.cat(rstds), weight, bias)
+        return y.view(x.shape), (x, torch.cat(means), torch.cat(rstds), weight, bias)
 
     @staticmethod
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:
@@ -62,11 +61,11 @@ class GroupNormKernel:
             scale = _grouped(weight, x.shape[1])
             grads = normalize_backward(grad.reshape(x.shape), x, rstd, (2, 3), scale, wanted)
             return like(grads.x, grad), like(grads.weight, weight), like(grads.bias, bias)
-        groups, count = mean.shape[1], x.shape[1] // mean.shape[1] * x.shape[2]
-        g, totals = grad.reshape(x.shape), []
+        positions, g, totals = by_position(x), by_position(grad), []
+        groups, count = mean.shape[1], positions.shape[1] // mean.shape[1] * positions.shape[2]
         grad_x = torch.empty_like(g)
-        for some in _parts(x):
-            part, given = x[some], g[some]
+        for some in _parts(positions):
+            part, given = positions[some], g[some]
             middle, steep = _by_channel(mean[some], part), _by_channel(rstd[some], part)  # (n, C, 1)
             total = given.sum(2, keepdim=True)  # of g, and of g n
             total_n = (part - middle).mul_(given).sum(2, keepdim=True).mul_(steep)

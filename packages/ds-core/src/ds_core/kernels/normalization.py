@@ -89,6 +89,11 @@ def normalize_backward(
     return Gradients(grad_x.addcmul_(n, minus_mean_product).mul_(rstd), grad_weight, grad_bias)
 
 
+def by_position(x: Tensor) -> Tensor:
+    """Views ``(N, C, ...)`` as ``(N, C, positions)``."""
+    return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
+
+
 def scale_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor) -> Tensor:
     """Writes x * weight + bias (None: 1, 0) into ``out``."""
     if weight is None:

@@ -129,7 +129,9 @@ class Game(Module):
                 f"{high:.3g}; images with numbers from 0 to 255 are scaled by x / 127.5 - 1"
             )
 
-    def improve_discriminator(self, real: Tensor, labels: Tensor, optimizer: Optimizer) -> dict[str, Tensor]:
+    def improve_discriminator(
+        self, real: Tensor, labels: Tensor | None, optimizer: Optimizer
+    ) -> dict[str, Tensor]:
         """Makes one step towards telling real examples, high, from made ones, low."""
         numbers = {}
         optimizer.zero_grad()
@@ -140,41 +142,41 @@ class Game(Module):
 
         with input_unwanted(self.discriminator):
             if self.penalty:  # it asks that each example is scored by itself, so that one pass is enough
-                both = self.discriminator(torch.cat([real, fake]), torch.cat([labels, labels]))
-                scores_real, scores_fake = both.chunk(2)
-                loss_real, grad_real = self.cost(scores_real, "real")
-                loss_fake, grad_fake = self.cost(scores_fake, "fake")
+                twice = labels if labels is None else torch.cat([labels, labels])
+                scores_real, scores_fake = self.discriminator(torch.cat([real, fake]), twice).chunk(2)
+                loss_real, grad_real = self._cost(scores_real, "real")
+                loss_fake, grad_fake = self._cost(scores_fake, "fake")
                 self.discriminator.backward(torch.cat([grad_real, grad_fake]))
             else:  # batch norm does not mix the two
                 scores_real = self.discriminator(real, labels)
-                loss_real, grad_real = self.cost(scores_real, "real")
+                loss_real, grad_real = self._cost(scores_real, "real")
                 self.discriminator.backward(grad_real)
 
                 scores_fake = self.discriminator(fake, labels)
-                loss_fake, grad_fake = self.cost(scores_fake, "fake")
+                loss_fake, grad_fake = self._cost(scores_fake, "fake")
                 self.discriminator.backward(grad_fake)
 
         optimizer.step()
         told = ((scores_real > 0).sum() + (scores_fake < 0).sum()) / (2 * len(real))
         return {"loss": loss_real + loss_fake, **numbers, "told": told}
 
-    def cost(self, scores: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
-        """Returns what scores cost a player, and its gradient."""
-        cost: Tensor = self.loss(scores, goal)
-        return cost, self.loss.backward()
-
-    def improve_generator(self, real: Tensor, labels: Tensor, optimizer: Optimizer) -> Tensor:
+    def improve_generator(self, real: Tensor, labels: Tensor | None, optimizer: Optimizer) -> Tensor:
         """Makes one step towards examples that the discriminator takes for real."""
         optimizer.zero_grad()
         fake = self.generator(self.noise(len(real), real), labels)
         with parameters_unwanted(self.discriminator):
-            loss: Tensor = self.loss(self.discriminator(fake, labels), "fool")
-            grad_fake = self.discriminator.backward(self.loss.backward())
+            loss, grad_scores = self._cost(self.discriminator(fake, labels), "fool")
+            grad_fake = self.discriminator.backward(grad_scores)
         self.generator.backward(grad_fake)
         optimizer.step()
         return loss
 
-    def penalise(self, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+    def _cost(self, scores: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
+        """Returns what scores cost a player, and its gradient with respect to them."""
+        cost: Tensor = self.loss(scores, goal)
+        return cost, self.loss.backward()
+
+    def penalise(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
         """Adds the gradient of the penalty on the gradient to the discriminator's.
 
         P = w mean (|dD(x)/dx| - c)^2;   its gradient goes through dD/dx, in the order of forward, and then

@@ -2,8 +2,8 @@
 
 ``im2col`` lays every window into the row of a matrix and multiplies once; ``cells`` does the same and hands
 gradients back to whole cells of pixels. ``shifted`` shifts the image instead, and lays out nothing.
-``winograd`` multiplies less, in tiles of 4 x 4 or of 3 x 3. ``selection`` picks one, and ``driver`` runs it,
-a block of images at a time.
+``winograd`` multiplies less, in tiles of 3 x 3, 4 x 4 or 7 x 7. ``selection`` picks one for each pass, and
+``driver`` runs it, a block of images at a time.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from ds_cnn.functional.geometry import Geometry
 
 Pass = Literal["forward", "weight", "input"]  # y, or dL/dweight, or dL/dx
 
+BETWEEN = "convolution: between"  # memory for what is needed for a moment, whatever the algorithm
+
 VECTOR = 16  # numbers that lie side by side and are read or multiplied at once, where there are as many
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry, see
 from ds_cnn.kernels.convolution.algorithm import (
+    BETWEEN,
     VECTOR,
     Algorithm,
     Passes,
@@ -45,11 +46,10 @@ class Im2col(Algorithm):
     def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Passes:
         products, laid, columns = self._parts(geometry, shape, kernels)
         forward, collected = products + laid + Work(calls=4), Work(calls=4)
-        if geometry.output_size(shape[2:]) != (1, 1) or geometry.dilation != (1, 1):
-            rows, across = (
-                -(-k // run) for k, run in zip(geometry.kernel, _runs(geometry, shape[1]), strict=True)
-            )
-            collected = moved(columns, shape[1]) * 2 + Work(numbers=columns, calls=4 + rows * across)
+        if not _one_window(geometry.output_size(shape[2:]), geometry):
+            runs = zip(geometry.kernel, _runs(geometry, shape[1]), strict=True)
+            sums = math.prod(math.ceil(k / run) for k, run in runs)
+            collected = moved(columns, shape[1]) * 2 + Work(numbers=columns, calls=4 + sums)
         return Passes(forward, forward, products + collected)
 
     def _parts(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> tuple[Work, Work, int]:
@@ -100,7 +100,7 @@ def _columns(x: Tensor, geometry: Geometry) -> Tensor:
     """
     (top, _), (left, _) = geometry.padding
     size = geometry.padded_size(x.shape[1:3])
-    padded = channels_first(canvas(x, (top, left), size, memory="convolution: between"))
+    padded = channels_first(canvas(x, (top, left), size, memory=BETWEEN))
     if narrow(geometry, x.shape[3]):
         seen = see(padded.contiguous(), geometry).permute(4, 5, 1, 0, 2, 3)  # (*kernel, C, n, H', W')
         return seen.reshape(1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])).mT
@@ -122,7 +122,7 @@ def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tens
     """
     n, height, width, kernel_height, kernel_width, channels = columns.shape
     (top, _), (left, _) = geometry.padding
-    if height == width == 1 and geometry.dilation == (1, 1):  # one window, and no pixel twice in it
+    if _one_window((height, width), geometry):
         return canvas(columns[:, 0, 0], (-top, -left), size)
     padded = columns.new_zeros(n, *geometry.padded_size(size), channels)
     seen = see(channels_first(padded), geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
@@ -132,6 +132,11 @@ def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tens
             some = ..., slice(u, u + down), slice(v, v + right), slice(None)
             seen[some].add_(columns[some])
     return canvas(padded, (-top, -left), size)
+
+
+def _one_window(positions: tuple[int, int], geometry: Geometry) -> bool:
+    """Says whether there is one window, whose pixels lie side by side: then there is nothing to add up."""
+    return positions == (1, 1) and geometry.dilation == (1, 1)
 
 
 def _runs(geometry: Geometry, channels: int) -> tuple[int, int]:

@@ -31,8 +31,8 @@ def select(geometry: Geometry, shape: Sequence[int], kernels: int, step: Pass) -
     """Returns the algorithm that a geometry asks for; for "auto" the one that should take least time.
 
     An algorithm's time is estimated from its ``work`` by two rates of the machine, which stand in the same
-    table as the rules for products: nothing is timed while a model trains. Of the passes of 26 shapes,
-    measured with every algorithm on an AMD EPYC of family 25 with AVX-512, what it chose took 0.9 % longer
+    table as the rules for products: nothing is timed while a model trains. Of the passes of 29 shapes,
+    measured with every algorithm on an AMD EPYC of family 25 with AVX-512, what it chose took 0.8 % longer
     than the best choice (geometric mean).
 
     Args:

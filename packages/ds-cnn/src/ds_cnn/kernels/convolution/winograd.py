@@ -14,13 +14,13 @@ from ds_core.kernels.scratch import LARGEST, scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, Passes, Work, moved, multiplied, product
+from ds_cnn.kernels.convolution.algorithm import BETWEEN, Algorithm, Passes, Work, moved, multiplied, product
 from ds_cnn.kernels.convolution.driver import BLOCK
 from ds_cnn.kernels.images import canvas
 
-# Kernels in the other basis are up to four times as many numbers as the weights. If they are more than MANY,
-# the basis of some is changed at a time, and again for each block of images; those are about LARGEST numbers,
-# whose memory is kept from call to call.
+# Kernels in the other basis are up to sixteen times as many numbers as the weights. If they are more than
+# MANY, the basis of some is changed at a time, and again for each block of images; those are about LARGEST
+# numbers, whose memory is kept from call to call.
 MANY = 2 * LARGEST
 
 # Where the polynomials of the method are evaluated, besides infinity, by how many points there are. The usual
@@ -105,6 +105,9 @@ class Winograd(Algorithm):
         seen = n * math.prod(tiling.tiles((height, width)))
         given = n * math.prod(tiling.tiles((height + beyond, width + beyond)))  # for the image's gradient
 
+        packed = Work(numbers=8.0 * places * cell * kernels, calls=12)
+        weights = _change(tiling.kernel, tiling.patch, cell * kernels) + packed
+
         def one(tiles: int, a: int, b: int, run_a: int, run_b: int) -> Work:
             """Estimates a convolution from a to b numbers."""
             laid, given = moved(2 * places * a, run_a), moved(2 * inside * b, run_b)
@@ -114,8 +117,6 @@ class Winograd(Algorithm):
             often = math.ceil(tiles / rows) if places * cell * kernels > MANY else 1
             return products + (laid + changes + given) * tiles + weights * often
 
-        packed = Work(numbers=8.0 * places * cell * kernels, calls=12)
-        weights = _change(tiling.kernel, tiling.patch, cell * kernels) + packed
         forward = one(seen, cell, kernels, run, kernels)  # the gradient of the weights is much like it
         return Passes(forward, forward, one(given, kernels, cell, kernels, run))
 
@@ -150,12 +151,11 @@ class Winograd(Algorithm):
         tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
         tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
         patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)  # (36, tiles, cell)
-        placed = canvas(grad, (0, 0), (height * tile, width * tile), memory="convolution: between")
+        placed = canvas(grad, (0, 0), (height * tile, width * tile), memory=BETWEEN)
         tiles = placed.view(len(grad), height, tile, width, tile, -1).permute(2, 4, 0, 1, 3, 5)
         laid, kernels = _scratch("spread", tiles.shape, grad).copy_(tiles), grad.shape[-1]
-        spread = _changed(basis("A", tiling, grad), laid.flatten(2), "between", "spread").unflatten(
-            1, (-1, kernels)
-        )
+        changed = _changed(basis("A", tiling, grad), laid.flatten(2), "between", "spread")
+        spread = changed.unflatten(1, (-1, kernels))  # (36, tiles, O)
         if not _many(tiling, kernels * patches.shape[2]):
             return product(spread.mT, patches, total)  # (36, O, cell)
         grad_weight = grad.new_zeros(kernels, x.shape[3], *geometry.kernel) if total is None else total
@@ -169,9 +169,8 @@ class Winograd(Algorithm):
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
         if grad_packed.dim() == 4:
             return grad_packed
-        by_cell = _weights(self._tiling(geometry), grad_packed, "patches").unflatten(
-            3, (*geometry.stride, -1)
-        )
+        grad_weight = _weights(self._tiling(geometry), grad_packed, "patches")
+        by_cell = grad_weight.unflatten(3, (*geometry.stride, -1))
         return by_cell.permute(2, 5, 0, 3, 1, 4).flatten(4, 5).flatten(2, 3)
 
 
@@ -211,7 +210,7 @@ def _patches(
     (height, width), (down, right), patch = tiles, cell, tiling.patch
     beyond = tiling.kernel - 1
     size = (height * tiling.tile + beyond) * down, (width * tiling.tile + beyond) * right
-    placed = canvas(x, offset, size, memory="convolution: between")
+    placed = canvas(x, offset, size, memory=BETWEEN)
     image, row, column, channel = placed.stride()
     patches = torch.as_strided(
         placed,
