@@ -63,6 +63,7 @@ class Algorithm:
     """
 
     needs = ""  # what supports() asks for, in words
+    divides = False  # whether it divides the images of a block among the threads
 
     def supports(self, geometry: Geometry) -> bool:
         """Says whether this algorithm can do convolutions of this geometry."""
@@ -86,18 +87,16 @@ class Algorithm:
         """Returns the weights ``(O, C / groups, *kernel)`` as :meth:`forward` needs them."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
-        """Returns ``(n, H', W', O)``."""
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        """Writes y into ``out``, ``(n, H', W', O)``."""
         raise NotImplementedError
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         """Returns the weights as :meth:`backward_input` needs them."""
         return self.pack(weight, geometry)
 
-    def backward_input(
-        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
-    ) -> Tensor:
-        """Returns dL/dx ``(n, *size, C)`` from dL/dy ``(n, H', W', O)``."""
+    def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        """Writes dL/dx into ``out``, ``(n, H, W, C)``, from dL/dy ``(n, H', W', O)``."""
         raise NotImplementedError
 
     def backward_weight(
@@ -127,3 +126,11 @@ def product(a: Tensor, b: Tensor, total: Tensor | None = None) -> Tensor:
         matmul.addmm(total[0], a[0], b[0], out=total[0])
         return total
     return matmul.baddbmm(total, a, b, out=total)
+
+
+def multiply_into(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Writes the groups' products, ``(g, positions, k)`` by ``(g, k, m)``, into ``(n, H, W, g * m)``."""
+    if len(a) == 1 and out.is_contiguous():
+        matmul.mm(a[0], b[0], out=out.flatten(0, 2))
+    else:
+        out.copy_(product(a, b).transpose(0, 1).reshape(out.shape))

@@ -46,9 +46,7 @@ class Cells(Im2col):
         by_cell = weight.unflatten(3, (across, right)).unflatten(2, (over, down))  # (O, C, a, i, b, j)
         return by_cell.permute(2, 4, 0, 3, 5, 1).flatten(3)  # (a, b, O, cell)
 
-    def backward_input(
-        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
-    ) -> Tensor:
+    def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         n, height, width, _ = grad.shape
         over, across = _covered(geometry)
         rows, columns = height - 1 + over, width - 1 + across
@@ -61,7 +59,8 @@ class Cells(Im2col):
                 matmul.addmm(seen, given, packed[a, b], out=seen)
         by_pixel = cells.view(n, rows, columns, *geometry.stride, -1).transpose(2, 3)
         (top, _), (left, _) = geometry.padding
-        return canvas(by_pixel.flatten(3, 4).flatten(1, 2), (-top, -left), size)
+        size = out.shape[1], out.shape[2]
+        out.copy_(canvas(by_pixel.flatten(3, 4).flatten(1, 2), (-top, -left), size))
 
 
 def _covered(geometry: Geometry) -> tuple[int, int]:

@@ -36,17 +36,12 @@ def convolve(
 ) -> Tensor:
     """Returns y ``(N, O, H', W')``, in channels-last memory; arguments as of the formula."""
     packed, size, pixels = algorithm.pack(weight, geometry), geometry.output_size(x.shape[2:]), pixels_last(x)
-    parts = blocks(algorithm, geometry, x.shape, packed.numel())
-    if len(parts) == 1:
-        y = algorithm.forward(pixels, packed, geometry).contiguous()
-        return channels_first(y if bias is None else y.add_(bias))
     y = pixels.new_empty(len(x), *size, len(weight))
-    for block in parts:
-        result = algorithm.forward(pixels[block.images, block.seen], packed, block.geometry)
-        if bias is None:
-            y[block.images, block.rows] = result
-        else:
-            torch.add(result, bias, out=y[block.images, block.rows])
+    for block in blocks(algorithm, geometry, x.shape, packed.numel()):
+        part = y[block.images, block.rows]
+        algorithm.forward(pixels[block.images, block.seen], packed, block.geometry, part)
+        if bias is not None:
+            part += bias
     return channels_first(y)
 
 
@@ -57,20 +52,15 @@ def convolve_backward_input(
     packed, given = algorithm.pack_for_input(weight, geometry), pixels_last(grad)
     shape = (len(grad), weight.shape[1] * geometry.groups, *size)
     parts = blocks(algorithm, geometry, shape, packed.numel())
-    if len(parts) == 1:
-        return channels_first(algorithm.backward_input(given, packed, geometry, size).contiguous())
     whole = all(block.rows == slice(0, given.shape[1]) for block in parts)
     grad_x = (given.new_empty if whole else given.new_zeros)(len(grad), *size, shape[1])
     for block in parts:
         seen = grad_x[block.images, block.seen]
         if not seen.shape[1]:  # nothing but padding
             continue
-        share = algorithm.backward_input(
-            given[block.images, block.rows], packed, block.geometry, (seen.shape[1], size[1])
-        )
-        if whole:
-            seen.copy_(share)
-        else:
+        share = seen if whole else torch.empty_like(seen, memory_format=torch.contiguous_format)
+        algorithm.backward_input(given[block.images, block.rows], packed, block.geometry, share)
+        if not whole:
             seen += share  # neighbours see some of the same pixels
     return channels_first(grad_x)
 
@@ -90,12 +80,17 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
 
 def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> tuple[Block, ...]:
     """Cuts a batch of the shape (N, C, H, W); every block reads this number of weights."""
-    return _blocks(algorithm, geometry, tuple(shape), weights, BLOCK)
+    return _blocks(algorithm, geometry, tuple(shape), weights, BLOCK, torch.get_num_threads())
 
 
 @lru_cache(maxsize=1024)
 def _blocks(
-    algorithm: Algorithm, geometry: Geometry, shape: tuple[int, int, int, int], weights: int, block: int
+    algorithm: Algorithm,
+    geometry: Geometry,
+    shape: tuple[int, int, int, int],
+    weights: int,
+    block: int,
+    threads: int,
 ) -> tuple[Block, ...]:
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
@@ -106,9 +101,22 @@ def _blocks(
         count = max(1, room * positions // numbers // ROWS) * ROWS
     return tuple(
         _block(images, slice(row, min(row + count, positions)), geometry, shape)
-        for images in cut(n, numbers, room)
+        for images in (_among(n, numbers, room, threads) if algorithm.divides else cut(n, numbers, room))
         for row in range(0, positions, count)
     )
+
+
+def _among(n: int, numbers: int, room: int, threads: int) -> list[slice]:
+    """Cuts a batch into blocks whose images each thread takes from its own part of the batch.
+
+    torch divides a tensor among threads from its first number to its last: the first half of the images lies
+    in the cache of the first of two. A block is therefore every k-th image.
+    """
+    if threads == 1:
+        return cut(n, numbers, room)
+    least = len(cut(n, numbers, room * threads))
+    count = next((k for k in range(least, 2 * least) if n % (k * threads) == 0), least)
+    return [slice(first, n, count) for first in range(count)]
 
 
 def _block(images: slice, rows: slice, geometry: Geometry, shape: Sequence[int]) -> Block:

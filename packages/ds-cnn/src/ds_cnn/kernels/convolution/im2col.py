@@ -17,6 +17,7 @@ from ds_cnn.kernels.convolution.algorithm import (
     grouped,
     moved,
     multiplied,
+    multiply_into,
     product,
 )
 from ds_cnn.kernels.images import canvas, channels_first
@@ -67,17 +68,14 @@ class Im2col(Algorithm):
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
         return per_group.permute(0, 1, 3, 4, 2).flatten(2).mT  # (g, kernel * C / g, O / g)
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         columns = _columns(x, geometry)  # (g, positions, kernel * C / g)
-        y = _side_by_side(product(columns, packed))  # (positions, O)
-        return y.view(len(x), *geometry.output_size(x.shape[1:3]), -1)
+        multiply_into(out, columns, packed)
 
-    def backward_input(
-        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
-    ) -> Tensor:
+    def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         by_group = product(grouped(grad, geometry.groups), packed.mT)
         columns = _side_by_side(by_group, math.prod(geometry.kernel))
-        return _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, size)
+        _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, out)
 
     def backward_weight(
         self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
@@ -114,16 +112,17 @@ def narrow(geometry: Geometry, channels: int) -> bool:
     return geometry.groups == 1 and geometry.kernel[1] * channels < NARROW
 
 
-def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
+def _collect(columns: Tensor, geometry: Geometry, out: Tensor) -> None:
     """Adds up what every pixel got back from all the windows it was in: the transpose of laying them out.
 
     Shape:
-        columns ``(n, H', W', *kernel, C)`` -> ``(n, *size, C)``.
+        columns ``(n, H', W', *kernel, C)``, out ``(n, H, W, C)``.
     """
     n, height, width, kernel_height, kernel_width, channels = columns.shape
-    (top, _), (left, _) = geometry.padding
+    ((top, _), (left, _)), size = geometry.padding, (out.shape[1], out.shape[2])
     if _one_window((height, width), geometry):
-        return canvas(columns[:, 0, 0], (-top, -left), size)
+        out.copy_(canvas(columns[:, 0, 0], (-top, -left), size))
+        return
     padded = columns.new_zeros(n, *geometry.padded_size(size), channels)
     seen = see(channels_first(padded), geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
     down, right = _runs(geometry, channels)
@@ -131,7 +130,7 @@ def _collect(columns: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tens
         for v in range(0, kernel_width, right):
             some = ..., slice(u, u + down), slice(v, v + right), slice(None)
             seen[some].add_(columns[some])
-    return canvas(padded, (-top, -left), size)
+    out.copy_(canvas(padded, (-top, -left), size))
 
 
 def _one_window(positions: tuple[int, int], geometry: Geometry) -> bool:
@@ -144,7 +143,7 @@ def _runs(geometry: Geometry, channels: int) -> tuple[int, int]:
     return geometry.stride if geometry.dilation == (1, 1) and channels >= VECTOR else (1, 1)
 
 
-def _side_by_side(by_group: Tensor, pixels: int = 1) -> Tensor:
+def _side_by_side(by_group: Tensor, pixels: int) -> Tensor:
     """Puts the groups of (g, positions, pixels * C / g) back into one row: (positions, pixels * C)."""
     by_pixel = by_group.unflatten(2, (pixels, -1))  # (g, positions, pixels, C / g)
     return by_pixel.permute(1, 2, 0, 3).flatten(1)

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, Passes, Work, grouped, moved, multiplied, product
+from ds_cnn.kernels.convolution.algorithm import (
+    Algorithm,
+    Passes,
+    Work,
+    grouped,
+    moved,
+    multiplied,
+    multiply_into,
+    product,
+)
 from ds_cnn.kernels.images import canvas, shift
 
 
@@ -43,27 +52,28 @@ class Shifted(Algorithm):
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
         return per_group.permute(3, 4, 0, 1, 2).contiguous().mT  # (*kernel, g, C / g, O / g)
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         size = geometry.output_size(x.shape[1:3])
         padded = _padded(x, geometry)
-        y = _product_by_pixel(shift(padded, 0, 0, size, geometry.stride), packed[0, 0])
+        _multiply(shift(padded, 0, 0, size, geometry.stride), packed[0, 0], out)
         for u, v in _pixels(geometry)[1:]:
             seen = shift(padded, u, v, size, geometry.stride, geometry.dilation)
-            _add_product(y, seen, packed[u, v])
-        return y
+            _add_product(out, seen, packed[u, v])
 
-    def backward_input(
-        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
-    ) -> Tensor:
-        (top, _), (left, _) = geometry.padding
+    def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        ((top, _), (left, _)), size = geometry.padding, (out.shape[1], out.shape[2])
         if geometry.kernel == geometry.stride == (1, 1):
-            return canvas(_product_by_pixel(grad, packed[0, 0].mT), (-top, -left), size)
+            if (top, left) == (0, 0):
+                _multiply(grad, packed[0, 0].mT, out)
+            else:
+                out.copy_(canvas(_multiply(grad, packed[0, 0].mT), (-top, -left), size))
+            return
         channels = geometry.groups * packed.shape[-2]
         padded = grad.new_zeros(len(grad), *geometry.padded_size(size), channels)
         for u, v in _pixels(geometry):
             seen = shift(padded, u, v, grad.shape[1:3], geometry.stride, geometry.dilation)
             _add_product(seen, grad, packed[u, v].mT)
-        return canvas(padded, (-top, -left), size)
+        out.copy_(canvas(padded, (-top, -left), size))
 
     def backward_weight(
         self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
@@ -101,13 +111,14 @@ def _add_product(total: Tensor, x: Tensor, weight: Tensor) -> None:
     if weight.shape[1:] == (1, 1):
         total.addcmul_(x, weight.flatten())
     else:
-        total += _product_by_pixel(x, weight)
+        total += _multiply(x, weight)
 
 
-def _product_by_pixel(x: Tensor, weight: Tensor) -> Tensor:
+def _multiply(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """Returns the pixels of x times the weights (g, C / g, O / g) of their group: ``(n, H, W, O)``."""
     groups, channels, kernels = weight.shape
     if channels == kernels == 1:
-        return x * weight.flatten()
-    by_group = product(grouped(x, groups), weight)  # (g, positions, O / g)
-    return by_group.transpose(0, 1).reshape(*x.shape[:3], groups * kernels)
+        return torch.mul(x, weight.flatten(), out=out)
+    out = x.new_empty(*x.shape[:3], groups * kernels) if out is None else out
+    multiply_into(out, grouped(x, groups), weight)
+    return out

@@ -14,7 +14,7 @@ from ds_core.kernels.scratch import LARGEST, scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import BETWEEN, Algorithm, Passes, Work, moved, multiplied, product
+from ds_cnn.kernels.convolution.algorithm import BETWEEN, Algorithm, Passes, Work, moved, multiplied
 from ds_cnn.kernels.convolution.driver import BLOCK
 from ds_cnn.kernels.images import canvas
 
@@ -66,6 +66,9 @@ class Winograd(Algorithm):
     matrix product for the rows and one for the columns. In between, each of the 36 numbers is multiplied with
     the weights by itself: 36 matrix products over the channels of a cell, for all tiles of all images.
 
+    The images are divided among the threads before anything is laid out: (threads, 6, 6, tiles * channels).
+    Each thread then changes the basis of what it laid out itself, which lies in its own cache.
+
     The gradient of the input is a convolution again, by the kernel turned half round; that of the weights
     walks the formula backwards: dL/dw = G^T [sum over tiles of (A dL/dy A^T) * (B^T d B)] G.
 
@@ -76,7 +79,7 @@ class Winograd(Algorithm):
     """
 
     def __init__(self, tile: int) -> None:
-        self.tile = tile
+        self.tile, self.divides = tile, True
         self.pixels = Tiling(tile, 3).patch in POINTS  # whether kernels of 3x3 pixels have their points
         cells = "a kernel_size of twice the stride, dilation 1 and groups 1"
         self.needs = f"kernel_size 3 and stride 1, or {cells}" if self.pixels else cells
@@ -123,55 +126,56 @@ class Winograd(Algorithm):
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3))
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry) -> Tensor:
+    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         tiling, size = self._tiling(geometry), geometry.output_size(x.shape[1:3])
         (top, _), (left, _) = geometry.padding
-        patches = _patches(tiling, x, (top, left), tiling.tiles(size), geometry.stride)  # (36, tiles, cell)
+        patches = _patches(tiling, x, (top, left), tiling.tiles(size), geometry.stride)
         products = _convolved(tiling, patches, packed)
-        return _from_tiles(tiling, products, len(x), tiling.tiles(size), (1, 1))[:, : size[0], : size[1]]
+        _from_tiles(tiling, products, tiling.tiles(size), (1, 1), (0, 0), out)
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3), turned=True)
 
-    def backward_input(
-        self, grad: Tensor, packed: Tensor, geometry: Geometry, size: tuple[int, int]
-    ) -> Tensor:
+    def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
         beyond = tiling.kernel - 1  # so far off are positions that saw a pixel or cell
         plain = geometry.stride == (1, 1)
         offset = (beyond - top, beyond - left) if plain else (beyond, beyond)
-        tiles = tiling.tiles(size if plain else (grad.shape[1] + beyond, grad.shape[2] + beyond))
+        tiles = tiling.tiles(out.shape[1:3] if plain else (grad.shape[1] + beyond, grad.shape[2] + beyond))
         products = _convolved(tiling, _patches(tiling, grad, offset, tiles, (1, 1)), packed, turned=True)
-        pixels = _from_tiles(tiling, products, len(grad), tiles, geometry.stride)
-        return canvas(pixels, (0, 0) if plain else (-top, -left), size)  # cells are of the padding, too
+        first = (0, 0) if plain else (-top, -left)  # cells are of the padding, too
+        _from_tiles(tiling, products, tiles, geometry.stride, first, out)
 
     def backward_weight(
         self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
     ) -> Tensor:
         tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
         tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
-        patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)  # (36, tiles, cell)
+        patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)
         placed = canvas(grad, (0, 0), (height * tile, width * tile), memory=BETWEEN)
-        tiles = placed.view(len(grad), height, tile, width, tile, -1).permute(2, 4, 0, 1, 3, 5)
-        laid, kernels = _scratch("spread", tiles.shape, grad).copy_(tiles), grad.shape[-1]
-        changed = _changed(basis("A", tiling, grad), laid.flatten(2), "between", "spread")
-        spread = changed.unflatten(1, (-1, kernels))  # (36, tiles, O)
-        if not _many(tiling, kernels * patches.shape[2]):
-            return product(spread.mT, patches, total)  # (36, O, cell)
+        tiles = placed.view(len(patches), -1, height, tile, width, tile, grad.shape[-1])
+        tiles = tiles.permute(0, 3, 5, 1, 2, 4, 6)
+        laid = _scratch("spread", tiles.shape, grad).copy_(tiles)
+        changed = _changed(basis("A", tiling, grad), laid.flatten(3), "between", "spread")
+        kernels, cell = grad.shape[-1], patches.shape[3]
+        spread = changed.unflatten(2, (-1, kernels))  # (threads, 36, tiles, O)
+        if not _many(tiling, kernels * cell):
+            return _weighted(spread, patches, total, "kernels")  # (36, O, cell)
         grad_weight = grad.new_zeros(kernels, x.shape[3], *geometry.kernel) if total is None else total
         by_cell = _by_cell(grad_weight, geometry)
-        for some in parts(kernels, len(patches) * patches.shape[2], LARGEST):
-            share = _weights(tiling, _products(spread[:, :, some].mT, patches), "kernels")
+        for some in parts(kernels, patches.shape[1] * cell, LARGEST):
+            share = _weighted(spread[..., some], patches, None, "between")
             part = by_cell[:, :, some]
-            part += share.view(part.shape)
+            part += _weights(tiling, share, "kernels").view(part.shape)
         return grad_weight
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
         if grad_packed.dim() == 4:
             return grad_packed
         grad_weight = _weights(self._tiling(geometry), grad_packed, "patches")
-        by_cell = grad_weight.unflatten(3, (*geometry.stride, -1))
-        return by_cell.permute(2, 5, 0, 3, 1, 4).flatten(4, 5).flatten(2, 3)
+        by_cell = grad_weight.unflatten(3, (*geometry.stride, -1))  # (a, b, O, i, j, C)
+        by_kernel = by_cell.permute(2, 0, 3, 1, 4, 5).reshape(len(by_cell[0, 0]), -1, by_cell.shape[-1])
+        return by_kernel.mT.unflatten(2, geometry.kernel)  # the channels, side by side, are moved last
 
 
 def _by_cell(weight: Tensor, geometry: Geometry) -> Tensor:
@@ -205,41 +209,66 @@ def _patches(
         cell: pixels of a cell, (down, right).
 
     Returns:
-        ``(36, n * tiles, cell)``.
+        ``(threads, 36, n / threads * tiles, cell)``.
     """
     (height, width), (down, right), patch = tiles, cell, tiling.patch
     beyond = tiling.kernel - 1
     size = (height * tiling.tile + beyond) * down, (width * tiling.tile + beyond) * right
     placed = canvas(x, offset, size, memory=BETWEEN)
     image, row, column, channel = placed.stride()
+    threads = divided(len(x), x)
+    each = len(x) // threads
     patches = torch.as_strided(
         placed,
-        (patch, patch, len(x), height, width, down, right, x.shape[3]),
+        (threads, patch, patch, each, height, width, down, right, x.shape[3]),
         (
-            *(down * row, right * column, image, tiling.tile * down * row, tiling.tile * right * column),
+            *(each * image, down * row, right * column),
+            *(image, tiling.tile * down * row, tiling.tile * right * column),
             *(row, column, channel),
         ),
         placed.storage_offset(),
     )
     laid = _scratch("patches", patches.shape, x).copy_(patches)
-    changed = _changed(basis("B^T", tiling, x), laid.flatten(2), "between", "patches")
-    return changed.view(patch * patch, len(x) * height * width, down * right * x.shape[3])
+    changed = _changed(basis("B^T", tiling, x), laid.flatten(3), "between", "patches")
+    return changed.unflatten(2, (each * height * width, down * right * x.shape[3]))
 
 
 def _from_tiles(
-    tiling: Tiling, products: Tensor, n: int, tiles: tuple[int, int], cell: tuple[int, int]
-) -> Tensor:
-    """Changes the basis back and puts the tiles together.
+    tiling: Tiling,
+    products: Tensor,
+    tiles: tuple[int, int],
+    cell: tuple[int, int],
+    offset: tuple[int, int],
+    out: Tensor,
+) -> None:
+    """Changes the basis back, puts the tiles together, and cuts off what hangs over the edge of an image.
 
-    Shape:
-        products ``(36, n * tiles, cell)`` -> ``(n, H, W, C)``; tiles may hang over the edge of an image.
+    Args:
+        tiling: sizes.
+        products: ``(threads, 36, n / threads * tiles, cell)``.
+        tiles: how many, (down, across).
+        cell: pixels of a cell, (down, right).
+        offset: row and column of the first pixel of the first cell.
+        out: the images, ``(n, H, W, C)``.
     """
     (height, width), (down, right), tile = tiles, cell, tiling.tile
-    by_row = products.view(tiling.patch, tiling.patch, -1)
+    by_row = products.unflatten(1, (tiling.patch, tiling.patch)).flatten(3)
     changed = _changed(basis("A", tiling, products).T, by_row, "patches", "between")  # needed no more
-    images = changed.view(tile, tile, n, height, width, down, right, -1).permute(2, 3, 0, 5, 4, 1, 6, 7)
-    images = images.clone(memory_format=torch.contiguous_format)
-    return images.view(n, height * tile * down, width * tile * right, -1)
+    channels = products.shape[3] // (down * right)
+    images = changed.view(len(products), tile, tile, -1, height, width, down, right, channels)
+    images = images.permute(0, 3, 4, 1, 6, 5, 2, 7, 8)
+    shape = len(out), height * tile * down, width * tile * right, channels
+    if out.shape == shape:
+        out.view(images.shape).copy_(images)
+    else:
+        laid = _scratch("patches", images.shape, out).copy_(images)
+        out.copy_(canvas(laid.view(shape), offset, (out.shape[1], out.shape[2])))
+
+
+def divided(n: int, like: Tensor) -> int:
+    """Returns among how many threads n images are divided evenly; 1 if they cannot be."""
+    threads = torch.get_num_threads() if like.is_cpu else 1
+    return threads if n % threads == 0 else 1
 
 
 def _scratch(name: str, shape: Sequence[int], like: Tensor) -> Tensor:
@@ -247,50 +276,76 @@ def _scratch(name: str, shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 def _changed(matrix: Tensor, x: Tensor, between: str, out: str | None = None) -> Tensor:
-    """Changes the basis along the first dimension of x ``(i, i, m)``, then along the second: ``(o * o, m)``.
+    """Changes the basis along the second dimension of x ``(threads, i, i, m)``, then along the third.
 
     Args:
         matrix: ``(o, i)``.
         x: what is to be changed.
         between: the name of memory for what is changed along one dimension.
         out: the name of memory for the result, where x may lie; None for new memory.
+
+    Returns:
+        ``(threads, o * o, m)``.
     """
-    (o, i), m = matrix.shape, x.shape[2]
-    rows = matmul.mm(matrix, x.reshape(i, -1), out=_scratch(between, (o, i * m), x))
-    memory = None if out is None else _scratch(out, (o, o, m), x)
-    return matmul.bmm(matrix.expand(o, o, i), rows.view(o, i, m), out=memory).flatten(0, 1)
-
-
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """Multiplies the pairs of matrices, in memory that is free once their basis is changed."""
-    return matmul.bmm(a, b, out=_scratch("between", (len(a), a.shape[1], b.shape[2]), a))
+    (o, i), threads, m = matrix.shape, len(x), x.shape[3]
+    rows = _scratch(between, (threads, o, i * m), x)
+    if threads == 1:
+        matmul.mm(matrix, x.reshape(i, -1), out=rows[0])
+    else:
+        matmul.bmm(matrix.expand(threads, o, i), x.reshape(threads, i, -1), out=rows)
+    memory = None if out is None else _scratch(out, (threads * o, o, m), x)
+    changed = matmul.bmm(matrix.expand(threads * o, o, i), rows.view(-1, i, m), out=memory)
+    return changed.view(threads, o * o, m)
 
 
 def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = False) -> Tensor:
-    """Multiplies patches ``(36, tiles, cell)`` with packed weights, which lead to O.
+    """Multiplies patches ``(threads, 36, tiles, cell)`` with packed weights, which lead to O.
 
     Those that are many, ``(a, b, O, cell)``, are packed as they were; the basis of some is changed at a time.
 
     Args:
         tiling: sizes.
-        patches: ``(36, tiles, cell)``, or ``(36, tiles, O)`` if ``turned``.
+        patches: ``(threads, 36, tiles, cell)``, or ``(threads, 36, tiles, O)`` if ``turned``.
         packed: the weights.
         turned: whether kernels are turned half round, and lead from O to the cell.
     """
-    if packed.dim() == 3:
-        return _products(patches, packed)
-    along = 2 + int(turned)  # the dimension of W that becomes that of the products
-    products = _scratch("between", (*patches.shape[:2], packed.shape[along]), patches)
-    for some in parts(packed.shape[along], len(patches) * patches.shape[2], LARGEST):
+    many, along = packed.dim() == 4, 2 + int(turned)  # the dimension of W that becomes that of the products
+    kernels = packed.shape[along if many else 2]
+    products = _scratch("between", (*patches.shape[:3], kernels), patches)
+    if not many:
+        for a, out in zip(patches, products, strict=True):
+            matmul.bmm(a, packed, out=out)
+        return products
+    for some in parts(kernels, patches.shape[1] * patches.shape[3], LARGEST):
         part = packed.narrow(along, some.start, some.stop - some.start)
-        kernels = _kernels(tiling, part, turned, "kernels", "spread")
-        matmul.bmm(patches, kernels if turned else kernels.mT, out=products[:, :, some])
+        changed = _kernels(tiling, part, turned, "kernels", "spread")
+        for a, out in zip(patches, products, strict=True):
+            matmul.bmm(a, changed if turned else changed.mT, out=out[:, :, some])
     return products
+
+
+def _weighted(spread: Tensor, patches: Tensor, total: Tensor | None, memory: str) -> Tensor:
+    """Multiplies what tiles gave back with what they saw, and adds that up over tiles and threads.
+
+    Args:
+        spread: ``(threads, 36, tiles, O)``.
+        patches: ``(threads, 36, tiles, cell)``.
+        total: ``(36, O, cell)``, to which the products are added in place.
+        memory: the name of memory for the sum, if there is no total.
+    """
+    for a, b in zip(spread.mT, patches, strict=True):
+        if total is None:
+            out = _scratch(memory, (len(b), a.shape[1], b.shape[2]), b)
+            total = matmul.bmm(a, b, out=out)
+        else:
+            matmul.baddbmm(total, a, b, out=total)
+    assert total is not None
+    return total
 
 
 def _weights(tiling: Tiling, grad: Tensor, between: str) -> Tensor:
     """Changes the basis of kernels' gradients back: ``(36, O, cell)`` -> ``(a, b, O, cell)``."""
-    by_row = grad.view(tiling.patch, tiling.patch, -1)
+    by_row = grad.view(1, tiling.patch, tiling.patch, -1)
     grad_weight = _changed(basis("G", tiling, grad).T, by_row, between)
     return grad_weight.view(tiling.kernel, tiling.kernel, *grad.shape[1:])
 
@@ -314,7 +369,7 @@ def _kernels(tiling: Tiling, weight: Tensor, turned: bool, between: str, out: st
     """
     matrix = basis("G", tiling, weight)
     matrix = matrix.flip(1) if turned else matrix
-    return _changed(matrix, weight.flatten(2), between, out).view(-1, *weight.shape[2:])
+    return _changed(matrix, weight.flatten(2).unsqueeze(0), between, out).view(-1, *weight.shape[2:])
 
 
 def _powers(points: Sequence[float], coefficients: int) -> list[list[float]]:
