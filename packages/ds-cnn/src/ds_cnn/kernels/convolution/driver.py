@@ -94,6 +94,7 @@ def _blocks(
 ) -> tuple[Block, ...]:
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
+    block = min(block * threads, 2 * block)  # every thread has a cache of its own; what is kept has its limit
     room = max(block, min(weights, 2 * block))  # many weights: reading them is worth it only for many pixels
     positions = geometry.output_size((height, width))[0]
     count = positions
@@ -114,7 +115,7 @@ def _among(n: int, numbers: int, room: int, threads: int) -> list[slice]:
     """
     if threads == 1:
         return cut(n, numbers, room)
-    least = len(cut(n, numbers, room * threads))
+    least = len(cut(n, numbers, room))
     count = next((k for k in range(least, 2 * least) if n % (k * threads) == 0), least)
     return [slice(first, n, count) for first in range(count)]
 

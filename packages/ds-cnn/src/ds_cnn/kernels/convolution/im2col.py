@@ -48,9 +48,11 @@ class Im2col(Algorithm):
         products, laid, columns = self._parts(geometry, shape, kernels)
         forward, collected = products + laid + Work(calls=4), Work(calls=4)
         if not _one_window(geometry.output_size(shape[2:]), geometry):
-            runs = zip(geometry.kernel, _runs(geometry, shape[1]), strict=True)
-            sums = math.prod(math.ceil(k / run) for k, run in runs)
-            collected = moved(columns, shape[1]) * 2 + Work(numbers=columns, calls=4 + sums)
+            by_row = narrow(geometry, shape[1]) and geometry.dilation == (1, 1)
+            runs = geometry.stride if by_row else _runs(geometry, shape[1])
+            sums = math.prod(math.ceil(k / run) for k, run in zip(geometry.kernel, runs, strict=True))
+            added = moved(columns, VECTOR if by_row else shape[1])
+            collected = added * 2 + Work(numbers=columns, calls=4 + sums)
         return Passes(forward, forward, products + collected)
 
     def _parts(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> tuple[Work, Work, int]:
@@ -73,6 +75,10 @@ class Im2col(Algorithm):
         multiply_into(out, columns, packed)
 
     def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        if narrow(geometry, out.shape[3]) and geometry.dilation == (1, 1):
+            by_pixel = product(packed, grouped(grad, 1).mT)  # (1, kernel * C, positions)
+            _collect_rows(by_pixel.view(*geometry.kernel, -1, *grad.shape[:3]), geometry, out)
+            return
         by_group = product(grouped(grad, geometry.groups), packed.mT)
         columns = _side_by_side(by_group, math.prod(geometry.kernel))
         _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, out)
@@ -131,6 +137,28 @@ def _collect(columns: Tensor, geometry: Geometry, out: Tensor) -> None:
             some = ..., slice(u, u + down), slice(v, v + right), slice(None)
             seen[some].add_(columns[some])
     out.copy_(canvas(padded, (-top, -left), size))
+
+
+def _collect_rows(columns: Tensor, geometry: Geometry, out: Tensor) -> None:
+    """Does the same with columns that lie one after another, row by row of the positions.
+
+    Where windows are s pixels apart, pixels that are a multiple of s apart are collected in an image of their
+    own, in which windows are one pixel apart: whole rows are added to whole rows.
+
+    Shape:
+        columns ``(*kernel, C, n, H', W')``, out ``(n, H, W, C)``.
+    """
+    (down, right), (kernel_height, kernel_width) = geometry.stride, geometry.kernel
+    channels, n, height, width = columns.shape[2:]
+    over, across = (kernel_height - 1) // down, (kernel_width - 1) // right
+    images = columns.new_zeros(down, right, channels, n, height + over, width + across)
+    for a in range(over + 1):
+        for b in range(across + 1):
+            some = columns[a * down : (a + 1) * down, b * right : (b + 1) * right]
+            images[: len(some), : some.shape[1], ..., a : a + height, b : b + width] += some
+    (top, _), (left, _) = geometry.padding
+    padded = images.permute(3, 4, 0, 5, 1, 2).flatten(3, 4).flatten(1, 2)
+    out.copy_(canvas(padded, (-top, -left), (out.shape[1], out.shape[2])))
 
 
 def _one_window(positions: tuple[int, int], geometry: Geometry) -> bool:
