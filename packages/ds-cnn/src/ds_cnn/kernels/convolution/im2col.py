@@ -79,7 +79,12 @@ class Im2col(Algorithm):
             by_pixel = product(packed, grouped(grad, 1).mT)  # (1, kernel * C, positions)
             _collect_rows(by_pixel.view(*geometry.kernel, -1, *grad.shape[:3]), geometry, out)
             return
-        by_group = product(grouped(grad, geometry.groups), packed.mT)
+        given = grouped(grad, geometry.groups)
+        one = _one_window((grad.shape[1], grad.shape[2]), geometry) and geometry.groups == 1
+        if one and out.shape[1:3] == geometry.kernel and geometry.padding == ((0, 0), (0, 0)):
+            multiply_into(out.view(len(out), 1, 1, -1), given, packed.mT)  # all of the image
+            return
+        by_group = product(given, packed.mT)
         columns = _side_by_side(by_group, math.prod(geometry.kernel))
         _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, out)
 
