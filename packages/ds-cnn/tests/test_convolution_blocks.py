@@ -60,3 +60,33 @@ def test_blocks_of_images_and_rows(algorithm, room, monkeypatch):
             torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
     assert several > 5 or room > 300
     assert banded > 5 or room > 1
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("room", [300, 3000, 600_000])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_images_divided_among_threads(algorithm, room, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(driver, "BLOCK", room)
+    monkeypatch.setattr(winograd, "MANY", room)
+    monkeypatch.setattr(winograd, "LARGEST", room)
+    fast, divided = ALGORITHMS[algorithm], 0
+    for n, (geometry, size) in enumerate(geometries(algorithm, 19)):
+        x = torch.randn(n, 4, *size, dtype=torch.float64)
+        weight = torch.randn(6, 4 // geometry.groups, *geometry.kernel, dtype=torch.float64)
+        y, saved = convolution(x, weight, None, geometry)
+        grad = torch.randn_like(y)
+        grads = convolution_backward(grad, saved)
+        parts = driver.blocks(fast, geometry, x.shape, 0)
+        images = [i for part in parts if part.rows.start == 0 for i in range(n)[part.images]]
+        assert sorted(images) == list(range(n))
+        counts = [len(range(n)[part.images]) for part in parts]
+        divided += bool(counts) and all(winograd.divided(count, x) == threads for count in counts)
+        ours = (
+            driver.convolve(x, weight, None, geometry, fast),
+            driver.convolve_backward_input(grad, weight, geometry, size, fast),
+            driver.convolve_backward_weight(grad, x, geometry, fast),
+        )
+        for got, wanted in zip(ours, (y, *grads[:2]), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
+    assert divided > 3 or not fast.divides

@@ -96,27 +96,30 @@ def _blocks(
     numbers = algorithm.workspace(geometry, channels, (height, width))
     block = min(block * threads, 2 * block)  # every thread has a cache of its own; what is kept has its limit
     room = max(block, min(weights, 2 * block))  # many weights: reading them is worth it only for many pixels
+    together = (
+        threads if algorithm.divides and n and n % threads == 0 else 1
+    )  # images of a block, or a multiple
     positions = geometry.output_size((height, width))[0]
     count = positions
-    if numbers > room:
-        count = max(1, room * positions // numbers // ROWS) * ROWS
+    if together * numbers > room:
+        count = max(1, room * positions // (together * numbers) // ROWS) * ROWS
     return tuple(
         _block(images, slice(row, min(row + count, positions)), geometry, shape)
-        for images in (_among(n, numbers, room, threads) if algorithm.divides else cut(n, numbers, room))
+        for images in _cut(n, numbers, room, together)
         for row in range(0, positions, count)
     )
 
 
-def _among(n: int, numbers: int, room: int, threads: int) -> list[slice]:
-    """Cuts a batch into blocks whose images each thread takes from its own part of the batch.
+def _cut(n: int, numbers: int, room: int, together: int) -> list[slice]:
+    """Cuts a batch into blocks that each of some threads takes a part of.
 
-    torch divides a tensor among threads from its first number to its last: the first half of the images lies
-    in the cache of the first of two. A block is therefore every k-th image.
+    torch divides the numbers of a tensor among threads from the first to the last: of two, the first has the
+    first half of the images in its cache. So a block is not some images one after another but every k-th one.
     """
-    if threads == 1:
+    if together == 1:
         return cut(n, numbers, room)
-    least = len(cut(n, numbers, room))
-    count = next((k for k in range(least, 2 * least) if n % (k * threads) == 0), least)
+    least = min(len(cut(n, numbers, room)), n // together)
+    count = next((k for k in range(least, 2 * least) if n % (k * together) == 0), least)
     return [slice(first, n, count) for first in range(count)]
 
 
