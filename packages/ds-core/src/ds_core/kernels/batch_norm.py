@@ -12,6 +12,7 @@ from ds_core.kernels import branch, kernel
 from ds_core.kernels.elementary import BLOCK, parts
 from ds_core.kernels.layer_norm import like
 from ds_core.kernels.normalization import by_position, scale_shift
+from ds_core.kernels.scratch import scratch
 
 ROOM = 4 * BLOCK  # numbers of a block; smaller ones would stay in a nearer cache, but mean more operations
 
@@ -38,7 +39,7 @@ class BatchNormKernel:
         means, squares = [], []
         for some in blocks:
             mean = positions[some].mean((0, 2), keepdim=True)
-            centred = positions[some] - mean
+            centred = _centred(positions[some], mean)
             means.append(mean)
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
         mean, var = _joined(means, squares, blocks, positions)  # (1, C, 1)
@@ -60,7 +61,7 @@ class BatchNormKernel:
         for some in blocks:
             total += g[some].sum((0, 2), keepdim=True)
             if want_x or want_weight:
-                total_n += (positions[some] - mean).mul_(g[some]).sum((0, 2), keepdim=True)
+                total_n += _centred(positions[some], mean).mul_(g[some]).sum((0, 2), keepdim=True)
         if len(positions) and positions.shape[2]:  # of no numbers, the deviation is NaN and the sum 0
             total_n *= rstd
         grad_weight = like(total_n, weight) if want_weight else None
@@ -129,6 +130,16 @@ def _joined(
     var = torch.cat(squares).sum(0, keepdim=True) / _count(positions)
     var += (of_blocks.sub_(mean).square_() * shares).sum(0, keepdim=True)
     return mean, var
+
+
+def _centred(x: Tensor, mean: Tensor) -> Tensor:
+    """Returns x - mean, laid out as x is, in memory that is used again and again."""
+    n, channels, positions = x.shape
+    if x.stride(1) == 1:  # channels last
+        out = scratch("batch norm", (n, positions, channels), x).transpose(1, 2)
+    else:
+        out = scratch("batch norm", x.shape, x)
+    return torch.sub(x, mean, out=out)
 
 
 def _parts(positions: Tensor) -> list[slice]:
