@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
@@ -84,7 +85,8 @@ class Shifted(Algorithm):
         for u, v in _pixels(geometry):
             seen = shift(padded, u, v, grad.shape[1:3], geometry.stride, geometry.dilation)
             if x.shape[-1] == grad.shape[-1] == geometry.groups:
-                products.append((seen * grad).sum((0, 1, 2)).view(-1, 1, 1))
+                memory = scratch("convolution: patches", seen.shape, seen)
+                products.append(torch.mul(seen, grad, out=memory).sum((0, 1, 2)).view(-1, 1, 1))
             else:
                 products.append(product(given.mT, grouped(seen, geometry.groups)))
         stacked = torch.stack(products) if len(products) > 1 else products[0].unsqueeze(0)
