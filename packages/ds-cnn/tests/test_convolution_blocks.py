@@ -7,6 +7,7 @@ import torch
 from ds_cnn.functional.convolution import convolution, convolution_backward
 from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution import driver, winograd
+from ds_cnn.kernels.convolution.algorithm import divided
 from ds_cnn.kernels.convolution.selection import ALGORITHMS
 
 
@@ -70,7 +71,7 @@ def test_images_divided_among_threads(algorithm, room, threads, monkeypatch):
     monkeypatch.setattr(driver, "BLOCK", room)
     monkeypatch.setattr(winograd, "MANY", room)
     monkeypatch.setattr(winograd, "LARGEST", room)
-    fast, divided = ALGORITHMS[algorithm], 0
+    fast, shared = ALGORITHMS[algorithm], 0
     for n, (geometry, size) in enumerate(geometries(algorithm, 19)):
         x = torch.randn(n, 4, *size, dtype=torch.float64)
         weight = torch.randn(6, 4 // geometry.groups, *geometry.kernel, dtype=torch.float64)
@@ -81,7 +82,7 @@ def test_images_divided_among_threads(algorithm, room, threads, monkeypatch):
         images = [i for part in parts if part.rows.start == 0 for i in range(n)[part.images]]
         assert sorted(images) == list(range(n))
         counts = [len(range(n)[part.images]) for part in parts]
-        divided += bool(counts) and all(winograd.divided(count, x) == threads for count in counts)
+        shared += bool(counts) and all(divided(count) == threads for count in counts)
         ours = (
             driver.convolve(x, weight, None, geometry, fast),
             driver.convolve_backward_input(grad, weight, geometry, size, fast),
@@ -89,4 +90,4 @@ def test_images_divided_among_threads(algorithm, room, threads, monkeypatch):
         )
         for got, wanted in zip(ours, (y, *grads[:2]), strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
-    assert divided > 3 or not fast.divides
+    assert shared > 3 or not fast.divides

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from ds_core.kernels import matmul
 from torch import Tensor
 
@@ -113,6 +114,12 @@ class Algorithm:
 def grouped(x: Tensor, groups: int) -> Tensor:
     """Views ``(n, H, W, C)`` as ``(g, positions, C / g)``."""
     return x.reshape(math.prod(x.shape[:3]), groups, -1).transpose(0, 1)
+
+
+def divided(n: int) -> int:
+    """Returns among how many threads n images are divided evenly; 1 if they cannot be."""
+    threads = torch.get_num_threads()
+    return threads if n % threads == 0 else 1
 
 
 def product(a: Tensor, b: Tensor, total: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from ds_core.kernels.elementary import parts as cut
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm
+from ds_cnn.kernels.convolution.algorithm import Algorithm, divided
 from ds_cnn.kernels.images import channels_first, pixels_last
 
 # A batch is worked on in blocks of images for which an algorithm lays out about this many numbers: those stay
@@ -80,7 +80,9 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
 
 def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> tuple[Block, ...]:
     """Cuts a batch of the shape (N, C, H, W); every block reads this number of weights."""
-    return _blocks(algorithm, geometry, tuple(shape), weights, BLOCK, torch.get_num_threads())
+    threads = torch.get_num_threads()  # each has a cache of its own; but memory that is kept has its limit
+    together = divided(shape[0]) if algorithm.divides else 1
+    return _blocks(algorithm, geometry, tuple(shape), weights, BLOCK * min(threads, 2), together)
 
 
 @lru_cache(maxsize=1024)
@@ -90,15 +92,11 @@ def _blocks(
     shape: tuple[int, int, int, int],
     weights: int,
     block: int,
-    threads: int,
+    together: int,
 ) -> tuple[Block, ...]:
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
-    block = min(block * threads, 2 * block)  # every thread has a cache of its own; what is kept has its limit
     room = max(block, min(weights, 2 * block))  # many weights: reading them is worth it only for many pixels
-    together = (
-        threads if algorithm.divides and n and n % threads == 0 else 1
-    )  # images of a block, or a multiple
     positions = geometry.output_size((height, width))[0]
     count = positions
     if together * numbers > room:
@@ -111,7 +109,7 @@ def _blocks(
 
 
 def _cut(n: int, numbers: int, room: int, together: int) -> list[slice]:
-    """Cuts a batch into blocks that each of some threads takes a part of.
+    """Cuts a batch into blocks of a multiple of some images, one for each thread, where that can be.
 
     torch divides the numbers of a tensor among threads from the first to the last: of two, the first has the
     first half of the images in its cache. So a block is not some images one after another but every k-th one.

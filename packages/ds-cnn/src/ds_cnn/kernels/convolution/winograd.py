@@ -14,7 +14,7 @@ from ds_core.kernels.scratch import LARGEST, scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import BETWEEN, Algorithm, Passes, Work, moved, multiplied
+from ds_cnn.kernels.convolution.algorithm import BETWEEN, Algorithm, Passes, Work, divided, moved, multiplied
 from ds_cnn.kernels.convolution.driver import BLOCK
 from ds_cnn.kernels.images import canvas
 
@@ -216,7 +216,7 @@ def _patches(
     size = (height * tiling.tile + beyond) * down, (width * tiling.tile + beyond) * right
     placed = canvas(x, offset, size, memory=BETWEEN)
     image, row, column, channel = placed.stride()
-    threads = divided(len(x), x)
+    threads = divided(len(x))
     each = len(x) // threads
     patches = torch.as_strided(
         placed,
@@ -263,12 +263,6 @@ def _from_tiles(
     else:
         laid = _scratch("patches", images.shape, out).copy_(images)
         out.copy_(canvas(laid.view(shape), offset, (out.shape[1], out.shape[2])))
-
-
-def divided(n: int, like: Tensor) -> int:
-    """Returns among how many threads n images are divided evenly; 1 if they cannot be."""
-    threads = torch.get_num_threads() if like.is_cpu else 1
-    return threads if n % threads == 0 else 1
 
 
 def _scratch(name: str, shape: Sequence[int], like: Tensor) -> Tensor:
