@@ -220,6 +220,36 @@ def test_large_scores_do_not_overflow(form):
     assert all(grad.isfinite().all() for grad in grads[:3])
 
 
+@pytest.mark.parametrize("hidden", [None, "first block", "last block", "some rows"])
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("places", [(8,), (0,), (4, 5), (4, 5, 6, 7, 8), (0, 8), ()])
+@pytest.mark.parametrize("by", [3000.0, -3000.0, 41.0])
+def test_small_and_large_scores_in_the_blocks_of_a_row(by, places, noisy, hidden):
+    """2^x cannot take all scores as they are: those of some blocks of keys, and whatever else is hidden."""
+    query, key, value = draw(torch.float64, queries=5, keys=9, value_width=3)
+    query[..., 0] = 1.0
+    key[..., 0] = 0.0
+    key[..., list(places), 0] = by
+    mask = torch.ones(5, 9, dtype=torch.bool)  # True: may look
+    if hidden == "some rows":
+        mask[1:3] = False
+    elif hidden:
+        mask[2:4, {"first block": slice(0, 4), "last block": slice(8, 9)}[hidden]] = False
+    grad = torch.arange(2 * 3 * 5 * 3).view(2, 3, 5, 3).cos().double()
+    found = {}
+    for form in PAIRS:
+        forward, backward = PAIRS[form]
+        with engine("manual"):
+            drops = {"dropout_p": 0.3, "generator": seeded(5)} if noisy else {}
+            out, saved = forward(query, key, value, mask, **drops)
+            found[form] = out, *backward(grad, saved)[:3]
+    for mine, wanted in zip(found["blockwise"], found["plain"], strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-9, atol=1e-13 * abs(by))
+    if not noisy and hidden != "some rows":
+        theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
+        torch.testing.assert_close(found["blockwise"][0], theirs, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("laid", ["heads apart", "heads of a token side by side"])
 def test_a_single_block_writes_gradients_into_no_memory_but_its_own(laid, is_causal, monkeypatch):

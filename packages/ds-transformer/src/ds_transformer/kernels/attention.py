@@ -41,7 +41,7 @@ class SavedScores(NamedTuple):
     key_heads: tuple[int, ...]  # (..., H_kv), those of key and value
 
 
-@kernel(attention, branches=("plain", "blockwise"))
+@kernel(attention, branches=("plain", "blockwise", "small scores", "any scores"))
 class AttentionKernel:
     """Works in place on the scores, which the plain form holds all at once.
 

@@ -5,6 +5,9 @@ Some heads and some queries are taken at a time, and their keys in blocks, too. 
 that belongs to them; where a block brings a larger score, what there is shrinks by exp(m - m'). Of every row,
 the backward keeps only the logarithm of the sum, and computes each block of probabilities once more.
 
+Scores that exp can take as they are, which most are, need no m: it is 0 as long as there are no others. Then
+the backward subtracts no logarithm either: what it is given is divided by z instead, which is less work.
+
 Scores are multiplied by log2(e), so that 2^x stands for exp(x): it takes a third of the time.
 """
 
@@ -15,7 +18,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from ds_core.kernels import matmul
+from ds_core.kernels import branch, matmul
 from ds_core.kernels.elementary import LOG2_E
 from ds_core.kernels.scratch import Scratch
 from torch import Tensor
@@ -25,9 +28,13 @@ from ds_transformer.kernels.noise import Noise
 # Several heads in a block keep all cores busy with a product each; rows of 768 numbers, unlike rows of 1,024,
 # do not fall on the same lines of a processor's cache.
 QUERIES = 256  # in a block, at most
-CAUSAL_QUERIES = 64  # where later keys are hidden: the fewer together, the less is computed and hidden
+CAUSAL_QUERIES = 128  # where later keys are hidden: the fewer together, the less is computed and hidden
 KEYS = 768  # in a block, at most
-SCORES = 2 * QUERIES * KEYS  # in a block, about: a mebibyte and a half of float32
+SCORES = QUERIES * KEYS  # in a block, about, of each thread: three quarters of a mebibyte of float32
+THREADS = 4  # that get more memory; more than those share it
+
+SMALL = 60.0  # scores to 2^60 and from 2^-60 on, their sums and their products are numbers of float32
+LEAST = 2.0**-100  # less than any sum but that of a row where all is hidden
 
 
 class SavedBlocks(NamedTuple):
@@ -43,7 +50,8 @@ class SavedBlocks(NamedTuple):
     scale: float
     heads: tuple[int, ...]  # (..., H), the leading dimensions of the query
     key_heads: tuple[int, ...]  # (..., H_kv), those of key and value
-    copied: bool  # whether query, key and value are nobody else's
+    copied: bool  # whether key and value are nobody else's
+    small: bool  # whether all scores are
 
 
 def in_blocks(
@@ -69,45 +77,58 @@ def in_blocks(
     """
     heads, key_heads = query.shape[:-2], key.shape[:-2]
     mask = Mask(attn_mask, (*query.shape[:-1], key.shape[-2]), is_causal, past)
-    given = query, key, value
+    given = key, value
     query, key, value = matrices(query, key, value)  # (N, T, D), (N, S, D), (N, S, E)
-    copied = all(map(_copied, given, (query, key, value)))
+    copied = all(map(_copied, given, (key, value)))
     if noise is not None:
         noise = noise._replace(rows=noise.rows.reshape(*query.shape[:2], 1))
     zero = query.new_zeros(())  # beta 0: it is not even read
-    out = query.new_zeros(*query.shape[:2], value.shape[2])
-    log_sum = query.new_zeros(*query.shape[:2], 1)
+    lowest = torch.finfo(query.dtype).min  # not -inf: -inf less that would not be a number
+    whole = in_one_block(query, key, mask)
+    outs = (query.new_empty if whole else query.new_zeros)(*query.shape[:2], value.shape[2])  # of all y
+    sums = query.new_zeros(*query.shape[:2], 1)  # of all z
+    largest: Tensor | None = None  # of all m
     memory = Scratch()
 
     for n, t, key_blocks in blocks(query, key, mask):
         q = query[n, t]  # (n, t, D)
-        m = z = y = zero
+        y = z = zero
+        m: Tensor | None = None  # (n, t, 1), None for 0
         for i, s in enumerate(key_blocks):
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
             a = matmul.baddbmm(
                 zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores(memory, "scores", q, k)
             )
-            mask.hide_(a, n, t, s)  # (n, t, s)
-            highest = a.amax(-1, keepdim=True)
-            # Where all is hidden so far, it is -inf: -inf less this is -inf, less itself it would be NaN.
-            highest.clamp_(min=torch.finfo(a.dtype).min)
-            larger = highest if i == 0 else torch.maximum(m, highest)
-            p = a.sub_(larger).exp2_()
-            total = p.sum(-1, keepdim=True)  # (n, t, 1)
+            if m is None and (mask.adds or not _small(a)):
+                m = a.new_full((*a.shape[:2], 1), lowest).where(z == 0, 0.0)
+            if m is None:
+                p = mask.zero_(a.exp2_(), n, t, s)  # (n, t, s)
+            else:
+                larger = torch.maximum(m, mask.hide_(a, n, t, s).amax(-1, keepdim=True))
+                p, shrink, m = a.sub_(larger).exp2_(), torch.exp2(m - larger), larger
+                y, z = y * shrink, z * shrink
+            z = z + p.sum(-1, keepdim=True)
             if noise is not None:
                 noise.of(n, t, s).drop(p, out=p)
-            if i == 0:
-                z, y = total, matmul.bmm(p, v)
+            if i > 0:
+                y = matmul.baddbmm(y, p, v, out=y)
             else:
-                shrink = torch.exp2(m - larger)
-                z, y = z * shrink + total, matmul.baddbmm(y.mul_(shrink), p, v)
-            m = larger
-        if key.shape[1]:
-            z = z.clamp(min=1)  # 0 where all is hidden; elsewhere the largest score alone adds 1
-            torch.div(y, z, out=out[n, t])
-            torch.add(m, z.log2(), out=log_sum[n, t])
-    out = side_by_side(out.view(*heads, *out.shape[1:]))
-    return out, SavedBlocks(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads, copied)
+                y = matmul.bmm(p, v, out=outs[n] if whole else None)
+        if key_blocks:
+            if not whole:
+                outs[n, t] = y
+            sums[n, t] = z
+        if m is not None:
+            largest = torch.zeros_like(sums) if largest is None else largest
+            largest[n, t] = m
+    sums.clamp_(min=LEAST)  # 0 where all is hidden
+    branch(f"AttentionKernel: {'small scores' if largest is None else 'any scores'}")
+    log_sum = sums.log2() if largest is None else sums.log2().add_(largest)
+    out = side_by_side(outs.view(*heads, *outs.shape[1:]), sums.view(*heads, *sums.shape[1:]))
+    return out, SavedBlocks(
+        *(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads),
+        *(copied, largest is None),
+    )
 
 
 def in_blocks_backward(
@@ -118,7 +139,8 @@ def in_blocks_backward(
     With P = exp(A - log sum), computed again, and W = dropout(P), for each block:
     dV += W^T g,   dA = P * (dropout(g V^T) - g . out),   dQ += scale dA K,   dK += scale dA^T Q
 
-    The sum over all keys in the backward of softmax, sum_s P dP, is g . out: no block needs another.
+    The sum over all keys in the backward of softmax, sum_s P dP, is g . out: no block needs another. P and g
+    only occur together, so that g / sum and exp(A) stand for g and P where exp can take A.
 
     Args:
         grad: g = dL/d(out), ``(..., H, T, E)``.
@@ -127,43 +149,50 @@ def in_blocks_backward(
 
     Source: Dao et al., FlashAttention (2022), algorithm 4.
     """
-    query, key, value, out, log_sum, noise, mask, scale, heads, key_heads, copied = saved
+    query, key, value, out, log_sum, noise, mask, scale, heads, key_heads, copied, small = saved
     zero = grad.new_zeros(())
-    along = (grad * out).sum(-1).view(*query.shape[:2], 1)  # (N, T, 1), g . out
-    grad = grad.reshape(len(query), *grad.shape[-2:])  # (N, T, E)
-    whole = in_one_block(query, key, mask)
-    if whole and copied:  # of each head every number is read for the last time before its gradient is written
-        grad_query, grad_key, grad_value = query, key, value
+    g = grad.new_empty(len(query), *grad.shape[-2:])  # (N, T, E)
+    by_head = g.view(grad.shape)
+    if small:
+        torch.mul(grad, torch.exp2(-log_sum).view(*grad.shape[:-1], 1), out=by_head)
     else:
-        new = torch.empty_like if whole else torch.zeros_like
-        grad_query, grad_key, grad_value = new(query), new(key), new(value)
+        by_head.copy_(grad)
+    along = (by_head * out).sum(-1).view(*query.shape[:2], 1)  # (N, T, 1), g . out
+    whole = in_one_block(query, key, mask)
+    if whole:  # of each head every number is read for the last time before a gradient is written there
+        grad_key, grad_value = (key, value) if copied else (torch.empty_like(key), torch.empty_like(value))
+        grad_query = g if g.shape == query.shape else torch.empty_like(query)
+    else:
+        grad_query, grad_key, grad_value = map(torch.zeros_like, (query, key, value))
     grad_mask = mask.zeros() if want_mask else None
     memory = Scratch()
 
     for n, t, key_blocks in blocks(query, key, mask):
-        q, g = query[n, t], grad[n, t]  # (n, t, D), (n, t, E)
+        q, g_ = query[n, t], g[n, t]  # (n, t, D), (n, t, E)
         for s in key_blocks:
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = _scores(memory, "scores", q, k)
-            matmul.baddbmm(log_sum[n, t].expand_as(a), q, k.mT, beta=-1, alpha=scale * LOG2_E, out=a)
-            p = mask.hide_(a, n, t, s).exp2_()  # (n, t, s)
-            grad_p = _scores(memory, "gradient", q, k)
+            a = matmul.baddbmm(
+                zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores(memory, "scores", q, k)
+            )
+            if small:
+                p = mask.zero_(a.exp2_(), n, t, s)  # (n, t, s)
+            else:
+                p = mask.hide_(a, n, t, s).sub_(log_sum[n, t]).exp2_()
+            grad_p = matmul.bmm(g_, v.mT, out=_scores(memory, "gradient", q, k))
             if noise is None:
                 w = p
-                matmul.baddbmm(along[n, t].expand_as(p), g, v.mT, beta=-1, out=grad_p)
             else:
                 drops = noise.of(n, t, s)
                 w = drops.drop(p, out=_scores(memory, "dropped", q, k))
-                grad_p = drops.drop(matmul.bmm(g, v.mT, out=grad_p), out=grad_p).sub_(along[n, t])
+                drops.drop(grad_p, out=grad_p)
             if whole:
-                matmul.bmm(w.mT, g, out=grad_value[n])
-                grad_a = grad_p.mul_(p)
-                grad_q = matmul.baddbmm(zero, grad_a, k, beta=0, alpha=scale)
+                matmul.bmm(w.mT, g_, out=grad_value[n])
+                grad_a = grad_p.sub_(along[n, t]).mul_(p)
+                matmul.baddbmm(zero, grad_a, k, beta=0, alpha=scale, out=grad_query[n])
                 matmul.baddbmm(zero, grad_a.mT, q, beta=0, alpha=scale, out=grad_key[n])
-                grad_query[n] = grad_q
             else:  # products first, sums after: into a part of a tensor, heads would be multiplied one by one
-                grad_value[n, s].add_(matmul.bmm(w.mT, g))
-                grad_a = grad_p.mul_(p)
+                grad_value[n, s].add_(matmul.bmm(w.mT, g_))
+                grad_a = grad_p.sub_(along[n, t]).mul_(p)
                 grad_query[n, t].add_(matmul.bmm(grad_a, k), alpha=scale)
                 grad_key[n, s].add_(matmul.bmm(grad_a.mT, q), alpha=scale)
             if grad_mask is not None:
@@ -189,12 +218,21 @@ def matrices(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor,
     return query, key, value
 
 
-def side_by_side(out: Tensor) -> Tensor:
-    """Lays the heads of a token side by side in memory, ``(..., H, T, E)``.
+def side_by_side(y: Tensor, z: Tensor) -> Tensor:
+    """Returns y / z, ``(..., H, T, E)`` and ``(..., H, T, 1)``, with the heads of a token side by side.
 
     So are they when they are joined: then the output and what the backward keeps of it are the same memory.
     """
-    return out.transpose(-2, -3).contiguous().transpose(-2, -3) if out.dim() > 2 else out
+    if y.dim() == 2:
+        return y / z
+    y, z = y.transpose(-2, -3), z.transpose(-2, -3)
+    return torch.div(y, z, out=y.new_empty(y.shape)).transpose(-2, -3)
+
+
+def _small(scores: Tensor) -> bool:
+    """Says whether 2^x can take all scores as they are; not if any is not a number."""
+    low, high = scores.aminmax()
+    return low.item() >= -SMALL and high.item() <= SMALL
 
 
 def gather_heads(grad: Tensor, heads: tuple[int, ...], key_heads: tuple[int, ...]) -> Tensor:
@@ -220,7 +258,8 @@ def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slic
     many, queries, keys = query.shape[0], query.shape[1], key.shape[1]
     t_size = max(1, min(CAUSAL_QUERIES if mask.is_causal else QUERIES, queries))
     s_size = max(1, min(KEYS, keys))
-    n_size = max(1, SCORES // (t_size * s_size))
+    threads = min(torch.get_num_threads(), THREADS)
+    n_size = max(1, threads * SCORES // (t_size * s_size))
     for n in spans(many, n_size):
         for t in spans(queries, t_size):
             yield n, t, list(spans(mask.visible(t, keys), s_size))
@@ -252,6 +291,11 @@ class Mask:
             place = torch.arange(len(self.mask), device=mask.device).view(mask.shape[:-2])
             self.place = place.expand(full[:-2]).flatten()  # (N,), which of the M masks each head has
 
+    @property
+    def adds(self) -> bool:
+        """Says whether scores are added to, not only hidden."""
+        return self.mask is not None and self.mask.dtype != torch.bool
+
     def visible(self, t: slice, keys: int) -> int:
         """Says how many keys, from the first on, the last of some queries may see."""
         return min(keys, self.past + t.stop) if self.is_causal else keys
@@ -259,17 +303,33 @@ class Mask:
     def hide_(self, scores: Tensor, n: slice, t: slice, s: slice) -> Tensor:
         """Adds the mask's part to the scores of a block ``(n, t, s)``, in units of log 2."""
         if self.mask is not None:
-            part = self._part(self.mask, t, s)[self.place[n]]
-            if part.dtype == torch.bool:
-                scores.masked_fill_(part, -torch.inf)
-            else:
+            part = self._of(n, t, s)
+            if self.adds:
                 scores.add_(part, alpha=LOG2_E)
-        ahead = max(s.start, self.past + t.start + 1)  # the first key that some of the queries may not see
-        if self.is_causal and ahead < s.stop:
-            after = torch.arange(self.past + t.start + 1, self.past + t.stop + 1, device=scores.device)
-            hidden = torch.arange(ahead, s.stop, device=scores.device) >= after.unsqueeze(1)
-            scores[..., ahead - s.start :].masked_fill_(hidden, -torch.inf)
-        return scores
+            else:
+                torch.minimum(scores, _limit(part, scores), out=scores)
+        later = self._later(t, s, scores)
+        return scores if later is None else torch.minimum(scores, _limit(later, scores), out=scores)
+
+    def zero_(self, weights: Tensor, n: slice, t: slice, s: slice) -> Tensor:
+        """Makes the weights of a block ``(n, t, s)`` 0 where the mask hides; it adds nothing."""
+        if self.mask is not None:
+            weights.mul_((~self._of(n, t, s)).to(weights.dtype))
+        later = self._later(t, s, weights)
+        return weights if later is None else weights.mul_((~later).to(weights.dtype))
+
+    def _later(self, t: slice, s: slice, like: Tensor) -> Tensor | None:
+        """Returns which keys of a block come after which of its queries, ``(t, s)``; None if none does."""
+        if not self.is_causal or self.past + t.start + 1 >= s.stop:
+            return None
+        queries = torch.arange(self.past + t.start, self.past + t.stop, device=like.device)
+        return torch.arange(s.start, s.stop, device=like.device) > queries.unsqueeze(1)
+
+    def _of(self, n: slice, t: slice, s: slice) -> Tensor:
+        """Returns the mask of a block, which broadcasts to ``(n, t, s)``."""
+        assert self.mask is not None
+        part = self._part(self.mask, t, s)
+        return part if len(part) == 1 else part[self.place[n]]
 
     def zeros(self) -> Tensor | None:
         """Returns where :meth:`add_grad` adds up."""
@@ -287,6 +347,11 @@ class Mask:
     def _part(mask: Tensor, t: slice, s: slice) -> Tensor:
         every = slice(None)
         return mask[:, t if mask.shape[1] > 1 else every, s if mask.shape[2] > 1 else every]
+
+
+def _limit(hidden: Tensor, like: Tensor) -> Tensor:
+    """Returns the largest a score may be: -inf where it is hidden, inf elsewhere."""
+    return torch.full_like(hidden, torch.inf, dtype=like.dtype).masked_fill_(hidden, -torch.inf)
 
 
 def _scores(memory: Scratch, which: str, q: Tensor, k: Tensor) -> Tensor:
