@@ -298,7 +298,8 @@ def test_what_is_no_table_is_refused_by_name():
         (Processor("AuthenticAMD", 25, 1, "AVX2"), "AMD family 25 with AVX2 (shipped)"),
         (Processor("AuthenticAMD", 25, 17, "AVX512"), "AMD family 25 with AVX-512 (shipped)"),
         (Processor("AuthenticAMD", 23, 49, "AVX2"), "torch"),
-        (Processor("GenuineIntel", 6, 143, "AVX512"), "torch"),
+        (Processor("GenuineIntel", 6, 143, "AVX512"), "Intel with AVX-512 (shipped)"),
+        (Processor("GenuineIntel", 6, 143, "AVX2"), "torch"),
         (Processor("arm64", 0, 0, "DEFAULT"), "torch"),
     ],
 )
@@ -426,6 +427,7 @@ def test_one_lucky_product_makes_no_rule():
 def test_tune_writes_the_table_that_is_used_from_then_on(monkeypatch, capsys):
     monkeypatch.setattr(tune, "SIZES", [(8, 8, 8), (24, 16, 16)])
     monkeypatch.setattr(tune, "BATCHES", [(2, 8, 8, 8)])
+    monkeypatch.setattr(tune, "LARGE", 2 * 24 * 16 * 16)
     monkeypatch.setattr(tune, "share_of_processor", lambda: 0.95)
     times = {(8, 8, 8): 2.0, (24, 16, 16): 0.5, (2, 8, 8, 8): 3.0}
     real = tune.measure

@@ -71,6 +71,8 @@ BATCHES = [
 ]
 # A rule is not worth other bits unless the products it sends to oneDNN take this much less, in the mean.
 GAIN = 0.95
+# Products of this many operations run at the rate that a processor has for their form and sides.
+LARGE = 1e7
 # On a quiet machine a large product gets all the time of its threads; on a busy one, times say nothing.
 QUIET = 0.8
 
@@ -152,20 +154,22 @@ def rule_from(rows: Sequence[Measured]) -> Rule | None:
 
 
 def rates_from(rows: Sequence[Measured], seconds: float = 0.3) -> Rates:
-    """Returns the machine's rates: that of the largest product, and that of copies.
+    """Returns the machine's rates: that of the slower large products, and that of copies.
 
-    Copied are runs of 64 numbers that lie apart, as what a convolution sees.
+    A convolution's products have few columns, and those are the slower ones: three of four are faster.
+    Copied are runs of 64 numbers that lie apart, as what a convolution sees, into memory used before, and as
+    many for each thread as its own cache holds.
     """
-    x = torch.randn(4096, 2, 64)[:, 0]
-    times: list[float] = []
+    x = torch.randn(1024 * torch.get_num_threads(), 2, 64)[:, 0]
+    copied, times = torch.empty(x.shape), []
     end = time.perf_counter() + seconds
     while len(times) < 5 or time.perf_counter() < end:
         start = time.perf_counter()
-        x.contiguous()
+        copied.copy_(x)
         times.append(time.perf_counter() - start)
-    largest = max(rows, key=lambda row: row.flops)
-    product = largest.flops / min(largest.torch_us, largest.onednn_us) / 1e3
-    return Rates(product, x.numel() / statistics.median(times) / 1e9)
+    large = [row for row in rows if row.flops >= LARGE] or rows
+    speeds = sorted(row.flops / min(row.torch_us, row.onednn_us) for row in large)
+    return Rates(speeds[len(speeds) // 4] / 1e3, x.numel() / statistics.median(times) / 1e9)
 
 
 def share_of_processor(seconds: float = 0.5) -> float:
