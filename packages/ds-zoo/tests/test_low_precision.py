@@ -82,17 +82,19 @@ def train(name, seed, precision, steps=None, optimizer="adamw", **options):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_first_steps_are_nearly_those_of_float32_under_both_engines(name):
-    """By SGD: AdamW makes as much of a small gradient, whose sign rounding may change, as of a large one."""
-    options = {"steps": 6, "optimizer": "sgd", "lr": 0.05}
+    """By SGD: AdamW makes as much of a small gradient, whose sign rounding may change, as of a large one.
+
+    In small steps where there is batch norm: in large ones, six make fifty times as much of the rounding.
+    """
+    options = {"steps": 6, "optimizer": "sgd", "lr": 0.01 if name == "ResNet" else 0.05}
     expected, _ = train(name, 0, "float32", **options)
-    for precision, near in (("bf16", 2e-2), ("fp16", 5e-3)):
+    for precision, near in (("bf16", 5e-3), ("fp16", 1e-3)):
         found = {
             engine: train(name, 0, precision, engine=engine, **options)[0]
             for engine in ("manual", "autograd")
         }
         for history in found.values():
-            assert history["loss"][0] == pytest.approx(expected["loss"][0], rel=near / 5)
-            assert history["loss"] == pytest.approx(expected["loss"], rel=near)  # rounding adds up
+            assert history["loss"] == pytest.approx(expected["loss"], rel=near)
             assert history["loss"] != expected["loss"]
         assert found["manual"]["loss"] == pytest.approx(found["autograd"]["loss"], rel=near)
 
