@@ -23,8 +23,8 @@ class ConvTransposeKernel:
     def forward(
         x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, size: tuple[int, int]
     ) -> tuple[Tensor, Saved]:
-        images = (len(x), weight.shape[1] * geometry.groups, *size)
-        algorithm = ALGORITHMS[select(geometry, images, len(weight), "input")]
+        images = (x.shape[0], weight.shape[1] * geometry.groups, *size)
+        algorithm = ALGORITHMS[select(geometry, images, weight.shape[0], "input")]
         y = convolve_backward_input(x, weight, geometry, size, algorithm)
         y = y if bias is None else y.add_(bias.view(-1, 1, 1))
         return y, Saved(x, weight, bias, geometry)
@@ -37,9 +37,9 @@ class ConvTransposeKernel:
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
         grad_x, grad_weight = None, None
         if want_weight:
-            algorithm = ALGORITHMS[select(geometry, grad.shape, len(weight), "weight")]
+            algorithm = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "weight")]
             grad_weight = convolve_backward_weight(x, grad, geometry, algorithm)
         if want_x:
-            algorithm = ALGORITHMS[select(geometry, grad.shape, len(weight), "forward")]
+            algorithm = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "forward")]
             grad_x = convolve(grad, weight, None, geometry, algorithm)
         return grad_x, grad_weight, grad.sum((0, 2, 3)) if want_bias else None

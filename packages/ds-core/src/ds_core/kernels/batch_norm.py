@@ -57,12 +57,12 @@ class BatchNormKernel:
         want_x, want_weight, want_bias = wanted or (True, weight is not None, bias is not None)
         positions, g = by_position(x), by_position(grad)
         blocks = _parts(positions)
-        total, total_n = torch.zeros_like(mean), torch.zeros_like(mean)  # the sums of g and of g n
-        for some in blocks:
-            total += g[some].sum((0, 2), keepdim=True)
-            if want_x or want_weight:
-                total_n += _centred(positions[some], mean).mul_(g[some]).sum((0, 2), keepdim=True)
-        if len(positions) and positions.shape[2]:  # of no numbers, the deviation is NaN and the sum 0
+        total = _sum([g[some].sum((0, 2), keepdim=True) for some in blocks])  # of g
+        total_n = torch.zeros_like(mean)  # of g n
+        if want_x or want_weight:
+            products = (_centred(positions[some], mean).mul_(g[some]) for some in blocks)
+            total_n = _sum([product.sum((0, 2), keepdim=True) for product in products])
+        if positions.shape[0] and positions.shape[2]:  # of no numbers, the deviation is NaN and the sum 0
             total_n *= rstd
         grad_weight = like(total_n, weight) if want_weight else None
         grad_bias = like(total, bias) if want_bias else None
@@ -132,6 +132,11 @@ def _joined(
     return mean, var
 
 
+def _sum(of_blocks: list[Tensor]) -> Tensor:
+    """Adds up the sums of all blocks, of which there is at least one."""
+    return of_blocks[0] if len(of_blocks) == 1 else torch.cat(of_blocks).sum(0, keepdim=True)
+
+
 def _centred(x: Tensor, mean: Tensor) -> Tensor:
     """Returns x - mean, laid out as x is, in memory that is used again and again."""
     n, channels, positions = x.shape
@@ -144,7 +149,8 @@ def _centred(x: Tensor, mean: Tensor) -> Tensor:
 
 def _parts(positions: Tensor) -> list[slice]:
     """Cuts a batch into blocks, at least one."""
-    return parts(len(positions), positions[:1].numel(), ROOM) or [slice(0, 0)]
+    n, channels, numbers = positions.shape
+    return parts(n, channels * numbers, ROOM) or [slice(0, 0)]
 
 
 def _note(positions: Tensor, blocks: list[slice]) -> None:

@@ -161,7 +161,8 @@ def rates_from(rows: Sequence[Measured], seconds: float = 0.3) -> Rates:
     many for each thread as its own cache holds.
     """
     x = torch.randn(1024 * torch.get_num_threads(), 2, 64)[:, 0]
-    copied, times = torch.empty(x.shape), []
+    copied = torch.empty(x.shape)
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 5 or time.perf_counter() < end:
         start = time.perf_counter()

@@ -116,18 +116,22 @@ class Game(Module):
 
     def check(self, real: Tensor) -> None:
         """Checks that real examples are what the players can take; :meth:`play` says what is raised."""
-        parts = [*self.generator.modules(), *self.discriminator.modules()]
-        if len(real) < 2 and any(isinstance(part, BatchNorm2d) for part in parts):
+        if len(real) < 2 and self._has(BatchNorm2d):
             raise ValueError(
                 f"Game: expected a batch of at least 2 examples, which batch norm compares, got {len(real)}; "
                 "choose a batch size that leaves no single one over"
             )
         low, high = map(float, real.aminmax())
-        if any(isinstance(part, Tanh) for part in parts) and max(-low, high) > 1:
+        if max(-low, high) > 1 and self._has(Tanh):
             raise ValueError(
                 f"Game: expected real examples in [-1, 1], as the generator's are, got {low:.3g} to "
                 f"{high:.3g}; images with numbers from 0 to 255 are scaled by x / 127.5 - 1"
             )
+
+    def _has(self, kind: type[Module]) -> bool:
+        """Says whether a player has a layer of a kind."""
+        parts = *self.generator.modules(), *self.discriminator.modules()
+        return any(isinstance(part, kind) for part in parts)
 
     def improve_discriminator(
         self, real: Tensor, labels: Tensor | None, optimizer: Optimizer

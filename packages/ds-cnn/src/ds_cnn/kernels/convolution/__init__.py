@@ -69,11 +69,11 @@ class ConvolutionKernel:
 
 def _algorithm(geometry: Geometry, shape: Sequence[int], weight: Tensor, step: Pass) -> Algorithm:
     """Returns the algorithm of a pass over images of a shape, and says which branches it takes."""
-    name = select(geometry, shape, len(weight), step)
+    name = select(geometry, shape, weight.shape[0], step)
     branch(f"ConvolutionKernel: {name}")
     if name in ("im2col", "cells") and narrow(geometry, shape[1]):
         branch("ConvolutionKernel: narrow")
-    if name == "shifted" and shape[1] == len(weight) == geometry.groups:
+    if name == "shifted" and shape[1] == weight.shape[0] == geometry.groups:
         branch("ConvolutionKernel: depthwise")
     several = len(blocks(ALGORITHMS[name], geometry, shape, weight.numel())) > 1
     branch(f"ConvolutionKernel: {'several blocks' if several else 'one block'}")

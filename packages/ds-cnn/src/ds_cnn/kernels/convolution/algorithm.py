@@ -128,8 +128,8 @@ def product(a: Tensor, b: Tensor, total: Tensor | None = None) -> Tensor:
     The products are added to a total, if there is one, in its memory.
     """
     if total is None:
-        return matmul.mm(a[0], b[0]).unsqueeze(0) if len(a) == 1 else matmul.bmm(a, b)
-    if len(a) == 1:
+        return matmul.mm(a[0], b[0]).unsqueeze(0) if a.shape[0] == 1 else matmul.bmm(a, b)
+    if a.shape[0] == 1:
         matmul.addmm(total[0], a[0], b[0], out=total[0])
         return total
     return matmul.baddbmm(total, a, b, out=total)
@@ -137,7 +137,7 @@ def product(a: Tensor, b: Tensor, total: Tensor | None = None) -> Tensor:
 
 def multiply_into(out: Tensor, a: Tensor, b: Tensor) -> None:
     """Writes the groups' products, ``(g, positions, k)`` by ``(g, k, m)``, into ``(n, H, W, g * m)``."""
-    if len(a) == 1 and out.is_contiguous():
+    if a.shape[0] == 1 and out.is_contiguous():
         matmul.mm(a[0], b[0], out=out.flatten(0, 2))
     else:
         out.copy_(product(a, b).transpose(0, 1).reshape(out.shape))

@@ -36,7 +36,7 @@ def convolve(
 ) -> Tensor:
     """Returns y ``(N, O, H', W')``, in channels-last memory; arguments as of the formula."""
     packed, size, pixels = algorithm.pack(weight, geometry), geometry.output_size(x.shape[2:]), pixels_last(x)
-    y = pixels.new_empty(len(x), *size, len(weight))
+    y = pixels.new_empty(x.shape[0], *size, weight.shape[0])
     for block in blocks(algorithm, geometry, x.shape, packed.numel()):
         part = y[block.images, block.rows]
         algorithm.forward(pixels[block.images, block.seen], packed, block.geometry, part)
@@ -50,10 +50,10 @@ def convolve_backward_input(
 ) -> Tensor:
     """Returns dL/dx ``(N, C, *size)``, in channels-last memory, from dL/dy ``(N, O, H', W')``."""
     packed, given = algorithm.pack_for_input(weight, geometry), pixels_last(grad)
-    shape = (len(grad), weight.shape[1] * geometry.groups, *size)
+    shape = (grad.shape[0], weight.shape[1] * geometry.groups, *size)
     parts = blocks(algorithm, geometry, shape, packed.numel())
     whole = all(block.rows == slice(0, given.shape[1]) for block in parts)
-    grad_x = (given.new_empty if whole else given.new_zeros)(len(grad), *size, shape[1])
+    grad_x = (given.new_empty if whole else given.new_zeros)(shape[0], *size, shape[1])
     for block in parts:
         seen = grad_x[block.images, block.seen]
         if not seen.shape[1]:  # nothing but padding

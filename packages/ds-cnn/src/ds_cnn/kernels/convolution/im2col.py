@@ -82,7 +82,7 @@ class Im2col(Algorithm):
         given = grouped(grad, geometry.groups)
         one = _one_window((grad.shape[1], grad.shape[2]), geometry) and geometry.groups == 1
         if one and out.shape[1:3] == geometry.kernel and geometry.padding == ((0, 0), (0, 0)):
-            multiply_into(out.view(len(out), 1, 1, -1), given, packed.mT)  # all of the image
+            multiply_into(out.view(out.shape[0], 1, 1, -1), given, packed.mT)  # all of the image
             return
         by_group = product(given, packed.mT)
         columns = _side_by_side(by_group, math.prod(geometry.kernel))
@@ -160,7 +160,8 @@ def _collect_rows(columns: Tensor, geometry: Geometry, out: Tensor) -> None:
     for a in range(over + 1):
         for b in range(across + 1):
             some = columns[a * down : (a + 1) * down, b * right : (b + 1) * right]
-            images[: len(some), : some.shape[1], ..., a : a + height, b : b + width] += some
+            part = images[: some.shape[0], : some.shape[1], ..., a : a + height, b : b + width]
+            part += some
     (top, _), (left, _) = geometry.padding
     padded = images.permute(3, 4, 0, 5, 1, 2).flatten(3, 4).flatten(1, 2)
     out.copy_(canvas(padded, (-top, -left), (out.shape[1], out.shape[2])))

@@ -153,7 +153,7 @@ class Winograd(Algorithm):
         tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
         patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)
         placed = canvas(grad, (0, 0), (height * tile, width * tile), memory=BETWEEN)
-        tiles = placed.view(len(patches), -1, height, tile, width, tile, grad.shape[-1])
+        tiles = placed.view(patches.shape[0], -1, height, tile, width, tile, grad.shape[-1])
         tiles = tiles.permute(0, 3, 5, 1, 2, 4, 6)
         laid = _scratch("spread", tiles.shape, grad).copy_(tiles)
         changed = _changed(basis("A", tiling, grad), laid.flatten(3), "between", "spread")
@@ -216,8 +216,8 @@ def _patches(
     size = (height * tiling.tile + beyond) * down, (width * tiling.tile + beyond) * right
     placed = canvas(x, offset, size, memory=BETWEEN)
     image, row, column, channel = placed.stride()
-    threads = divided(len(x))
-    each = len(x) // threads
+    threads = divided(x.shape[0])
+    each = x.shape[0] // threads
     patches = torch.as_strided(
         placed,
         (threads, patch, patch, each, height, width, down, right, x.shape[3]),
@@ -255,9 +255,9 @@ def _from_tiles(
     by_row = products.unflatten(1, (tiling.patch, tiling.patch)).flatten(3)
     changed = _changed(basis("A", tiling, products).T, by_row, "patches", "between")  # needed no more
     channels = products.shape[3] // (down * right)
-    images = changed.view(len(products), tile, tile, -1, height, width, down, right, channels)
+    images = changed.view(products.shape[0], tile, tile, -1, height, width, down, right, channels)
     images = images.permute(0, 3, 4, 1, 6, 5, 2, 7, 8)
-    shape = len(out), height * tile * down, width * tile * right, channels
+    shape = out.shape[0], height * tile * down, width * tile * right, channels
     if out.shape == shape:
         out.view(images.shape).copy_(images)
     else:
@@ -281,7 +281,7 @@ def _changed(matrix: Tensor, x: Tensor, between: str, out: str | None = None) ->
     Returns:
         ``(threads, o * o, m)``.
     """
-    (o, i), threads, m = matrix.shape, len(x), x.shape[3]
+    (o, i), threads, m = matrix.shape, x.shape[0], x.shape[3]
     rows = _scratch(between, (threads, o, i * m), x)
     if threads == 1:
         matmul.mm(matrix, x.reshape(i, -1), out=rows[0])
