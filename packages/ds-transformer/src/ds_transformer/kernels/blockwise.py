@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from ds_core.kernels import branch, matmul
+from ds_core.kernels import branch, matmul, switch
 from ds_core.kernels.elementary import LOG2_E
 from ds_core.kernels.scratch import Scratch
 from torch import Tensor
@@ -33,7 +33,7 @@ KEYS = 768  # in a block, at most
 SCORES = QUERIES * KEYS  # in a block, about, of each thread: three quarters of a mebibyte of float32
 THREADS = 4  # that get more memory; more than those share it
 
-SMALL = 60.0  # scores to 2^60 and from 2^-60 on, their sums and their products are numbers of float32
+SMALL = 30.0  # 2^30 and 2^-30, many of them added up, and a gradient divided by that, are far from the ends
 LEAST = 2.0**-100  # less than any sum but that of a row where all is hidden
 
 
@@ -84,6 +84,7 @@ def in_blocks(
         noise = noise._replace(rows=noise.rows.reshape(*query.shape[:2], 1))
     zero = query.new_zeros(())  # beta 0: it is not even read
     lowest = torch.finfo(query.dtype).min  # not -inf: -inf less that would not be a number
+    as_they_are = not mask.adds and switch.products is None  # float16 takes no 2^30
     whole = in_one_block(query, key, mask)
     outs = (query.new_empty if whole else query.new_zeros)(*query.shape[:2], value.shape[2])  # of all y
     sums = query.new_zeros(*query.shape[:2], 1)  # of all z
@@ -99,7 +100,7 @@ def in_blocks(
             a = matmul.baddbmm(
                 zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores(memory, "scores", q, k)
             )
-            if m is None and (mask.adds or not _small(a)):
+            if m is None and not (as_they_are and _small(a)):
                 m = a.new_full((*a.shape[:2], 1), lowest).where(z == 0, 0.0)
             if m is None:
                 p = mask.zero_(a.exp2_(), n, t, s)  # (n, t, s)
