@@ -257,16 +257,17 @@ def show(rows: Iterator[Row]) -> list[Row]:
     return shown
 
 
-def markdown(content: dict[str, Any]) -> str:
-    """Returns what ``--json`` wrote as a page: plot, tables, and the profile of each row above 1.00."""
+def markdown(content: dict[str, Any], plot: str | None = None) -> str:
+    """Returns what ``--json`` wrote as a page: a plot, tables, and the profile of each row above 1.00."""
     about, rows = content["environment"], [Row(**row) for row in content["rows"]]
     text = (
-        f"# Results\n\n{about['processor']}; torch {about['torch']}, Python {about['python']}, "
+        f"# Results on {about['processor']}\n\ntorch {about['torch']}, Python {about['python']}, "
         f"threads: {about['threads']}; processes of each benchmark: {about['processes']}; "
         f"load of the machine when the last began: {about['load']}.\n\n"
-        "[What the columns mean](index.md), and what is known about the rows above 1.00.\n\n"
-        "![Ratios of all rows](results.svg)\n"
+        "[What the columns mean](index.md), and what is known about the rows above 1.00.\n"
     )
+    if plot:
+        text += f"\n![Ratios of all rows]({plot})\n"
     for benchmark in dict.fromkeys(row.benchmark for row in rows):
         text += f"\n## {benchmark}\n\n| | {' | '.join(HEAD)} |\n| --- |{' ---: |' * len(HEAD)}\n"
         for row in rows:
@@ -468,7 +469,8 @@ def keep(rows: list[Row], about: dict[str, Any], options: argparse.Namespace) ->
     if options.json:
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if options.markdown:
-        options.markdown.write_text(markdown(content), encoding="utf-8")
+        page = markdown(content, options.plot and options.plot.name)
+        options.markdown.write_text(page, encoding="utf-8")
     if options.plot:
         plot(rows, options.plot)
 

@@ -75,10 +75,12 @@ def test_products_of_a_gradient_of_a_gradient_are_counted():
     assert Sides(lambda: None, penalised).flops() > once
 
 
-def test_the_page_of_results_is_what_was_measured():
+@pytest.mark.parametrize("name", ["results", "xeon"])
+def test_the_page_of_results_is_what_was_measured(name):
     folder = ROOT / "docs" / "benchmarks"
-    content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert (folder / "results.md").read_text(encoding="utf-8") == bench.markdown(content)
+    content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    assert (folder / f"{name}.md").read_text(encoding="utf-8") == bench.markdown(content, f"{name}.svg")
+    assert (folder / f"{name}.svg").is_file()
     assert {row["benchmark"] for row in content["rows"]} <= set(bench.benchmarks(ROOT))
 
 
