@@ -250,6 +250,23 @@ def test_small_and_large_scores_in_the_blocks_of_a_row(by, places, noisy, hidden
         torch.testing.assert_close(found["blockwise"][0], theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_what_is_hidden_may_be_no_number(is_causal, number):
+    query, key, value = draw(torch.float64)
+    mask = torch.ones(7, 7, dtype=torch.bool)
+    if not is_causal:
+        mask[:, 5] = False
+    rows = slice(0, 5) if is_causal else slice(None)  # those that do not see key 5
+    found = []
+    for hidden in (0.0, number):
+        key[..., 5, :] = hidden
+        with engine("manual"):
+            out, _ = blockwise_attention(query, key, value, mask, is_causal=is_causal)
+        found.append(out[..., rows, :])
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
+
+
 def test_scores_that_float32_takes_as_they_are_do_not_overflow_in_float16():
     query, key, value = draw(torch.float32)
     query[..., 0], key[..., 0] = 1.0, 35.0  # scores of about 17: e^17 is 400 times what float16 holds

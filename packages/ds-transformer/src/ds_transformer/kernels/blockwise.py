@@ -308,9 +308,9 @@ class Mask:
             if self.adds:
                 scores.add_(part, alpha=LOG2_E)
             else:
-                torch.minimum(scores, _limit(part, scores), out=scores)
+                scores.masked_fill_(part, -torch.inf)
         later = self._later(t, s, scores)
-        return scores if later is None else torch.minimum(scores, _limit(later, scores), out=scores)
+        return scores if later is None else scores.masked_fill_(later, -torch.inf)
 
     def zero_(self, weights: Tensor, n: slice, t: slice, s: slice) -> Tensor:
         """Makes the weights of a block ``(n, t, s)`` 0 where the mask hides; it adds nothing."""
@@ -348,11 +348,6 @@ class Mask:
     def _part(mask: Tensor, t: slice, s: slice) -> Tensor:
         every = slice(None)
         return mask[:, t if mask.shape[1] > 1 else every, s if mask.shape[2] > 1 else every]
-
-
-def _limit(hidden: Tensor, like: Tensor) -> Tensor:
-    """Returns the largest a score may be: -inf where it is hidden, inf elsewhere."""
-    return torch.full_like(hidden, torch.inf, dtype=like.dtype).masked_fill_(hidden, -torch.inf)
 
 
 def _scores(memory: Scratch, which: str, q: Tensor, k: Tensor) -> Tensor:
