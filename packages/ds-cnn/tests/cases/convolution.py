@@ -57,7 +57,7 @@ def conv1d(name, shape, *arguments, algorithm="auto", **options):
     )
 
 
-WITH_WINOGRAD = ("loop", "im2col", "shifted", "winograd", "winograd3", "auto")
+WITH_WINOGRAD = ("loop", "im2col", "strips", "shifted", "winograd", "winograd3", "auto")
 
 CASES = [
     *conv2d("3x3", (2, 3, 6, 5), 3, 4, 3, algorithms=WITH_WINOGRAD),
@@ -100,17 +100,21 @@ CASES = [
         *(3, 4, 4),
         stride=2,
         padding=1,
-        algorithms=("loop", "im2col", "cells", "winograd", "winograd3", "winograd7"),
+        algorithms=("loop", "im2col", "strips", "cells", "winograd", "winograd3", "winograd7"),
     ),
-    *conv2d("2x2, no padding", (2, 3, 4, 5), 3, 4, 2, algorithms=("winograd", "winograd3", "winograd7")),
+    *conv2d(
+        "2x2, no padding", (2, 3, 4, 5), 3, 4, 2, algorithms=("strips", "winograd", "winograd3", "winograd7")
+    ),
     *conv2d(
         "twice the stride, each way its own",
         (2, 3, 8, 9),
         *(3, 2, (6, 4)),
         stride=(3, 2),
         padding=(1, 2),
-        algorithms=("winograd", "winograd3", "winograd7"),
+        algorithms=("strips", "winograd", "winograd3", "winograd7"),
     ),
+    *conv2d("7x7, stride 2", (2, 3, 9, 8), *(3, 4, 7), stride=2, padding=3, algorithms=("strips", "auto")),
+    *conv2d("columns left out", (2, 2, 8, 9), *(2, 3, (3, 2)), stride=(1, 3), algorithms=("strips", "auto")),
     *conv2d(
         "whole cells, each way its own",
         (2, 16, 9, 8),
@@ -126,9 +130,10 @@ CASES = [
         2,
         4,
         stride=2,
-        algorithms=("im2col", "cells", "winograd", "winograd3", "winograd7"),
+        algorithms=("im2col", "strips", "cells", "winograd", "winograd3", "winograd7"),
     ),
     in_blocks("im2col", 96, 20, 5),
+    in_blocks("strips", 96, 70, 3),
     in_blocks("cells", 96, 20, 5),
     in_blocks("shifted", 512, 35, 2),
     in_blocks("winograd", 64, 70, 3),
@@ -172,11 +177,23 @@ CASES = [
     transposed("4x4, stride 2, winograd", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="winograd"),
     transposed("4x4, stride 2, winograd3", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="winograd3"),
     transposed("4x4, stride 2, winograd7", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="winograd7"),
+    transposed("3x3, strips", (2, 3, 5, 6), 3, 2, 3, padding=1, algorithm="strips"),
+    transposed("4x4, stride 2, strips", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="strips"),
     transposed("4x4, stride 2, cells", (2, 3, 5, 6), 3, 2, 4, stride=2, padding=1, algorithm="cells"),
     transposed("a kernel as large as the image", (2, 3, 1, 1), 3, 2, (4, 3), padding=(0, 1)),
     transposed("loop, groups", (2, 4, 3, 3), 4, 6, 2, stride=2, groups=2, algorithm="loop"),
     transposed(
         "shifted, no bias", (2, 2, 3, 4), 2, 3, (2, 3), stride=(3, 2), bias=False, algorithm="shifted"
+    ),
+    *(
+        transposed(
+            f"1x1, a row and a column more, {algorithm}",
+            *((2, 3, 4, 5), 3, 2, 1),
+            output_padding=1,
+            dilation=2,
+            algorithm=algorithm,
+        )
+        for algorithm in ("im2col", "shifted", "auto")
     ),
     transposed("output padding by dilation", (1, 2, 3, 3), 2, 2, 2, padding=1, output_padding=1, dilation=2),
     transposed("unbatched", (2, 3, 3), 2, 3, 2),

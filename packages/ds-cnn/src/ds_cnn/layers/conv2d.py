@@ -44,10 +44,10 @@ class Conv2d(Convolution):
         bias: whether b is learned; if not, it is 0.
         padding_mode: what the added pixels hold: "zeros", "reflect" (mirrored at the edge pixel),
             "replicate" (the edge pixel) or "circular" (the other side of the image).
-        algorithm: "loop" (the definition, slow), "im2col", "shifted", "winograd" and "winograd3" (in tiles of
-            4 x 4 and of 3 x 3; 3x3 kernels of stride 1, and kernels of twice the stride), "winograd7" (only
-            the latter), "cells" (kernels that are a multiple of the stride) or "auto", which picks one for
-            each pass by its shape. All compute the same.
+        algorithm: "loop" (the definition, slow), "im2col", "strips" (kernels above their stride), "shifted",
+            "winograd" and "winograd3" (in tiles of 4 x 4 and of 3 x 3; 3x3 kernels of stride 1, and kernels
+            of twice the stride), "winograd7" (only the latter), "cells" (kernels that are a multiple of the
+            stride) or "auto", which picks one for each pass by its shape. All compute the same.
         device: of the parameters.
         dtype: of the parameters.
         init: initial W: a name or function of :mod:`ds_core.initializers`; None for torch.nn's default.

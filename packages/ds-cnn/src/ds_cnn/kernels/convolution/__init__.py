@@ -1,9 +1,9 @@
 """Convolution on a processor, by the algorithm that is fastest for its shape.
 
 ``im2col`` lays every window into the row of a matrix and multiplies once; ``cells`` does the same and hands
-gradients back to whole cells of pixels. ``shifted`` shifts the image instead, and lays out nothing.
-``winograd`` multiplies less, in tiles of 3 x 3, 4 x 4 or 7 x 7. ``selection`` picks one for each pass, and
-``driver`` runs it, a block of images at a time.
+gradients back to whole cells of pixels; in ``strips`` windows overlap in memory, and less is copied.
+``shifted`` shifts the image instead, and lays out nothing. ``winograd`` multiplies less, in tiles of 3 x 3,
+4 x 4 or 7 x 7. ``selection`` picks one for each pass, and ``driver`` runs it, a block of images at a time.
 """
 
 from __future__ import annotations

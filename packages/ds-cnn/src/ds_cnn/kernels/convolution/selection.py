@@ -13,6 +13,7 @@ from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass, Work
 from ds_cnn.kernels.convolution.cells import Cells
 from ds_cnn.kernels.convolution.im2col import Im2col
 from ds_cnn.kernels.convolution.shifted import Shifted
+from ds_cnn.kernels.convolution.strips import Strips
 from ds_cnn.kernels.convolution.winograd import Winograd
 
 CALL = 5_000.0  # nanoseconds for a call of torch, about
@@ -24,6 +25,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "winograd3": Winograd(tile=3),
     "winograd7": Winograd(tile=7),
     "cells": Cells(),
+    "strips": Strips(),
 }
 
 

@@ -64,7 +64,7 @@ class Shifted(Algorithm):
     def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         ((top, _), (left, _)), size = geometry.padding, (out.shape[1], out.shape[2])
         if geometry.kernel == geometry.stride == (1, 1):
-            if (top, left) == (0, 0):
+            if (top, left) == (0, 0) and size == grad.shape[1:3]:  # more pixels with an output_padding
                 _multiply(grad, packed[0, 0].mT, out)
             else:
                 out.copy_(canvas(_multiply(grad, packed[0, 0].mT), (-top, -left), size))
