@@ -181,6 +181,11 @@ def test_auto_picks_by_shape_and_pass():
         assert picked(Geometry((1, 1)), wide) == ["shifted"] * 3
         assert picked(Geometry((3, 3), groups=64), wide) == ["shifted"] * 3
         assert picked(Geometry((3, 3), algorithm="shifted"), wide) == ["shifted"] * 3
+    stem, few = (Geometry((7, 7), stride=(2, 2), padding=((3, 3), (3, 3))), (16, 3, 96, 96)), (64, 16, 32, 32)
+    for name, of_few in (("AMD family 25 with AVX-512", "winograd"), ("Intel with AVX-512", "strips")):
+        with use_table(f"{name} (shipped)"):
+            assert picked(*stem, 16)[:2] == ["strips"] * 2
+            assert picked(Geometry((3, 3), padding=((1, 1), (1, 1))), few, 16) == [of_few] * 3
     with use_table("AMD family 25 with AVX-512 (shipped)"):
         assert picked(Geometry((4, 4), stride=(2, 2)), wide) == ["winograd7", "winograd7", "winograd"]
         assert picked(Geometry((4, 4), stride=(2, 2)), narrow)[0] == "im2col"

@@ -186,6 +186,7 @@ class Rates(NamedTuple):
 
     product: float = 50.0  # operations of a product in a nanosecond
     copy: float = 2.0  # float32 numbers moved in a nanosecond
+    narrow: float = 16.0  # columns of a product that runs at half of that rate, for it has so few
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,7 @@ def table_in_force() -> dict[str, Any]:
 
     Returns:
         Its name, its rules and its rates, as JSON knows them:
-        ``{"name": "torch", "onednn": {}, "rates": {"product": 50.0, "copy": 2.0}}``.
+        ``{"name": "torch", "onednn": {}, "rates": {"product": 50.0, "copy": 2.0, "narrow": 16.0}}``.
     """
     table = _table or _choose()
     rules = {form: rule._asdict() for form, rule in table.rules.items()}
@@ -409,13 +410,13 @@ def _rules(content: Mapping[str, Any], where: str) -> dict[str, Rule]:
 def _rates(content: Mapping[str, Any], where: str) -> Rates:
     try:
         read = Rates(**content.get("rates", {}))
-        sound = 0 < read.product < float("inf") and 0 < read.copy < float("inf")
+        sound = all(0 < rate < math.inf for rate in (read.product, read.copy)) and 0 <= read.narrow < math.inf
     except TypeError:
         sound = False
     if not sound:
         raise ValueError(
             f"{where}: not a table of products; expected 'rates' with 'product' and 'copy', both above 0, "
-            f"got {content['rates']!r}"
+            f"and 'narrow', at least 0, got {content['rates']!r}"
         )
     return read
 

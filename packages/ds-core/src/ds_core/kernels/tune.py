@@ -73,6 +73,8 @@ BATCHES = [
 GAIN = 0.95
 # Products of this many operations run at the rate that a processor has for their form and sides.
 LARGE = 1e7
+# Products of few and of many columns, as of convolutions: n, k and both m.
+NARROW = (2304, 144, 16, 128)
 # On a quiet machine a large product gets all the time of its threads; on a busy one, times say nothing.
 QUIET = 0.8
 
@@ -154,23 +156,36 @@ def rule_from(rows: Sequence[Measured]) -> Rule | None:
 
 
 def rates_from(rows: Sequence[Measured], seconds: float = 0.3) -> Rates:
-    """Returns the machine's rates: that of the slower large products, and that of copies.
+    """Returns the machine's rates: that of the slower large products, that of copies, what few columns cost.
 
     A convolution's products have few columns, and those are the slower ones: three of four are faster.
     Copied are runs of 64 numbers that lie apart, as what a convolution sees, into memory used before, and as
-    many for each thread as its own cache holds.
+    many for each thread as its own cache holds. Of m columns, a product takes the time of m + narrow.
     """
     x = torch.randn(1024 * torch.get_num_threads(), 2, 64)[:, 0]
     copied = torch.empty(x.shape)
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 5 or time.perf_counter() < end:
-        start = time.perf_counter()
-        copied.copy_(x)
-        times.append(time.perf_counter() - start)
+    n, k, few, many = NARROW
+    a, b = torch.randn(n, k), torch.randn(k, many)
+    parts = b[:, :few].contiguous(), b
+    with torch.no_grad(), use_table(TORCH.name):
+        took = medians([lambda: copied.copy_(x), lambda: mm(a, parts[0]), lambda: mm(a, parts[1])], seconds)
     large = [row for row in rows if row.flops >= LARGE] or rows
     speeds = sorted(row.flops / min(row.torch_us, row.onednn_us) for row in large)
-    return Rates(speeds[len(speeds) // 4] / 1e3, x.numel() / statistics.median(times) / 1e9)
+    one = (took[2] - took[1]) / (many - few)  # a column's time
+    narrow = took[1] / one - few if one > 0 else 0.0
+    return Rates(speeds[len(speeds) // 4] / 1e3, x.numel() / took[0] / 1e9, min(max(0.0, narrow), 4.0 * few))
+
+
+def medians(works: Sequence[Callable[[], object]], seconds: float) -> list[float]:
+    """Does several things in turns, and returns the median of the seconds that each takes."""
+    times: list[list[float]] = [[] for _ in works]
+    end = time.perf_counter() + seconds * len(works)
+    while len(times[0]) < 5 or time.perf_counter() < end:
+        for work, taken in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
 
 
 def share_of_processor(seconds: float = 0.5) -> float:
@@ -267,7 +282,8 @@ def main(arguments: list[str] | None = None) -> int:
         says = f"oneDNN from {rule.flops:.2g} operations and sides of {rule.side}" if rule else "torch"
         console.print(f"{form:8} {says}", highlight=False)
     console.print(
-        f"{rates.product:.0f} operations of a product, {rates.copy:.1f} numbers moved in a nanosecond",
+        f"{rates.product:.0f} operations of a product, {rates.copy:.1f} numbers moved in a nanosecond; "
+        f"products run at half the rate with {rates.narrow:.0f} columns",
         highlight=False,
     )
     console.print(f"Kept as {written.name} in {path}", highlight=False, markup=False, soft_wrap=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from ds_core.kernels import matmul
+from ds_core.kernels.matmul import Rates
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
@@ -17,6 +18,8 @@ Pass = Literal["forward", "weight", "input"]  # y, or dL/dweight, or dL/dx
 
 BETWEEN = "convolution: between"  # memory for what is needed for a moment, whatever the algorithm
 
+CALL = 5_000.0  # nanoseconds for a call of torch, about
+
 VECTOR = 16  # numbers that lie side by side and are read or multiplied at once, where there are as many
 
 
@@ -24,18 +27,28 @@ VECTOR = 16  # numbers that lie side by side and are read or multiplied at once,
 class Work:
     """What an algorithm does, as if every number lay in full vectors.
 
-    Operations of products, numbers moved, and how often torch is called.
+    Args:
+        flops: operations of products.
+        column: operations of them, if each had one column.
+        numbers: that are moved.
+        calls: of torch.
     """
 
     flops: float = 0.0
+    column: float = 0.0
     numbers: float = 0.0
     calls: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.flops + other.flops, self.numbers + other.numbers, self.calls + other.calls)
+        return Work(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, times: float) -> Work:
-        return Work(times * self.flops, times * self.numbers, times * self.calls)
+        return Work(*(times * part for part in astuple(self)))
+
+    def time(self, machine: Rates) -> float:
+        """Returns the nanoseconds that a machine takes for it, about."""
+        products = (self.flops + self.column * machine.narrow) / machine.product
+        return products + self.numbers / machine.copy + self.calls * CALL
 
 
 class Passes(NamedTuple):
@@ -47,8 +60,9 @@ class Passes(NamedTuple):
 
 
 def multiplied(n: int, k: int, m: int) -> Work:
-    """Returns the work of a product of ``(n, k)`` and ``(k, m)``; few columns cost less than few rows."""
-    return Work(flops=2.0 * (n + VECTOR) * (k + VECTOR) * (m + VECTOR // 2))
+    """Returns the work of a product of ``(n, k)`` and ``(k, m)``."""
+    column = 2.0 * (n + VECTOR) * (k + VECTOR)
+    return Work(column * m, column)
 
 
 def moved(numbers: int, side_by_side: int) -> Work:

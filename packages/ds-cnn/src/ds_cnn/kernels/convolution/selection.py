@@ -16,8 +16,6 @@ from ds_cnn.kernels.convolution.shifted import Shifted
 from ds_cnn.kernels.convolution.strips import Strips
 from ds_cnn.kernels.convolution.winograd import Winograd
 
-CALL = 5_000.0  # nanoseconds for a call of torch, about
-
 ALGORITHMS: dict[str, Algorithm] = {
     "im2col": Im2col(),
     "shifted": Shifted(),
@@ -32,7 +30,7 @@ ALGORITHMS: dict[str, Algorithm] = {
 def select(geometry: Geometry, shape: Sequence[int], kernels: int, step: Pass) -> str:
     """Returns the algorithm that a geometry asks for; for "auto" the one that should take least time.
 
-    An algorithm's time is estimated from its ``work`` by two rates of the machine, which stand in the same
+    An algorithm's time is estimated from its ``work`` by the rates of the machine, which stand in the same
     table as the rules for products: nothing is timed while a model trains. Of the passes of 29 shapes,
     measured with every algorithm on an AMD EPYC of family 25 with AVX-512, what it chose took 0.8 % longer
     than the best choice (geometric mean).
@@ -56,7 +54,7 @@ def _fastest(
     def time(name: str) -> float:
         passes = ALGORITHMS[name].work(geometry, (max(1, shape[0]), *shape[1:]), kernels)
         work: Work = getattr(passes, step)
-        return work.flops / machine.product + work.numbers / machine.copy + work.calls * CALL
+        return work.time(machine)
 
     able = [
         name
