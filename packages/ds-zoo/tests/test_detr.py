@@ -12,7 +12,7 @@ from ds_core.training.files import load_tensors, save_tensors
 from ds_zoo.backbone import BackboneConfig
 from ds_zoo.detr import DETRLoss, MiniDETR, MiniDETRConfig, Target
 from ds_zoo.detr.matching import box_costs, class_costs, match
-from ds_zoo.detr.model import padding
+from ds_zoo.detr.model import nearness, padding, places
 
 transformers = pytest.importorskip("transformers")
 
@@ -403,6 +403,44 @@ def test_anchored_queries_begin_at_their_anchors():
     torch.testing.assert_close(model.eval()(x).pred_boxes, anchors)
 
 
+def test_modulated_queries_see_the_less_the_further_off_their_box():
+    hidden = torch.zeros(2, 4, 5, dtype=torch.bool)
+    hidden[1, :, 3:] = True  # the second image is 4 x 3
+    at = places(torch.zeros(2, 8, 4, 5), hidden)
+    torch.testing.assert_close(at[0].view(4, 5, 4)[1, 2], torch.tensor([0.5, 0.375, 0.2, 0.25]))
+    torch.testing.assert_close(at[1].view(4, 5, 4)[1, 2], torch.tensor([2.5 / 3, 0.375, 1 / 3, 0.25]))
+    torch.testing.assert_close(at[:1], places(torch.zeros(1, 8, 4, 5), None))
+
+    boxes = torch.tensor([[0.5, 0.375, 0.4, 0.5], [0.5, 0.375, 1e-4, 1e-4]])
+    scores = nearness(torch.logit(boxes).expand(2, 2, 4), at, hidden.flatten(1)).unflatten(2, (4, 5))
+    wide, point = scores[0]
+    torch.testing.assert_close(wide[1, 2], torch.tensor(0.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(wide[1, 1], torch.tensor(-0.5))  # the middle of its left side
+    torch.testing.assert_close(wide[2, 2], torch.tensor(-0.5))
+    torch.testing.assert_close(point[1, 3], torch.tensor(-2.0))  # no box is narrower than a place
+    assert torch.equal(scores[1].isinf(), hidden[1].expand(2, 4, 5))
+
+
+def test_a_modulated_query_takes_what_is_at_its_box():
+    model = small(anchored=True, modulated=True, num_queries=2).eval()
+    with torch.no_grad():
+        model.anchors.copy_(torch.logit(torch.tensor([[0.1, 0.5, 0.05, 0.05], [0.9, 0.5, 0.05, 0.05]])))
+    weights = []
+    for layer in model.decoder:
+        attend = layer.multihead_attn.forward
+
+        def seen(*args, attend=attend, **options):
+            weights.append(attend(*args, **options | {"need_weights": True})[1])
+            return attend(*args, **options)
+
+        layer.multihead_attn.forward = seen
+    model(torch.randn(1, 3, 16, 128))
+    assert len(weights) == len(model.decoder)
+    for weight in weights:  # a row of eight places
+        assert weight[0, 0, :2].sum() > 0.99
+        assert weight[0, 1, -2:].sum() > 0.99
+
+
 def test_wrong_calls():
     model = small()
     with pytest.raises(ValueError, match=r"expected images \(B, 3, H, W\), got \(2, 1, 32, 32\)"):
@@ -421,6 +459,7 @@ def test_wrong_calls():
         ({"d_model": 10}, "encoder_attention_heads to divide"),
         ({"d_model": 6, "encoder_attention_heads": 2}, "multiple of 4"),
         ({"num_queries": 0}, "num_queries of at least 1"),
+        ({"modulated": True}, "expected anchored=True with modulated=True"),
         ({"dropout": 1.5}, "dropout from 0 to 1"),
         ({"activation_function": "swish"}, "expected activation_function"),
         ({"dilation": True}, "expected dilation=False, got True"),

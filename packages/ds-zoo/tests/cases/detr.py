@@ -130,11 +130,17 @@ CASES = [
         inputs=lambda g: (*images(g), TARGETS),
         no_namesake="transformers has no group norm, and adds no auxiliary loss as the paper's authors do",
     ),
-    Case(
-        name="MiniDETR, anchored, in groups",
-        make=detr(anchored=True, query_groups=2, auxiliary_loss=True),
-        inputs=lambda g: (*images(g), TARGETS),
-        no_namesake="transformers' DETR has neither",
-        no_differences="they see the boxes that one layer hands to the next, which are constants to it",
+    *(
+        Case(
+            name=f"MiniDETR, {name}",
+            make=detr(anchored=True, query_groups=2, auxiliary_loss=True, **options),
+            inputs=lambda g: (*images(g), TARGETS),
+            no_namesake="transformers' DETR has neither",
+            no_differences="they see the boxes that one layer hands to the next, which are constants to it",
+        )
+        for name, options in (
+            ("anchored, in groups", {}),
+            ("anchored, in groups, modulated", {"modulated": True}),
+        )
     ),
 ]

@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "detr-resnet-50": _shape(256, 6, 8, 2048, 100) | {"backbone_config": BackboneConfig()},
 }
 # What transformers.DetrConfig has no word for, and what it means there.
-OWN: dict[str, Any] = {"anchored": False, "query_groups": 1}
+OWN: dict[str, Any] = {"anchored": False, "modulated": False, "query_groups": 1}
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class MiniDETRConfig:
         eos_coefficient: weight of the class "nothing".
         labels: the classes, in the order of the outputs; "nothing" comes after them.
         anchored: whether each query begins at a box of its own, its anchor, which every layer corrects.
+        modulated: whether a query sees the image the less, the further off its box; they must be anchored.
         query_groups: G, groups of queries that learn side by side; only the first one is used afterwards.
 
     Raises:
@@ -100,6 +101,7 @@ class MiniDETRConfig:
     eos_coefficient: float = 0.1
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     anchored: bool = False
+    modulated: bool = False
     query_groups: int = 1
 
     def __post_init__(self) -> None:
@@ -124,6 +126,10 @@ class MiniDETRConfig:
         for name in ("dropout", "attention_dropout", "activation_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"MiniDETRConfig: expected {name} from 0 to 1, got {getattr(self, name)}")
+        if self.modulated and not self.anchored:
+            raise ValueError(
+                "MiniDETRConfig: expected anchored=True with modulated=True: without a box nothing is far off"
+            )
         weights = ("class_cost", "bbox_cost", "giou_cost", "bbox_loss_coefficient", "giou_loss_coefficient")
         for name in (*weights, "eos_coefficient"):
             if getattr(self, name) < 0:

@@ -91,8 +91,9 @@ class DETRDecoderLayer(TransformerLayer):
 
     Shape:
         x ``(B G, Q, C)``; positions o, which broadcast with x; memory m ``(B, S, C)``; keys m + p alike;
-        hidden ``(B, S)``, True at padding, or ``(B, G Q, S)``, True where a query may not look, or None ->
-        like x. ``backward`` returns the gradients of x, positions (shaped like x), memory and keys.
+        hidden ``(B, S)``, True at padding, or ``(B, G Q, S)``, True where a query may not look, or numbers
+        added to its scores, or None -> like x. ``backward`` returns the gradients of x, positions (shaped
+        like x), memory and keys.
 
     Source: Carion et al., End-to-End Object Detection with Transformers (2020), section A.3 and figure 10.
     """

@@ -185,7 +185,9 @@ class MiniDETR(Pretrained):
 
     boxes_l = sigmoid(head(norm(x_l)) + a_(l-1)),   a_l = logit(boxes_l),   o_l = where sigmoid(a_(l-1)) is
 
-    What a layer is given as a_l is a constant to it: its gradient goes to its own correction alone.
+    What a layer is given as a_l is a constant to it: its gradient goes to its own correction alone. Modulated
+    ones see less of what is further off: to the score of the place (u, v) comes -2 ((u - x)^2 / w^2 +
+    (v - y)^2 / h^2), where (x, y, w, h) is the box so far, -1/2 in the middle of each of its sides.
 
     Args:
         config: size and shape.
@@ -202,7 +204,8 @@ class MiniDETR(Pretrained):
         ImportError: with labels, if scipy is missing.
 
     Source: Carion et al., End-to-End Object Detection with Transformers (2020), section 3.2; anchors: Liu et
-    al., DAB-DETR (2022), section 4; correction: Zhu et al., Deformable DETR (2021), section A.4.
+    al., DAB-DETR (2022), section 4; correction: Zhu et al., Deformable DETR (2021), section A.4; modulated:
+    Gao et al., Fast Convergence of DETR with Spatially Modulated Co-Attention (2021), section 3.2.
     """
 
     hugging_face = DETR
@@ -324,6 +327,7 @@ class MiniDETR(Pretrained):
         grid = (features.shape[2], features.shape[3])
         hidden = None if pixel_mask is None else padding(pixel_mask, grid)
         p = self.positions(grid if hidden is None else hidden).flatten(2).mT  # (B or 1, S, C)
+        at = places(features, hidden) if self.config.modulated else None
         hidden = None if hidden is None else hidden.flatten(1)  # (B, S)
         # encode
         memory = self.input_projection(features).flatten(2).mT  # (B, S, C)
@@ -339,7 +343,8 @@ class MiniDETR(Pretrained):
         x = memory.new_zeros(*size, memory.shape[2])
         states, boxes = [], []
         for layer in self.decoder:
-            x = layer(x, self.query_position_embeddings(a) if o is None else o, memory, keys, hidden)
+            seen = hidden if at is None or a is None else nearness(a.view(images, -1, 4), at, hidden)
+            x = layer(x, self.query_position_embeddings(a) if o is None else o, memory, keys, seen)
             states.append(self.decoder_norm(x))
             box = self.bbox_predictor(states[-1])
             boxes.append(box if a is None else box + a)
@@ -451,6 +456,49 @@ def padding(pixel_mask: Tensor, grid: tuple[int, int]) -> Tensor:
         for n, size in zip(grid, pixel_mask.shape[1:], strict=True)
     )
     return pixel_mask.index_select(1, rows).index_select(2, columns) == 0
+
+
+def places(features: Tensor, hidden: Tensor | None) -> Tensor:
+    """Says where the places of maps are, in shares of the image, its padding left out.
+
+    Args:
+        features: the maps ``(B, C, h, w)``.
+        hidden: ``(B, h, w)``, True at padding, or None.
+
+    Returns:
+        (u, v), from left and top, and the width and height of a place, ``(B, h w, 4)``; whatever at padding.
+    """
+    seen = features.new_ones(len(features), *features.shape[2:])
+    if hidden is not None:
+        seen = seen.masked_fill(hidden, 0.0)
+    across, down = seen.cumsum(2), seen.cumsum(1)
+    columns, rows = across.amax((1, 2), keepdim=True), down.amax((1, 2), keepdim=True)
+    of_each = (
+        (across - 0.5) / columns,
+        (down - 0.5) / rows,
+        (1 / columns).expand_as(seen),
+        (1 / rows).expand_as(seen),
+    )
+    return torch.stack(of_each, -1).flatten(1, 2)
+
+
+def nearness(a: Tensor, at: Tensor, hidden: Tensor | None) -> Tensor:
+    """Returns what comes to a query's score of each place: the less, the further off its box.
+
+    score = -2 ((u - x)^2 / w^2 + (v - y)^2 / h^2),   (x, y, w, h) = sigmoid(a), w and h at least a place's
+
+    Args:
+        a: ``(B, Q, 4)``; a constant.
+        at: what :func:`places` returns, ``(B, S, 4)``.
+        hidden: ``(B, S)``, True at padding, or None.
+
+    Returns:
+        ``(B, Q, S)``, -inf at padding.
+    """
+    boxes, _ = sigmoid(a.detach(), keep=False)
+    (centre, size), (place, least) = boxes.unsqueeze(2).split(2, -1), at.unsqueeze(1).split(2, -1)
+    score = ((place - centre) / torch.maximum(size, least)).square().sum(-1) * -2
+    return score if hidden is None else score.masked_fill(hidden.unsqueeze(1), -torch.inf)
 
 
 def start_anchors(queries: int, generator: torch.Generator | None = None) -> Tensor:

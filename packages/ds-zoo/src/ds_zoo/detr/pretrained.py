@@ -65,7 +65,16 @@ def to_hugging_face(name: str) -> Stored:
 
 DETR = Format(
     "detr",
-    (*DEFAULTS, *LABELS, "backbone_config", "backbone", "use_timm_backbone", "anchored", "query_groups"),
+    (
+        *DEFAULTS,
+        *LABELS,
+        "backbone_config",
+        "backbone",
+        "use_timm_backbone",
+        "anchored",
+        "modulated",
+        "query_groups",
+    ),
     architecture="DetrForObjectDetection",
     names=to_hugging_face,
     fixed={

@@ -87,6 +87,7 @@ class Recipe:
         queries: most objects that can be found in an image.
         groups: groups of queries that learn side by side; one is used afterwards.
         anchored: whether queries begin at boxes of their own, which every layer corrects.
+        modulated: whether such queries see the image the less, the further off their box.
         nothing: weight of the class "nothing" in the loss.
         dropout: share of numbers that are dropped in training.
         flip: whether images are mirrored at random.
@@ -129,6 +130,7 @@ class Recipe:
     queries: int = 16
     groups: int = 4
     anchored: bool = True
+    modulated: bool = False
     nothing: float = 0.1
     dropout: float = 0.0
     flip: bool = False
@@ -323,6 +325,7 @@ def make_model(recipe: Recipe, class_names: Sequence[str]) -> MiniDETR:
         eos_coefficient=recipe.nothing,
         labels=tuple(class_names),
         anchored=recipe.anchored,
+        modulated=recipe.modulated,
         query_groups=recipe.groups,
     )
     return MiniDETR(config, generator=generator)
