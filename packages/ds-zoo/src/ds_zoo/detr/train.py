@@ -372,8 +372,6 @@ def scene_images(recipe: Recipe, count: int, seed: int) -> SceneImages:
 def random_changes(recipe: Recipe, preparation: Preparation) -> list[Any]:
     """Lists what happens to images while a model learns from them."""
     changes: list[Any] = [Flip()] if recipe.flip else []
-    if recipe.colour:
-        changes.append(Colour(recipe.colour))
     if recipe.crop < 1:
         changes.append(Crop(recipe.crop, 0.5))
     changes.append(preparation.fit())
@@ -381,6 +379,8 @@ def random_changes(recipe: Recipe, preparation: Preparation) -> list[Any]:
         changes.append(Scale(1 / recipe.zoom, recipe.zoom))
         if recipe.longest is not None:
             changes.append(Fit(None, recipe.longest))
+    if recipe.colour:  # last, when there are fewest pixels
+        changes.append(Colour(recipe.colour))
     return changes
 
 
