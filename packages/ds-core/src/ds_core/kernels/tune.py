@@ -168,12 +168,13 @@ def rates_from(rows: Sequence[Measured], seconds: float = 0.3) -> Rates:
     a, b = torch.randn(n, k), torch.randn(k, many)
     parts = b[:, :few].contiguous(), b
     with torch.no_grad(), use_table(TORCH.name):
-        took = medians([lambda: copied.copy_(x), lambda: mm(a, parts[0]), lambda: mm(a, parts[1])], seconds)
+        (copy,) = medians([lambda: copied.copy_(x)], seconds)  # alone: others would empty the cache
+        took = medians([lambda: mm(a, parts[0]), lambda: mm(a, parts[1])], seconds)
     large = [row for row in rows if row.flops >= LARGE] or rows
     speeds = sorted(row.flops / min(row.torch_us, row.onednn_us) for row in large)
-    one = (took[2] - took[1]) / (many - few)  # a column's time
-    narrow = took[1] / one - few if one > 0 else 0.0
-    return Rates(speeds[len(speeds) // 4] / 1e3, x.numel() / took[0] / 1e9, min(max(0.0, narrow), 4.0 * few))
+    one = (took[1] - took[0]) / (many - few)  # a column's time
+    narrow = took[0] / one - few if one > 0 else 0.0
+    return Rates(speeds[len(speeds) // 4] / 1e3, x.numel() / copy / 1e9, min(max(0.0, narrow), 4.0 * few))
 
 
 def medians(works: Sequence[Callable[[], object]], seconds: float) -> list[float]:
