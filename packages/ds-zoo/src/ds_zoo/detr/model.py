@@ -24,7 +24,7 @@ from ds_core.kernels import dispatch
 from ds_core.kernels.scratch import scratch
 from ds_core.pretrained import Pretrained
 from ds_transformer.positions import Sine2DPositions
-from ds_transformer.positions.angles import sinusoids
+from ds_transformer.positions.angles import at_least_float32, sinusoids
 from torch import Tensor
 
 from ds_zoo.backbone import Backbone
@@ -468,7 +468,8 @@ def places(features: Tensor, hidden: Tensor | None) -> Tensor:
     Returns:
         (u, v), from left and top, and the width and height of a place, ``(B, h w, 4)``; whatever at padding.
     """
-    seen = features.new_ones(len(features), *features.shape[2:])
+    size = (len(features), *features.shape[2:])
+    seen = features.new_ones(size, dtype=at_least_float32(features.dtype))  # half precision cannot count far
     if hidden is not None:
         seen = seen.masked_fill(hidden, 0.0)
     across, down = seen.cumsum(2), seen.cumsum(1)
@@ -498,6 +499,7 @@ def nearness(a: Tensor, at: Tensor, hidden: Tensor | None) -> Tensor:
     boxes, _ = sigmoid(a.detach(), keep=False)
     (centre, size), (place, least) = boxes.unsqueeze(2).split(2, -1), at.unsqueeze(1).split(2, -1)
     score = ((place - centre) / torch.maximum(size, least)).square().sum(-1) * -2
+    score = score.to(a.dtype)
     return score if hidden is None else score.masked_fill(hidden.unsqueeze(1), -torch.inf)
 
 
