@@ -328,3 +328,27 @@ def test_a_frozen_prelu_has_no_gradient():
 def test_errors_say_what_was_expected(make, x, error, message):
     with pytest.raises(error, match=message):
         make()(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_a_number_as_a_tensor_computes_the_same(dtype):
+    x = torch.randn(100, dtype=torch.float64).to(dtype)
+    for value in (0.1, -3, 1e-8, 1 / 3, float("inf")):
+        number = elementary.number(value, x)
+        assert torch.equal(x * number, x * value) and torch.equal(x + number, x + value)
+        assert torch.equal(x / number, x / value)
+    assert isinstance(elementary.number(0.1, x), torch.Tensor) == (dtype in (torch.float32, torch.float64))
+
+
+def test_a_number_that_is_a_tensor_already_may_change():
+    rate, x = torch.tensor(0.5), torch.ones(3)
+    assert torch.equal(x * elementary.number(rate, x), x / 2)
+    rate.fill_(0.25)
+    assert torch.equal(x * elementary.number(rate, x), x / 4)
+
+
+def test_a_number_from_inference_mode_serves_outside_it():
+    with torch.inference_mode():
+        elementary.number(0.123, torch.ones(1))
+    x = torch.ones(3, requires_grad=True)
+    (x * elementary.number(0.123, x)).sum().backward()

@@ -1,6 +1,7 @@
 """Memory that kernels write into again and again."""
 
 import threading
+import weakref
 
 import torch
 from ds_core.kernels import scratch as module
@@ -21,6 +22,28 @@ def test_a_name_has_one_memory_that_grows():
     assert scratch("test", (), x).shape == ()
 
 
+def test_shapes_are_kept_until_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(module, "SHAPES", 3)
+    scratch.release()
+    x = torch.ones(1)
+    first = scratch("test", (8,), x)
+    assert scratch("test", [8], x) is first
+    for n in range(1, 8):
+        assert scratch("test", (n,), x).shape == (n,)
+    (memory,) = scratch.memory.values()
+    assert len(memory.views) <= 3
+    assert scratch("test", (8,), x).data_ptr() == first.data_ptr()
+
+
+def test_memory_that_was_too_small_is_let_go():
+    scratch.release()
+    x = torch.ones(1)
+    scratch("test", (4,), x)
+    small = [weakref.ref(memory.numbers) for memory in scratch.memory.values()]
+    scratch("test", (400,), x)
+    assert [one() for one in small] == [None]
+
+
 def test_threads_have_their_own():
     x, places = torch.ones(1), [scratch("test", (4,), torch.ones(1)).data_ptr()]
     thread = threading.Thread(target=lambda: places.append(scratch("test", (4,), x).data_ptr()))
@@ -35,7 +58,7 @@ def test_what_is_very_large_is_not_kept(monkeypatch):
     scratch("test", (9,), torch.ones(1))
     assert not scratch.memory
     scratch("test", (8,), torch.ones(1))
-    assert [len(memory) for memory in scratch.memory.values()] == [8]
+    assert [len(memory.numbers) for memory in scratch.memory.values()] == [8]
     scratch.release()
     assert not scratch.memory
 

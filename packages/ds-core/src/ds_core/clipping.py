@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from ds_core.kernels import HALF
+from ds_core.kernels.elementary import number
 
 _EPS = 1e-6  # torch.nn.utils' too: keeps the factor finite
 _PART = 1 << 18  # adding up more squares than this in one go costs digits in float32
@@ -86,7 +87,7 @@ def _scale(grads: list[Tensor], max_norm: float, norm: float | Tensor) -> None:
         return
     if not factor >= 1:  # also when it is NaN
         for grad in grads:
-            grad.mul_(factor)
+            grad.mul_(number(factor, grad))
 
 
 def clip_grad_value_(
@@ -124,8 +125,12 @@ def _norm(grads: list[Tensor], norm_type: float) -> Tensor:
     if math.isinf(norm_type):
         return torch.stack([grad.abs().max().to(device) for grad in grads]).max()
     if norm_type == 2:  # a product of the vector with itself needs no intermediate tensor
-        parts = [part for grad in grads for part in grad.reshape(-1).split(_PART)]
+        parts = [part for grad in grads for part in _parts(grad.reshape(-1))]
         powers = [torch.dot(part, part) for part in parts]
         return torch.stack([power.to(device) for power in powers]).sum().sqrt()
     powers = [grad.abs().pow(norm_type).sum() for grad in grads]
     return torch.stack([power.to(device) for power in powers]).sum().pow(1 / norm_type)
+
+
+def _parts(vector: Tensor) -> Sequence[Tensor]:
+    return (vector,) if len(vector) <= _PART else vector.split(_PART)

@@ -619,12 +619,17 @@ class Module:
         Args:
             set_to_none: False writes zeros into gradients that are there instead.
         """
-        for parameter in self.parameters():
-            if set_to_none:
-                parameter.grad = None
-            elif parameter.grad is not None:
-                parameter.grad.zero_()
-        self.forget()
+        for module in self.modules():
+            for name in module._parameters:
+                parameter = getattr(module, name)
+                if parameter is None or parameter.grad is None:
+                    continue
+                if set_to_none:
+                    parameter.grad = None
+                else:
+                    parameter.grad.zero_()
+            module._stack.clear()
+            module._second.clear()
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Freezes (False) or thaws (True) every parameter below."""

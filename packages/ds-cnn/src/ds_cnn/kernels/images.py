@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
+from ds_cnn.functional.geometry import Geometry
+
 
 def pixels_last(x: Tensor) -> Tensor:
     """Views ``(N, C, H, W)`` as ``(N, H, W, C)``."""
@@ -37,15 +39,34 @@ def canvas(
     Returns:
         ``(n, *size, C)``; a view of the images if they cover the canvas.
     """
-    n, height, width, channels = image.shape
-    (top, left), (bottom, right) = offset, (offset[0] + height, offset[1] + width)
-    seen = image[:, max(0, -top) : max(0, size[0] - top), max(0, -left) : max(0, size[1] - left)]
-    if seen.shape[1:3] == size:
-        return seen
-    shape = n, *size, channels
+    (top, left), (bottom, right) = offset, (offset[0] + image.shape[1], offset[1] + image.shape[2])
+    if top < 0 or left < 0 or bottom > size[0] or right > size[1]:
+        image = image[:, max(0, -top) : max(0, size[0] - top), max(0, -left) : max(0, size[1] - left)]
+    if image.shape[1:3] == size:
+        return image
+    shape = image.shape[0], *size, image.shape[3]
     placed = image.new_full(shape, value) if memory is None else scratch(memory, shape, image).fill_(value)
-    placed[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = seen
+    placed[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = image
     return placed
+
+
+def windows(image: Tensor, geometry: Geometry) -> Tensor:
+    """Views what a kernel sees at each of its positions on images that are padded already.
+
+    Shape:
+        ``(n, H, W, C)``, any strides -> ``(n, H', W', *kernel, C)``.
+    """
+    n, row, column, channel = image.stride()
+    (down, right), (below, beside) = geometry.stride, geometry.dilation
+    positions = [
+        (pixels - span) // step + 1
+        for pixels, span, step in zip(image.shape[1:3], geometry.span, geometry.stride, strict=True)
+    ]
+    return image.as_strided(
+        (image.shape[0], *positions, *geometry.kernel, image.shape[3]),
+        (n, down * row, right * column, below * row, beside * column, channel),
+        image.storage_offset(),
+    )
 
 
 def shift(

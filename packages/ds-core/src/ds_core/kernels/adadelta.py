@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ds_core.functional.adadelta import adadelta
 from ds_core.kernels import update_kernel
+from ds_core.kernels.elementary import number
 
 
 @update_kernel(adadelta)
@@ -16,7 +17,7 @@ def adadelta_in_place(
 ) -> tuple[Tensor, dict[str, Any]]:
     """The step and one root are the only new tensors."""
     state["step"] += 1
-    root = state["square_avg"].mul_(rho).addcmul_(g, g, value=1 - rho).add(eps).sqrt_()
-    d = state["acc_delta"].add(eps).sqrt_().div_(root).mul_(g)
-    state["acc_delta"].mul_(rho).addcmul_(d, d, value=1 - rho)
+    root = state["square_avg"].mul_(number(rho, g)).addcmul_(g, g, value=1 - rho).add(number(eps, p)).sqrt_()
+    d = state["acc_delta"].add(number(eps, p)).sqrt_().div_(root).mul_(g)
+    state["acc_delta"].mul_(number(rho, g)).addcmul_(d, d, value=1 - rho)
     return p.add_(d, alpha=-lr), state

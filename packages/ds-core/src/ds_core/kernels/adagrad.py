@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ds_core.functional.adagrad import adagrad
 from ds_core.kernels import update_kernel
+from ds_core.kernels.elementary import number
 
 
 @update_kernel(adagrad)
@@ -17,5 +18,5 @@ def adagrad_in_place(
     """The root is the only new tensor."""
     step_size = lr / (1 + state["step"] * lr_decay)
     state["step"] += 1
-    root = state["sum"].addcmul_(g, g).sqrt().add_(eps)
+    root = state["sum"].addcmul_(g, g).sqrt().add_(number(eps, p))
     return p.addcdiv_(g, root, value=-step_size), state

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ds_core.functional.adam import adam
 from ds_core.kernels import update_kernel
+from ds_core.kernels.elementary import number
 
 
 @update_kernel(adam)
@@ -27,10 +28,10 @@ def adam_in_place(
     beta1, beta2 = betas
     state["step"] += 1
     mean = state["exp_avg"].lerp_(g, 1 - beta1)
-    square = state["exp_avg_sq"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    square = state["exp_avg_sq"].mul_(number(beta2, g)).addcmul_(g, g, value=1 - beta2)
     if amsgrad:
         square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
     correction1 = 1 - beta1 ** state["step"]
     correction2 = math.sqrt(1 - beta2 ** state["step"])
-    root = square.sqrt().add_(eps * correction2)
+    root = square.sqrt().add_(number(eps * correction2, p))
     return p.addcdiv_(mean, root, value=-lr * correction2 / correction1), state

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ds_core.functional.batch_norm import batch_norm, frozen_batch_norm
 from ds_core.kernels import branch, kernel
-from ds_core.kernels.elementary import BLOCK, parts
+from ds_core.kernels.elementary import BLOCK, number, parts
 from ds_core.kernels.layer_norm import like
 from ds_core.kernels.normalization import by_position, scale_shift
 from ds_core.kernels.scratch import scratch
@@ -43,7 +43,7 @@ class BatchNormKernel:
             means.append(mean)
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
         mean, var = _joined(means, squares, blocks, positions)  # (1, C, 1)
-        rstd = torch.rsqrt(var + eps)
+        rstd = torch.rsqrt(var + number(eps, var))
         scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
         shift = -mean * scale if bias is None else bias.view(1, -1, 1) - mean * scale
         y = torch.empty_like(positions)
@@ -95,9 +95,9 @@ class FrozenBatchNormKernel:
         *,
         trained: bool = True,
     ) -> tuple[Tensor, Any]:
-        rstd = torch.rsqrt(var + eps)
+        rstd = torch.rsqrt(var + number(eps, var))
         scale = rstd if weight is None else rstd * weight
-        shift = -mean * scale if bias is None else bias - mean * scale
+        shift = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
         positions = by_position(x)
         y = scale_shift(
             positions, scale.view(1, -1, 1), shift.view(1, -1, 1), out=torch.empty_like(positions)

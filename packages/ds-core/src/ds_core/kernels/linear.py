@@ -16,7 +16,7 @@ class LinearKernel:
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Saved]:
         y = matmul.linear(as_rows(x), weight, bias)
-        y = y if x.dim() == 2 else y.view(*x.shape[:-1], len(weight))
+        y = y if x.dim() == 2 else y.view(*x.shape[:-1], weight.shape[0])
         return y, Saved(x, weight, bias)
 
     @staticmethod

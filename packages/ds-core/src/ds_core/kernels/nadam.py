@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ds_core.functional.nadam import nadam
 from ds_core.kernels import update_kernel
+from ds_core.kernels.elementary import number
 
 
 @update_kernel(nadam)
@@ -30,8 +31,8 @@ def nadam_in_place(
     mu_next = beta1 * (1 - 0.96 ** ((t + 1) * momentum_decay) / 2)
     state["mu_product"] *= mu
     mean = state["exp_avg"].lerp_(g, 1 - beta1)
-    square = state["exp_avg_sq"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
-    root = square.sqrt().div_(math.sqrt(1 - beta2**t)).add_(eps)
+    square = state["exp_avg_sq"].mul_(number(beta2, g)).addcmul_(g, g, value=1 - beta2)
+    root = square.sqrt().div_(number(math.sqrt(1 - beta2**t), p)).add_(number(eps, p))
     p.addcdiv_(g, root, value=-lr * (1 - mu) / (1 - state["mu_product"]))
     p.addcdiv_(mean, root, value=-lr * mu_next / (1 - state["mu_product"] * mu_next))
     return p, state

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ds_core.kernels import matmul
+from ds_core.kernels.elementary import number
 
 
 class Normalized(NamedTuple):
@@ -54,7 +55,7 @@ def normalize(
     centred = x if mean is None else x - mean
     squares = centred * centred
     var = squares.mean(dims, keepdim=True)
-    rstd = torch.rsqrt(var + eps)
+    rstd = torch.rsqrt(var + number(eps, var))
     n = centred * rstd if mean is None else centred.mul_(rstd)
     return scale_shift(n, weight, bias, out=squares), Normalized(n, mean, var, rstd)
 
@@ -82,7 +83,7 @@ def normalize_backward(
     if not want_x:
         return Gradients(None, grad_weight, grad_bias)
     count = max(1, n.numel() // max(1, rstd.numel()))
-    share = torch.full_like(rstd, -1 / count) if weight is None else weight / -count
+    share = torch.full_like(rstd, -1 / count) if weight is None else weight / number(-count, weight)
     minus_mean = _weighted_sum(grad, share, dims) if centre else None
     minus_mean_product = _weighted_sum(product, share, dims)
     grad_x = scale_shift(grad, weight, minus_mean, out=product)

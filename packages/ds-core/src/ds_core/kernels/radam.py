@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ds_core.functional.radam import radam, rectification
 from ds_core.kernels import update_kernel
+from ds_core.kernels.elementary import number
 
 
 @update_kernel(radam)
@@ -20,9 +21,11 @@ def radam_in_place(
     state["step"] += 1
     t = state["step"]
     mean = state["exp_avg"].lerp_(g, 1 - beta1)
-    square = state["exp_avg_sq"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    square = state["exp_avg_sq"].mul_(number(beta2, g)).addcmul_(g, g, value=1 - beta2)
     step_size = lr / (1 - beta1**t)
     r = rectification(t, beta2)
     if not r:
         return p.add_(mean, alpha=-step_size), state
-    return p.addcdiv_(mean, square.sqrt().add_(eps), value=-step_size * r * math.sqrt(1 - beta2**t)), state
+    return p.addcdiv_(
+        mean, square.sqrt().add_(number(eps, p)), value=-step_size * r * math.sqrt(1 - beta2**t)
+    ), state

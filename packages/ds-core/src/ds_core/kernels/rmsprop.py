@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ds_core.functional.rmsprop import rmsprop
 from ds_core.kernels import update_kernel
+from ds_core.kernels.elementary import number
 
 
 @update_kernel(rmsprop)
@@ -24,12 +25,12 @@ def rmsprop_in_place(
 ) -> tuple[Tensor, dict[str, Any]]:
     """The root is the only new tensor."""
     state["step"] += 1
-    square = state["square_avg"].mul_(alpha).addcmul_(g, g, value=1 - alpha)
+    square = state["square_avg"].mul_(number(alpha, g)).addcmul_(g, g, value=1 - alpha)
     if centered:
         mean = state["grad_avg"].lerp_(g, 1 - alpha)
         square = square.addcmul(mean, mean, value=-1).clamp_(min=0)
-    root = square.sqrt().add_(eps)
+    root = square.sqrt().add_(number(eps, p))
     if not momentum:
         return p.addcdiv_(g, root, value=-lr), state
-    buffer = state["momentum_buffer"].mul_(momentum).addcdiv_(g, root)
+    buffer = state["momentum_buffer"].mul_(number(momentum, g)).addcdiv_(g, root)
     return p.add_(buffer, alpha=-lr), state

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 LARGEST = 1_200_000  # numbers that are kept from one call to the next, of each name
+SHAPES = 64  # in which the memory of a name was seen, and may be seen again
 
 
 class Scratch(threading.local):
@@ -20,7 +22,7 @@ class Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self.memory: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+        self.memory: dict[tuple[str, torch.dtype, torch.device], _Memory] = {}
 
     def __call__(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """Returns a tensor of any content; it is valid until the next call with the name.
@@ -32,19 +34,32 @@ class Scratch(threading.local):
         """
         if type(like) is not Tensor:  # one that only stands for numbers, as in a FakeTensorMode
             return like.new_empty(tuple(shape))
-        size, key = math.prod(shape), (name, like.dtype, like.device)
+        shape, key = tuple(shape), (name, like.dtype, like.device)
         memory = self.memory.get(key)
-        if memory is None or memory.numel() < size:
-            with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
-                memory = torch.empty(size, dtype=like.dtype, device=like.device)
-            if size <= LARGEST:
-                self.memory[key] = memory
-        return memory[:size].view(tuple(shape))
+        if memory is not None and shape in memory.views:
+            return memory.views[shape]
+        size = math.prod(shape)
+        with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
+            if memory is None or memory.numbers.numel() < size:
+                memory = _Memory(torch.empty(size, dtype=like.dtype, device=like.device), {})
+                if size <= LARGEST:
+                    self.memory[key] = memory
+            if len(memory.views) == SHAPES:
+                memory.views.clear()
+            view = memory.views[shape] = memory.numbers[:size].view(shape)
+        return view
 
     def release(self) -> None:
         """Gives back this thread's memory."""
         if not torch.compiler.is_compiling():  # where nothing of it is used
             self.memory.clear()
+
+
+class _Memory(NamedTuple):
+    """A piece of memory, and how it was seen: to look that up is quicker than to cut it and shape it."""
+
+    numbers: Tensor
+    views: dict[tuple[int, ...], Tensor]
 
 
 scratch = Scratch()  # from one call to the next

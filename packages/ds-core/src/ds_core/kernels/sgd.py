@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ds_core.functional.sgd import sgd
 from ds_core.kernels import update_kernel
+from ds_core.kernels.elementary import number
 
 
 @update_kernel(sgd)
@@ -27,6 +28,6 @@ def sgd_in_place(
         if buffer is None:
             buffer = state["momentum_buffer"] = g.clone()
         else:
-            buffer.mul_(momentum).add_(g, alpha=1 - dampening)
+            buffer.mul_(number(momentum, g)).add_(g, alpha=1 - dampening)
         g = g.add(buffer, alpha=momentum) if nesterov else buffer
     return p.add_(g, alpha=-lr), state

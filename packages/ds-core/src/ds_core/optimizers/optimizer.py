@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ds_core.checks import checked_constructor
+from ds_core.kernels.elementary import number
 
 # Tensors, or (name, tensor) pairs, or groups: dicts with such a list under "params" and options of their own.
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
@@ -154,7 +155,7 @@ class Optimizer:
         if not decay:
             return grad
         if group.get("decoupled_weight_decay", self.decoupled_weight_decay):
-            parameter.mul_(1 - group["lr"] * decay)
+            parameter.mul_(number(1 - group["lr"] * decay, parameter))
             return grad
         return grad.add(parameter, alpha=decay)
 

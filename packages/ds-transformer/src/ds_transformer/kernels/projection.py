@@ -19,7 +19,8 @@ class ProjectionKernel:
         x: Tensor, weight: Tensor, bias: Tensor | None, parts: tuple[int, ...], batch_first: bool
     ) -> tuple[tuple[Tensor, ...], Saved]:
         y, saved = LinearKernel.forward(x, weight, bias)
-        return split_heads(y, sum(parts), batch_first).split(parts, 1), (saved, batch_first)
+        heads = split_heads(y, sum(parts), batch_first)
+        return (heads,) if len(parts) == 1 else heads.split(parts, 1), (saved, batch_first)
 
     @staticmethod
     def backward(

@@ -154,8 +154,8 @@ class AttentionWeights(Module):
         parts = [tuple(heads[i] for i in part) for part in PARTS[len(inputs)]]
         rows = [sum(part) * self.head_dim for part in parts]
         each = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        weights: Any = each if self.in_proj_weight is None else self.in_proj_weight.split(rows)
-        biases: Any = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.split(rows)
+        weights: Any = each if self.in_proj_weight is None else parted(self.in_proj_weight, rows)
+        biases: Any = [None] * 3 if self.in_proj_bias is None else parted(self.in_proj_bias, rows)
         return list(zip(inputs, weights, biases, parts, strict=False))
 
     def _mask(
@@ -239,3 +239,8 @@ class AttentionWeights(Module):
         if self.batch_first:
             parts.append("batch_first=True")
         return ", ".join(parts)
+
+
+def parted(rows: Tensor, counts: list[int]) -> tuple[Tensor, ...]:
+    """Views rows as parts of so many each."""
+    return (rows,) if len(counts) == 1 else rows.split(counts)

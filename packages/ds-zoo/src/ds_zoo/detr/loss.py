@@ -166,24 +166,39 @@ class DETRLoss(Loss):
                     f"DETRLoss: image {number}: expected boxes ({len(target.class_labels)}, 4), one for each "
                     f"class, got {shape(target.boxes)}"
                 )
-            if len(target.class_labels):
-                least, most = (int(number) for number in target.class_labels.aminmax())
-                if least < 0 or most >= self.num_labels:
-                    raise IndexError(
-                        f"DETRLoss: image {number}: expected classes from 0 to {self.num_labels - 1}, got "
-                        f"{least if least < 0 else most}"
-                    )
-                if bool((target.boxes[:, 2:] < 0).any()):
-                    raise ValueError(
-                        f"DETRLoss: image {number}: expected boxes as centre and size, got a negative size"
-                    )
             found.append(target)
         if not found or logits.shape[1] % len(found):
             raise ValueError(
                 f"DETRLoss: expected labels for {logits.shape[1]} images, or groups of queries of fewer, got "
                 f"{len(found)}"
             )
+        self._check_numbers(found)
         return found
+
+    def _check_numbers(self, targets: list[Target]) -> None:
+        """Checks all at once, and looks for the image only if a number is wrong.
+
+        Raises:
+            IndexError: if a class is not from 0 to K - 1.
+            ValueError: if a box has a negative size.
+        """
+        classes = torch.cat([target.class_labels for target in targets])
+        sizes = torch.cat([target.boxes for target in targets])[:, 2:]
+        if not len(classes) or (
+            classes.amin() >= 0 and classes.amax() < self.num_labels and sizes.amin() >= 0
+        ):
+            return
+        for number, target in enumerate(targets):
+            for label in target.class_labels.tolist():
+                if not 0 <= label < self.num_labels:
+                    raise IndexError(
+                        f"DETRLoss: image {number}: expected classes from 0 to {self.num_labels - 1}, "
+                        f"got {label}"
+                    )
+            if bool((target.boxes[:, 2:] < 0).any()):
+                raise ValueError(
+                    f"DETRLoss: image {number}: expected boxes as centre and size, got a negative size"
+                )
 
     def _report(self, logits: Tensor, counts: list[int], ce: Tensor, bbox: Tensor, apart: Tensor) -> None:
         """Keeps the terms of the loss, and by how many objects each layer is wrong."""

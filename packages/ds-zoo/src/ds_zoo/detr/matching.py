@@ -103,9 +103,11 @@ def padded(targets: Sequence[Target], dtype: torch.dtype) -> tuple[Tensor, Tenso
     device = targets[0].boxes.device if targets else None
     labels = torch.zeros(len(targets), max(counts, default=0), dtype=torch.int64, device=device)
     boxes = torch.zeros(*labels.shape, 4, dtype=dtype, device=device)
-    for row, target in enumerate(targets):
-        labels[row, : counts[row]] = target.class_labels
-        boxes[row, : counts[row]] = target.boxes.to(dtype)
+    if any(counts):
+        places = [(row, i) for row, count in enumerate(counts) for i in range(count)]
+        at = torch.tensor(places, device=device).unbind(1)
+        labels[at] = torch.cat([target.class_labels for target in targets]).to(labels.dtype)
+        boxes[at] = torch.cat([target.boxes for target in targets]).to(dtype)
     return labels, boxes, counts
 
 

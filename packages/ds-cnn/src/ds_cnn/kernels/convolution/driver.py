@@ -29,6 +29,15 @@ class Block:
     rows: slice
     seen: slice
     geometry: Geometry  # on those pixels
+    whole: bool = False  # whether there is no other
+
+    def positions(self, y: Tensor) -> Tensor:
+        """Views its positions in a batch's, ``(N, H', W', O)``."""
+        return y if self.whole else y[self.images, self.rows]
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Views its pixels in a batch's, ``(N, H, W, C)``."""
+        return x if self.whole else x[self.images, self.seen]
 
 
 def convolve(
@@ -38,8 +47,8 @@ def convolve(
     packed, size, pixels = algorithm.pack(weight, geometry), geometry.output_size(x.shape[2:]), pixels_last(x)
     y = pixels.new_empty(x.shape[0], *size, weight.shape[0])
     for block in blocks(algorithm, geometry, x.shape, packed.numel()):
-        part = y[block.images, block.rows]
-        algorithm.forward(pixels[block.images, block.seen], packed, block.geometry, part)
+        part = block.positions(y)
+        algorithm.forward(block.pixels(pixels), packed, block.geometry, part)
         if bias is not None:
             part += bias
     return channels_first(y)
@@ -55,11 +64,11 @@ def convolve_backward_input(
     whole = all(block.rows == slice(0, given.shape[1]) for block in parts)
     grad_x = (given.new_empty if whole else given.new_zeros)(shape[0], *size, shape[1])
     for block in parts:
-        seen = grad_x[block.images, block.seen]
+        seen = block.pixels(grad_x)
         if not seen.shape[1]:  # nothing but padding
             continue
         share = seen if whole else torch.empty_like(seen, memory_format=torch.contiguous_format)
-        algorithm.backward_input(given[block.images, block.rows], packed, block.geometry, share)
+        algorithm.backward_input(block.positions(given), packed, block.geometry, share)
         if not whole:
             seen += share  # neighbours see some of the same pixels
     return channels_first(grad_x)
@@ -71,8 +80,7 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
     given, pixels = pixels_last(grad), pixels_last(x)
     parts = blocks(algorithm, geometry, x.shape, math.prod(shape))
     for block in parts:
-        seen = pixels[block.images, block.seen]
-        total = algorithm.backward_weight(given[block.images, block.rows], seen, block.geometry, total)
+        total = algorithm.backward_weight(block.positions(given), block.pixels(pixels), block.geometry, total)
     if total is None:  # no image at all
         return grad.new_zeros(shape)
     return algorithm.unpack_grad(total, geometry).contiguous()
@@ -101,11 +109,12 @@ def _blocks(
     count = positions
     if together * numbers > room:
         count = max(1, room * positions // (together * numbers) // ROWS) * ROWS
-    return tuple(
+    parts = [
         _block(images, slice(row, min(row + count, positions)), geometry, shape)
         for images in _cut(n, numbers, room, together)
         for row in range(0, positions, count)
-    )
+    ]
+    return (replace(parts[0], whole=True),) if len(parts) == 1 else tuple(parts)
 
 
 def _cut(n: int, numbers: int, room: int, together: int) -> list[slice]:

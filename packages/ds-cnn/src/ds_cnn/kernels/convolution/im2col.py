@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ds_cnn.functional.geometry import Geometry, see
+from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution.algorithm import (
     BETWEEN,
     VECTOR,
@@ -20,7 +20,7 @@ from ds_cnn.kernels.convolution.algorithm import (
     multiply_into,
     product,
 )
-from ds_cnn.kernels.images import canvas, channels_first
+from ds_cnn.kernels.images import canvas, channels_first, pixels_last, windows
 
 NARROW = 16  # numbers of a row of the kernel; fewer are not worth a copy of their own
 
@@ -67,8 +67,9 @@ class Im2col(Algorithm):
         return multiplied(positions, pixels * inside, kernels // groups) * groups, laid, columns
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
-        per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
-        return per_group.permute(0, 1, 3, 4, 2).flatten(2).mT  # (g, kernel * C / g, O / g)
+        kernels, channels = weight.shape[:2]
+        per_group = geometry.groups, kernels // geometry.groups, channels * math.prod(geometry.kernel)
+        return weight.permute(0, 2, 3, 1).reshape(per_group).mT  # (g, kernel * C / g, O / g)
 
     def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         columns = _columns(x, geometry)  # (g, positions, kernel * C / g)
@@ -97,8 +98,9 @@ class Im2col(Algorithm):
         return product(given.mT, columns, total)  # (g, O / g, kernel * C / g)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
-        per_group = grad_packed.unflatten(2, (*geometry.kernel, -1))  # (g, O / g, *kernel, C / g)
-        return per_group.permute(0, 1, 4, 2, 3).flatten(0, 1)
+        groups, kernels, numbers = grad_packed.shape
+        channels = numbers // math.prod(geometry.kernel)
+        return grad_packed.reshape(groups * kernels, *geometry.kernel, channels).permute(0, 3, 1, 2)
 
 
 def _columns(x: Tensor, geometry: Geometry) -> Tensor:
@@ -109,13 +111,14 @@ def _columns(x: Tensor, geometry: Geometry) -> Tensor:
     """
     (top, _), (left, _) = geometry.padding
     size = geometry.padded_size(x.shape[1:3])
-    padded = channels_first(canvas(x, (top, left), size, memory=BETWEEN))
+    padded = canvas(x, (top, left), size, memory=BETWEEN)
     if narrow(geometry, x.shape[3]):
-        seen = see(padded.contiguous(), geometry).permute(4, 5, 1, 0, 2, 3)  # (*kernel, C, n, H', W')
+        by_row = pixels_last(channels_first(padded).contiguous())
+        seen = windows(by_row, geometry).permute(3, 4, 5, 0, 1, 2)  # (*kernel, C, n, H', W')
         return seen.reshape(1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])).mT
-    seen = see(padded, geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
-    seen = seen.unflatten(-1, (geometry.groups, -1)).movedim(-2, 0)
-    return seen.reshape(geometry.groups, math.prod(seen.shape[1:4]), math.prod(seen.shape[4:]))
+    seen, groups = windows(padded, geometry), geometry.groups  # (n, H', W', *kernel, C)
+    shape = groups, math.prod(seen.shape[:3]), math.prod(seen.shape[3:]) // groups
+    return (seen if groups == 1 else seen.unflatten(-1, (groups, -1)).movedim(-2, 0)).reshape(shape)
 
 
 def narrow(geometry: Geometry, channels: int) -> bool:
@@ -135,7 +138,7 @@ def _collect(columns: Tensor, geometry: Geometry, out: Tensor) -> None:
         out.copy_(canvas(columns[:, 0, 0], (-top, -left), size))
         return
     padded = columns.new_zeros(n, *geometry.padded_size(size), channels)
-    seen = see(channels_first(padded), geometry).permute(0, 2, 3, 4, 5, 1)  # (n, H', W', *kernel, C)
+    seen = windows(padded, geometry)
     down, right = _runs(geometry, channels)
     for u in range(0, kernel_height, down):
         for v in range(0, kernel_width, right):
@@ -179,5 +182,7 @@ def _runs(geometry: Geometry, channels: int) -> tuple[int, int]:
 
 def _side_by_side(by_group: Tensor, pixels: int) -> Tensor:
     """Puts the groups of (g, positions, pixels * C / g) back into one row: (positions, pixels * C)."""
+    if len(by_group) == 1:
+        return by_group[0]
     by_pixel = by_group.unflatten(2, (pixels, -1))  # (g, positions, pixels, C / g)
     return by_pixel.permute(1, 2, 0, 3).flatten(1)
