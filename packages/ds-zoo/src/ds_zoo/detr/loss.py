@@ -184,9 +184,10 @@ class DETRLoss(Loss):
         """
         classes = torch.cat([target.class_labels for target in targets])
         sizes = torch.cat([target.boxes for target in targets])[:, 2:]
-        if not len(classes) or (
-            classes.amin() >= 0 and classes.amax() < self.num_labels and sizes.amin() >= 0
-        ):
+        if not len(classes):
+            return
+        (least, most), smallest = classes.aminmax(), sizes.aminmax().min
+        if least >= 0 and most < self.num_labels and smallest >= 0:
             return
         for number, target in enumerate(targets):
             for label in target.class_labels.tolist():

@@ -101,14 +101,15 @@ def padded(targets: Sequence[Target], dtype: torch.dtype) -> tuple[Tensor, Tenso
     """Lays targets side by side:   classes ``(B, n)``, boxes ``(B, n, 4)``, and how many are real."""
     counts = [len(target.class_labels) for target in targets]
     device = targets[0].boxes.device if targets else None
-    labels = torch.zeros(len(targets), max(counts, default=0), dtype=torch.int64, device=device)
-    boxes = torch.zeros(*labels.shape, 4, dtype=dtype, device=device)
-    if any(counts):
-        places = [(row, i) for row, count in enumerate(counts) for i in range(count)]
-        at = torch.tensor(places, device=device).unbind(1)
-        labels[at] = torch.cat([target.class_labels for target in targets]).to(labels.dtype)
-        boxes[at] = torch.cat([target.boxes for target in targets]).to(dtype)
-    return labels, boxes, counts
+    most = max(counts, default=0)
+    labels = torch.zeros(len(targets) * most, dtype=torch.int64, device=device)
+    boxes = torch.zeros(len(targets) * most, 4, dtype=dtype, device=device)
+    if most:
+        places = [row * most + i for row, count in enumerate(counts) for i in range(count)]
+        at = torch.tensor(places, device=device)
+        labels.index_copy_(0, at, torch.cat([target.class_labels for target in targets]).to(labels.dtype))
+        boxes.index_copy_(0, at, torch.cat([target.boxes for target in targets]).to(dtype))
+    return labels.view(len(targets), most), boxes.view(len(targets), most, 4), counts
 
 
 def match(costs: Tensor, counts: Sequence[int]) -> Matched:
