@@ -335,7 +335,8 @@ def test_a_number_as_a_tensor_computes_the_same(dtype):
     x = torch.randn(100, dtype=torch.float64).to(dtype)
     for value in (0.1, -3, 1e-8, 1 / 3, float("inf")):
         number = elementary.number(value, x)
-        assert torch.equal(x * number, x * value) and torch.equal(x + number, x + value)
+        assert torch.equal(x * number, x * value)
+        assert torch.equal(x + number, x + value)
         assert torch.equal(x / number, x / value)
     assert isinstance(elementary.number(0.1, x), torch.Tensor) == (dtype in (torch.float32, torch.float64))
 

@@ -383,6 +383,18 @@ def test_focal_loss_without_focus_is_the_cross_entropy():
     torch.testing.assert_close(focal, taped(nn.BCEWithLogitsLoss(), (x, target), 1))
 
 
+@pytest.mark.parametrize("pixels", [(6, 7), (300, 300)])  # of one block, and of several
+@pytest.mark.parametrize("loss", ["DiceLoss('none')", "FocalLoss(reduction='none')"])
+def test_losses_of_masks_in_another_layout(loss, pixels):
+    x = torch.randn(4, 3, *pixels, generator=G)
+    target = (torch.rand(4, 3, *pixels, generator=G) > 0.5).float()
+    plain, (grad, *_) = manual(build(ds, loss), (x, target), 1)
+    other = x.contiguous(memory_format=torch.channels_last)
+    value, (grad_other, *_) = manual(build(ds, loss), (other, target), 1)
+    torch.testing.assert_close(value, plain)
+    torch.testing.assert_close(grad_other, grad)
+
+
 def test_dice_loss_of_a_perfect_and_of_an_empty_mask():
     truth = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 0]])
     scores = torch.where(truth == 1, 100.0, -100.0)

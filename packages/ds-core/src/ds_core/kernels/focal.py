@@ -26,19 +26,20 @@ class FocalKernel:
         branch(f"FocalKernel: {'several blocks' if len(blocks) > 1 else 'one block'}")
         for some in blocks:
             t = truth[some]
-            p = sigmoid(scores[some])
-            q = torch.addcmul(p + t, p, t, value=-2).clamp_(min=torch.finfo(p.dtype).tiny)
+            p, sign = sigmoid(scores[some]), 1 - 2 * t
+            q = torch.addcmul(t, p, sign).clamp_(min=torch.finfo(p.dtype).tiny)
             c = cross_entropy_of(scores[some], t)
             power = q ** (gamma - 1)
             if alpha is not None:
                 power.mul_((t * (2 * alpha - 1)).add_(1 - alpha))  # a q^(gamma - 1)
             torch.mul(power, q, out=values[some]).mul_(c)
-            slope = torch.addcmul(p, p, p, value=-1, out=slopes[some]).mul_(c).mul_(1 - 2 * t)
-            slope.mul_(gamma).addcmul_(q, p.sub_(t)).mul_(power)
+            of_q = torch.addcmul(p, p, p, value=-1).mul_(sign)
+            slope = torch.mul(q, p.sub_(t), out=slopes[some])
+            slope.addcmul_(of_q, c, value=gamma).mul_(power)
         loss, share = reduce(values.view(x.shape), reduction)
         return loss, (slopes.view(x.shape), share)
 
     @staticmethod
     def backward(grad: Tensor | float, saved: tuple[Tensor, float]) -> Tensor:
         slopes, share = saved
-        return slopes * (grad * share)
+        return slopes.mul_(grad * share)

@@ -14,7 +14,17 @@ from ds_core.losses import Loss
 from torch import Tensor
 
 from ds_zoo import functional
-from ds_zoo.detr.matching import Matched, Target, box_costs, class_costs, counted, divisors, match, padded
+from ds_zoo.detr.matching import (
+    Matched,
+    Target,
+    box_costs,
+    check_classes,
+    class_costs,
+    counted,
+    divisors,
+    match,
+    padded,
+)
 
 softmax, _ = dispatch(core.softmax, half=torch.float32)
 cross_entropy, cross_entropy_backward = dispatch(core.cross_entropy, half=torch.float32)
@@ -172,34 +182,13 @@ class DETRLoss(Loss):
                 f"DETRLoss: expected labels for {logits.shape[1]} images, or groups of queries of fewer, got "
                 f"{len(found)}"
             )
-        self._check_numbers(found)
+        check_classes("DETRLoss", [target.class_labels for target in found], self.num_labels)
+        if bool((torch.cat([target.boxes for target in found])[:, 2:] < 0).any()):
+            wrong = [i for i, target in enumerate(found) if bool((target.boxes[:, 2:] < 0).any())]
+            raise ValueError(
+                f"DETRLoss: image {wrong[0]}: expected boxes as centre and size, got a negative size"
+            )
         return found
-
-    def _check_numbers(self, targets: list[Target]) -> None:
-        """Checks all at once, and looks for the image only if a number is wrong.
-
-        Raises:
-            IndexError: if a class is not from 0 to K - 1.
-            ValueError: if a box has a negative size.
-        """
-        classes = torch.cat([target.class_labels for target in targets])
-        sizes = torch.cat([target.boxes for target in targets])[:, 2:]
-        if not len(classes):
-            return
-        (least, most), smallest = classes.aminmax(), sizes.aminmax().min
-        if least >= 0 and most < self.num_labels and smallest >= 0:
-            return
-        for number, target in enumerate(targets):
-            for label in target.class_labels.tolist():
-                if not 0 <= label < self.num_labels:
-                    raise IndexError(
-                        f"DETRLoss: image {number}: expected classes from 0 to {self.num_labels - 1}, "
-                        f"got {label}"
-                    )
-            if bool((target.boxes[:, 2:] < 0).any()):
-                raise ValueError(
-                    f"DETRLoss: image {number}: expected boxes as centre and size, got a negative size"
-                )
 
     def _report(self, logits: Tensor, counts: list[int], ce: Tensor, bbox: Tensor, apart: Tensor) -> None:
         """Keeps the terms of the loss, and by how many objects each layer is wrong."""

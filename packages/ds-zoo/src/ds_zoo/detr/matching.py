@@ -53,6 +53,28 @@ def counted(labels: Iterable[Iterable[Any]]) -> list[int]:
     ]
 
 
+def check_classes(name: str, classes: Sequence[Tensor], num_labels: int) -> None:
+    """Checks the classes of all images at once, and looks for the image only if one is wrong.
+
+    Args:
+        name: of the loss.
+        classes: of each image, ``(n,)``.
+        num_labels: K.
+
+    Raises:
+        IndexError: if a class is not from 0 to K - 1.
+    """
+    together = torch.cat(list(classes))
+    if not len(together):
+        return
+    least, most = (int(number) for number in together.aminmax())
+    if least >= 0 and most < num_labels:
+        return
+    wrong = least if least < 0 else most
+    image = next(i for i, of_image in enumerate(classes) if wrong in of_image.tolist())
+    raise IndexError(f"{name}: image {image}: expected classes from 0 to {num_labels - 1}, got {wrong}")
+
+
 def divisors(counts: Sequence[int], queries: int, eos: float) -> tuple[float, int]:
     """Returns what the loss of classes, and that of boxes or masks, is a mean over.
 

@@ -14,7 +14,7 @@ from ds_core.kernels import dispatch
 from ds_core.losses import Loss
 from torch import Tensor
 
-from ds_zoo.detr.matching import Matched, class_costs, counted, divisors, match
+from ds_zoo.detr.matching import Matched, check_classes, class_costs, counted, divisors, match
 from ds_zoo.maskformer.matching import ALPHA, GAMMA, SMOOTH, Labels, mask_costs, nearest, padded
 
 softmax, _ = dispatch(core.softmax, half=torch.float32)
@@ -129,7 +129,7 @@ class MaskFormerLoss(Loss):
         row = empty.new_ones(len(at)) * grad / segments
         grad_x = dice_backward(self.dice_weight * row, of_dice)  # overlap
         of_mask = (self.mask_weight / pixels * row)[:, None, None]
-        grad_x = grad_x + focal_backward(of_mask, of_focal)  # mask
+        grad_x += focal_backward(of_mask, of_focal)  # mask
         grad_small = upsample_backward(grad_x, of_size)  # x
         grad_masks = empty.new_zeros(mask_shape).flatten(0, 2).index_copy(0, at, grad_small)  # small
         # class
@@ -172,13 +172,7 @@ class MaskFormerLoss(Loss):
                     f"MaskFormerLoss: image {number}: expected masks ({len(classes)}, H, W), one for each "
                     f"class and as large as those of the first image, {size}, got {shape(masks)}"
                 )
-            if len(classes):
-                least, most = (int(number) for number in classes.aminmax())
-                if least < 0 or most >= self.num_labels:
-                    raise IndexError(
-                        f"MaskFormerLoss: image {number}: expected classes from 0 to {self.num_labels - 1}, "
-                        f"got {least if least < 0 else most}"
-                    )
+        check_classes("MaskFormerLoss", [of_image["class_labels"] for of_image in labels], self.num_labels)
 
     def _report(self, ce: Tensor, mask: Tensor, overlap: Tensor) -> None:
         """Keeps the terms of the loss."""

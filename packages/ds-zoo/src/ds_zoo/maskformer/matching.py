@@ -16,7 +16,7 @@ ALPHA, GAMMA = 0.25, 2.0  # of the focal loss
 SMOOTH = 1.0  # of the dice loss
 
 sigmoid, _ = dispatch(core.sigmoid, half=torch.float32)
-focal, _ = dispatch(core.focal, half=torch.float32)
+softplus, _ = dispatch(core.softplus, half=torch.float32)
 
 
 def mask_costs(logits: Tensor, masks: Tensor, focal_weight: float, dice_weight: float) -> Tensor:
@@ -26,7 +26,9 @@ def mask_costs(logits: Tensor, masks: Tensor, focal_weight: float, dice_weight: 
     p = sigmoid(x)
 
     As t is 0 or 1, the sum of focal(x, t) is the product of focal(x, 1) - focal(x, 0) and t, and the sum of
-    focal(x, 0): no map of a pair is ever made.
+    focal(x, 0): no map of a pair is ever made. With c = softplus(x) = -log(1 - p) and c - x = -log p:
+
+    focal(x, 0) = (1 - alpha) p^gamma c,   focal(x, 1) = alpha (1 - p)^gamma (c - x)
 
     Args:
         logits: x ``(..., Q, h, w)``.
@@ -41,10 +43,10 @@ def mask_costs(logits: Tensor, masks: Tensor, focal_weight: float, dice_weight: 
     section 3.2.
     """
     x, t = logits.flatten(-2), masks.flatten(-2).mT  # (..., Q, S), (..., S, n)
-    yes, _ = focal(x, torch.ones_like(x), ALPHA, GAMMA, "none")
-    no, _ = focal(x, torch.zeros_like(x), ALPHA, GAMMA, "none")
+    (p, _), (c, _) = sigmoid(x, keep=False), softplus(x, keep=False)
+    no = (p**GAMMA).mul_(c).mul_(1 - ALPHA)
+    yes = ((1 - p) ** GAMMA).mul_(c - x).mul_(ALPHA)
     wrong = ((yes - no) @ t + no.sum(-1, keepdim=True)) / max(1, x.shape[-1])
-    p, _ = sigmoid(x, keep=False)
     sizes = p.sum(-1, keepdim=True) + t.sum(-2, keepdim=True)
     apart = 1 - (2 * (p @ t) + SMOOTH) / (sizes + SMOOTH)
     return focal_weight * wrong + dice_weight * apart
