@@ -11,8 +11,7 @@ from ds_core.functional.batch_norm import batch_norm, frozen_batch_norm
 from ds_core.kernels import branch, kernel
 from ds_core.kernels.elementary import BLOCK, number, parts
 from ds_core.kernels.layer_norm import like
-from ds_core.kernels.normalization import by_position, scale_shift
-from ds_core.kernels.scratch import scratch
+from ds_core.kernels.normalization import by_position, less, scale_shift
 
 ROOM = 4 * BLOCK  # numbers of a block; smaller ones would stay in a nearer cache, but mean more operations
 
@@ -39,7 +38,7 @@ class BatchNormKernel:
         means, squares = [], []
         for some in blocks:
             mean = positions[some].mean((0, 2), keepdim=True)
-            centred = _centred(positions[some], mean)
+            centred = less(positions[some], mean)
             means.append(mean)
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
         mean, var = _joined(means, squares, blocks, positions)  # (1, C, 1)
@@ -60,7 +59,7 @@ class BatchNormKernel:
         total = _sum([g[some].sum((0, 2), keepdim=True) for some in blocks])  # of g
         total_n = torch.zeros_like(mean)  # of g n
         if want_x or want_weight:
-            products = (_centred(positions[some], mean).mul_(g[some]) for some in blocks)
+            products = (less(positions[some], mean).mul_(g[some]) for some in blocks)
             total_n = _sum([product.sum((0, 2), keepdim=True) for product in products])
         if positions.shape[0] and positions.shape[2]:  # of no numbers, the deviation is NaN and the sum 0
             total_n *= rstd
@@ -135,16 +134,6 @@ def _joined(
 def _sum(of_blocks: list[Tensor]) -> Tensor:
     """Adds up the sums of all blocks, of which there is at least one."""
     return of_blocks[0] if len(of_blocks) == 1 else torch.cat(of_blocks).sum(0, keepdim=True)
-
-
-def _centred(x: Tensor, mean: Tensor) -> Tensor:
-    """Returns x - mean, laid out as x is, in memory that is used again and again."""
-    n, channels, positions = x.shape
-    if x.stride(1) == 1:  # channels last
-        out = scratch("batch norm", (n, positions, channels), x).transpose(1, 2)
-    else:
-        out = scratch("batch norm", x.shape, x)
-    return torch.sub(x, mean, out=out)
 
 
 def _parts(positions: Tensor) -> list[slice]:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ds_core.functional.group_norm import group_norm
 from ds_core.kernels import branch, kernel
-from ds_core.kernels.elementary import BLOCK, parts
+from ds_core.kernels.elementary import BLOCK, number, parts
 from ds_core.kernels.layer_norm import like
-from ds_core.kernels.normalization import by_position, normalize, normalize_backward, scale_shift
+from ds_core.kernels.normalization import by_position, less, normalize, normalize_backward, scale_shift
 
 ROOM = 2 * BLOCK  # numbers of a block
 
@@ -21,8 +21,7 @@ class GroupNormKernel:
     """Where the channels of a pixel lie apart, those of a group are one row, normed as by layer norm.
 
     Where they lie side by side, as convolutions leave them, x is viewed as ``(N, C, positions)`` and gone
-    through some examples at a time. Of the channels of a group then:   mean = mean of mean_c,
-    var = mean of (mean of (x - mean_c)^2 + (mean_c - mean)^2)
+    through some examples at a time; a group's sum is that of the sums of its channels.
 
     There x is kept, not what it was normalised to.
     """
@@ -40,15 +39,14 @@ class GroupNormKernel:
         y, means, rstds = torch.empty_like(positions), [], []
         for some in _parts(positions):
             part = positions[some]
-            of_channels = part.mean(2, keepdim=True)  # (n, C, 1)
-            centred = part - of_channels
-            squares = centred.mul_(centred).mean(2)
-            mean = _by_group(of_channels, groups).mean(2, keepdim=True)  # (n, G, 1)
-            apart = (_by_group(of_channels, groups) - mean).square_()
-            rstd = torch.rsqrt(apart.add_(_by_group(squares, groups)).mean(2, keepdim=True) + eps)
+            mean = _group_mean(part.sum(2, keepdim=True), groups, part)  # (n, G, 1)
+            middle = _by_channel(mean, part)  # (n, C, 1)
+            centred = less(part, middle)
+            var = _group_mean(centred.mul_(centred).sum(2, keepdim=True), groups, part)
+            rstd = torch.rsqrt(var + number(eps, var))
             scale = _times(_by_channel(rstd, part), weight)
-            shift = -_by_channel(mean, part) * scale
-            scale_shift(part, scale, shift if bias is None else shift + bias.view(1, -1, 1), out=y[some])
+            shift = -middle * scale if bias is None else bias.view(1, -1, 1) - middle * scale
+            scale_shift(part, scale, shift, out=y[some])
             means.append(mean)
             rstds.append(rstd)
         return y.view(x.shape), (x, torch.cat(means), torch.cat(rstds), weight, bias)
@@ -62,20 +60,17 @@ class GroupNormKernel:
             grads = normalize_backward(grad.reshape(x.shape), x, rstd, (2, 3), scale, wanted)
             return like(grads.x, grad), like(grads.weight, weight), like(grads.bias, bias)
         positions, g, totals = by_position(x), by_position(grad), []
-        groups, count = mean.shape[1], positions.shape[1] // mean.shape[1] * positions.shape[2]
         grad_x = torch.empty_like(g)
         for some in _parts(positions):
             part, given = positions[some], g[some]
             middle, steep = _by_channel(mean[some], part), _by_channel(rstd[some], part)  # (n, C, 1)
-            total = given.sum(2, keepdim=True)  # of g, and of g n
-            total_n = (part - middle).mul_(given).sum(2, keepdim=True).mul_(steep)
-            totals.append(torch.stack([total, total_n]).sum(1))
-            of_one, of_n = (  # the means of h = g w and of h n, in a group
-                _by_channel(_by_group(_times(one, weight), groups).sum(2, keepdim=True) / count, part)
-                for one in (total, total_n)
-            )
-            of_x = of_n * steep * -steep  # rstd (h - mean h - n mean(h n)), with n = (x - mean) rstd
-            shift = -of_one * steep - middle * of_x
+            total_n = less(part, middle).mul_(given).sum(2, keepdim=True).mul_(steep)
+            total = torch.stack([given.sum(2, keepdim=True), total_n])  # of g, and of g n: (2, n, C, 1)
+            totals.append(total.sum(1))
+            of_h = _group_mean(_times(total, weight), mean.shape[1], part)  # with h = g w
+            of_one, of_n = _by_channel(of_h, part)  # the means of h and of h n, in a group
+            of_x = of_n.mul_(steep).mul_(steep).neg_()  # rstd (h - mean h - n mean(h n)), n = (x - mean) rstd
+            shift = torch.addcmul(of_one.mul_(steep), middle, of_x).neg_()
             scale_shift(given, _times(steep, weight), shift, out=grad_x[some]).addcmul_(part, of_x)
         grad_bias, grad_weight = torch.stack(totals).sum(0)
         return (
@@ -107,11 +102,13 @@ def _times(of_channels: Tensor, weight: Tensor | None) -> Tensor:
     return of_channels if weight is None else of_channels * weight.view(1, -1, 1)
 
 
-def _by_group(of_channels: Tensor, groups: int) -> Tensor:
-    """Views ``(n, C, 1)`` as ``(n, G, C / G)``."""
-    return of_channels.reshape(len(of_channels), groups, -1)
+def _group_mean(of_channels: Tensor, groups: int, part: Tensor) -> Tensor:
+    """Returns the means of the groups of a part from the sums of its channels:   ``(..., C, 1)`` to ``(..., G, 1)``."""
+    of_group = of_channels.reshape(*of_channels.shape[:-2], groups, -1).sum(-1, keepdim=True)
+    return of_group / (part.shape[1] // groups * part.shape[2])
 
 
 def _by_channel(of_groups: Tensor, part: Tensor) -> Tensor:
-    """Repeats ``(n, G, 1)`` for the channels of each group: ``(n, C, 1)``."""
-    return of_groups.expand(-1, -1, part.shape[1] // of_groups.shape[1]).reshape(len(part), -1, 1)
+    """Repeats ``(..., G, 1)`` for the channels of each group: ``(..., C, 1)``."""
+    *leading, groups, _ = of_groups.shape
+    return of_groups.expand(*leading, groups, part.shape[1] // groups).reshape(*leading, -1, 1)

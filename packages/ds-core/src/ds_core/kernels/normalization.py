@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ds_core.kernels import matmul
 from ds_core.kernels.elementary import number
+from ds_core.kernels.scratch import scratch
 
 
 class Normalized(NamedTuple):
@@ -93,6 +94,16 @@ def normalize_backward(
 def by_position(x: Tensor) -> Tensor:
     """Views ``(N, C, ...)`` as ``(N, C, positions)``."""
     return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
+
+
+def less(x: Tensor, mean: Tensor) -> Tensor:
+    """Returns x - mean of ``(N, C, positions)``, laid out as x is, in memory that is used again and again."""
+    n, channels, positions = x.shape
+    if x.stride(1) == 1:  # channels last
+        out = scratch("norm", (n, positions, channels), x).transpose(1, 2)
+    else:
+        out = scratch("norm", x.shape, x)
+    return torch.sub(x, mean, out=out)
 
 
 def scale_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, out: Tensor) -> Tensor:
