@@ -103,7 +103,7 @@ def _times(of_channels: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _group_mean(of_channels: Tensor, groups: int, part: Tensor) -> Tensor:
-    """Returns the means of the groups of a part from the sums of its channels:   ``(..., C, 1)`` to ``(..., G, 1)``."""
+    """Returns the mean of each group of a part, ``(..., G, 1)``, from its channels' sums ``(..., C, 1)``."""
     of_group = of_channels.reshape(*of_channels.shape[:-2], groups, -1).sum(-1, keepdim=True)
     return of_group / (part.shape[1] // groups * part.shape[2])
 
