@@ -1,9 +1,13 @@
 """What a command line shows of mistakes and warnings."""
 
+import io
+import sys
 import warnings
 
 import pytest
+from ds_core.checks import check_whole
 from ds_core.cli import clear_errors
+from ds_core.cli.commands import function_command
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, IndexError, ImportError])
@@ -21,6 +25,21 @@ def test_a_warning_is_a_note_every_time(capsys):
     assert capsys.readouterr().err == "Note: skipped 1 line\n" * 2
 
 
+@pytest.mark.parametrize(
+    "written", [b"a\x0cb\n\xe2\x80\xa8c\xc2\x85\n", b"a\x0cb\r\n\xe2\x80\xa8c\xc2\x85\r\n"]
+)
+def test_only_a_line_feed_ends_a_line_of_the_standard_input(monkeypatch, capsys, written):
+    """Whatever else Python's splitlines knows may be a character of a text."""
+
+    def count(loaded: None, texts: list[str]) -> list[str]:
+        return [repr(text) for text in texts]
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(written)))
+    command = function_command(count, lambda device: None, "count")
+    command(["-"], standalone_mode=False)
+    assert capsys.readouterr().out == "'a\\x0cb'\n'\\u2028c\\x85'\n"
+
+
 def test_what_is_no_mistake_of_the_user_stays_a_traceback():
     with pytest.raises(RuntimeError), clear_errors():
         raise RuntimeError("a bug")
@@ -33,3 +52,10 @@ def test_a_name_is_shown_as_it_is(capsys, name):
     with pytest.raises(SystemExit), clear_errors():
         raise ValueError(f"{name}: no such file")
     assert capsys.readouterr().err == f"Note: note {name}\nError: {name}: no such file\n"
+
+
+def test_a_number_beyond_its_range_is_said_to_be_too_large():
+    with pytest.raises(ValueError, match=r"who: expected seed below 2\^63, got 9223372036854775808"):
+        check_whole("who", -(2**63), seed=2**63)
+    with pytest.raises(ValueError, match="who: expected seed of at least 0, got -1"):
+        check_whole("who", 0, seed=-1)

@@ -364,8 +364,10 @@ def check_whole(who: str, least: int = 1, **numbers: Any) -> None:
     for name, number in numbers.items():
         if not isinstance(number, int) or isinstance(number, bool):
             raise TypeError(f"{who}: expected {name} to be a whole number, got {number!r}")
-        if not least <= number < 2**63:
+        if number < least:
             raise ValueError(f"{who}: expected {name} of at least {least}, got {number}")
+        if number >= 2**63:
+            raise ValueError(f"{who}: expected {name} below 2^63, got {number}")
 
 
 def check_number(who: str, least: float = -math.inf, **numbers: Any) -> None:

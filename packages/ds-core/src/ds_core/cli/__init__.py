@@ -107,6 +107,8 @@ def clear_errors() -> Iterator[None]:
 def read_standard_input() -> str:
     """Returns all of the standard input, a text in UTF-8, without the line end at its end.
 
+    Every line ends with a line feed, as in a file that Python opens.
+
     Raises:
         ValueError: if it is not UTF-8, or there is nothing.
     """
@@ -117,4 +119,4 @@ def read_standard_input() -> str:
         raise ValueError(f"standard input: not UTF-8 text (byte {error.start})") from error
     if not text.strip():
         raise ValueError("standard input: expected a text, got nothing")
-    return text.removesuffix("\n").removesuffix("\r")
+    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")

@@ -376,7 +376,7 @@ def function_command(
                 if given[key] == STANDARD_INPUT and hints[key] in (str, str | None):
                     given[key] = read_standard_input()
                 elif given[key] == [STANDARD_INPUT]:
-                    given[key] = read_standard_input().splitlines()
+                    given[key] = read_standard_input().split("\n")
             show(function(load(device), **given))
 
     return make_command(run, parameters, name, text, **options)
