@@ -134,6 +134,8 @@ def test_a_run_is_not_continued_with_anything_else(trained, tmp_path, changed, n
         ["--overwrite", "--heads", 3],
         ["--overwrite", "--context", 10_000],
         ["--overwrite", "--lr", -1],
+        ["--overwrite", "--prompt", "é"],
+        ["--overwrite", "--prompt", "A SHEEP?" * 8],
         ["--overwrite", "--resume"],
         [],
     ],
@@ -316,6 +318,23 @@ def test_several_prompts_go_side_by_side(trained, tmp_path):
     assert given.output == together.output
 
 
+def test_only_a_line_end_ends_a_prompt(tmp_path):
+    """Whatever else ends a line elsewhere is a character of a text."""
+    (tmp_path / "text.txt").write_text("a page\fand\u2028a\x85line, " * 40)
+    recipe = Recipe(str(tmp_path / "text.txt"), steps=1, **{**SIZES, "context": 2})
+    train(recipe, tmp_path / "out", progress=False)
+    (tmp_path / "prompts.txt").write_bytes("e\f\r\n\u2028a\n".encode())
+    ask = ["generate", str(tmp_path / "out"), "--length", "0", "--prompts"]
+    for place, told in (
+        (str(tmp_path / "prompts.txt"), None),
+        ("-", (tmp_path / "prompts.txt").read_bytes()),
+    ):
+        result = CliRunner().invoke(command_line(), [*ask, place], input=told)
+        assert result.output == "e\f\n---\n\u2028a\n"
+    result = CliRunner().invoke(command_line(), [*ask[:-1], "--prompt", "-"], input=b"\x0ca\r\n")
+    assert result.output == "\fa\n"
+
+
 def test_a_text_ends_at_a_stop_string(trained):
     ask = ["generate", trained[0], "--prompt", "the quick", "--length", 60, "--temperature", 0]
     whole = run(*ask).output.removesuffix("\n")
@@ -355,6 +374,14 @@ def test_what_cannot_be_continued_is_explained(trained, tmp_path, options, messa
     result = run("generate", trained[0], *(option.format(**places) for option in options))
     assert result.exit_code == 2, result.output
     assert message in result.output
+
+
+def test_what_is_measured_is_counted(trained, tmp_path):
+    """Two windows of 16 tokens, each of which is predicted from those before it."""
+    (tmp_path / "text.txt").write_text(TEXT[:40])
+    for options, tokens in (([], 32), (["--stride", 16], 39)):
+        said = run("eval", trained[0], "--data", tmp_path / "text.txt", *options)
+        assert re.search(r"tokens +(\S+)", said.output)[1] == str(tokens)
 
 
 def test_a_window_slides_by_the_stride(trained):

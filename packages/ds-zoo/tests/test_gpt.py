@@ -7,10 +7,11 @@ import torch
 from ds_core import CrossEntropyLoss, engine
 from ds_core.finetuning import add_lora
 from ds_core.module import replaced
-from ds_core.text import CharacterTokenizer
+from ds_core.text import ByteTokenizer, CharacterTokenizer
 from ds_core.training.files import load_tensors, save_tensors
 from ds_zoo import MiniGPT, MiniGPTConfig, perplexity
 from ds_zoo.gpt.decoder import Decoder
+from ds_zoo.gpt.generate import holds
 from ds_zoo.gpt.pretrained import DEFAULTS, to_hugging_face
 
 SMALL = MiniGPTConfig(vocab_size=11, n_positions=8, n_embd=12, n_layer=2, n_head=3)
@@ -467,6 +468,32 @@ def test_stop_strings_and_the_form_of_the_result(model):
 
 
 @pytest.mark.parametrize(
+    "stop", ["a", "d\u00e9j\u00e0 vu", "\u4f60\u597d\u5417\u518d\u89c1\u5427", "\U0001f642" * 9]
+)
+def test_a_stop_string_is_found_whatever_its_letters_cost(stop):
+    """A byte is the shortest token that there is."""
+    tokenizer = ByteTokenizer()
+    tokens = tokenizer.encode(f"before it {stop}")
+    assert holds(tokens, ["never written", stop], tokenizer)
+    assert not holds(tokens[:-1], ["never written", stop], tokenizer)
+
+
+def test_seeds_of_any_size(model):
+    for seed in (0, -1, 2**63 - 1, [-(2**63)]):
+        assert len(model.generate(torch.tensor([1]), 3, seed=seed)) == 4
+    for seed in (2**63, 2**70, [2**64]):
+        with pytest.raises(ValueError, match=r"expected seed below 2\^63, got"):
+            model.generate(torch.tensor([1]), 3, seed=seed)
+    with pytest.raises(TypeError, match="expected seed to be a whole number"):
+        model.generate(torch.tensor([1]), 3, seed=1.5)
+
+
+def test_stop_strings_are_a_list(model):
+    with pytest.raises(TypeError, match=r"got one text; write \['ab'\]"):
+        model.generate([[1]], 3, stop_strings="ab", tokenizer=ByteTokenizer())
+
+
+@pytest.mark.parametrize(
     ("prompts", "options", "said"),
     [
         (torch.zeros(0, dtype=torch.int64), {}, "prompt of at least one token"),
@@ -476,6 +503,7 @@ def test_stop_strings_and_the_form_of_the_result(model):
         ([[1]], {"seed": [1, 2]}, "one seed or 1"),
         ([[1]], {"stop_strings": ["a"]}, "tokenizer="),
         ([[1]], {"num_beams": 2, "top_k": 3}, "beams take no chance"),
+        ([[1]], {"length_penalty": 2.0}, "length_penalty is of beams"),
         ([[1] * 6], {"num_beams": 2}, "fit into the context of 8, got 6 and 3"),
         ([[1]], {"num_beams": 0}, "num_beams of at least 1|num_beams to be|expected num_beams"),
         ([[1]], {"temperature": -1}, "temperature of at least 0"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
-from ds_core.checks import check_whole, shape
+from ds_core.checks import check_whole, seeded, shape
 from ds_core.functional import log_softmax
 from ds_core.module import Module, evaluating
 from ds_core.text import Tokenizer, beam_search, penalize_repetition, sample
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ds_zoo.gpt.decoder import Decoder
 
-_TAIL = 8  # tokens looked at for a stop string, besides as many as it has characters
+_TAIL = 8  # tokens looked at for a stop string, besides as many as it has bytes: none is shorter
 
 
 class Generates(Module):
@@ -91,10 +91,19 @@ class Generates(Module):
                 raise IndexError(
                     f"MiniGPT.generate: expected stop_tokens from 0 to {vocabulary - 1}, got {token}"
                 )
+        if isinstance(stop_strings, str):
+            raise TypeError(
+                f"MiniGPT.generate: expected a list of stop_strings, got one text; write [{stop_strings!r}]"
+            )
         if stop_strings and tokenizer is None:
             raise ValueError("MiniGPT.generate: stop_strings need the tokenizer=, to read the tokens")
         if not all(stop_strings):
             raise ValueError("MiniGPT.generate: expected stop_strings of at least one character, got ''")
+        if num_beams == 1 and length_penalty != 1:
+            raise ValueError(
+                f"MiniGPT.generate: length_penalty is of beams: leave it out, or give num_beams above 1, got "
+                f"{length_penalty}"
+            )
         if not (rows and max_new_tokens):
             return self._as_given(prompts, rows, pad_token)
         with evaluating(self):
@@ -295,12 +304,13 @@ def draws(rows: int, count: int, seed: int | Sequence[int] | None) -> Tensor:
     """Draws uniform numbers, ``(count, rows)``, each column from its own seed."""
     if seed is None:
         seed = int(torch.randint(2**62, ()))
-    if isinstance(seed, int):
+    if not isinstance(seed, Sequence):
+        check_whole("MiniGPT.generate", -(2**63), seed=seed)
         seed = [seed + row for row in range(rows)]
     if len(seed) != rows:
         raise ValueError(f"MiniGPT.generate: expected one seed or {rows}, one for each text, got {len(seed)}")
-    generator = torch.Generator()
-    columns = [torch.rand(count, generator=generator.manual_seed(one), dtype=torch.float64) for one in seed]
+    generators = [seeded("MiniGPT.generate", one) for one in seed]
+    columns = [torch.rand(count, generator=one, dtype=torch.float64) for one in generators]
     return torch.stack(columns, 1)
 
 
@@ -308,5 +318,6 @@ def holds(tokens: list[int], strings: Sequence[str], tokenizer: Tokenizer | None
     """Says whether the end of new tokens holds one of some strings."""
     if not strings or tokenizer is None:
         return False
-    text = tokenizer.decode(tokens[-max(map(len, strings)) - _TAIL :])
+    longest = max(len(string.encode("utf-8", "surrogatepass")) for string in strings)
+    text = tokenizer.decode(tokens[-longest - _TAIL :])
     return any(string in text for string in strings)

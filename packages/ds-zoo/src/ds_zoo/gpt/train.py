@@ -231,7 +231,8 @@ def train(
         FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
         CheckpointError: if there is nothing to resume, it is damaged, or of another text or other options;
             names them.
-        ValueError: if the text is too short for the context, or an option is out of range.
+        ValueError: if the text is too short for the context, the prompt has what its tokenizer does not know,
+            or an option is out of range.
     """
     out = Path(out)
     needed("matplotlib", "matplotlib", "loss.png", "plot")  # said now, not after the last step
@@ -262,6 +263,10 @@ def train(
         attn_pdrop=recipe.attention_dropout,
         tie_word_embeddings=recipe.tie,
     )
+    prompt = recipe.prompt or some_prompt(tokens, recipe.context)
+    length = len(tokens.encode(prompt))
+    if not 1 <= length <= recipe.context:  # said now, not at the first validation
+        raise ValueError(f"prompt: expected from 1 to {recipe.context} tokens (the context), got {length}")
     part, validation = split_text(corpus.ids, config.n_positions)
     validation = validation[:MEASURED].long()
     baselines = {"uniform": uniform_loss(tokens.vocab_size)}
@@ -272,7 +277,7 @@ def train(
     gpt = MiniGPT(config, generator=torch.Generator().manual_seed(recipe.seed))
     optimizer = make_optimizer(gpt, recipe)
     depends_on = {name: value for name, value in asdict(recipe).items() if name not in ("data", "tokenizer")}
-    samples = Samples(tokens, recipe.prompt or some_prompt(tokens), recipe.seed)
+    samples = Samples(tokens, prompt, recipe.seed)
     trainer = Trainer(
         gpt,
         CrossEntropyLoss(dim=-1),
@@ -424,11 +429,12 @@ def generate(
         raise ValueError("generate: expected either a prompt or a file of prompts, got both")
     if prompts is not None:
         content = read_standard_input() if prompts == STANDARD_INPUT else read_text(prompts)
-        given = [line for line in content.splitlines() if line]
+        given = [line for line in content.split("\n") if line]
         if not given:
             raise ValueError(f"{prompts}: expected a prompt in each line, got nothing")
     else:
-        given = [some_prompt(loaded.tokenizer) if prompt is None else prompt]
+        context = loaded.model.config.n_positions
+        given = [some_prompt(loaded.tokenizer, context) if prompt is None else prompt]
     texts = continue_texts(
         loaded.model,
         loaded.tokenizer,
@@ -447,12 +453,12 @@ def generate(
     return "\n---\n".join(texts)
 
 
-def some_prompt(tokenizer: Tokenizer) -> str:
-    """Returns a beginning of a text that the tokenizer knows."""
+def some_prompt(tokenizer: Tokenizer, context: int) -> str:
+    """Returns a beginning of a text that the tokenizer knows and that fits into the context."""
     for prompt in ("The ", "the ", "\n"):
         with suppress(ValueError):
-            tokenizer.encode(prompt)
-            return prompt
+            if 1 <= len(tokenizer.encode(prompt)) <= context:
+                return prompt
     return tokenizer.decode([0])
 
 
@@ -495,7 +501,11 @@ def evaluate(loaded: Loaded, *, data: str | None = None, stride: int | None = No
         loaded: what :func:`load` returns.
         data: the text; if none is given, the part of the run's own data that it was not trained on.
         stride: tokens by which a window slides, so that all tokens but the first see at least the rest of the
-            context; if not given, windows stand side by side, as in training.
+            context; if not given, windows stand side by side, as in training, and what does not fill the last
+            one is left out.
+
+    Returns:
+        How many tokens were predicted, the mean loss in nats, and the perplexity.
     """
     if data is None and not (loaded.folder / RECIPE_FILE).is_file():
         raise ValueError(f"{loaded.folder}: was not trained here; say on what to measure it: --data")
@@ -509,8 +519,10 @@ def evaluate(loaded: Loaded, *, data: str | None = None, stride: int | None = No
         measured = perplexity(loaded.model, ids, stride=stride)
         return {"tokens": measured.tokens, "loss": measured.loss, "perplexity": measured.perplexity}
     trainer = Trainer(loaded.model, CrossEntropyLoss(dim=-1), "sgd", lr=0.0, progress=False)
-    loss = trainer.evaluate(sequential_windows(ids, context, 64))["loss"]
-    return {"tokens": len(ids), "loss": loss, "perplexity": math.exp(loss)}
+    windows = sequential_windows(ids, context, 64)
+    loss = trainer.evaluate(windows)["loss"]
+    tokens = sum(targets.numel() for _, targets in windows)
+    return {"tokens": tokens, "loss": loss, "perplexity": math.exp(loss)}
 
 
 def verify() -> Iterator[tuple[str, GradientReport]]:
