@@ -86,7 +86,41 @@ def test_what_is_no_tokenizer_is_named(tmp_path, files, message):
         BPETokenizer.from_pretrained(tmp_path)
 
 
+def without_alphabet(content):
+    """Bytes that the text it was learnt from has not are left out without a word."""
+    del content["model"]["vocab"]["\u00ff"], content["model"]["vocab"]["Z"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_alphabet,
+        lambda content: content["pre_tokenizer"].update(add_prefix_space=True),
+        lambda content: content.update(normalizer={"type": "NFC"}),
+        lambda content: content.update(normalizer={"type": "NFD"}),
+        lambda content: content.update(normalizer={"type": "NFKC"}),
+        lambda content: content.update(normalizer={"type": "Lowercase"}),
+        lambda content: content.update(
+            normalizer={"type": "Strip", "strip_left": False, "strip_right": True}
+        ),
+        lambda content: content.update(
+            normalizer={"type": "Strip", "strip_left": True, "strip_right": False}
+        ),
+    ],
+)
+def test_one_that_loses_something_is_refused(trained, change):
+    content = json.loads(trained.files()["tokenizer.json"])
+    BPETokenizer(json.dumps(content))
+    change(content)
+    with pytest.raises(ValueError, match="gives every text back as it was"):
+        BPETokenizer(json.dumps(content))
+
+
 def test_mistakes_are_named(trained):
+    with pytest.raises(TypeError, match="vocab_size to be a whole number, got 300"):
+        BPETokenizer.train(["a"], 300.0)
+    with pytest.raises(ValueError, match="min_count of at least 0, got -1"):
+        BPETokenizer.train(["a"], 300, min_count=-1)
     with pytest.raises(ValueError, match="vocab_size of at least 257"):
         BPETokenizer.train(["a"], 100)
     with pytest.raises(ValueError, match="at position 1"):

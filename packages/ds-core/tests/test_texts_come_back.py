@@ -5,10 +5,12 @@ import re
 import pytest
 import torch
 from ds_core.text import (
+    BPETokenizer,
     ByteTokenizer,
     CharacterTokenizer,
     SubwordTokenizer,
     Vocabulary,
+    WordPieceTokenizer,
     WordTokenizer,
 )
 from hypothesis import example, given, settings
@@ -87,6 +89,15 @@ def test_half_a_character_is_refused(subwords, kind):
     tokenizer = subwords if kind is SubwordTokenizer else kind()
     with pytest.raises(ValueError, match=rf"{kind.__name__}: .* got '\\ud83d' at position 2"):
         tokenizer.encode("ab\ud83d")
+
+
+@pytest.mark.parametrize(
+    "kind", [CharacterTokenizer, WordTokenizer, SubwordTokenizer, BPETokenizer, WordPieceTokenizer]
+)
+def test_one_text_is_no_list_of_texts(kind):
+    """Each of its characters would be a text, and nothing longer be learnt."""
+    with pytest.raises(TypeError, match=rf"{kind.__name__}.train: expected a list of texts, got one text"):
+        kind.train("the cat sat on the mat")
 
 
 def test_vocabularies_hold_texts():

@@ -138,6 +138,9 @@ def test_mistakes_of_tokenizing(tokenizer, tmp_path):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\ncat\n")
     with pytest.raises(ValueError, match=r"lacks \[CLS\], \[SEP\], \[MASK\]"):
         WordPieceTokenizer.from_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join([*WORDS[:5], "cat", "dog", "cat"]) + "\n")
+    with pytest.raises(ValueError, match="expected every word once, got 'cat' in lines 6 and 8"):
+        WordPieceTokenizer.from_pretrained(tmp_path)
     (tmp_path / "vocab.txt").write_bytes(b"\xff\xfe\x80")
     with pytest.raises(ValueError, match=r"vocab\.txt: not a vocabulary of BERT"):
         WordPieceTokenizer.from_pretrained(tmp_path)

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
+from ds_core.checks import check_whole
 from ds_core.data.optional import needed
-from ds_core.text.token_ids import utf8
+from ds_core.text.token_ids import PROBES, check_texts, utf8
 from ds_core.text.tokenizer import PUBLISHED_FILE, SETTINGS_FILE, Tokenizer
 from ds_core.training.files import read_json
 
 END = "<|endoftext|>"
-_PROBE = " A \u00e9\n\n \u2581\U0001f642 <|endoftext|>1,000"
 
 
 class BPETokenizer(Tokenizer):
@@ -51,7 +51,7 @@ class BPETokenizer(Tokenizer):
         self._model.encode_special_tokens = True
         self._model.no_truncation()
         self._model.no_padding()
-        if self.decode(self.encode(_PROBE)) != _PROBE:
+        if any(self.decode(self.encode(text)) != text for text in PROBES):
             raise ValueError(
                 "BPETokenizer: expected a byte-level one, which gives every text back as it was, got another"
             )
@@ -67,8 +67,11 @@ class BPETokenizer(Tokenizer):
             min_count: how often a pair must occur to be joined.
 
         Raises:
-            ValueError: if ``vocab_size`` is too small.
+            TypeError: if it is one text, or a number is not whole.
+            ValueError: if a number is too small.
         """
+        check_texts("BPETokenizer.train", texts)
+        check_whole("BPETokenizer.train", 0, vocab_size=vocab_size, min_count=min_count)
         if vocab_size < 257:
             raise ValueError(
                 f"BPETokenizer: expected vocab_size of at least 257, the bytes and {END}, got {vocab_size}"

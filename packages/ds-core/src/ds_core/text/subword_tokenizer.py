@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterable
 from typing import Any, Self
 
+from ds_core.checks import check_whole
 from ds_core.data.optional import needed
-from ds_core.text.token_ids import utf8
+from ds_core.text.token_ids import PROBES, check_texts, utf8
 from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
-
-_PROBE = " A \u00e9 \u2581\U0001f642<eos>"
 
 
 class SubwordTokenizer(Tokenizer):
@@ -43,7 +42,9 @@ class SubwordTokenizer(Tokenizer):
             ) from error
         self._model.encode_special_tokens = True  # "<eos>" in a text is five characters, and no end
         specials = [self._model.token_to_id(special) for special in Vocabulary.specials]
-        if specials != list(range(len(specials))) or self.decode(self.encode(_PROBE)) != _PROBE:
+        if specials != list(range(len(specials))) or any(
+            self.decode(self.encode(text)) != text for text in PROBES
+        ):
             raise ValueError(
                 "SubwordTokenizer: expected a model as train makes it, which gives texts back, got another"
             )
@@ -58,8 +59,11 @@ class SubwordTokenizer(Tokenizer):
             min_count: how often a pair must occur to be joined.
 
         Raises:
-            ValueError: if ``vocab_size`` is too small.
+            TypeError: if it is one text, or a number is not whole.
+            ValueError: if a number is too small.
         """
+        check_texts("SubwordTokenizer.train", texts)
+        check_whole("SubwordTokenizer.train", 0, vocab_size=vocab_size, min_count=min_count)
         least = len(Vocabulary.specials) + 256
         if vocab_size < least:
             raise ValueError(

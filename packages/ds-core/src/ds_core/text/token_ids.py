@@ -1,4 +1,4 @@
-"""What a tokenizer is asked to decode or to encode, checked."""
+"""What a tokenizer is asked to decode, to encode or to learn from, checked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import operator
 from collections.abc import Iterable
 
 from torch import Tensor
+
+_ALL_BYTES = [*range(0x800), 0x800, *range(0x1000, 0x10000, 0x1000), *range(0x10000, 0x110000, 0x30000)]
+# What a tokenizer that gives every text back must give back: all bytes that UTF-8 has, capitals, accents with
+# their letter and apart, spaces at both ends and at none, names of special tokens.
+PROBES = (
+    " A \u00e9\n\n \u2581\U0001f642 <|endoftext|>1,000<eos>",
+    "".join(map(chr, _ALL_BYTES)) + "e\u0301\ufb01 ",
+)
 
 
 def token_ids(who: str, ids: Iterable[int] | Tensor, vocab_size: int, end: int | None = None) -> list[int]:
@@ -25,6 +33,16 @@ def token_ids(who: str, ids: Iterable[int] | Tensor, vocab_size: int, end: int |
         if not 0 <= i < vocab_size:
             raise IndexError(f"{who}: expected ids from 0 to {vocab_size - 1}, got {i}")
     return found
+
+
+def check_texts(who: str, texts: Iterable[str]) -> None:
+    """Checks that there are several texts, not one, of which each character would be one.
+
+    Raises:
+        TypeError: if it is one text.
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"{who}: expected a list of texts, got one text; write [text]")
 
 
 def utf8(who: str, text: str) -> bytes:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+from ds_core.text.token_ids import check_texts
 from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
 
@@ -29,7 +30,12 @@ class VocabularyTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None) -> Self:
-        """Lists the tokens of sentences; see :meth:`Vocabulary.build`."""
+        """Lists the tokens of sentences; see :meth:`Vocabulary.build`.
+
+        Raises:
+            TypeError: if it is one text.
+        """
+        check_texts(f"{cls.__name__}.train", texts)
         return cls(Vocabulary.build(map(cls.split, texts), min_count, max_size))
 
     @staticmethod

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_whole
 from ds_core.data.optional import needed
-from ds_core.text.token_ids import utf8
+from ds_core.text.token_ids import check_texts, utf8
 from ds_core.text.tokenizer import PUBLISHED_FILE, SETTINGS_FILE, Tokenizer
 from ds_core.training.files import read_json
 
@@ -95,8 +96,11 @@ class WordPieceTokenizer(Tokenizer):
             lowercase: whether capitals become small letters, and accents go.
 
         Raises:
+            TypeError: if it is one text, or ``vocab_size`` is not whole.
             ValueError: if ``vocab_size`` is not above 5.
         """
+        check_texts("WordPieceTokenizer.train", texts)
+        check_whole("WordPieceTokenizer.train", 0, vocab_size=vocab_size)
         if vocab_size <= len(SPECIALS):
             raise ValueError(
                 f"WordPieceTokenizer: expected vocab_size above {len(SPECIALS)}, got {vocab_size}"
@@ -120,6 +124,12 @@ class WordPieceTokenizer(Tokenizer):
         """Makes the tokenizer of a vocabulary: what stands in which line has that number."""
         library = needed("tokenizers", "tokenizers", "WordPieceTokenizer", extra="text")
         numbers = {word: number for number, word in enumerate(words)}
+        if len(numbers) < len(words):
+            twice = next(word for number, word in enumerate(words) if numbers[word] != number)
+            raise ValueError(
+                f"WordPieceTokenizer: expected every word once, got {twice!r} in lines "
+                f"{words.index(twice) + 1} and {numbers[twice] + 1}"
+            )
         absent = [token for token in SPECIALS if token not in numbers]
         if absent:
             raise ValueError(f"WordPieceTokenizer: the vocabulary lacks {', '.join(absent)}")
