@@ -130,6 +130,22 @@ def test_the_order_of_texts_is_kept_whatever_their_length(trained):
     assert trained.translator.translate([]) == []
 
 
+def test_a_translation_does_not_depend_on_what_stands_beside_it(trained, monkeypatch):
+    """Not even that of a model which never ends."""
+
+    def endless(self, source, source_lengths, max_length, beam_size, length_penalty):
+        n = torch.full((len(source),), max_length)
+        return Decoded(torch.full((len(source), max_length), 4), n, torch.zeros(len(source)))
+
+    monkeypatch.setattr(WordByWord, "generate", endless)
+    texts = [" ".join(["one"] * n) for n in (3, 30, 1, 9, 8, 2)]
+    alone = [trained.translator.translate([text])[0] for text in texts]
+    assert trained.translator.translate(texts) == alone
+    assert trained.translator.translate(texts, batch_size=2) == alone
+    assert [len(text.split()) for text in alone] == [26, 74, 26, 42, 26, 26]
+    assert [len(text.split()) for text in trained.translator.translate(texts, max_length=7)] == [7] * 6
+
+
 def test_unknown_words_do_not_stop_it(trained):
     assert len(trained.translator.translate(["one five two"])) == 1
 
@@ -139,6 +155,9 @@ def test_bad_texts_are_named(trained):
         trained.translator.translate(["one", "  "])
     with pytest.raises(TypeError, match=r"expected a list of texts, got one text; write \[text\]"):
         trained.translator.translate("one")
+    for options in ({"batch_size": 0}, {"batch_size": -1}, {"max_length": 0}):
+        with pytest.raises(ValueError, match=rf"Translator.translate: expected {next(iter(options))} of at"):
+            trained.translator.translate(["one"], **options)
 
 
 def test_a_folder_without_a_finished_training_is_named(tmp_path):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_whole
 from ds_core.pretrained import has_weights
 from ds_core.text import Decoded, Tokenizer
 from ds_core.text.pair_batches import pad
+from ds_core.text.token_ids import check_texts
 
 SOURCE_FILE, TARGET_FILE = "source_tokenizer.json", "target_tokenizer.json"
 
@@ -87,14 +91,18 @@ class Translator(Generic[Model]):
             texts: sentences of the source language.
             beam_size: how many beginnings to follow at once; 1 is greedy.
             length_penalty: see :func:`ds_core.text.beam_search`.
-            max_length: the most tokens to write; None for twice those of the longest source and ten more.
+            max_length: the most tokens to write; None for twice those of the text, rounded up to eights, and
+                ten more: so a translation does not depend on what else is translated.
             batch_size: how many texts at a time; those of like length together.
 
         Raises:
-            ValueError: if a text is empty; says which.
+            TypeError: if it is one text.
+            ValueError: if a text is empty, says which; or if a number is too small.
         """
-        if isinstance(texts, str):
-            raise TypeError("Translator.translate: expected a list of texts, got one text; write [text]")
+        check_texts("Translator.translate", texts)
+        check_whole("Translator.translate", batch_size=batch_size)
+        if max_length is not None:
+            check_whole("Translator.translate", max_length=max_length)
         sources = [torch.tensor(self.source_tokenizer.encode(text), dtype=torch.int64) for text in texts]
         for number, source in enumerate(sources):
             if len(source) == 0:
@@ -104,13 +112,12 @@ class Translator(Generic[Model]):
                 )
         order = sorted(range(len(texts)), key=lambda number: len(sources[number]))
         written = [""] * len(texts)
-        for begin in range(0, len(order), batch_size):
-            numbers = order[begin : begin + batch_size]
-            ids, lengths = pad([sources[number] for number in numbers], self.source_tokenizer.pad_id)
-            longest = max_length or 2 * int(lengths.max()) + 10
-            decoded = self.model.generate(ids, lengths, longest, beam_size, length_penalty)
-            for number, tokens in zip(numbers, decoded.tokens, strict=True):
-                written[number] = self.target_tokenizer.decode(tokens)
+        for longest, alike in groupby(order, lambda number: max_length or _longest(sources[number])):
+            while numbers := list(islice(alike, batch_size)):
+                ids, lengths = pad([sources[number] for number in numbers], self.source_tokenizer.pad_id)
+                decoded = self.model.generate(ids, lengths, longest, beam_size, length_penalty)
+                for number, tokens in zip(numbers, decoded.tokens, strict=True):
+                    written[number] = self.target_tokenizer.decode(tokens)
         return written
 
     def forced(self, text: str, translation: str) -> Forced:
@@ -164,6 +171,11 @@ class Translator(Generic[Model]):
             if not tokenizer.specials:
                 raise ValueError(f"{folder / name}: expected one with special tokens, got {tokenizer}")
         return cls(model_class.from_pretrained(folder), *tokenizers)
+
+
+def _longest(source: Tensor) -> int:
+    """Returns how many tokens the translation of a source may have, the same for those of like length."""
+    return 2 * 8 * math.ceil(len(source) / 8) + 10
 
 
 def _shown(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
