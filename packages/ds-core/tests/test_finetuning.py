@@ -164,6 +164,17 @@ def test_freezing():
         freeze(model, "layer9")
 
 
+def test_what_is_no_regular_expression_is_said():
+    with pytest.raises(ValueError, match=r"freeze: '\[' is no regular expression \(unterminated"):
+        freeze(Small(), "layers", "[")
+    for words in ({"layers": "("}, {"whole": "("}):
+        with pytest.raises(ValueError, match=r"add_lora: '\(' is no regular expression"):
+            add_lora(Small(), **({"layers": "head"} | words))
+    for words in ({"layers": "("}, {"bottom": "("}):
+        with pytest.raises(ValueError, match=r"layer_groups: '\(' is no regular expression"):
+            layer_groups(Small(), 0.1, **words)
+
+
 def test_lower_layers_learn_slower():
     model = Small()
     groups = layer_groups(model, 1.0, 0.5, weight_decay=0.1)

@@ -369,6 +369,8 @@ def test_resume_with_other_data_or_another_tokenizer_changes_nothing(world, tmp_
         ({"whole_words": False}, "whole_words: has no effect here"),
         ({"lora_rank": 2, "freeze": "layers"}, "freeze: with lora_rank everything is frozen already"),
         ({"lora_rank": -1}, "lora_rank: expected at least 0"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"freeze": "["}, r"freeze: '\[' is no regular expression"),
         ({"freeze": "no such path"}, "freeze: expected 'no such path'"),
         ({"layer_decay": 0.0}, "layer_groups: expected decay above 0"),
     ],

@@ -31,14 +31,15 @@ def freeze(model: Model, *names: str) -> Model:
         names: regular expressions, searched in each path: ``freeze(model, "embeddings", "layers.[0-3]")``.
 
     Raises:
-        ValueError: if one of them is found in no path.
+        ValueError: if one of them is no regular expression, or found in no path.
     """
     paths = dict(model.named_parameters())
-    for name in names:
-        if not any(re.search(name, path) for path in paths):
+    wanted = [_pattern("freeze", name) for name in names]
+    for name, pattern in zip(names, wanted, strict=True):
+        if not any(pattern.search(path) for path in paths):
             raise ValueError(f"freeze: expected {name!r} in the path of a parameter; they are {_few(paths)}")
     for path, parameter in paths.items():
-        frozen = any(re.search(name, path) for name in names)
+        frozen = any(pattern.search(path) for pattern in wanted)
         parameter.requires_grad_(not frozen)
         if frozen:
             parameter.grad = None
@@ -68,14 +69,16 @@ def layer_groups(
         weight_decay: of matrices.
 
     Raises:
-        ValueError: if ``decay`` is out of range, or no parameter is in a layer.
+        ValueError: if ``decay`` is out of range, no parameter is in a layer, or a word is no regular
+            expression.
 
     Source: Howard and Ruder, Universal Language Model Fine-tuning (2018), section 3.2.
     """
     if not 0 < decay <= 1:
         raise ValueError(f"layer_groups: expected decay above 0 and at most 1, got {decay}")
     paths = dict(model.named_parameters())
-    found = {path: re.search(layers, path) for path in paths}
+    in_layer, lowest = _pattern("layer_groups", layers), _pattern("layer_groups", bottom)
+    found = {path: in_layer.search(path) for path in paths}
     numbers = {path: int(match[1]) for path, match in found.items() if match}
     if not numbers:
         raise ValueError(f"layer_groups: expected {layers!r} in the path of a parameter; got {_few(paths)}")
@@ -83,7 +86,7 @@ def layer_groups(
     groups: dict[tuple[int, bool], list[Tensor]] = {}
     for path, parameter in paths.items():
         if parameter.requires_grad:
-            below = count - numbers[path] if path in numbers else (count + 1) * bool(re.search(bottom, path))
+            below = count - numbers[path] if path in numbers else (count + 1) * bool(lowest.search(path))
             groups.setdefault((below, parameter.dim() > 1), []).append(parameter)
     return [
         {"params": groups[key], "lr": lr * decay ** key[0], "weight_decay": weight_decay * key[1]}
@@ -118,16 +121,18 @@ def add_lora(
         generator: source of initial values and dropout; None for torch's global one.
 
     Raises:
-        ValueError: if the model has LoRA already, or no layer is found.
+        ValueError: if the model has LoRA already, no layer is found, or a word is no regular expression.
 
     Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models (2021).
     """
     if any(isinstance(part, LoRA) for part in model.modules()):
         raise ValueError("add_lora: the model has LoRA already; merge_lora it first")
-    kept = [p for path, p in model.named_parameters() if whole is not None and re.search(whole, path)]
+    adapted = _pattern("add_lora", layers)
+    trained = _pattern("add_lora", r"(?!)" if whole is None else whole)  # of None nothing
+    kept = [p for path, p in model.named_parameters() if trained.search(path)]
     if whole is not None and not kept:
         raise ValueError(f"add_lora: expected {whole!r} in the path of a parameter")
-    paths = [path for path, layer in _adaptable(model, kept) if re.search(layers, path)]
+    paths = [path for path, layer in _adaptable(model, kept) if adapted.search(path)]
     if not paths:
         every = [path for path, _ in _adaptable(model, kept)]
         raise ValueError(f"add_lora: expected {layers!r} in the path of a layer; they are {_few(every)}")
@@ -278,6 +283,18 @@ def _plain_names(model: Module) -> Iterator[tuple[str, Tensor]]:
             if path.startswith(base + "."):
                 name = name[: len(base) - len(".base")] + name[len(base) :]
         yield name, parameter
+
+
+def _pattern(who: str, written: str) -> re.Pattern[str]:
+    """Returns a regular expression.
+
+    Raises:
+        ValueError: names the function, if it is none.
+    """
+    try:
+        return re.compile(written)
+    except re.error as error:
+        raise ValueError(f"{who}: {written!r} is no regular expression ({error})") from error
 
 
 def _few(names: Iterable[str]) -> str:

@@ -361,6 +361,8 @@ def check(recipe: Recipe) -> None:
         raise ValueError("lora_rank: goes with a base; a new BERT has nothing to stay as it is")
     if recipe.lora_rank and recipe.freeze is not None:
         raise ValueError("freeze: with lora_rank everything is frozen already; leave one of the two out")
+    if recipe.batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {recipe.batch_size}")
     if recipe.lora_rank < 0:
         raise ValueError(f"lora_rank: expected at least 0, got {recipe.lora_rank}")
     given = [name for name in unused if name != "context" and getattr(recipe, name) != default[name]]
