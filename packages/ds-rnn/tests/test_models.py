@@ -7,7 +7,8 @@ import re
 import pytest
 import torch
 from ds_core import Adam, CrossEntropyLoss, engine
-from ds_core.text import text_streams
+from ds_core.text import WordTokenizer, text_streams
+from ds_core.text.translation import Translator
 from ds_core.verify import check_gradients
 from ds_rnn import (
     RecurrentDecoder,
@@ -257,6 +258,20 @@ def test_weights_come_back_from_a_folder(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["cell"] == "lstm"
     with pytest.raises(FileNotFoundError, match="expected a folder written by save_pretrained"):
         Seq2Seq.from_pretrained(tmp_path / "nowhere")
+
+
+def test_tokenizers_of_another_training_are_named(tmp_path):
+    """One with more tokens would ask for rows that are not there, or have others written than were meant."""
+    source, target = WordTokenizer.train(["a b c d e f g h"]), WordTokenizer.train(["a b c d e f"])
+    Translator(small(), source, target).save(tmp_path)
+    Translator.load(tmp_path, Seq2Seq)
+    for name, own, other in (("source", source, target), ("target", target, source)):
+        other.save(tmp_path / f"{name}_tokenizer.json")
+        with pytest.raises(
+            ValueError, match=rf"{name}_tokenizer.json: has \d+ tokens, but the model knows 1[02]"
+        ):
+            Translator.load(tmp_path, Seq2Seq)
+        own.save(tmp_path / f"{name}_tokenizer.json")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -170,7 +170,18 @@ class Translator(Generic[Model]):
         for name, tokenizer in zip((SOURCE_FILE, TARGET_FILE), tokenizers, strict=True):
             if not tokenizer.specials:
                 raise ValueError(f"{folder / name}: expected one with special tokens, got {tokenizer}")
-        return cls(model_class.from_pretrained(folder), *tokenizers)
+        model = model_class.from_pretrained(folder)
+        config = getattr(model, "config", None)
+        for side, name, tokenizer in zip(
+            ("source", "target"), (SOURCE_FILE, TARGET_FILE), tokenizers, strict=True
+        ):
+            size = getattr(config, f"{side}_vocab_size", tokenizer.vocab_size)
+            if tokenizer.vocab_size != size:
+                raise ValueError(
+                    f"{folder / name}: has {tokenizer.vocab_size} tokens, but the model knows {size}: they "
+                    "are not of one training"
+                )
+        return cls(model, *tokenizers)
 
 
 def _longest(source: Tensor) -> int:
