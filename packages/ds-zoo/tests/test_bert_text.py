@@ -228,6 +228,13 @@ def test_a_folder_of_sentence_transformers(encoder, tmp_path):
     torch.testing.assert_close(read.encode(TEXTS), expected)
     sentence_folder(tmp_path, encoder, "pooling_mode_mean_tokens", normalize=False)
     assert SentenceEncoder.from_pretrained(tmp_path).normalize is False
+    (tmp_path / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    SentenceEncoder.from_pretrained(tmp_path)  # its tokenizer does so itself
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content["normalizer"]["lowercase"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"sentence_bert_config\.json: expected do_lower_case=false"):
+        SentenceEncoder.from_pretrained(tmp_path)
     sentence_folder(tmp_path, encoder, "pooling_mode_max_tokens")
     with pytest.raises(ValueError, match=r"1_Pooling.config.json: expected .*got pooling_mode_max_tokens"):
         SentenceEncoder.from_pretrained(tmp_path)

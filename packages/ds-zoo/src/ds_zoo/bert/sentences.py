@@ -98,15 +98,21 @@ class SentenceEncoder:
         if not places.keys() >= {"Transformer", "Pooling"}:
             raise ValueError(f"{folder / MODULES_FILE}: expected a Transformer and a Pooling")
         inner = places["Transformer"]
-        max_length = None
+        tokenizer = WordPieceTokenizer.from_pretrained(inner)
+        settings: dict[str, Any] = {}
         if (inner / LENGTH_FILE).is_file():
-            max_length = read_json(inner / LENGTH_FILE, "a sentence encoder's settings").get("max_seq_length")
+            settings = read_json(inner / LENGTH_FILE, "a sentence encoder's settings")
+        if settings.get("do_lower_case") and tokenizer.encode("A CAT") != tokenizer.encode("a cat"):
+            raise ValueError(
+                f"{inner / LENGTH_FILE}: expected do_lower_case=false, or a tokenizer that makes capitals "
+                "small itself, got true: no text is changed before it is cut into tokens"
+            )
         return cls(
             MiniBERT.from_pretrained(inner),
-            WordPieceTokenizer.from_pretrained(inner),
+            tokenizer,
             pooling=_pooling(places["Pooling"] / "config.json"),
             normalize="Normalize" in places,
-            max_length=max_length,
+            max_length=settings.get("max_seq_length"),
         )
 
     @torch.no_grad()
