@@ -107,6 +107,19 @@ def test_an_epoch_has_every_row_once_and_hides_anew(tokenizer):
     )
 
 
+def test_rows_without_a_known_word_are_left_out(tokenizer):
+    """There is nothing to hide: one that waits for a hidden token would wait for ever."""
+    rows = cut_rows(["the cat", "\u4f60\u597d", "the \u4f60", "[SEP]"], tokenizer, 8)
+    batches = MaskedBatches(rows, tokenizer, 8, shuffle=False)
+    assert [row.tolist() for row in batches.rows] == [rows[0][0].tolist(), rows[2][0].tolist()]
+    assert all((batch[3] >= 0).any() for batch in batches)
+    with pytest.raises(ValueError, match="no word of them is known"):
+        MaskedBatches(rows[1:2], tokenizer, 8)
+    for probability in (0.0, 1.1):
+        with pytest.raises(ValueError, match="expected a probability above 0 and at most 1"):
+            MaskedBatches(rows, tokenizer, 8, probability=probability)
+
+
 def test_labelled_rows_are_cut_and_counted(tokenizer):
     rows, cut = labelled_rows(["the cat", "the cat sat on the dog and on it"], tokenizer, 6)
     assert [len(row) for row in rows] == [4, 6]

@@ -22,15 +22,21 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 class MaskedBatches(RowBatches):
     """Rows with hidden tokens, hidden anew in each epoch; see :func:`mask_tokens`.
 
+    Rows of which no word is known are left out: there is nothing to hide.
+
     Args:
         rows: token ids and, of each, the number of the word it is a piece of, ``(T,)`` both; see
             :func:`cut_rows`.
         tokenizer: whose ids they are.
         max_tokens: in a batch.
         whole_words: whether all pieces of a word are hidden together.
-        probability: of each token, or word.
+        probability: of each token, or word; above 0.
         shuffle: whether every epoch has an order, and hidden tokens, of its own.
         seed: of both.
+
+    Raises:
+        ValueError: if no word is known of any row, the probability is out of range, or as
+            :class:`RowBatches` says.
 
     Yields:
         The inputs of :class:`MiniBERTForMaskedLM`, the last of them ``sparse_prediction``, and as target the
@@ -48,15 +54,23 @@ class MaskedBatches(RowBatches):
         shuffle: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__([ids for ids, _ in rows], tokenizer.pad_id, max_tokens, shuffle=shuffle, seed=seed)
-        self.words = [words for _, words in rows]
+        if not 0 < probability <= 1:
+            raise ValueError(
+                f"MaskedBatches: expected a probability above 0 and at most 1, got {probability}"
+            )
+        special = torch.tensor(tokenizer.special_ids)
+        known = [row for row in rows if not torch.isin(row[0], special).all()]
+        if rows and not known:
+            raise ValueError("MaskedBatches: expected texts with words to hide, but no word of them is known")
+        super().__init__([ids for ids, _ in known], tokenizer.pad_id, max_tokens, shuffle=shuffle, seed=seed)
+        self.words = [words for _, words in known]
         self.tokenizer, self.whole_words, self.probability = tokenizer, whole_words, probability
 
     def batch(self, numbers: list[int], generator: torch.Generator) -> tuple[Any, ...]:
         ids, mask = self.padded([self.rows[number] for number in numbers])
         words, _ = pad([self.words[number] for number in numbers], -1)
         labels = torch.full_like(ids, NO_TARGET)
-        while (labels == NO_TARGET).all():  # a batch of short texts may have none hidden
+        while (labels == NO_TARGET).all():  # by chance a batch of short texts may have none hidden
             hidden, labels = mask_tokens(
                 ids,
                 mask_id=self.tokenizer.mask_id,

@@ -385,12 +385,13 @@ def _words(recipe: Recipe, resumed: Path | None) -> _Task:
     learned, held_out = _rows(sources, tokenizer, context)
     options: dict[str, Any] = {"whole_words": recipe.whole_words, "seed": recipe.seed}
     tokens = recipe.batch_size * context
+    batches = MaskedBatches(learned, tokenizer, tokens, **options)
     hidden = MaskedBatches(held_out, tokenizer, max(tokens, 4096), shuffle=False, **options)
     fill_in = FillIn([ids for ids, _ in learned], tokenizer.special_ids)
     return _Task(
         model,
         tokenizer,
-        MaskedBatches(learned, tokenizer, tokens, **options),
+        batches,
         list(hidden),
         fill_in.accuracies(*hidden.asked()),
         _hash(*texts),
