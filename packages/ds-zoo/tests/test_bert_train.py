@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -409,6 +410,23 @@ def test_a_label_outside_the_range(world, tmp_path):
     ids, mask, types = run.tokenizer(["the cat"])
     with pytest.raises(IndexError, match="2"):
         run.model(ids, mask, types, torch.tensor([2]))
+
+
+@pytest.mark.parametrize("task", ["words", "labels"])
+def test_data_that_have_changed_are_not_measured_as_held_out(world, tmp_path, task):
+    """The tenth that is held out of others was learned, most of it."""
+    folder, words, _ = world
+    data = tmp_path / ("labels.csv" if task == "labels" else "texts.txt")
+    data.write_bytes((folder / data.name).read_bytes())
+    recipe = labelling(folder, data=f"csv:{data}") if task == "labels" else replace(words, data=str(data))
+    run = bert.train(replace(recipe, steps=2), tmp_path / "out", progress=False)
+    before = bert.evaluate(bert.load(run.out))
+    data.write_text(data.read_text() + ("the cat,runs\n" if task == "labels" else "\n\nthe cat and the mat."))
+    with pytest.raises(ValueError, match="its data have changed since it was trained"):
+        bert.evaluate(bert.load(run.out))
+    assert bert.evaluate(bert.load(run.out), data=recipe.data)["loss"] > 0
+    data.write_bytes((folder / data.name).read_bytes())
+    assert bert.evaluate(bert.load(run.out)) == before
 
 
 def test_uses_that_a_run_does_not_have(world, tmp_path):

@@ -384,6 +384,20 @@ def test_what_is_measured_is_counted(trained, tmp_path):
         assert re.search(r"tokens +(\S+)", said.output)[1] == str(tokens)
 
 
+def test_a_text_that_has_changed_is_not_measured_as_held_out(trained, tmp_path):
+    data, out = tmp_path / "text.txt", tmp_path / "out"
+    data.write_text(TEXT)
+    train(Recipe(str(data), steps=1, **SIZES), out, progress=False)
+    assert run("eval", out).exit_code == 0
+    data.write_text(TEXT[::-1])
+    said = run("eval", out)
+    assert said.exit_code == 2
+    assert "its data have changed since it was trained" in said.output
+    assert run("eval", out, "--data", data).exit_code == 0
+    (out / "checkpoint.safetensors").unlink()
+    assert run("eval", out).exit_code == 0
+
+
 def test_a_window_slides_by_the_stride(trained):
     said = run("eval", trained[0], "--data", trained[0].parent / "text.txt", "--stride", 2)
     assert said.exit_code == 0, said.output

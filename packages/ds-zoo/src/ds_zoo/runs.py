@@ -1,4 +1,4 @@
-"""What models have in common that use a run: is it finished, and where goes what they draw?"""
+"""What models have in common that use a run: is it finished, have its data changed, where goes a picture?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ds_core.pretrained import has_weights
+from ds_core.training.checkpoint import load_checkpoint
+from ds_core.training.trainer import CHECKPOINT_FILE
 
 
 def finished(folder: str | Path, model: str, files: Sequence[str] = ()) -> Path:
@@ -31,6 +33,29 @@ def finished(folder: str | Path, model: str, files: Sequence[str] = ()) -> Path:
             "anew"
         )
     return folder
+
+
+def check_unchanged(folder: Path, name: str, data: str) -> None:
+    """Checks that a run's data are those it was trained on: of others, what is held out may be learned.
+
+    A folder without its checkpoint does not tell.
+
+    Args:
+        folder: the run folder.
+        name: of the setting by which the checkpoint knows the data.
+        data: what it is now.
+
+    Raises:
+        ValueError: if it is another.
+    """
+    if not (folder / CHECKPOINT_FILE).is_file():
+        return
+    there = load_checkpoint(folder / CHECKPOINT_FILE)["settings"]["settings"].get(name, data)
+    if there != data:
+        raise ValueError(
+            f"{folder}: its data have changed since it was trained, and with them what is held out: some of "
+            "it may have been learned. Give data of their own with --data"
+        )
 
 
 def place_of(out: str | Path, number: int, pictures: Sequence[str]) -> Path:

@@ -45,10 +45,10 @@ from ds_zoo.bert.heads import (
 from ds_zoo.bert.model import PRESETS as SIZES
 from ds_zoo.bert.model import MiniBERT, MiniBERTConfig
 from ds_zoo.bert.sentences import check_vocabulary
-from ds_zoo.data.labelled import read_labelled
+from ds_zoo.data.labelled import Labelled, read_labelled
 from ds_zoo.data.rows import RowBatches
 from ds_zoo.data.text import BETWEEN, read_texts
-from ds_zoo.runs import finished
+from ds_zoo.runs import check_unchanged, finished
 
 ADAPTER_FILE = "adapter.safetensors"
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
@@ -515,7 +515,7 @@ def _labels(recipe: Recipe, resumed: Path | None) -> _Task:
         LabelledBatches(rows_learned, numbers[0], tokenizer.pad_id, tokens, seed=recipe.seed),
         list(LabelledBatches(rows_held_out, numbers[1], tokenizer.pad_id, max(tokens, 4096), shuffle=False)),
         {"bag of words": bag.accuracy(rows_held_out, numbers[1])},
-        _hash(*learned.texts, *learned.labels, *held_out.texts, *held_out.labels),
+        _hash_of_labelled(learned, held_out),
         base,
         cut + cut_too,
     )
@@ -542,6 +542,21 @@ def _hash(*texts: str) -> str:
     for text in texts:
         made.update(f"{len(text)} ".encode() + text.encode("utf-8", "surrogatepass"))
     return made.hexdigest()[:16]
+
+
+def _hash_of_labelled(learned: Labelled, held_out: Labelled) -> str:
+    return _hash(*learned.texts, *learned.labels, *held_out.texts, *held_out.labels)
+
+
+def _unchanged(recipe: Recipe, folder: Path) -> list[list[str]]:
+    """Returns the texts of each data word of a run.
+
+    Raises:
+        ValueError: if they are not those that it was trained on.
+    """
+    sources = _sources(recipe)
+    check_unchanged(folder, "texts", _hash(*(text for source in sources for text in source)))
+    return sources
 
 
 # ---- what a run is good for ----------------------------------------------------------------------------
@@ -669,7 +684,8 @@ def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[
 
     Raises:
         FileNotFoundError: if the data, or the run's recipe, are missing.
-        ValueError: if the model does none of these, or a label is none of its own.
+        ValueError: if the model does none of these, a label is none of its own, or the run's own data have
+            changed since it was trained.
     """
     model, tokenizer, recipe = loaded.model, loaded.tokenizer, None
     if data is None:
@@ -682,7 +698,7 @@ def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[
             rows = cut_rows(list(read_texts(cast(str, data))), tokenizer, context)
         else:
             context = min(context, recipe.context)
-            _, rows = _rows(_sources(recipe), tokenizer, context)
+            _, rows = _rows(_unchanged(recipe, loaded.folder), tokenizer, context)
             options["whole_words"] = recipe.whole_words
         batches: RowBatches = MaskedBatches(rows, tokenizer, **options)
     elif isinstance(model, MiniBERTForNextSentencePrediction):
@@ -690,7 +706,8 @@ def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[
             paragraphs = [part for text in read_texts(cast(str, data)) for part in text.split(BETWEEN)]
             pairs = next_sentence_pairs(paragraphs, tokenizer, context, seed)
         else:
-            _, pairs = _pairs(_sources(recipe), tokenizer, min(context, recipe.context), seed)
+            sources = _unchanged(recipe, loaded.folder)
+            _, pairs = _pairs(sources, tokenizer, min(context, recipe.context), seed)
         batches = LabelledBatches(*pairs, tokenizer.pad_id, sep_id=tokenizer.sep_id, **options)
     else:
         labelling = _of(
@@ -701,7 +718,9 @@ def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[
         word = data if recipe is None else recipe.data
         part = read_labelled(cast(str, word))
         if recipe is not None or part.held_out is not None:
-            _, part = part.parts(seed)
+            learned, part = part.parts(seed)
+            if recipe is not None:
+                check_unchanged(loaded.folder, "texts", _hash_of_labelled(learned, part))
         numbers = part.numbers(labelling.config.labels, cast(str, word))
         texts, _ = labelled_rows(part.texts, tokenizer, context)
         batches = LabelledBatches(texts, numbers, tokenizer.pad_id, **options)

@@ -53,7 +53,7 @@ from ds_zoo.data.text import read_pieces, read_text
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 from ds_zoo.gpt.perplexity import perplexity
 from ds_zoo.groups import decay_groups
-from ds_zoo.runs import finished
+from ds_zoo.runs import check_unchanged, finished
 
 TOKENIZER_FILES = (VOCABULARY_FILE, PUBLISHED_FILE, "vocab.json", "vocab.txt")
 SAMPLES_FILE = "samples.txt"
@@ -506,13 +506,18 @@ def evaluate(loaded: Loaded, *, data: str | None = None, stride: int | None = No
 
     Returns:
         How many tokens were predicted, the mean loss in nats, and the perplexity.
+
+    Raises:
+        ValueError: if the text is too short, or it is the run's own, and another than it was trained on.
     """
     if data is None and not (loaded.folder / RECIPE_FILE).is_file():
         raise ValueError(f"{loaded.folder}: was not trained here; say on what to measure it: --data")
     recipe = read_recipe(loaded.folder / RECIPE_FILE) if data is None else {}
     context = loaded.model.config.n_positions
-    ids = read_corpus(recipe["data"] if data is None else data, loaded.tokenizer).ids
+    corpus = read_corpus(recipe["data"] if data is None else data, loaded.tokenizer)
+    ids = corpus.ids
     if data is None:
+        check_unchanged(loaded.folder, "text", corpus.text)
         _, ids = split_text(ids, context)
     ids = ids[:MEASURED].long()
     if stride is not None:
