@@ -291,6 +291,7 @@ CASES += [
     case(swapped(3, 4, 6, 2), "GroupNorm", 2, 4, shown="swapped in memory"),
     case(channels_last(2, 6, 4, 5), "GroupNorm", 2, 6, shown="channels last"),
     case(channels_last(2, 6, 4, 5), "GroupNorm", 6, 6, shown="channels last"),
+    case(channels_last(2, 6, 4, 5), "GroupNorm", 1, 6, shown="channels last"),
     case(channels_last(2, 6, 4, 5), "GroupNorm", 3, 6, affine=False, shown="channels last"),
     case(channels_last(5, 64, 40, 40), "GroupNorm", 4, 64, shown="channels last, several blocks"),
     case(normal((3, 6, 4)), "GroupNorm", 2, 6, eps=0.1),

@@ -69,8 +69,8 @@ class GroupNormKernel:
             totals.append(total.sum(1))
             of_h = _group_mean(_times(total, weight), mean.shape[1], part)  # with h = g w
             of_one, of_n = _by_channel(of_h, part)  # the means of h and of h n, in a group
-            of_x = of_n.mul_(steep).mul_(steep).neg_()  # rstd (h - mean h - n mean(h n)), n = (x - mean) rstd
-            shift = torch.addcmul(of_one.mul_(steep), middle, of_x).neg_()
+            of_x = (of_n * steep).mul_(steep).neg_()  # rstd (h - mean h - n mean(h n)), n = (x - mean) rstd
+            shift = torch.addcmul(of_one * steep, middle, of_x).neg_()
             scale_shift(given, _times(steep, weight), shift, out=grad_x[some]).addcmul_(part, of_x)
         grad_bias, grad_weight = torch.stack(totals).sum(0)
         return (
