@@ -547,6 +547,17 @@ def test_panoptic_quality_equals_a_plain_count(void):
     assert 0 < expected["pq"] < expected["sq"] < 1
 
 
+def test_covered_segments_and_void_have_no_overlap():
+    """What lies in the void is compared with a segment of its class of which nothing is to be seen."""
+    quality, target = PanopticQuality(2), torch.zeros(4, 4, dtype=torch.int64)
+    target[:2] = 2  # over all of segment 1
+    prediction = torch.zeros(4, 4, dtype=torch.int64)
+    prediction[3], prediction[:2] = 1, 2
+    both = [Segment(1, 0, 1.0), Segment(2, 1, 1.0)]
+    quality.update(prediction, both, target, both)
+    assert quality.compute() == {"pq": 1.0, "sq": 1.0, "rq": 1.0}
+
+
 def test_metrics_of_nothing_and_of_other_sizes():
     with pytest.raises(RuntimeError, match="no pixel"):
         SemanticScores(3).compute()
@@ -723,9 +734,12 @@ def test_label_maps_are_learned_from_and_measured(tmp_path):
     recipe = Recipe(
         **{"data": f"labelmaps:{tmp_path}", "image_size": 32, "stem": 8, "stages": 2, "width": 16},
         **{"layers": 1, "heads": 2, "inner": 16, "queries": 4, "pyramid": 32, "embedding": 8, "steps": 2},
-        **{"batch_size": 2, "warmup": 1, "held_out": 0.5, "flip": True, "zoom": 0.2},
+        **{"batch_size": 1, "warmup": 1, "held_out": 0.25, "flip": True, "zoom": 0.2},
     )
     made = train(recipe, tmp_path / "run", progress=False)
+    assert len(made.history) == 2  # steps, though an epoch has three
+    few = train(replace(recipe, batch_size=8), tmp_path / "few", progress=False)
+    assert len(few.history) == 2  # of all three images each
     assert made.model.config.labels == ("road", "sky")
     assert made.model.config.label_ids_to_fuse == (0, 1)
     assert "pq_things" not in made.scores

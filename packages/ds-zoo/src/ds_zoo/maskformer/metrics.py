@@ -184,8 +184,9 @@ class PanopticQuality:
                 if true.label_id != mine.label_id or true.id >= columns:
                     continue
                 both = int(pairs[mine.id, true.id])
-                iou = both / int(ours[mine.id] + theirs[true.id] - both - unknown[mine.id])
-                if iou > 0.5:
+                either = int(ours[mine.id] + theirs[true.id] - both - unknown[mine.id])
+                if 2 * both > either:
+                    iou = both / either
                     self.overlap[mine.label_id] += iou
                     self.found[mine.label_id] += 1
                     taken.add(true.id)

@@ -260,7 +260,7 @@ def train(
         shuffle=recipe.data != SCENES,  # each scene is new as it is
         seed=recipe.seed,
         workers=recipe.workers,
-        drop_last=True,
+        drop_last=len(learned) >= recipe.batch_size,
     )
     validation = detection_batches(held_out, preparation, recipe.batch_size, **segments)
     depends_on = {name: value for name, value in asdict(recipe).items() if name not in ("data", "workers")}
@@ -289,7 +289,7 @@ def train(
             history = trainer.fit(
                 loader,
                 validation=validation,
-                epochs=-(-recipe.steps // len(loader)),
+                steps=recipe.steps,
                 validate_every=recipe.validate_every or max(1, recipe.steps // 10),
                 resume=resume,
             )
