@@ -709,9 +709,36 @@ def test_preparation_is_read_back_and_as_transformers_has_it(tmp_path):
     assert torch.equal(expected["pixel_mask"].bool(), mask)
     published = Preparation.load(tmp_path / "nowhere")
     assert (published.shortest, published.longest) == (800, 1333)
-    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [1]}')
-    with pytest.raises(ValueError, match="three channels"):
-        Preparation.load(tmp_path)
+    for other in (Preparation(None, 64), Preparation(32, 64, multiple=8), Preparation()):
+        (tmp_path / "preprocessor_config.json").write_text(other.file_text())
+        assert Preparation.load(tmp_path) == other
+    for wrong, said in (
+        ({"image_mean": [1]}, "three channels"),
+        ({"size": {"height": 5, "width": 6}}, "as short"),
+    ):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=said):
+            Preparation.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"do_rescale": False},
+        {"do_normalize": False},
+        {"rescale_factor": 1 / 127.5, "do_resize": False, "size": {"height": 4, "width": 4}},
+    ],
+)
+def test_pictures_become_the_numbers_that_the_file_says(tmp_path, fields):
+    transformers = pytest.importorskip("transformers")
+    preparation, image = Preparation(40, 60, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)), drawn_image()
+    fields = json.loads(preparation.file_text()) | fields
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(fields))
+    theirs = transformers.DetrImageProcessorPil.from_pretrained(tmp_path)
+    expected = theirs(image.pixels.permute(1, 2, 0).numpy(), return_tensors="pt")["pixel_values"]
+    loaded = Preparation.load(tmp_path)
+    pixels, _ = loaded.batch([loaded.fit()(image, torch.Generator())])
+    torch.testing.assert_close(pixels, expected, rtol=1e-5, atol=1e-4)
 
 
 # ---- measures ------------------------------------------------------------------------------------------

@@ -116,6 +116,10 @@ def test_files_are_learned_from_and_measured(tmp_path):
     assert "encoder.0.linear1.weight" not in same
     again = train(replace(recipe, start=str(first.out), lr=0.0), tmp_path / "second", progress=False)
     assert torch.equal(weights(again.out)["anchors"], after["anchors"])
+    sized = train(replace(recipe, longest=24), tmp_path / "sized", progress=False)
+    assert load(sized.out).preparation == sized.preparation == make_preparation(replace(recipe, longest=24))
+    on = make_preparation(replace(recipe, start=str(sized.out), shortest=16))
+    assert (on.shortest, on.longest) == (16, 24)
     assert evaluate(load(again.out), data=word)["images"] == 6
 
 

@@ -18,7 +18,7 @@ from ds_zoo.maskformer.data import VOID, class_maps, targets_of
 from ds_zoo.maskformer.matching import mask_costs, nearest
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.segments import Segment, Segmentation, instances, panoptic, semantic
-from ds_zoo.maskformer.train import Recipe, evaluate, load, predict, scenes, things_of, train
+from ds_zoo.maskformer.train import Recipe, evaluate, load, predict, preparation_of, scenes, things_of, train
 from ds_zoo.maskformer.visualize import draw_matching, query_attention
 from PIL import Image
 
@@ -744,6 +744,7 @@ def test_label_maps_are_learned_from_and_measured(tmp_path):
     assert made.model.config.label_ids_to_fuse == (0, 1)
     assert "pq_things" not in made.scores
     loaded = load(made.out)
+    assert loaded.preparation == preparation_of(recipe)
     assert loaded.model.config.label_ids_to_fuse == (0, 1)
     assert evaluate(loaded, data=recipe.data)["images"] == 4
     with pytest.raises(ValueError, match="expected the classes road, sky, got background, circle"):

@@ -338,11 +338,11 @@ def make_model(recipe: Recipe, class_names: Sequence[str]) -> MiniDETR:
 
 def make_preparation(recipe: Recipe) -> Preparation:
     """Says how pictures become numbers: as the model that training begins with has it, or as asked for."""
-    sizes = (recipe.shortest, recipe.longest)
+    sides = {"shortest": recipe.shortest, "longest": recipe.longest}
+    given = {name: side for name, side in sides.items() if side is not None}
     if recipe.start is not None and Path(recipe.start).is_dir():
-        begun = Preparation.load(recipe.start)
-        return begun if sizes == (None, None) else replace(begun, shortest=sizes[0], longest=sizes[1])
-    return Preparation(*sizes)
+        return replace(Preparation.load(recipe.start), **given)
+    return Preparation(**given)
 
 
 def split(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:

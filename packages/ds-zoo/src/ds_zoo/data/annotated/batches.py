@@ -69,10 +69,15 @@ class Preparation:
         return (pixels * std + mean).clamp(0, 1)
 
     def file_text(self, kind: str = "DetrImageProcessor") -> str:
-        """Returns ``preprocessor_config.json``, as `transformers` reads it."""
+        """Returns ``preprocessor_config.json``, as `transformers` reads it.
+
+        It has no word for resizing only what is too long, and stretches where we pad to a multiple.
+        """
         size: dict[str, int] = {}
         if self.shortest is not None:
             size = {"shortest_edge": self.shortest, "longest_edge": self.longest or 10 * self.shortest}
+        elif self.longest is not None:
+            size = {"longest_edge": self.longest}
         fields: dict[str, Any] = {
             "image_processor_type": kind,
             "format": "coco_detection",
@@ -85,6 +90,8 @@ class Preparation:
             "image_std": list(self.std),
             "do_pad": True,
         }
+        if self.multiple > 1:
+            fields["size_divisor"] = self.multiple
         return json.dumps(fields, indent=2) + "\n"
 
     @classmethod
@@ -92,7 +99,7 @@ class Preparation:
         """Reads ``preprocessor_config.json``; where there is none, published DETR's numbers hold.
 
         Raises:
-            ValueError: if it is damaged.
+            ValueError: if it is damaged, or says the size by other than the shorter and the longer side.
         """
         path = Path(folder) / PROCESSOR_FILE
         fields = read_json(path, "how pictures are prepared") if path.is_file() else {}
@@ -102,10 +109,16 @@ class Preparation:
         mean, std = fields.get("image_mean", list(MEAN)), fields.get("image_std", list(STD))
         if not isinstance(size, dict) or any(not isinstance(n, list) or len(n) != 3 for n in (mean, std)):
             raise ValueError(f"{path}: expected size, image_mean and image_std of three channels")
-        if not fields.get("do_resize", True):
+        if not fields.get("do_resize", True) and size.keys() != {"longest_edge"}:
             size = {}
-        numbers = (tuple(map(float, mean)), tuple(map(float, std)))
-        return cls(size.get("shortest_edge"), size.get("longest_edge"), *numbers)
+        if not size.keys() <= {"shortest_edge", "longest_edge"}:
+            raise ValueError(f"{path}: expected size as shortest_edge and longest_edge, got {size}")
+        if not fields.get("do_normalize", True):
+            mean, std = [0.0] * 3, [1.0] * 3
+        scale = 255 * fields.get("rescale_factor", 1 / 255) if fields.get("do_rescale", True) else 255
+        numbers = (tuple(float(n) / scale for n in row) for row in (mean, std))
+        multiple = fields.get("size_divisor") or 1
+        return cls(size.get("shortest_edge"), size.get("longest_edge"), *numbers, multiple)
 
 
 def targets_of(image: AnnotatedImage, size: tuple[int, int] | None = None) -> dict[str, Tensor]:
