@@ -768,8 +768,46 @@ def test_average_precision_of_what_is_known():
     assert average_precision([(crowd, half)], names)["AP"] == pytest.approx(1)
     assert "AP of b" not in average_precision([(crowd, half)], names)
     empty = image.select(torch.tensor([], dtype=torch.int64))
-    with pytest.raises(ValueError, match="at least one object"):
-        average_precision([(empty, nothing)], names)
+    crowds = AnnotatedImage(image.pixels, image.boxes, image.labels, crowd=torch.tensor([True, True]))
+    for bare in (empty, crowds):
+        with pytest.raises(ValueError, match="at least one object"):
+            average_precision([(bare, nothing)], names)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_average_precision_of_a_file_is_that_of_pycocotools(coco, masks):
+    """By size, too, for which it takes the areas that the file gives; a crowd takes what is found in it."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from ds_zoo.data.annotated.average_precision import NAMES, coco_results
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def change(content):
+        for one, area in zip(content["annotations"], (32.0**2 + 1, 5), strict=True):
+            one.update(area=area, iscrowd=one.get("iscrowd", 0))
+
+    path = coco(change)
+    images = CocoImages(path, masks=masks)
+    image = images[0]
+    assert image.areas.tolist() == [1025, 5]
+    assert resized(image, (20, 40)).areas is None
+    boxes, seen = image.boxes + torch.tensor([0.0, 0.0, 1.0, 0.0]), CocoImages(path, masks=True)[0].masks
+    found = Found(torch.tensor([0.9, 0.8]), image.labels, boxes, seen)
+    with redirect_stdout(StringIO()):
+        truth = COCO(str(path))
+        results = truth.loadRes(coco_results(found, image.key, images.category_ids, masks=masks))
+        official = COCOeval(truth, results, "segm" if masks else "bbox")
+        official.params.imgIds = [image.key]
+        official.evaluate()
+        official.accumulate()
+        official.summarize()
+    expected = {n: v for n, v in zip(NAMES, official.stats.tolist(), strict=True) if v >= 0}
+    measured = average_precision([(image, found)], images.class_names, masks=masks)
+    assert {name: measured[name] for name in NAMES if name in measured} == pytest.approx(expected)
+    assert "AP medium" in expected
+    assert "AP small" not in expected
 
 
 def test_a_drawn_picture_shows_its_boxes():

@@ -123,6 +123,20 @@ def test_files_are_learned_from_and_measured(tmp_path):
     assert evaluate(load(again.out), data=word)["images"] == 6
 
 
+@pytest.mark.parametrize("crowds", [False, True])
+def test_images_held_out_without_an_object_are_refused_at_once(tmp_path, crowds):
+    """Before anything is written or learned, as nothing could be measured."""
+    write_scenes(Scenes(4, size=32, objects=(1, 2), seed=1), tmp_path / "files")
+    whole = tmp_path / "files" / "coco.json"
+    content = json.loads(whole.read_text())
+    content["annotations"] = [one | {"iscrowd": 1} for one in content["annotations"] if crowds]
+    (tmp_path / "files" / "bare.json").write_text(json.dumps(content))
+    bare = f"coco:{tmp_path / 'files' / 'bare.json'}"
+    with pytest.raises(ValueError, match=r"bare.json: expected an object on at least one of the 4 images"):
+        train(replace(SMALL, data=f"coco:{whole}", validation=bare), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_rates_rise_stay_and_fall():
     recipe = replace(SMALL, steps=100, warmup=10, fall=0.25)
     shares = [share_of_rate(step, recipe) for step in (0, 4, 9, 50, 75, 88, 100)]

@@ -17,8 +17,18 @@ from ds_zoo.maskformer import DecoderConfig, MaskFormerLoss, MiniMaskFormer, Min
 from ds_zoo.maskformer.data import VOID, class_maps, targets_of
 from ds_zoo.maskformer.matching import mask_costs, nearest
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
-from ds_zoo.maskformer.segments import Segment, Segmentation, instances, panoptic, semantic
-from ds_zoo.maskformer.train import Recipe, evaluate, load, predict, preparation_of, scenes, things_of, train
+from ds_zoo.maskformer.segments import Said, Segment, Segmentation, instances, panoptic, semantic
+from ds_zoo.maskformer.train import (
+    Recipe,
+    evaluate,
+    load,
+    measure,
+    predict,
+    preparation_of,
+    scenes,
+    things_of,
+    train,
+)
 from ds_zoo.maskformer.visualize import draw_matching, query_attention
 from PIL import Image
 
@@ -751,6 +761,43 @@ def test_label_maps_are_learned_from_and_measured(tmp_path):
         evaluate(loaded, data="scenes")
     with pytest.raises(ValueError, match="label_ids_to_fuse from 0 to 1"):
         replace(made.model.config, label_ids_to_fuse=(2,))
+
+
+def test_things_are_found_where_there_are_none(run, monkeypatch):
+    """They are made up, so the PQ of things is 0; a precision of none there is not."""
+    pytest.importorskip("pycocotools")
+    masks = torch.zeros(1, 4, 6, dtype=torch.bool)
+    masks[:, :, :3] = True
+    image = AnnotatedImage(
+        torch.zeros(3, 4, 6, dtype=torch.uint8), torch.zeros(1, 4), torch.tensor([0]), masks
+    )
+
+    class One:
+        class_names, stuff = ("circle",), None
+
+        def __init__(self, image):
+            self.image = image
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, number):
+            return self.image
+
+    logits = torch.full((1, 2, len(run[1].model.config.labels) + 1), -9.0)
+    logits[0, [0, 1], [1, 0]] = 9.0  # a circle and the background
+    said = Said(logits, torch.where(torch.cat([masks, ~masks]), 9.0, -9.0)[None])
+    monkeypatch.setattr("ds_zoo.maskformer.train.look", lambda loaded, image: said)
+    loaded = load(run[1].out)
+    there = measure(loaded, One(image), masks=True)
+    assert there["pq_things"] == pytest.approx(1)
+    assert there["AP"] == pytest.approx(1)
+    alone = measure(loaded, One(image.select(torch.zeros(1, dtype=torch.bool))), masks=True)
+    assert alone["pq_things"] == 0
+    assert "AP" not in alone
+    unknown = measure(loaded, One(replace(image, crowd=torch.tensor([True]))), masks=True)
+    assert "AP" not in unknown
+    assert "pq_things" not in unknown  # what is found in a crowd is not made up
 
 
 def test_average_precision_of_masks_counts_things_alone():

@@ -286,6 +286,11 @@ def train(
         settings={"images": learned.print, **depends_on},
     )
     validation = list(detection_batches(measuring.images, preparation, recipe.batch_size))
+    if not any(len(target["boxes"]) for _, _, targets in validation for target in targets):
+        raise ValueError(
+            f"{recipe.validation or recipe.data}: expected an object on at least one of the "
+            f"{len(measuring.images)} images held out; give others as validation, or another seed"
+        )
     try:
         with folder:
             history = trainer.fit(

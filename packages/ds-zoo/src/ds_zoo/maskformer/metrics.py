@@ -197,6 +197,10 @@ class PanopticQuality:
             if true.id < columns and theirs[true.id] and true.id not in taken:
                 self.missed[true.label_id] += 1
 
+    def some(self) -> bool:
+        """Says whether there is something to compute: a segment was found, made up or missed."""
+        return bool((self.found + self.wrong + self.missed).any())
+
     def compute(self) -> dict[str, float]:
         """Returns "pq", "sq" and "rq".
 
@@ -205,7 +209,7 @@ class PanopticQuality:
         """
         whole = self.found + (self.wrong + self.missed) / 2
         seen = whole > 0
-        if not seen.any():
+        if not self.some():
             raise RuntimeError("PanopticQuality: nothing to compute: no segment has come in through update")
         fit = self.overlap / self.found.clamp(min=1)
         share = self.found / whole

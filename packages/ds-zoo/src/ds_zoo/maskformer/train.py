@@ -484,8 +484,8 @@ def measure(
 
     Returns:
         "mean_iou", "pixel_accuracy", "boundary_f", "pq", "sq", "rq" over all classes, and "pq_things", the
-        PQ over those of which an image may have several, if there are some on the images. With masks what
-        :func:`average_precision` returns besides, and "iou NAME" of each class that occurs.
+        PQ over those of which an image may have several, if some are there or found. With masks "iou NAME" of
+        each class that occurs and, if things are there, what :func:`average_precision` returns.
 
     Raises:
         ImportError: with masks, if `pycocotools` is missing.
@@ -494,7 +494,6 @@ def measure(
     scores, quality = SemanticScores(len(labels), void=VOID), PanopticQuality(len(labels))
     things = PanopticQuality(len(labels))
     answers: list[tuple[AnnotatedImage, Found]] = []
-    some = False
     for number in range(len(images)):
         image = images[number]
         classes, numbers, segments = class_maps(image, images.stuff)
@@ -505,14 +504,13 @@ def measure(
         quality.update(painted, found.segments, numbers, segments)
         of_things = [[s for s in all_ if s.label_id not in fused] for all_ in (found.segments, segments)]
         things.update(painted, of_things[0], numbers, of_things[1])
-        some = some or any(of_things)
         if masks:
             answers.append(things_of(image, instances(outputs, threshold=0.0)[0], images.stuff))
-    more = {"pq_things": things.compute()["pq"]} if some else {}
+    more = {"pq_things": things.compute()["pq"]} if things.some() else {}
     if masks:
         of_classes = zip(labels, scores.iou().tolist(), strict=True)
         more |= {f"iou {label}": iou for label, iou in of_classes if not math.isnan(iou)}
-        if some:
+        if any(len(image.without_crowds().labels) for image, _ in answers):
             more |= average_precision(answers, images.class_names, masks=True)
     return {**scores.compute(), **quality.compute(), **more}
 

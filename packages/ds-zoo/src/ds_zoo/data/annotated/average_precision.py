@@ -41,8 +41,9 @@ def average_precision(
     """Measures what was found against what is there.
 
     AP is the mean over classes and over the overlaps 0.50, 0.55, ..., 0.95 from which on something counts as
-    found; AP50 takes 0.50 alone; small is an object below 32 x 32 pixels, large one above 96 x 96. A number
-    for which there is no object is left out. Crowds are not counted, found or not.
+    found; AP50 takes 0.50 alone; small is an object below 32 x 32 pixels, large one above 96 x 96, by the
+    area that its source gives, or else its mask's, or else its box's. A number for which there is no object
+    is left out. Crowds are not counted, found or not.
 
     Args:
         pairs: each image, pixels and boxes in its own size, and what was found in it.
@@ -54,7 +55,7 @@ def average_precision(
 
     Raises:
         ImportError: if `pycocotools` is missing.
-        ValueError: if there is no object at all.
+        ValueError: if there is no object at all, or crowds alone.
     """
     images: list[dict[str, Any]] = []
     truths: list[dict[str, Any]] = []
@@ -64,7 +65,7 @@ def average_precision(
         images.append({"id": number, "height": height, "width": width})
         truths += _annotations(image, number, len(truths), masks)
         results += coco_results(found, number, range(1, len(class_names) + 1), masks=masks)
-    if not truths:
+    if all(one["iscrowd"] for one in truths):
         raise ValueError("average precision: expected at least one object in all images, got none")
     coco = coco_module("coco").COCO()
     coco.dataset = {
@@ -131,7 +132,9 @@ def _annotations(image: AnnotatedImage, number: int, before: int, masks: bool) -
             "area": (right - left) * (bottom - top),
             "iscrowd": 0 if image.crowd is None else int(image.crowd[row]),
         }
-        if image.masks is not None:
+        if image.areas is not None:
+            one["area"] = float(image.areas[row])
+        elif image.masks is not None:
             one["area"] = int(image.masks[row].sum())
         if masks:
             if image.masks is None:

@@ -167,6 +167,7 @@ def resized(image: AnnotatedImage, size: tuple[int, int]) -> AnnotatedImage:
         boxes=image.boxes * scale,
         masks=None if image.masks is None else nearest(image.masks, size),
         semantic=None if image.semantic is None else nearest(image.semantic, size),
+        areas=None,
     )
 
 
@@ -194,6 +195,7 @@ def cropped(image: AnnotatedImage, rows: tuple[int, int], columns: tuple[int, in
         boxes=boxes,
         masks=masks,
         semantic=None if image.semantic is None else image.semantic[part],
+        areas=None,
     )
     return cut.select((boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1))
 

@@ -98,6 +98,8 @@ class CocoImages:
                 f"says, got {pixels.shape[2]} x {pixels.shape[1]}"
             )
         boxes = torch.tensor([one["box"] for one in found], dtype=torch.float32).view(-1, 4)
+        areas = [one.get("area") for one in found]
+        known = all(isinstance(area, (int, float)) for area in areas)
         return AnnotatedImage(
             pixels,
             clipped(boxes, size),
@@ -105,6 +107,7 @@ class CocoImages:
             self._masks(found, size) if self.masks else None,
             torch.tensor([bool(one.get("iscrowd", 0)) for one in found], dtype=torch.bool),
             key=image["id"],
+            areas=torch.tensor(areas, dtype=torch.float32) if known else None,
         )
 
     def _masks(self, found: list[dict[str, Any]], size: tuple[int, int]) -> Tensor:

@@ -28,6 +28,7 @@ class AnnotatedImage:
         crowd: of each object whether it is a crowd, of which nobody counted the members, bool ``(n,)``.
         semantic: the class of each pixel, int64 ``(H, W)``; None where nobody asked or knows.
         key: what the source calls the picture: a number in its file, or a name.
+        areas: pixels of each object, as the source has it, float32 ``(n,)``; None where masks or boxes say.
     """
 
     pixels: Tensor
@@ -37,10 +38,14 @@ class AnnotatedImage:
     crowd: Tensor | None = None
     semantic: Tensor | None = None
     key: int | str = 0
+    areas: Tensor | None = None
 
     def __post_init__(self) -> None:
         n, size = len(self.labels), tuple(self.pixels.shape[1:])
-        expected = {"boxes": (n, 4), "masks": (n, *size), "crowd": (n,), "semantic": size}
+        expected = {
+            **{"boxes": (n, 4), "masks": (n, *size), "crowd": (n,)},
+            **{"semantic": size, "areas": (n,)},
+        }
         for name, wanted in expected.items():
             tensor = getattr(self, name)
             if tensor is not None and tensor.shape != wanted:
@@ -69,7 +74,7 @@ class AnnotatedImage:
         """Returns the picture with some of its objects: their numbers, or a bool for each."""
         parts: dict[str, Any] = {
             name: None if (t := getattr(self, name)) is None else t[rows]
-            for name in ("boxes", "labels", "masks", "crowd")
+            for name in ("boxes", "labels", "masks", "crowd", "areas")
         }
         return replace(self, **parts)
 
