@@ -1,6 +1,7 @@
 """Annotated images: formats and their faults, changes that keep boxes right, batches, measures, pictures."""
 
 import json
+import math
 import re
 import warnings
 from pathlib import Path
@@ -27,7 +28,7 @@ from ds_zoo.data.annotated import (
 )
 from ds_zoo.data.annotated.average_precision import Found
 from ds_zoo.data.annotated.changes import cropped, padded, resized
-from ds_zoo.data.annotated.coco import decoded, encoded
+from ds_zoo.data.annotated.coco import decoded, encoded, unpacked
 from ds_zoo.data.annotated.image import box_of
 from ds_zoo.data.scenes import Scenes, write_scenes
 from PIL import Image
@@ -100,6 +101,31 @@ def test_scenes_written_as_coco_come_back(tmp_path):
         assert all(torch.equal(decoded(encoded(mask), (40, 56)), mask) for mask in mine.masks)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_packed_runs_are_those_of_pycocotools(seed):
+    mask_module = pytest.importorskip("pycocotools.mask")
+    draw = torch.Generator().manual_seed(seed)
+    mask = torch.rand(37, 71, generator=draw) > torch.rand((), generator=draw)
+    mask[:, 5:60] = seed % 2 == 0  # long runs, too
+    packed = encoded(mask)
+    runs = unpacked(packed["counts"])
+    again = mask_module.frPyObjects({"size": [37, 71], "counts": runs}, 37, 71)
+    assert again["counts"].decode() == packed["counts"]
+    assert (sum(runs), sum(runs[1::2])) == (37 * 71, mask.sum())
+
+
+def test_a_turned_photograph_is_told(coco):
+    """Boxes are those of the picture as it is shown; where the sizes are not, a message says why."""
+    path = coco()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(path.parent / "a.png", exif=turned)
+    with pytest.raises(
+        ValueError, match=r"expected 20 x 10 pixels, as .*, got 10 x 20; the camera's rotation"
+    ):
+        CocoImages(path)[0]
+
+
 def faults(change, said):
     return pytest.param(change, said, id=said)
 
@@ -142,6 +168,10 @@ def test_coco_faults_that_are_told(coco, change, said):
         (lambda c: c["annotations"][0].pop("image_id"), "annotation 1: has no image_id"),
         (lambda c: c["images"][0].update(file_name="../a.png"), "leads out of the folder"),
         (lambda c: c.pop("images"), "expected a list of images"),
+        (
+            lambda c: c["images"][0].update(height=None),
+            "image 7: expected a whole number as height, got None",
+        ),
     ],
 )
 def test_coco_faults_that_are_refused(coco, change, said):
@@ -163,6 +193,21 @@ def test_coco_pictures_and_masks_of_another_size(coco):
     images = CocoImages(coco(lambda c: c["annotations"][0].update(segmentation=runs)), masks=True)
     with pytest.raises(ValueError, match="expected runs of 200 pixels together, got 5"):
         images[0]
+    packed = encoded(torch.ones(5, 20, dtype=torch.bool)) | {"size": [10, 20]}
+    images = CocoImages(coco(lambda c: c["annotations"][0].update(segmentation=packed)), masks=True)
+    with pytest.raises(ValueError, match="annotation 1: expected runs of 200 pixels together, got 100"):
+        images[0]
+    for points in ([2, 3, 8, 7], [2, 3, 8, 3, 8, 7, 2]):
+        images = CocoImages(
+            coco(lambda c, p=points: c["annotations"][0].update(segmentation=[p])), masks=True
+        )
+        with pytest.raises(ValueError, match="annotation 1: expected polygons of at least three points"):
+            images[0]
+
+    def more(content):  # a line has no area
+        content["annotations"][0]["segmentation"].insert(0, [1, 1, 9, 9])
+
+    assert CocoImages(coco(more), masks=True)[0].masks[0].sum() == 24
     images = CocoImages(coco(lambda c: c["annotations"][0].pop("segmentation")), masks=True)
     with pytest.raises(ValueError, match="annotation 1: expected a segmentation"):
         images[0]
@@ -190,6 +235,12 @@ def test_voc(tmp_path):
     assert images[0].without_crowds().labels.tolist() == [1]
     with pytest.raises(ValueError, match="expected classes of dog, got 'cat'"):
         VocImages(tmp_path, ("dog",))
+    (tmp_path / "Annotations" / "a.xml").write_text(VOC.replace(">4<", ">nan<"))
+    with pytest.warns(UserWarning, match="1 boxes without area are left out"):
+        assert VocImages(tmp_path)[0].boxes.tolist() == [[0, 0, 5, 5]]
+    (tmp_path / "Annotations" / "a.xml").write_text(VOC.replace(">dog<", "> <"))
+    with pytest.raises(ValueError, match=r"a.xml: not Pascal VOC's format \(no name\)"):
+        VocImages(tmp_path)
     (tmp_path / "Annotations" / "a.xml").write_text(VOC.replace("<ymin>4</ymin>", ""))
     with pytest.raises(ValueError, match=r"a.xml: not Pascal VOC's format \(no bndbox/ymin\)"):
         VocImages(tmp_path)
@@ -218,6 +269,20 @@ def test_metadata(tmp_path):
     path.write_text(json.dumps(rows[0]))
     with pytest.warns(UserWarning, match="not listed and left out"):
         MetadataImages(tmp_path)
+    objects = {"bbox": [[2, 3, 6, 4], [math.nan, 1, 2, 2]], "label": ["1", 1], "iscrowd": [1, 0]}
+    rows[0]["objects"] = objects
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8-sig")
+    images = MetadataImages(tmp_path)
+    assert images.class_names == ("1",)
+    with pytest.warns(UserWarning, match="1 boxes without area are left out"):
+        assert images[0].crowd.tolist() == [True]
+    path.write_bytes(json.dumps({"file_name": "ä"}, ensure_ascii=False).encode("latin-1"))
+    with pytest.raises(ValueError, match=r"metadata.jsonl: expected UTF-8 text"):
+        MetadataImages(tmp_path)
+    for wrong in ("ca", [None, "a"], [1.0, 2.0], [["a"], ["b"]]):
+        path.write_text(json.dumps({"file_name": "a.png", "objects": objects | {"label": wrong}}))
+        with pytest.raises(ValueError, match=r"line 1: .* \(categories as names or numbers"):
+            MetadataImages(tmp_path)
     for text, said in (
         (json.dumps(rows[0]) + "\n" + json.dumps(rows[0]), "'a.png' is listed twice"),
         ('{"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}', "line 1: expected objects with"),
@@ -319,6 +384,9 @@ def test_a_table_of_other_data(maps, tmp_path):
     images = open_annotated(f"labelmaps:{tmp_path}", masks=True, classes=str(other))
     assert images.class_names == ("all",)
     assert images[0].masks.sum() == 7
+    other.write_bytes("name,id\nstraße,0\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"other.csv: expected UTF-8 text"):
+        open_annotated(f"labelmaps:{tmp_path}", masks=True, classes=str(other))
     with pytest.raises(ValueError, match="for label maps alone"):
         open_annotated(f"imagefolder:{tmp_path}", classes=str(other))
     with pytest.raises(FileNotFoundError, match="expected a table of classes"):
@@ -526,18 +594,20 @@ def test_objects_of_a_data_set_whose_categories_are_numbers(tmp_path):
         objects = {
             "bbox": datasets.List(datasets.List(datasets.Value("float32"))),
             "category": datasets.List(datasets.Value("int64")),
+            "iscrowd": datasets.List(datasets.Value("int64")),
         }
         return {"image": datasets.Image(), "objects": objects}
 
     pictures = [Image.new("RGB", (20, 10))] * 2
     rows = [
-        {"bbox": [[0, 0, 2, 2], [3, 3, 4, 4]], "category": [11, 5]},
-        {"bbox": [[0, 0, 1]], "category": [5]},
+        {"bbox": [[0, 0, 2, 2], [3, 3, 4, 4]], "category": [11, 5], "iscrowd": [0, 1]},
+        {"bbox": [[0, 0, 1]], "category": [5], "iscrowd": [0]},
     ]
     word = stored(tmp_path, features, {"image": pictures[:1], "objects": rows[:1]})
     images = open_annotated(word)
     assert images.class_names == ("5", "11")  # with gaps
     assert images[0].labels.tolist() == [1, 0]
+    assert images[0].crowd.tolist() == [False, True]
     word = stored(tmp_path / "bad", features, {"image": pictures, "objects": rows})
     with pytest.raises(ValueError, match="row 1: expected objects with bbox"):
         open_annotated(word)

@@ -13,13 +13,14 @@ from ds_core.data.read_image import ENDINGS, read_image
 from ds_core.training.files import read_json
 from torch import Tensor
 
-from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, clipped, kept_boxes
+from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, check_size, clipped, kept_boxes
 
 
 class CocoImages:
     """Pictures annotated in COCO's format for detection and instances.
 
-    Categories keep their order but get numbers without gaps; ``category_ids`` holds the file's own.
+    Categories keep their order but get numbers without gaps; ``category_ids`` holds the file's own. Boxes and
+    masks are those of the picture as it is shown, a camera's rotation undone.
 
     Args:
         path: the JSON file.
@@ -56,10 +57,7 @@ class CocoImages:
         numbers = {key: number for number, key in enumerate(self.category_ids)}
         self.images = list(by_id_of(self.path, "image", images).values())
         self.folder = folder_of(self.path, self.images, folder)
-        self.sizes: list[tuple[int, int]] | None = [
-            (int(field_of(self.path, i, "height", "image")), int(field_of(self.path, i, "width", "image")))
-            for i in self.images
-        ]
+        self.sizes: list[tuple[int, int]] | None = [size_of(self.path, image) for image in self.images]
         self.objects: list[list[dict[str, Any]]] = [[] for _ in self.images]
         place = {image["id"]: number for number, image in enumerate(self.images)}
         for key, one in by_id_of(self.path, "annotation", annotations).items():
@@ -92,11 +90,7 @@ class CocoImages:
         pixels = read_image(self.folder / image["file_name"], str(self.folder / image["file_name"]))
         assert self.sizes is not None
         size = self.sizes[number]
-        if tuple(pixels.shape[1:]) != size:
-            raise ValueError(
-                f"{self.folder / image['file_name']}: expected {size[1]} x {size[0]} pixels, as {self.path} "
-                f"says, got {pixels.shape[2]} x {pixels.shape[1]}"
-            )
+        check_size(self.folder / image["file_name"], pixels, size, str(self.path))
         boxes = torch.tensor([one["box"] for one in found], dtype=torch.float32).view(-1, 4)
         areas = [one.get("area") for one in found]
         known = all(isinstance(area, (int, float)) for area in areas)
@@ -168,19 +162,42 @@ def decoded(segmentation: Any, size: tuple[int, int]) -> Tensor:
         if isinstance(segmentation, dict):
             if list(segmentation["size"]) != [height, width]:
                 raise ValueError(f"expected a mask of {[height, width]}, got {segmentation['size']}")
-            packed = isinstance(segmentation["counts"], (str, bytes))
-            if not packed and sum(segmentation["counts"]) != height * width:
-                raise ValueError(
-                    f"expected runs of {height * width} pixels together, got {sum(segmentation['counts'])}"
-                )
+            counts = segmentation["counts"]
+            packed = isinstance(counts, (str, bytes))
+            pixels = sum(unpacked(counts) if packed else counts)
+            if pixels != height * width:  # pycocotools would leave what is in memory in the others
+                raise ValueError(f"expected runs of {height * width} pixels together, got {pixels}")
             runs = segmentation if packed else mask.frPyObjects(segmentation, height, width)
         else:
-            runs = mask.merge(mask.frPyObjects(segmentation, height, width))
+            polygons = [polygon for polygon in segmentation if len(polygon) >= 6]  # others have no area
+            if not polygons or any(len(polygon) % 2 for polygon in polygons):
+                raise ValueError("expected polygons of at least three points, [x, y, x, y, x, y, ...]")
+            runs = mask.merge(mask.frPyObjects(polygons, height, width))
         return torch.from_numpy(mask.decode(runs)).bool()
     except ValueError:
         raise
     except Exception as error:  # pycocotools raises whatever it stumbles over
         raise ValueError(f"a segmentation that cannot be read ({error})") from error
+
+
+def unpacked(counts: str | bytes) -> list[int]:
+    """Unpacks COCO's run lengths.
+
+    A character, less 48, holds five bits of a number, and a sixth that says whether more of it follow. From
+    the fourth on, the numbers are the differences from the last run but one.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts.encode() if isinstance(counts, str) else counts:
+        bits = character - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:  # below 0
+                value -= 1 << shift
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    return runs
 
 
 def encoded(mask: Tensor) -> dict[str, Any]:
@@ -250,6 +267,24 @@ def by_id_of(path: Path, what: str, rows: list[dict[str, Any]]) -> dict[Any, dic
             raise ValueError(f"{path}: two {what} entries have the id {key}")
         found[key] = row
     return found
+
+
+def size_of(path: Path, image: dict[str, Any]) -> tuple[int, int]:
+    """Returns height and width of an image, as the file says.
+
+    Raises:
+        ValueError: if one is missing, or no whole number.
+    """
+    sides = []
+    for name in ("height", "width"):
+        given = field_of(path, image, name, "image")
+        try:
+            sides.append(int(given))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{path}: image {image['id']}: expected a whole number as {name}, got {given!r}"
+            ) from None
+    return sides[0], sides[1]
 
 
 def field_of(path: Path, row: dict[str, Any], name: str, what: str) -> Any:

@@ -16,7 +16,7 @@ class DatasetImages:
     """Pictures and, in a column of objects, their boxes and categories, as `datasets` keeps them.
 
     A row of the column is ``{"bbox": [[left, top, width, height], ...], "category": [0, ...]}``, or a list of
-    ``{"bbox": ..., "category": ...}``.
+    ``{"bbox": ..., "category": ...}``; where there is ``"iscrowd"``, 1 stands for a crowd.
 
     Args:
         name: a name on the hub, or a folder.
@@ -49,8 +49,8 @@ class DatasetImages:
         names = _class_names(_inside(kinds[column]))
         if names is not None:  # a number stands for its place among them
             self.rows = [
-                (boxes, [names[c] if c in range(len(names)) else c for c in categories])
-                for boxes, categories in self.rows
+                (boxes, [names[c] if c in range(len(names)) else c for c in categories], crowd)
+                for boxes, categories, crowd in self.rows
             ]
         self.class_names = classes_of(self.rows, self.source, names)
         picture = "image" if "image" in pictures else pictures[0]

@@ -148,6 +148,33 @@ class Remarks:
             warnings.warn(f"{self.source}: " + "; ".join(told), stacklevel=3)
 
 
+def text_of(path: Path) -> str:
+    """Reads a text file.
+
+    Raises:
+        ValueError: if it is no UTF-8; names it.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text ({error})") from error
+
+
+def check_size(file: Path, pixels: Tensor, size: tuple[int, int], source: str) -> None:
+    """Checks that a picture ``(C, H, W)`` has the (height, width) that its annotations are of.
+
+    Raises:
+        ValueError: if not; names it.
+    """
+    found = (pixels.shape[1], pixels.shape[2])
+    if found != size:
+        turned = "; the camera's rotation is undone" if found == size[::-1] else ""
+        raise ValueError(
+            f"{file}: expected {size[1]} x {size[0]} pixels, as {source} says, got {found[1]} x {found[0]}"
+            f"{turned}"
+        )
+
+
 def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Cuts off what of boxes ``(n, 4)`` lies outside a picture of (height, width)."""
     height, width = size
@@ -175,7 +202,7 @@ def kept_boxes(boxes: list[list[float]], size: tuple[int, int], where: Any, rema
     height, width = size
     kept = []
     for left, top, right, bottom in boxes:
-        if right <= left or bottom <= top:
+        if not (right > left and bottom > top):  # nor if one is no number
             remarks.add("boxes without area are left out", where)
             kept.append(False)
         elif min(right, width) <= max(left, 0) or min(bottom, height) <= max(top, 0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterator
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ds_zoo.data.annotated.dataset import columns_of, open_dataset
-from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, box_of
+from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, box_of, text_of
 
 TABLE_FILE, VOID_NAME, VOID_NUMBER = "classes.csv", "void", 255
 PICTURES = ("images", "JPEGImages")
@@ -47,22 +47,22 @@ class ClassTable(NamedTuple):
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if a column is missing, a number is none, or a number or colour has two classes.
+            ValueError: if a column is missing, a number is none, or a number or colour has two classes; or if
+                it is no UTF-8 text.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; expected a table of classes")
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines, skipinitialspace=True)
-            columns = [(name or "").strip().lower() for name in rows.fieldnames or ()]
-            rows.fieldnames = columns
-            colours = next((three for three in COLOURS if set(three) <= set(columns)), None)
-            if "name" not in columns or ("id" not in columns and colours is None):
-                raise ValueError(
-                    f"{path}: expected the columns name and id, or name, red, green and blue, got "
-                    f"{', '.join(columns) or 'none'}"
-                )
-            table = cls._of(path, list(rows), colours)
+        rows = csv.DictReader(StringIO(text_of(path)), skipinitialspace=True)
+        columns = [(name or "").strip().lower() for name in rows.fieldnames or ()]
+        rows.fieldnames = columns
+        colours = next((three for three in COLOURS if set(three) <= set(columns)), None)
+        if "name" not in columns or ("id" not in columns and colours is None):
+            raise ValueError(
+                f"{path}: expected the columns name and id, or name, red, green and blue, got "
+                f"{', '.join(columns) or 'none'}"
+            )
+        table = cls._of(path, list(rows), colours)
         if not table.names:
             raise ValueError(f"{path}: expected classes, got none")
         return table

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ds_core.data.read_image import ENDINGS, read_image
 
-from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, clipped, kept_boxes
+from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, clipped, kept_boxes, text_of
 
 FILE = "metadata.jsonl"
 
@@ -20,7 +20,8 @@ class MetadataImages:
 
     ``{"file_name": "1.png", "objects": {"bbox": [[left, top, width, height], ...], "categories": [0, ...]}}``
 
-    Categories may be names or numbers; ``"category"`` and ``"label"`` are taken for ``"categories"``.
+    Categories may be names or numbers; ``"category"`` and ``"label"`` are taken for ``"categories"``. Where
+    there is ``"iscrowd"``, 1 stands for a crowd.
 
     Args:
         folder: of the pictures and ``metadata.jsonl``.
@@ -40,10 +41,9 @@ class MetadataImages:
             raise FileNotFoundError(f"{path}: no such file; expected a line of JSON for each picture")
         remarks = Remarks(str(path))
         self.rows: list[dict[str, Any]] = []
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    self.rows.append(_row(f"{path}, line {number}", line))
+        for number, line in enumerate(text_of(path).split("\n"), 1):
+            if line.strip():
+                self.rows.append(_row(f"{path}, line {number}", line))
         if not self.rows:
             raise ValueError(f"{path}: expected lines, got none")
         names = [row["file_name"] for row in self.rows]
@@ -73,7 +73,9 @@ class MetadataImages:
         return image_of(read_image(file, str(file)), row["objects"], self.class_names, row["file_name"])
 
 
-Objects = tuple[list[list[float]], list[Any]]  # corners of boxes, and the category of each
+Objects = tuple[
+    list[list[float]], list[Any], list[bool]
+]  # corners of boxes; of each its category, and if a crowd
 
 
 def objects_of(objects: Any, where: str) -> Objects:
@@ -84,7 +86,7 @@ def objects_of(objects: Any, where: str) -> Objects:
         where: what messages call the picture.
 
     Raises:
-        ValueError: if there are not as many categories as boxes, or a box is none.
+        ValueError: if there are not as many categories as boxes, or a box or a category is none.
     """
     try:
         if isinstance(objects, list):
@@ -95,14 +97,18 @@ def objects_of(objects: Any, where: str) -> Objects:
         categories: list[Any] = next(
             (objects[n] for n in ("categories", "category", "label") if n in objects), []
         )
-        if len(categories) != len(boxes) or any(len(box) != 4 for box in boxes):
+        crowd = [bool(one) for one in objects.get("iscrowd", [False] * len(boxes))]
+        if {len(categories), len(crowd)} != {len(boxes)} or any(len(box) != 4 for box in boxes):
             raise ValueError(
                 f"{len(boxes)} boxes of four numbers and as many categories, got {len(categories)}"
             )
+        for category in categories:
+            if isinstance(categories, str) or not isinstance(category, (str, int)):
+                raise ValueError(f"categories as names or numbers, got {categories!r}")
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"{where}: expected objects with bbox and categories ({error})") from error
     corners = [[left, top, left + width, top + height] for left, top, width, height in boxes]
-    return corners, list(categories)
+    return corners, list(categories), crowd
 
 
 def classes_of(rows: list[Objects], where: str, classes: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -116,10 +122,10 @@ def classes_of(rows: list[Objects], where: str, classes: tuple[str, ...] | None)
     Raises:
         ValueError: if one that occurs is not among those given.
     """
-    found = {category for _, categories in rows for category in categories}
+    found = {category for _, categories, _ in rows for category in categories}
     if classes is None:
         numbers = all(isinstance(category, int) for category in found)
-        return tuple(map(str, sorted(found) if numbers else sorted(map(str, found))))
+        return tuple(map(str, sorted(found) if numbers else sorted({*map(str, found)})))
     for category in found:
         if str(category) not in classes:
             raise ValueError(f"{where}: expected classes of {', '.join(classes)}, got {category!r}")
@@ -129,13 +135,14 @@ def classes_of(rows: list[Objects], where: str, classes: tuple[str, ...] | None)
 def image_of(pixels: torch.Tensor, objects: Objects, classes: tuple[str, ...], where: str) -> AnnotatedImage:
     """Joins a picture and its objects; boxes without area or outside it are told and left out."""
     size = (pixels.shape[1], pixels.shape[2])
-    corners, categories = objects
+    corners, categories, crowd = objects
     remarks = Remarks(where)
     kept = kept_boxes(corners, size, where, remarks)
     remarks.warn()
     boxes = torch.tensor(corners, dtype=torch.float32).view(-1, 4)
     labels = torch.tensor([classes.index(str(c)) for c in categories], dtype=torch.int64)
-    image = AnnotatedImage(pixels, clipped(boxes, size), labels, key=where)
+    crowds = torch.tensor(crowd, dtype=torch.bool)
+    image = AnnotatedImage(pixels, clipped(boxes, size), labels, crowd=crowds, key=where)
     return image.select(torch.tensor(kept, dtype=torch.bool))
 
 

@@ -11,8 +11,8 @@ import torch
 from ds_core.data.read_image import read_image
 from ds_core.training.files import read_json
 
-from ds_zoo.data.annotated.coco import by_id_of, field_of, folder_of, inside, rows_of
-from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, box_of
+from ds_zoo.data.annotated.coco import by_id_of, field_of, folder_of, inside, rows_of, size_of
+from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, box_of, check_size
 
 
 class PanopticImages:
@@ -81,10 +81,7 @@ class PanopticImages:
                 f"{path}: {len(missing)} of {len(names)} PNGs are missing in {self.maps}, the first "
                 f"{missing[0]}"
             )
-        self.sizes: list[tuple[int, int]] | None = [
-            (int(field_of(self.path, i, "height", "image")), int(field_of(self.path, i, "width", "image")))
-            for i, _ in self.rows
-        ]
+        self.sizes: list[tuple[int, int]] | None = [size_of(self.path, image) for image, _ in self.rows]
         seen = json.dumps([images, annotations, categories], sort_keys=True)
         self.print = hashlib.sha256(seen.encode()).hexdigest()[:16]
 
@@ -99,13 +96,8 @@ class PanopticImages:
         red, green, blue = read_image(drawn, str(drawn)).long()
         ids = red + (green << 8) + (blue << 16)
         assert self.sizes is not None
-        for what, size in ((file, tuple(pixels.shape[1:])), (drawn, tuple(ids.shape))):
-            if size != self.sizes[number]:
-                height, width = self.sizes[number]
-                raise ValueError(
-                    f"{what}: expected {width} x {height} pixels, as {self.path} says, got {size[1]} x "
-                    f"{size[0]}"
-                )
+        for what, found in ((file, pixels), (drawn, ids[None])):
+            check_size(what, found, self.sizes[number], str(self.path))
         segments = {segment["id"]: segment for segment in one["segments_info"]}
         there = set(ids.unique().tolist()) - {0}
         unknown = sorted(there - segments.keys())

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import torch
 from ds_core.data.read_image import read_image
 
-from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, clipped, kept_boxes
+from ds_zoo.data.annotated.image import AnnotatedImage, Remarks, check_size, clipped, kept_boxes
 
 MOST_BYTES = 10**6  # of one file; entities of XML could otherwise grow into anything
 
@@ -69,11 +69,7 @@ class VocImages:
         image = self.images[number]
         file = self.pictures / image["file"]
         pixels = read_image(file, str(file))
-        if tuple(pixels.shape[1:]) != image["size"]:
-            raise ValueError(
-                f"{file}: expected {image['size'][1]} x {image['size'][0]} pixels, as its XML says, got "
-                f"{pixels.shape[2]} x {pixels.shape[1]}"
-            )
+        check_size(file, pixels, image["size"], "its XML")
         found = image["objects"]
         boxes = torch.tensor([one["box"] for one in found], dtype=torch.float32).view(-1, 4)
         return AnnotatedImage(
@@ -116,7 +112,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _text(element: Any, path: str) -> str:
-    text = element.findtext(path)
-    if text is None:
+    text = (element.findtext(path) or "").strip()
+    if not text:
         raise ValueError(f"no {path}")
-    return str(text).strip()
+    return str(text)
