@@ -662,6 +662,24 @@ def test_boxes_follow_what_is_seen(change, seed):
         assert torch.equal(image.semantic == number + 1, image.masks[number])
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Fit(0), "Fit: expected sides of at least 1 pixel, got shortest=0 and longest=None"),
+        (lambda: Fit((8, -1)), "Fit: expected sides of at least 1"),
+        (lambda: Fit(None, 0), "Fit: expected sides of at least 1"),
+        (lambda: Scale(0.0, 2.0), "Scale: expected 0 < least <= most, got least=0.0 and most=2.0"),
+        (lambda: Scale(2.0, 1.0), "Scale: expected 0 < least <= most"),
+        (lambda: Crop(0.0), "Crop: expected a share above 0 and at most 1, got least=0.0"),
+        (lambda: Crop(1.5), "Crop: expected a share above 0"),
+        (lambda: Pad(0.5), "Pad: expected sides of at least 1 times"),
+    ],
+)
+def test_changes_that_make_no_sense(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
 def test_changes_without_chance_change_nothing():
     image, draw = drawn_image(), torch.Generator().manual_seed(0)
     for change in (Flip(0.0), Crop(0.5, 0.0), Pad(2.0, 0.0), Fit(None, 100)):

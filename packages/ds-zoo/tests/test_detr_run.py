@@ -250,6 +250,10 @@ def test_presets_and_mistakes(run, tmp_path):
         evaluate(load(run.out), data=f"imagefolder:{tmp_path}")
     with pytest.raises(ValueError, match="two images at least"):
         split(replace(SMALL, data=f"imagefolder:{tmp_path}"))
+    for wrong in ({"zoom": 0.0}, {"crop": 1.5}, {"measured": 0}, {"shortest": 0}, {"longest": -1}):
+        with pytest.raises(ValueError, match="expected"):
+            train(replace(SMALL, **wrong), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
     with pytest.raises(FileNotFoundError, match="no such file"):
         predict(load(run.out), ["nowhere.png"])
     with pytest.raises(ValueError, match="threshold: expected"):

@@ -746,6 +746,9 @@ def test_label_maps_are_learned_from_and_measured(tmp_path):
         **{"layers": 1, "heads": 2, "inner": 16, "queries": 4, "pyramid": 32, "embedding": 8, "steps": 2},
         **{"batch_size": 1, "warmup": 1, "held_out": 0.25, "flip": True, "zoom": 0.2},
     )
+    for wrong in ({"zoom": 1.0}, {"crop": 0.0}, {"held_out": 0.0}, {"image_size": 0}, {"validate_every": 0}):
+        with pytest.raises(ValueError, match="expected"):
+            train(replace(recipe, **wrong), tmp_path / "run", progress=False)
     made = train(recipe, tmp_path / "run", progress=False)
     assert len(made.history) == 2  # steps, though an epoch has three
     few = train(replace(recipe, batch_size=8), tmp_path / "few", progress=False)

@@ -352,6 +352,8 @@ def make_preparation(recipe: Recipe) -> Preparation:
 
 def split(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
     """Returns the images to learn from, and those held out."""
+    if recipe.measured < 1:
+        raise ValueError(f"measured: expected at least 1 image, got {recipe.measured}")
     if recipe.data == SCENES:
         return scene_images(recipe, recipe.steps * recipe.batch_size * recipe.accumulate, recipe.seed + 1), (
             scene_images(recipe, recipe.measured, -1)
@@ -382,9 +384,11 @@ def scene_images(recipe: Recipe, count: int, seed: int) -> SceneImages:
 def random_changes(recipe: Recipe, preparation: Preparation) -> list[Any]:
     """Lists what happens to images while a model learns from them."""
     changes: list[Any] = [Flip()] if recipe.flip else []
-    if recipe.crop < 1:
+    if recipe.crop != 1:
         changes.append(Crop(recipe.crop, 0.5))
     changes.append(preparation.fit())
+    if recipe.zoom < 1:
+        raise ValueError(f"zoom: expected a factor of at least 1, got {recipe.zoom}")
     if recipe.zoom > 1:
         changes.append(Scale(1 / recipe.zoom, recipe.zoom))
         if recipe.longest is not None:

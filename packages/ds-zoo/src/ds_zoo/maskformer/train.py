@@ -283,6 +283,7 @@ def train(
         seed=recipe.seed,
         settings={"images": learned.print, **depends_on},
     )
+    every = max(1, recipe.steps // 10) if recipe.validate_every is None else recipe.validate_every
     scores: dict[str, float] = {}
     try:
         with folder:
@@ -290,7 +291,7 @@ def train(
                 loader,
                 validation=validation,
                 steps=recipe.steps,
-                validate_every=recipe.validate_every or max(1, recipe.steps // 10),
+                validate_every=every,
                 resume=resume,
             )
             if trainer.leads and len(history):  # not where it was interrupted before the first step
@@ -343,7 +344,7 @@ def random_changes(recipe: Recipe, preparation: Preparation) -> list[Change]:
     changes: list[Change] = [preparation.fit()]
     if recipe.zoom:
         changes.append(Scale(1 - recipe.zoom, 1 + recipe.zoom))
-    if recipe.crop < 1:
+    if recipe.crop != 1:
         changes.append(Crop(recipe.crop))
     if recipe.flip:
         changes.append(Flip())
@@ -366,12 +367,14 @@ def open_images(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
                 f"{', '.join(held_out.class_names)}"
             )
         return images, held_out
+    if not 0 < recipe.held_out < 1:
+        raise ValueError(f"held_out: expected a share between 0 and 1, got {recipe.held_out}")
     if len(images) < 2:
         raise ValueError(
             f"{recipe.data}: expected two images at least, one of them held out; got {len(images)}"
         )
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(recipe.seed)).tolist()
-    aside = max(1, round(recipe.held_out * len(images)))
+    aside = min(max(1, round(recipe.held_out * len(images))), len(images) - 1)
     return Part(images, sorted(order[aside:])), Part(images, sorted(order[:aside]))
 
 

@@ -54,12 +54,17 @@ class Fit:
             too long.
         longest: most pixels of the longer side; None for no limit.
 
+    Raises:
+        ValueError: if one is below 1.
+
     Source: Carion et al., End-to-End Object Detection with Transformers (2020), section 4.
     """
 
     def __init__(self, shortest: int | Sequence[int] | None, longest: int | None = None) -> None:
         self.shortest = [shortest] if isinstance(shortest, int) else list(shortest or ())
         self.longest = longest
+        if min([*self.shortest, 1 if longest is None else longest]) < 1:
+            raise ValueError(f"Fit: expected sides of at least 1 pixel, got {shortest=} and {longest=}")
 
     def __call__(self, image: AnnotatedImage, generator: torch.Generator) -> AnnotatedImage:
         height, width = image.size
@@ -78,9 +83,14 @@ class Scale:
     Args:
         least: factor.
         most: factor.
+
+    Raises:
+        ValueError: if they are not above 0, the first at most the second.
     """
 
     def __init__(self, least: float, most: float) -> None:
+        if not 0 < least <= most:
+            raise ValueError(f"Scale: expected 0 < least <= most, got {least=} and {most=}")
         self.least, self.most = least, most
 
     def __call__(self, image: AnnotatedImage, generator: torch.Generator) -> AnnotatedImage:
@@ -95,9 +105,14 @@ class Crop:
     Args:
         least: share of each side that is kept at least.
         chance: how often an image is cut at all.
+
+    Raises:
+        ValueError: if the share is not above 0 and at most 1.
     """
 
     def __init__(self, least: float = 0.6, chance: float = 1.0) -> None:
+        if not 0 < least <= 1:
+            raise ValueError(f"Crop: expected a share above 0 and at most 1, got {least=}")
         self.least, self.chance = least, chance
 
     def __call__(self, image: AnnotatedImage, generator: torch.Generator) -> AnnotatedImage:
@@ -117,9 +132,14 @@ class Pad:
     Args:
         most: sides of the larger one, times those of the image.
         chance: how often.
+
+    Raises:
+        ValueError: if the sides would be smaller.
     """
 
     def __init__(self, most: float = 1.5, chance: float = 0.5) -> None:
+        if most < 1:
+            raise ValueError(f"Pad: expected sides of at least 1 times those of the image, got {most=}")
         self.most, self.chance = most, chance
 
     def __call__(self, image: AnnotatedImage, generator: torch.Generator) -> AnnotatedImage:
