@@ -28,6 +28,7 @@ from ds_zoo.detr.train import (
     verify,
 )
 from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention
+from ds_zoo.runs import place_of
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -97,6 +98,16 @@ def test_what_a_run_is_good_for(run, tmp_path):
     scene_images(SMALL, 2, 5).scenes.scene(1).image.save(tmp_path / "b" / "a.png")  # of the same name
     predict(loaded, [str(picture), str(tmp_path / "b" / "a.png")], out=str(tmp_path / "all"))
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["a-1.png", "a-2.png"]
+    pictures = ["x/p.png", "y/p.png", "p-2.png"]
+    assert len({place_of(tmp_path / "all", number, pictures) for number in range(3)}) == 3
+    for wrong in (tmp_path / "all", tmp_path / "found"):
+        with pytest.raises(ValueError, match=r"expected the name of a picture, as found\.png"):
+            predict(loaded, [str(picture)], out=str(wrong))
+    with pytest.raises(NotADirectoryError, match="is a file; expected a folder for 2 pictures"):
+        predict(loaded, [str(picture)] * 2, out=out)
+    for number in ({"images": 0}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="eval: expected at least 1, got images="):
+            evaluate(loaded, **number)
     save(loaded, tmp_path / "copy")
     assert weights(tmp_path / "copy").keys() == weights(run.out).keys()
 

@@ -620,6 +620,8 @@ def test_a_run_can_be_used(run, tmp_path):
         assert sum(segment["pixels"] for segment in answer["segments"]) <= 40 * 30
         with Image.open(tmp_path / f"{kind}.png") as drawn:
             assert min(drawn.size) >= 480
+    with pytest.raises(ValueError, match="threshold: expected a number from 0 to 1, got 2"):
+        evaluate(loaded, threshold=2.0)
     with pytest.raises(ValueError, match="cannot be read as an image"):
         predict(loaded, [str(made.out / "config.json")])
     with Image.open(made.out / "matching.png") as drawn:

@@ -64,12 +64,20 @@ def place_of(out: str | Path, number: int, pictures: Sequence[str]) -> Path:
     Args:
         out: a file; a folder if there are several pictures.
         number: of the picture.
-        pictures: all that are asked about; those of one name get their numbers besides.
+        pictures: all that are asked about; if two have one name, all get their numbers besides.
+
+    Raises:
+        NotADirectoryError: if there are several pictures, and ``out`` is a file.
+        ValueError: if there is one, and ``out`` is a folder, or no picture's name.
     """
     place = Path(out)
     if len(pictures) > 1:
+        if place.is_file():
+            raise NotADirectoryError(f"{out}: is a file; expected a folder for {len(pictures)} pictures")
         stems = [Path(picture).stem for picture in pictures]
-        alone = stems.count(stems[number]) == 1
+        alone = len(set(stems)) == len(stems)
         place /= f"{stems[number]}.png" if alone else f"{stems[number]}-{number + 1}.png"
+    elif place.is_dir() or not place.suffix:
+        raise ValueError(f"{out}: expected the name of a picture, as found.png")
     place.parent.mkdir(parents=True, exist_ok=True)
     return place

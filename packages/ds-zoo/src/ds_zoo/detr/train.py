@@ -576,6 +576,8 @@ def evaluate(
         images: at most so many.
         batch_size: images at a time.
     """
+    if min(images, batch_size) < 1:
+        raise ValueError(f"eval: expected at least 1, got {images=} and {batch_size=}")
     if data is None:
         recipe = recipe_of(loaded.folder)
         scenes = recipe.data == SCENES

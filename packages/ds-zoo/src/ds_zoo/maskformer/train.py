@@ -539,6 +539,7 @@ def evaluate(
         classes: a CSV table of label maps' classes, as for training.
         threshold: what the score of a segment must reach.
     """
+    check_threshold(threshold)
     if data is None:
         _, images = open_images(recipe_of(loaded.folder))
     elif data == SCENES:
@@ -586,8 +587,7 @@ def predict(
             the image, category_id that of the class.
         attention: where a picture is written of what the surest queries look at; of several images, a folder.
     """
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold: expected a number from 0 to 1, got {threshold}")
+    check_threshold(threshold)
     labels = loaded.model.config.labels
     answers: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
@@ -613,6 +613,16 @@ def predict(
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
     return answers
+
+
+def check_threshold(threshold: float) -> None:
+    """Checks that a score can reach it.
+
+    Raises:
+        ValueError: if not.
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold: expected a number from 0 to 1, got {threshold}")
 
 
 def objects_of(found: Segmentation) -> Found:
