@@ -254,6 +254,12 @@ def test_files_that_name_the_backbone_as_timm_does(tmp_path):
     assert again.config == model.config
     x = torch.randn(1, 3, 64, 64)
     assert torch.equal(again(x).logits, model(x).logits)
+    names = {"0": "N/A", "1": "person", "2": "N/A"}  # COCO's numbers have gaps
+    gaps = published | {"id2label": names, "label2id": {"N/A": 2, "person": 1}}
+    (tmp_path / "config.json").write_text(json.dumps(gaps))
+    again = MiniDETR.from_pretrained(tmp_path)
+    assert again.config.labels == ("N/A", "person", "N/A")
+    assert again.to_config()["id2label"] == names
     newer = {"model_type": "timm_backbone", "backbone": "resnet50", "out_indices": [1, 2, 3, 4]}
     (tmp_path / "config.json").write_text(json.dumps(content | {"backbone_config": newer}))
     assert MiniDETR.from_pretrained(tmp_path).config == model.config
@@ -459,6 +465,7 @@ def test_wrong_calls():
         ({"d_model": 10}, "encoder_attention_heads to divide"),
         ({"d_model": 6, "encoder_attention_heads": 2}, "multiple of 4"),
         ({"num_queries": 0}, "num_queries of at least 1"),
+        ({"id2label": {}, "label2id": {}}, "at least one label, got none"),
         ({"modulated": True}, "expected anchored=True with modulated=True"),
         ({"dropout": 1.5}, "dropout from 0 to 1"),
         ({"activation_function": "swish"}, "expected activation_function"),

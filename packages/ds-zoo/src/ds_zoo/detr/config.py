@@ -66,7 +66,8 @@ class MiniDETRConfig:
         bbox_loss_coefficient: weight of the distance in the loss.
         giou_loss_coefficient: of the overlap.
         eos_coefficient: weight of the class "nothing".
-        labels: the classes, in the order of the outputs; "nothing" comes after them.
+        labels: the classes, in the order of the outputs; "nothing" comes after them. The published model has
+            "N/A" for each number without a class.
         anchored: whether each query begins at a box of its own, its anchor, which every layer corrects.
         modulated: whether a query sees the image the less, the further off its box; they must be anchored.
         query_groups: G, groups of queries that learn side by side; only the first one is used afterwards.
@@ -139,8 +140,8 @@ class MiniDETRConfig:
                 f"MiniDETRConfig: expected activation_function {' or '.join(map(repr, ACTIVATIONS))}, got "
                 f"{self.activation_function!r}"
             )
-        if not self.labels or len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"MiniDETRConfig: expected different labels, at least one, got {self.labels}")
+        if not self.labels:
+            raise ValueError("MiniDETRConfig: expected at least one label, got none")
 
     @property
     def num_labels(self) -> int:

@@ -168,10 +168,8 @@ class MiniMaskFormerConfig:
                 raise ValueError(
                     f"MiniMaskFormerConfig: expected {name} of at least 0, got {getattr(self, name)}"
                 )
-        if not self.labels or len(set(self.labels)) < len(self.labels):
-            raise ValueError(
-                f"MiniMaskFormerConfig: expected different labels, at least one, got {self.labels}"
-            )
+        if not self.labels:
+            raise ValueError("MiniMaskFormerConfig: expected at least one label, got none")
         if any(not 0 <= label < self.num_labels for label in self.label_ids_to_fuse):
             raise ValueError(
                 f"MiniMaskFormerConfig: expected label_ids_to_fuse from 0 to {self.num_labels - 1}, got "
