@@ -608,6 +608,9 @@ def test_objects_of_a_data_set_whose_categories_are_numbers(tmp_path):
     assert images.class_names == ("5", "11")  # with gaps
     assert images[0].labels.tolist() == [1, 0]
     assert images[0].crowd.tolist() == [False, True]
+    known = open_annotated(word, names=("11", "7", "5"))
+    assert known.class_names == ("11", "7", "5")
+    assert known[0].labels.tolist() == [0, 2]
     word = stored(tmp_path / "bad", features, {"image": pictures, "objects": rows})
     with pytest.raises(ValueError, match="row 1: expected objects with bbox"):
         open_annotated(word)

@@ -148,6 +148,29 @@ def test_images_held_out_without_an_object_are_refused_at_once(tmp_path, crowds)
     assert not (tmp_path / "run").exists()
 
 
+def test_not_all_classes_need_be_on_the_images_held_out(tmp_path):
+    """Where a folder has no list of classes, it has those of the images learned from."""
+    for part, classes in (("train", ("ring", "cross")), ("test", ("ring",))):
+        (tmp_path / part).mkdir()
+        rows = []
+        for number, name in enumerate(classes):
+            Image.new("RGB", (20, 10)).save(tmp_path / part / f"{number}.png")
+            objects = {"bbox": [[1, 1, 5, 5]], "categories": [name]}
+            rows.append(json.dumps({"file_name": f"{number}.png", "objects": objects}))
+        (tmp_path / part / "metadata.jsonl").write_text("\n".join(rows))
+    words = {
+        name: f"imagefolder:{tmp_path / part}" for name, part in (("data", "train"), ("validation", "test"))
+    }
+    learned, held_out = split(replace(SMALL, **words))
+    assert learned.class_names == held_out.class_names == ("cross", "ring")
+    assert held_out[0].labels.tolist() == [1]
+    made = train(replace(SMALL, **words, steps=2), tmp_path / "run", progress=False)
+    assert evaluate(load(made.out))["images"] == 1
+    assert evaluate(load(made.out), data=words["validation"])["images"] == 1
+    with pytest.raises(ValueError, match="expected classes of ring, got 'cross'"):
+        split(replace(SMALL, data=words["validation"], validation=words["data"]))
+
+
 def test_rates_rise_stay_and_fall():
     recipe = replace(SMALL, steps=100, warmup=10, fall=0.25)
     shares = [share_of_rate(step, recipe) for step in (0, 4, 9, 50, 75, 88, 100)]
@@ -257,7 +280,7 @@ def test_presets_and_mistakes(run, tmp_path):
     Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
     content = {"file_name": "a.png", "objects": {"bbox": [[1, 1, 5, 5]], "categories": ["cat"]}}
     (tmp_path / "metadata.jsonl").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="expected the classes circle"):
+    with pytest.raises(ValueError, match=r"expected classes of circle, square, .*, got 'cat'"):
         evaluate(load(run.out), data=f"imagefolder:{tmp_path}")
     with pytest.raises(ValueError, match="two images at least"):
         split(replace(SMALL, data=f"imagefolder:{tmp_path}"))

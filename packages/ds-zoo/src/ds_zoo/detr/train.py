@@ -360,7 +360,7 @@ def split(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
         )
     images = open_annotated(recipe.data)
     if recipe.validation is not None:
-        held_out = open_annotated(recipe.validation)
+        held_out = open_annotated(recipe.validation, names=tuple(images.class_names))
         if held_out.class_names != images.class_names:
             raise ValueError(
                 f"{recipe.validation}: expected the classes {', '.join(images.class_names)}, got "
@@ -585,7 +585,7 @@ def evaluate(
     elif data == SCENES:
         source = scene_images(Recipe(), images, -2)
     else:
-        source = open_annotated(data)
+        source = open_annotated(data, names=loaded.model.config.labels)
     if tuple(source.class_names) != loaded.model.config.labels:
         raise ValueError(
             f"data: expected the classes {', '.join(loaded.model.config.labels)}, got "

@@ -22,16 +22,24 @@ class DatasetImages:
         name: a name on the hub, or a folder.
         split: which part; None if there is only one.
         column: of the objects; None for "objects", or the only one with a bbox.
+        classes: their names in order, where the data set does not know them; None for all that occur, sorted.
 
     Raises:
-        ValueError: if the data set cannot be had, has no such columns, or a row is damaged; names the row.
+        ValueError: if the data set cannot be had, has no such columns, a row is damaged, or a class unknown;
+            names the row.
         ImportError: if the package `datasets` is missing.
     """
 
     stuff: frozenset[int] | None = None
     sizes: list[tuple[int, int]] | None = None
 
-    def __init__(self, name: str, split: str | None = None, column: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        split: str | None = None,
+        column: str | None = None,
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
         data, self.source = open_dataset(name, split)
         kinds = data.features
         pictures = columns_of(data, "Image")
@@ -52,7 +60,7 @@ class DatasetImages:
                 (boxes, [names[c] if c in range(len(names)) else c for c in categories], crowd)
                 for boxes, categories, crowd in self.rows
             ]
-        self.class_names = classes_of(self.rows, self.source, names)
+        self.class_names = classes_of(self.rows, self.source, classes if names is None else names)
         picture = "image" if "image" in pictures else pictures[0]
         library = needed("datasets", "datasets", "annotated images")
         self.data = data.select_columns([picture]).cast_column(picture, library.Image(decode=False))

@@ -49,7 +49,9 @@ class SceneImages:
         return AnnotatedImage(**self.scenes[number], key=number)
 
 
-def open_annotated(word: str, *, masks: bool = False, classes: str | None = None) -> AnnotatedImages:
+def open_annotated(
+    word: str, *, masks: bool = False, classes: str | None = None, names: tuple[str, ...] | None = None
+) -> AnnotatedImages:
     """Opens annotated images by their data word.
 
     Args:
@@ -60,6 +62,8 @@ def open_annotated(word: str, *, masks: bool = False, classes: str | None = None
         masks: whether masks are wanted; if so, ``hf:`` has label maps, else objects.
         classes: of label maps, the table of classes, see :class:`ClassTable`; None for ``classes.csv`` in a
             folder, if it is there, and else for the numbers that occur.
+        names: of the classes, in order, for objects whose source has no list of them, as ``voc:``: not all
+            need occur; None for those that do.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
@@ -88,11 +92,11 @@ def open_annotated(word: str, *, masks: bool = False, classes: str | None = None
             f"have them, got {word!r}"
         )
     if kind == "voc":
-        return VocImages(what)
+        return VocImages(what, names)
     if kind == "imagefolder":
-        return MetadataImages(what)
+        return MetadataImages(what, names)
     if kind == "hf":
-        return DatasetImages(what, split, behind)
+        return DatasetImages(what, split, behind, names)
     raise ValueError(
         "data: expected annotated images: scenes, coco:FILE.json, panoptic:FILE.json, voc:FOLDER, "
         f"imagefolder:FOLDER with metadata.jsonl or hf:NAME, got {word!r}"
