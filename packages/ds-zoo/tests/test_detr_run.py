@@ -127,6 +127,9 @@ def test_files_are_learned_from_and_measured(tmp_path):
     assert "encoder.0.linear1.weight" not in same
     again = train(replace(recipe, start=str(first.out), lr=0.0), tmp_path / "second", progress=False)
     assert torch.equal(weights(again.out)["anchors"], after["anchors"])
+    options = replace(recipe, start=str(first.out), nothing=0.3, dropout=0.2)
+    begun = make_model(options, learned.class_names).config
+    assert (begun.eos_coefficient, begun.dropout) == (0.3, 0.2)
     sized = train(replace(recipe, longest=24), tmp_path / "sized", progress=False)
     assert load(sized.out).preparation == sized.preparation == make_preparation(replace(recipe, longest=24))
     on = make_preparation(replace(recipe, start=str(sized.out), shortest=16))

@@ -316,7 +316,13 @@ def make_model(recipe: Recipe, class_names: Sequence[str]) -> MiniDETR:
     generator = torch.Generator().manual_seed(recipe.seed)
     if recipe.start is not None:
         begun = MiniDETR.from_pretrained(recipe.start)
-        config = replace(begun.config, labels=tuple(class_names), auxiliary_loss=True, dropout=recipe.dropout)
+        config = replace(
+            begun.config,
+            labels=tuple(class_names),
+            auxiliary_loss=True,
+            dropout=recipe.dropout,
+            eos_coefficient=recipe.nothing,
+        )
         model = MiniDETR(config, generator=generator)
         state = begun.state_dict()
         if config.labels != begun.config.labels:
@@ -343,11 +349,12 @@ def make_model(recipe: Recipe, class_names: Sequence[str]) -> MiniDETR:
 
 def make_preparation(recipe: Recipe) -> Preparation:
     """Says how pictures become numbers: as the model that training begins with has it, or as asked for."""
-    sides = {"shortest": recipe.shortest, "longest": recipe.longest}
-    given = {name: side for name, side in sides.items() if side is not None}
+    begun = Preparation()
     if recipe.start is not None and Path(recipe.start).is_dir():
-        return replace(Preparation.load(recipe.start), **given)
-    return Preparation(**given)
+        begun = Preparation.load(recipe.start)
+    shortest = begun.shortest if recipe.shortest is None else recipe.shortest
+    longest = begun.longest if recipe.longest is None else recipe.longest
+    return replace(begun, shortest=shortest, longest=longest)
 
 
 def split(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:

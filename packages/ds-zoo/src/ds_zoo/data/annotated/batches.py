@@ -116,9 +116,9 @@ class Preparation:
         if not fields.get("do_normalize", True):
             mean, std = [0.0] * 3, [1.0] * 3
         scale = 255 * fields.get("rescale_factor", 1 / 255) if fields.get("do_rescale", True) else 255
-        numbers = (tuple(float(n) / scale for n in row) for row in (mean, std))
+        mean, std = ([float(number) / scale for number in numbers] for numbers in (mean, std))
         multiple = fields.get("size_divisor") or 1
-        return cls(size.get("shortest_edge"), size.get("longest_edge"), *numbers, multiple)
+        return cls(size.get("shortest_edge"), size.get("longest_edge"), tuple(mean), tuple(std), multiple)
 
 
 def targets_of(image: AnnotatedImage, size: tuple[int, int] | None = None) -> dict[str, Tensor]:
