@@ -346,6 +346,8 @@ def test_images_without_objects_and_objects_of_no_size():
         ([Target(torch.tensor([-1]), torch.rand(1, 4))], IndexError, "got -1"),
         ([Target(torch.tensor([1]), torch.rand(2, 4))], ValueError, r"expected boxes \(1, 4\)"),
         ([Target(torch.tensor([1]), torch.tensor([[0.5, 0.5, -0.1, 0.1]]))], ValueError, "negative size"),
+        ([Target(torch.tensor([0.7]), torch.rand(1, 4))], TypeError, "class_labels as whole numbers, got"),
+        ([{"labels": torch.tensor([1])}], ValueError, "expected class_labels and boxes, got labels"),
         ([], ValueError, "expected labels for 1 images"),
         ([Target(torch.tensor([1]), torch.rand(1, 4))] * 2, ValueError, "got 2"),
     ],
@@ -449,8 +451,10 @@ def test_a_modulated_query_takes_what_is_at_its_box():
 
 def test_wrong_calls():
     model = small()
-    with pytest.raises(ValueError, match=r"expected images \(B, 3, H, W\), got \(2, 1, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"expected images \(B, 3, H, W\), at least one, got \(2, 1, 32"):
         model(torch.randn(2, 1, 32, 32))
+    with pytest.raises(ValueError, match=r"at least one, got \(0, 3, 32, 32\)"):
+        model(torch.randn(0, 3, 32, 32))
     with pytest.raises(ValueError, match=r"expected pixel_mask \(2, 32, 32\)"):
         model(torch.randn(2, 3, 32, 32), torch.ones(2, 32, 31))
     with engine("manual"):

@@ -316,6 +316,7 @@ def test_a_segment_without_a_pixel_is_a_segment_like_any_other():
         ([([-1], (1, 8, 8))], IndexError, "got -1"),
         ([([1], (2, 8, 8))], ValueError, r"expected masks \(1, H, W\)"),
         ([([1], (8, 8))], ValueError, r"expected masks \(1, H, W\)"),
+        ([([0.5], (1, 8, 8))], TypeError, "class_labels as whole numbers, got torch.float32"),
         ([], ValueError, "expected labels of 1 images"),
         ([([1], (1, 8, 8))] * 2, ValueError, "got 2"),
     ],
@@ -324,6 +325,13 @@ def test_wrong_labels(labels, error, said):
     given = [{"class_labels": torch.tensor(c), "masks": torch.zeros(size)} for c, size in labels]
     with pytest.raises(error, match=said):
         MaskFormerLoss(3)(torch.randn(1, 1, 4, 4), torch.randn(1, 1, 4, 2, 2), given)
+
+
+@pytest.mark.parametrize("colour", [255, -1])
+def test_masks_are_no_pictures(colour):
+    labels = [{"class_labels": torch.tensor([1]), "masks": torch.full((1, 8, 8), colour)}]
+    with pytest.raises(ValueError, match=f"image 0: expected masks of 0 and 1, got {colour}"):
+        MaskFormerLoss(3)(torch.randn(1, 1, 4, 4), torch.randn(1, 1, 4, 2, 2), labels)
 
 
 # ---- the model -----------------------------------------------------------------------------------------
@@ -342,8 +350,10 @@ def small(**changes):
 def test_wrong_calls():
     model, x = small(), torch.randn(2, 3, 32, 32)
     none = torch.zeros(0, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"expected images \(B, 3, H, W\), got \(2, 1, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"expected images \(B, 3, H, W\), at least one, got \(2, 1, 32"):
         model(torch.randn(2, 1, 32, 32))
+    with pytest.raises(ValueError, match=r"at least one, got \(0, 3, 32, 32\)"):
+        model(torch.randn(0, 3, 32, 32))
     with pytest.raises(ValueError, match="both mask_labels and class_labels"):
         model(x, [torch.zeros(0, 32, 32)] * 2)
     with pytest.raises(ValueError, match="of as many images, got 2 and 1"):

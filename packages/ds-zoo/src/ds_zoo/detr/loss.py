@@ -68,7 +68,9 @@ class DETRLoss(Loss):
         matched: of the latest forward: who was matched with whom, ``D B G`` images in order.
 
     Raises:
-        ValueError: if there are not as many labels as images, or a box has a negative size.
+        ValueError: if there are not as many labels as images, classes or boxes are missing, or a box has a
+            negative size.
+        TypeError: if classes are no whole numbers.
         IndexError: if a class is not from 0 to K - 1.
 
     Source: Carion et al., End-to-End Object Detection with Transformers (2020), equations 1 and 2, section
@@ -170,6 +172,10 @@ class DETRLoss(Loss):
         """Returns targets of which every number is in order."""
         found = []
         for number, given in enumerate(labels):
+            if not isinstance(given, Target) and not {"class_labels", "boxes"} <= given.keys():
+                raise ValueError(
+                    f"DETRLoss: image {number}: expected class_labels and boxes, got {', '.join(given)}"
+                )
             target = given if isinstance(given, Target) else Target(given["class_labels"], given["boxes"])
             if target.boxes.shape != (len(target.class_labels), 4):
                 raise ValueError(

@@ -62,8 +62,14 @@ def check_classes(name: str, classes: Sequence[Tensor], num_labels: int) -> None
         num_labels: K.
 
     Raises:
-        IndexError: if a class is not from 0 to K - 1.
+        TypeError: if they are no whole numbers.
+        IndexError: if one is not from 0 to K - 1.
     """
+    for number, of_image in enumerate(classes):
+        if len(of_image) and (of_image.is_floating_point() or of_image.dtype == torch.bool):
+            raise TypeError(
+                f"{name}: image {number}: expected class_labels as whole numbers, got {of_image.dtype}"
+            )
     together = torch.cat(list(classes))
     if not len(together):
         return
@@ -71,8 +77,8 @@ def check_classes(name: str, classes: Sequence[Tensor], num_labels: int) -> None
     if least >= 0 and most < num_labels:
         return
     wrong = least if least < 0 else most
-    image = next(i for i, of_image in enumerate(classes) if wrong in of_image.tolist())
-    raise IndexError(f"{name}: image {image}: expected classes from 0 to {num_labels - 1}, got {wrong}")
+    number = next(i for i, of_image in enumerate(classes) if wrong in of_image.tolist())
+    raise IndexError(f"{name}: image {number}: expected classes from 0 to {num_labels - 1}, got {wrong}")
 
 
 def divisors(counts: Sequence[int], queries: int, eos: float) -> tuple[float, int]:

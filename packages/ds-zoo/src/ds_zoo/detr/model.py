@@ -390,8 +390,10 @@ class MiniDETR(Pretrained):
 
     def _check(self, images: Tensor, mask: Tensor | None) -> None:
         channels = self.config.backbone_config.num_channels
-        if images.dim() != 4 or images.shape[1] != channels:
-            raise ValueError(f"MiniDETR: expected images (B, {channels}, H, W), got {shape(images)}")
+        if images.dim() != 4 or images.shape[1] != channels or not len(images):
+            raise ValueError(
+                f"MiniDETR: expected images (B, {channels}, H, W), at least one, got {shape(images)}"
+            )
         if mask is not None and mask.shape != (images.shape[0], *images.shape[2:]):
             raise ValueError(
                 f"MiniDETR: expected pixel_mask {(images.shape[0], *images.shape[2:])} for images "

@@ -54,7 +54,8 @@ class MaskFormerLoss(Loss):
         matched: of the latest forward: which query got which segment, ``D B`` images in order.
 
     Raises:
-        ValueError: if there are not as many labels as images, or masks do not fit.
+        ValueError: if there are not as many labels as images, or masks do not fit or are not from 0 to 1.
+        TypeError: if classes are no whole numbers.
         IndexError: if a class is not from 0 to K - 1.
 
     Source: Cheng et al., Per-Pixel Classification is Not All You Need for Semantic Segmentation (2021),
@@ -90,6 +91,7 @@ class MaskFormerLoss(Loss):
         self._check(images, labels)
         # match
         classes, masks, counts = padded(labels, mask_logits.dtype)
+        self._check_masks(masks)
         matched = self._match(class_logits.detach(), mask_logits.detach(), classes, masks, counts)
         at = matched.images * queries + matched.queries  # in D B Q
         of = (matched.images % images) * classes.shape[1] + matched.objects  # in B n
@@ -173,6 +175,16 @@ class MaskFormerLoss(Loss):
                     f"class and as large as those of the first image, {size}, got {shape(masks)}"
                 )
         check_classes("MaskFormerLoss", [of_image["class_labels"] for of_image in labels], self.num_labels)
+
+    def _check_masks(self, masks: Tensor) -> None:
+        """Checks that masks ``(B, n, H, W)`` lie between 0 and 1."""
+        if not masks.numel():
+            return
+        darkest, lightest = (float(number) for number in masks.aminmax())
+        if darkest < 0 or lightest > 1:
+            wrong = darkest if darkest < 0 else lightest
+            number = int((masks == wrong).flatten(1).any(1).to(torch.int64).argmax())
+            raise ValueError(f"MaskFormerLoss: image {number}: expected masks of 0 and 1, got {wrong:g}")
 
     def _report(self, ce: Tensor, mask: Tensor, overlap: Tensor) -> None:
         """Keeps the terms of the loss."""

@@ -352,8 +352,10 @@ class MiniMaskFormer(Pretrained):
 
     def _check(self, images: Tensor) -> None:
         channels = self.config.backbone_config.num_channels
-        if images.dim() != 4 or images.shape[1] != channels:
-            raise ValueError(f"MiniMaskFormer: expected images (B, {channels}, H, W), got {shape(images)}")
+        if images.dim() != 4 or images.shape[1] != channels or not len(images):
+            raise ValueError(
+                f"MiniMaskFormer: expected images (B, {channels}, H, W), at least one, got {shape(images)}"
+            )
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         self.backbone.requires_input_grad_(requires_input_grad)
