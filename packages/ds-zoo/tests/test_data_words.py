@@ -94,6 +94,9 @@ def test_words_are_taken_apart(tmp_path, monkeypatch):
     assert parse("a:b") == ("text", "a:b", None, None)
     (tmp_path / "c#d.csv").write_text("x")
     assert parse("csv:c#d.csv") == ("csv", "c#d.csv", None, None)
+    (tmp_path / "e [1]").mkdir()
+    assert parse("hf:e [1]") == ("hf", "e [1]", None, None)
+    assert parse("hf:e [1]#text") == ("hf", "e [1]", None, "text")
 
 
 # ---- corpora -------------------------------------------------------------------------------------------

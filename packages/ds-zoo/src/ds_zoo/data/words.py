@@ -87,7 +87,7 @@ def parse(word: str) -> Word:
     if kind in ("csv", "hf", "coco", "panoptic", "labelmaps") and not Path(what).exists():
         what, mark, named = what.rpartition("#")
         what, column = (what, named) if mark else (named, None)
-    if kind in ("hf", "idx") and what.endswith("]") and "[" in what:
+    if kind in ("hf", "idx") and what.endswith("]") and "[" in what and not Path(what).exists():
         what, _, split = what[:-1].partition("[")
     return Word(kind, what, split, column)
 
