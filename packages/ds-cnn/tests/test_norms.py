@@ -22,6 +22,30 @@ def test_running_averages_follow_torch(module, momentum):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
+def test_instance_norm_of_no_pixels_leaves_the_running_averages():
+    layer = InstanceNorm2d(2, track_running_stats=True)
+    assert layer(torch.zeros(3, 2, 0, 4)).shape == (3, 2, 0, 4)
+    assert layer.running_mean.tolist() == [0, 0]
+    assert layer.running_var.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 4, 5)])
+def test_an_instance_norm_that_stays_in_eval_is_trained_around(shape):
+    ours = InstanceNorm2d(3, affine=True, track_running_stats=True).double()
+    theirs = nn.InstanceNorm2d(3, affine=True, track_running_stats=True).double()
+    theirs.running_mean.normal_()
+    ours.load_state_dict(theirs.state_dict())
+    ours.eval().recorded_eval = True  # as a trainer says of a layer that its owner put into eval mode
+    x, grad = torch.randn(2, *shape, dtype=torch.float64)
+    their_x = x.clone().requires_grad_()
+    theirs.eval()(their_x).backward(grad)
+    with engine("manual"):
+        ours(x)
+        torch.testing.assert_close(ours.backward(grad), their_x.grad)
+    for name in ("weight", "bias"):
+        torch.testing.assert_close(getattr(ours, name).grad, getattr(theirs, name).grad)
+
+
 def test_loop_keeps_the_same_running_averages():
     fast, plain = BatchNorm2d(2), BatchNorm2d(2, algorithm="loop")
     x = torch.randn(2, 2, 3, 3)

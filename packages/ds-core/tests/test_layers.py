@@ -521,15 +521,16 @@ def test_norms_refuse_sizes_that_make_no_sense():
 
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
 @pytest.mark.parametrize("name", ["manual", "autograd"])
-def test_running_averages_follow_the_namesakes(momentum, name):
-    ours, theirs = BatchNorm1d(3, momentum=momentum), nn.BatchNorm1d(3, momentum=momentum)
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_running_averages_follow_the_namesakes(momentum, name, dtype, limit):
+    ours, theirs = (norm(3, momentum=momentum, dtype=dtype) for norm in (BatchNorm1d, nn.BatchNorm1d))
     for step in range(5):
-        x = torch.randn(4 + step, 3, 2, generator=seeded(step)) * 3 + 2
+        x = torch.randn(4 + step, 3, 2, dtype=dtype, generator=seeded(step)) * 3 + 2
         theirs(x)
         with engine(name):
             ours(x)
         for key, value in theirs.state_dict().items():
-            torch.testing.assert_close(ours.state_dict()[key], value)
+            torch.testing.assert_close(ours.state_dict()[key], value, rtol=limit, atol=limit)
     ours.eval()(x)
     assert ours.num_batches_tracked == 5
     torch.testing.assert_close(ours(x), theirs.eval()(x))

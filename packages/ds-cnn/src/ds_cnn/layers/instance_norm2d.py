@@ -16,7 +16,7 @@ from torch import Tensor
 from ds_cnn import functional
 
 instance_norm, instance_norm_backward = dispatch(functional.instance_norm, half=torch.float32)
-frozen_batch_norm, _ = dispatch(core.frozen_batch_norm, half=torch.float32)
+frozen_batch_norm, frozen_batch_norm_backward = dispatch(core.frozen_batch_norm, half=torch.float32)
 
 
 @final
@@ -69,18 +69,19 @@ class InstanceNorm2d(BatchNorm):
         self.check(x, count)
         if self.frozen:
             stats = (self.running_mean, self.running_var)
-            y, _ = frozen_batch_norm(x, *stats, self.weight, self.bias, self.eps)
+            y, saved = frozen_batch_norm(x, *stats, self.weight, self.bias, self.eps)
         else:
             (y, mean, var), saved = instance_norm(x, self.weight, self.bias, self.eps)
             self.follow(mean, var, count)
-            self.save(saved)
+        self.save(saved, self.frozen)
         return y.view(input.shape)
 
     def backward(self, grad: Tensor) -> InputGrad:
-        (saved,) = self.saved()
+        saved, frozen = self.saved()
+        norm_backward = frozen_batch_norm_backward if frozen else instance_norm_backward
         wanted = self.wants("input", "weight", "bias")
         g = grad.unsqueeze(0) if grad.dim() == 3 else grad
-        grad_x, grad_weight, grad_bias = instance_norm_backward(g, saved, wanted=wanted)
+        grad_x, grad_weight, grad_bias = norm_backward(g, saved, wanted=wanted)
         self.add_grad("weight", grad_weight)
         self.add_grad("bias", grad_bias)
         return None if grad_x is None else grad_x.view(grad.shape)
@@ -88,7 +89,9 @@ class InstanceNorm2d(BatchNorm):
     @torch.no_grad()
     def follow(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Moves the running averages towards the images' mean statistics; batches are never counted."""
-        if self.running_mean is not None and self.running_var is not None and self.training and mean.numel():
+        if self.running_mean is None or self.running_var is None or not self.training:
+            return
+        if count and len(mean):
             share = self.momentum or 0.0
             self.running_mean.lerp_(mean.mean(0), share)
             self.running_var.lerp_(var.mean(0) * (count / (count - 1)), share)
