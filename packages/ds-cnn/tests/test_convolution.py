@@ -341,3 +341,7 @@ def test_wrong_input():
         layer(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match="would be 0 x 0"):
         ConvTranspose2d(3, 4, 2, padding=1)(torch.randn(1, 3, 1, 1))
+    with pytest.raises(ValueError, match=r"at least one pixel, got shape \(2, 3, 0, 4\)"):
+        ConvTranspose2d(3, 4, 2)(torch.randn(2, 3, 0, 4))
+    with pytest.raises(ValueError, match=r"at least one pixel, got shape \(3, 0\)"):
+        ConvTranspose1d(3, 4, 2)(torch.randn(3, 0))

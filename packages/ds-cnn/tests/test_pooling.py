@@ -268,6 +268,30 @@ def test_where_the_largest_of_a_sequence_is(text):
         assert all(map(torch.equal, ours(some), theirs(some)))
 
 
+@pytest.mark.parametrize("engine_name", ["manual", "autograd"])
+def test_a_window_with_no_pixel_is_refused(engine_name):
+    for layer, x in (
+        (MaxPool2d((1, 2), 1, (0, 1), (1, 5)), torch.zeros(1, 1, 3, 4)),
+        (ds_cnn.MaxPool1d(3, padding=1, dilation=2, ceil_mode=True), torch.zeros(2, 1)),
+    ):
+        with (
+            engine(engine_name),
+            pytest.raises(ValueError, match="every window to have a pixel"),
+        ):
+            layer(x)
+    seen, x = MaxPool2d((1, 2), 1, (0, 1), (1, 4)), torch.randn(1, 1, 3, 4)
+    agree(seen, nn.MaxPool2d((1, 2), 1, (0, 1), (1, 4)), x)
+
+
+@pytest.mark.parametrize("engine_name", ["manual", "autograd"])
+def test_padding_of_nothing(engine_name):
+    with engine(engine_name):
+        assert ds_cnn.ConstantPad2d(2, 3.0)(torch.zeros(5, 0, 4)).eq(3.0).all()
+        assert ds_cnn.ZeroPad1d(2)(torch.zeros(5, 0)).shape == (5, 4)
+        with pytest.raises(ValueError, match=r"from which padding \(0, 0, 2, -2\) leaves something"):
+            ds_cnn.ZeroPad2d((0, 0, 2, -2))(torch.zeros(1, 1, 4))
+
+
 def test_sequences_that_do_not_fit():
     with pytest.raises(ValueError, match=r"MaxPool1d\(.*: expected input of shape \(N, C, L\)"):
         ds_cnn.MaxPool1d(2)(torch.zeros(1, 2, 3, 4))

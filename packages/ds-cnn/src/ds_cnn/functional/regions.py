@@ -49,6 +49,14 @@ class Windows:
             spans.append((slice(inside, max(0, min(end, size)), d), min(end, size + p) - start))
         return spans
 
+    def blind(self, size: tuple[int, int]) -> bool:
+        """Says whether a window has no pixel of an image (height, width), all of them lying in its gaps."""
+        return any(
+            self.dilation[dim] > 1
+            and any(not range(*span.indices(pixels)) for span, _ in self.spans(dim, pixels))
+            for dim, pixels in enumerate(size)
+        )
+
 
 @dataclass(frozen=True)
 class Bins:

@@ -15,7 +15,7 @@ from ds_cnn.kernels.images import canvas, pixels_last, shift
 
 def batched(x: Tensor) -> Tensor:
     """Views ``(..., H, W)`` as ``(N, C, H, W)``."""
-    return x if x.dim() == 4 else x.reshape(1, -1, *x.shape[-2:])
+    return x if x.dim() == 4 else x.reshape(1, math.prod(x.shape[:-2]), *x.shape[-2:])
 
 
 def image_parts(shape: torch.Size) -> list[slice]:

@@ -231,11 +231,13 @@ def check_padding(
     """Returns height and width of images once they are padded.
 
     Raises:
-        ValueError: if nothing would be left, or there are too few pixels to mirror or to repeat.
+        ValueError: if nothing would be left, more be cut off than there is, or there are too few pixels to
+            mirror or to repeat.
     """
     (left, right, top, bottom), (height, width) = padding, x.shape[-2:]
     padded = top + height + bottom, left + width + right
-    if min(padded) < 1:
+    kept = min(top, 0) + height + min(bottom, 0), min(left, 0) + width + min(right, 0)
+    if min(padded) < 1 or min(kept) < 0:
         raise ValueError(
             f"{module.label()}: expected images from which padding {padding} leaves something, got {shape(x)}"
         )

@@ -39,7 +39,8 @@ class MaxPool2d(Pooling):
         ``H' = floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1``.
 
     Raises:
-        ValueError: if x has other dimensions, or is smaller, padded, than a window.
+        ValueError: if x has other dimensions, is smaller, padded, than a window, or a window has none of its
+            pixels, as one with gaps may.
         TypeError: if x is not floating point.
 
     Source: Ranzato et al., Unsupervised Learning of Invariant Feature Hierarchies with Applications to Object

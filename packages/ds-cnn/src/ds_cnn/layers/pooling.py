@@ -51,7 +51,7 @@ class Pooling(Module):
         """Checks that x is a batch of images, or one, of floating point, and large enough for a region.
 
         Raises:
-            ValueError: if it has other dimensions, or no window fits.
+            ValueError: if it has other dimensions, no window fits, or one has none of its pixels.
             TypeError: if it is not floating point.
         """
         if x.dim() not in (3, 4):
@@ -65,6 +65,20 @@ class Pooling(Module):
                 f"{self.label()}: expected images at least as large, padded, as a window, got input of shape "
                 f"{shape(x)}"
             )
+        check_seen(self, self.regions, x, (height, width))
+
+
+def check_seen(module: Module, regions: Windows | Bins, x: Tensor, size: tuple[int, int]) -> None:
+    """Checks that every window has a pixel of images of this size.
+
+    Raises:
+        ValueError: if one lies in the padding with all its pixels, as it may where they are apart.
+    """
+    if isinstance(regions, Windows) and regions.blind(size):
+        raise ValueError(
+            f"{module.label()}: expected every window to have a pixel of the input, got dilation "
+            f"{regions.dilation} and padding {regions.padding} for input of shape {shape(x)}"
+        )
 
 
 def make_windows(

@@ -14,7 +14,7 @@ from torch import Tensor
 from ds_cnn import functional
 from ds_cnn.functional.regions import Bins, Windows
 from ds_cnn.layers.convolution import sizes
-from ds_cnn.layers.pooling import make_bins, make_windows
+from ds_cnn.layers.pooling import check_seen, make_bins, make_windows
 
 max_pool, max_pool_backward = dispatch(functional.max_pool)
 avg_pool, avg_pool_backward = dispatch(functional.avg_pool, half=torch.float32)
@@ -62,7 +62,7 @@ class Pooling1d(Module):
         """Checks a batch of sequences, or one, and views it as images with one row.
 
         Raises:
-            ValueError: if it has other dimensions, or no window fits.
+            ValueError: if it has other dimensions, no window fits, or one has none of its places.
             TypeError: if it is not floating point.
         """
         if x.dim() not in (2, 3):
@@ -73,6 +73,7 @@ class Pooling1d(Module):
                 f"{self.label()}: expected sequences at least as long, padded, as a window, got input of "
                 f"shape {shape(x)}"
             )
+        check_seen(self, self.regions, x, (1, x.shape[-1]))
         return x.unsqueeze(-2)
 
 
@@ -97,7 +98,8 @@ class MaxPool1d(Pooling1d):
         ``L' = floor((L + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1``.
 
     Raises:
-        ValueError: if x has other dimensions, or is shorter, padded, than a window.
+        ValueError: if x has other dimensions, is shorter, padded, than a window, or a window has none of its
+            places, as one with gaps may.
         TypeError: if x is not floating point.
 
     Source: as :class:`~ds_cnn.layers.max_pool2d.MaxPool2d`.

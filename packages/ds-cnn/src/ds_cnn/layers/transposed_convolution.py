@@ -83,9 +83,12 @@ class TransposedConvolution(Module):
         """Returns H' and W', and the convolution that leads from there exactly back to the size of x.
 
         Raises:
-            ValueError: if the stride does not allow the size that is wanted, or the result would be empty.
+            ValueError: if x has no pixels, the stride does not allow the size that is wanted, or the result
+                would be empty.
         """
         dims = len(self.layout) - 1
+        if min(x.shape[-dims:]) < 1:
+            raise ValueError(f"{self.label()}: expected input of at least one pixel, got shape {shape(x)}")
         smallest = [
             (pixels - 1) * s - 2 * p + d * (k - 1) + 1
             for pixels, s, p, d, k in zip(
