@@ -128,6 +128,16 @@ def test_one_cycle_with_a_rise_of_no_length_starts_at_the_top():
     assert scheduler.get_last_lr() == [1.0]
 
 
+@pytest.mark.parametrize("steps", [3, 6, 12])
+def test_a_line_to_zero_ends_there_and_can_be_resumed(steps):
+    optimizer = sgd(lr=1e-3)
+    scheduler = LinearLR(optimizer, 0.1, 0.0, steps)
+    for _ in range(steps + 1):
+        scheduler.step()
+    assert scheduler.get_last_lr() == [0.0]
+    sgd(lr=1e-3).load_state_dict(optimizer.state_dict())
+
+
 def test_sequences_nest():
     """A sequence inside a sequence gives what one flat sequence gives."""
     optimizer = sgd()

@@ -45,4 +45,5 @@ class LinearLR(Scheduler):
         return lr if t > self.total_iters else lr * self._factor(t) / self._factor(t - 1)
 
     def _factor(self, t: int) -> float:
-        return self.start_factor + (self.end_factor - self.start_factor) * t / self.total_iters
+        left = self.total_iters - t  # a mean of two factors: rounding leads to none below 0
+        return (self.start_factor * left + self.end_factor * t) / self.total_iters
