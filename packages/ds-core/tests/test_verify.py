@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from ds_core import Dense, Module, MSELoss, Parameter, Residual, Sequential, engine
+from ds_core import BatchNorm1d, Dense, Dropout, Module, MSELoss, Parameter, Residual, Sequential, engine
 from ds_core.kernels.matmul import use_table
 from ds_core.optimizers import SGD
 from ds_core.schedulers import StepLR
@@ -122,6 +122,11 @@ def takes_from_the_attribute(self, grad):
     return self.weight * grad
 
 
+def keeps_the_first(self, x):
+    self.kept = getattr(self, "kept", x)
+    return Affine.forward(self, x)
+
+
 def overwrites_gradients(self, grad):
     (x,) = self.saved()
     if self.weight.requires_grad:
@@ -180,6 +185,11 @@ def writes_over_its_input(self, x):
         (wrong(backward=wrong_type), "x", "float32"),
         (wrong(forward=saves_twice), "backward", "saved more than backward took: 1 left in Wrong()"),
         (wrong(forward=keeps_in_an_attribute, backward=takes_from_the_attribute), "weight", "called twice"),
+        (
+            wrong(forward=keeps_the_first, backward=takes_from_the_attribute),
+            "weight",
+            "called again with other",
+        ),
         (wrong(backward=overwrites_gradients), "weight", "called twice"),
         (wrong(backward=reuses_its_memory), "weight", "called twice"),
         (wrong(backward=writes_over_the_gradient), "the gradient from above", "wrote over it"),
@@ -601,6 +611,17 @@ def test_a_wrong_case_is_caught(case, says):
     result = run(case)
     assert not result.ok
     assert says in result.problems[0]
+
+
+def test_a_part_in_eval_mode_stays_so():
+    model = Sequential(Dense(3, 4), BatchNorm1d(4), Dropout(0.5))
+    model[1].running_mean.fill_(5.0)
+    for part in model[1:]:
+        part.eval()
+    report = check_gradients(model, X)
+    assert report.ok, report
+    with pytest.raises(RuntimeError, match="in eval mode"):
+        check_gradients(model.eval(), X)
 
 
 def test_eval_mode_compares_the_output():

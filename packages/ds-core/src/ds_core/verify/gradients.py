@@ -37,12 +37,12 @@ def check_gradients(
     s = sum(dL/dx * fixed random numbers), by g = dL/dy, x and parameters.
 
     Beyond the numbers it sees that backward takes back all that forward saved, writes over nothing it was
-    given or forward returned, adds up over several calls, and works with parameters frozen or the input
-    gradient unwanted.
+    given or forward returned, adds up over several calls, keeps nothing of earlier ones, and works with
+    parameters frozen or the input gradient unwanted.
     All this happens on a copy: the module keeps its weights, gradients, saves and random state.
 
     Args:
-        module: a layer, loss or model in training mode.
+        module: a layer, loss or model in training mode; a part of it in eval mode stays so.
         inputs: its positional inputs; floating point ones are converted to ``dtype``. An input for which
             backward returns None (a target, a mask) is left out, unless it is the first. Where forward takes
             several tensors, a backward other than a loss's that returns one gradient has left out the rest.
@@ -225,9 +225,7 @@ def _pair(got: Named, expected: Named) -> Pairs:
 
 def _twice(trial: Trial, ours: Outcome) -> Pairs:
     """Two forwards, then two backwards: gradients add up, whatever was kept or handed out before."""
-    # The second input differs wherever it may: not in targets, masks and the like.
-    differs = iter(g is not None for g in ours.inputs.values())
-    other = map_tensors(lambda t: t * 0.7 if next(differs) else t, trial.inputs)
+    other = _others(trial, ours)
     first = trial.backward(trial.forward(trial.inputs))
     trial.module.zero_grad()
     second = trial.backward(trial.forward(other))
@@ -243,6 +241,27 @@ def _twice(trial: Trial, ours: Outcome) -> Pairs:
     for given in again.given + again_other.given:  # an aliased gradient adds up in what it is an alias of
         if not _same(*given[1:]):
             yield given
+
+
+def _others(trial: Trial, ours: Outcome) -> Any:
+    """Returns inputs that differ wherever they may: not in targets, masks and the like."""
+    differs = iter(g is not None for g in ours.inputs.values())
+    return map_tensors(lambda t: t * 0.7 if next(differs) else t, trial.inputs)
+
+
+def _later(trial: Trial, ours: Outcome) -> Pairs:
+    """The gradients of other inputs are theirs, not those of what came first and was kept."""
+    inputs = trial.inputs
+    try:
+        trial.inputs = _others(trial, ours)
+        expected = trial.tape(trial.module)
+        trial.restart()
+        got = trial.backward(trial.forward(trial.inputs))
+    finally:
+        trial.inputs = inputs
+    for mine, theirs in ((got.inputs, expected.inputs), (got.parameters, expected.parameters)):
+        both = {name: g for name, g in theirs.items() if not (g is None or mine[name] is None)}
+        yield from _pair(mine, both)
 
 
 def _scaled(trial: Trial, ours: Outcome) -> Pairs:
@@ -277,6 +296,7 @@ def _frozen(trial: Trial, ours: Outcome) -> Pairs:
 
 OTHER_WAYS: dict[str, Callable[[Trial, Outcome], Pairs]] = {
     "called twice before two backwards": _twice,
+    "called again with other inputs": _later,
     "with 3.0 as the gradient from above": _scaled,
     "with the input gradient unwanted": _input_unwanted,
     "with all parameters frozen": _frozen,
