@@ -4,7 +4,18 @@ import json
 
 import pytest
 import torch
-from ds_core import SGD, CrossEntropyLoss, Dense, Module, Parameter, ReLU, Residual, Sequential, engine
+from ds_core import (
+    SGD,
+    BatchNorm1d,
+    CrossEntropyLoss,
+    Dense,
+    Module,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    engine,
+)
 from ds_core.xray import trace
 
 
@@ -38,6 +49,19 @@ def test_the_numbers_are_those_of_a_step():
     assert [s.way for s in seen.stops].count("update") == 6
     assert seen.loss_after == pytest.approx(CrossEntropyLoss()(model(X), Y).item(), rel=1e-6)
     assert seen.loss_after < seen.loss
+
+
+def test_a_part_in_eval_mode_stays_so():
+    model = Sequential(Dense(3, 4), BatchNorm1d(4), Dense(4, 2))
+    model[1].running_mean.fill_(5.0)
+    model[1].eval()
+    seen = trace(model, X, Y, lr=0.1)
+    loss_fn, optimizer = CrossEntropyLoss(), SGD(model.parameters(), 0.1)
+    loss = loss_fn(model(X), Y)
+    loss.backward()
+    optimizer.step()
+    assert seen.loss == pytest.approx(loss.item(), rel=1e-6)
+    assert seen.loss_after == pytest.approx(loss_fn(model(X), Y).item(), rel=1e-6)
 
 
 def test_a_step_that_ends_at_infinity_is_still_written(tmp_path):

@@ -287,6 +287,16 @@ class Pair(Module):
         return grad_sum + grad_difference, grad_sum - grad_difference
 
 
+def test_a_part_in_eval_mode_stays_so():
+    x, y = batch()
+    model = Sequential(Dense(6, 8), BatchNorm1d(8), Dense(8, 3))
+    model[1].running_mean.fill_(5.0)
+    model[1].eval()
+    expected = CrossEntropyLoss()(model(x), y).item()
+    assert xray(model, x, y).loss.output.mean == pytest.approx(expected, rel=1e-6)
+    assert xray(model.eval(), x, y).loss.output.mean != pytest.approx(expected, rel=1e-2)  # all in training
+
+
 def test_several_inputs_and_outputs():
     a, b = torch.randn(2, 4, 3).unbind()
     view = xray(Pair(), (a, b))

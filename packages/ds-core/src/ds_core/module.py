@@ -965,6 +965,20 @@ def kept_modes(*modules: Module) -> Iterator[None]:
             part.training, part.recorded_eval = mode
 
 
+def begin_training(*modules: Module) -> None:
+    """Puts modules in training, as their owner means it.
+
+    A part in eval mode within a module in training, a pretrained batch norm say, is so on purpose: it stays,
+    and is recorded, as its gradient is wanted. A module that is itself in eval mode is trained with all its
+    parts.
+    """
+    for module in modules:
+        if not module.training:
+            module.train()
+        for part in module.modules():
+            part.recorded_eval = not part.training
+
+
 @contextmanager
 def evaluating(*modules: Module) -> Iterator[None]:
     """Puts modules in evaluation for a while, and each part back in its mode; what forwards saved stays.

@@ -28,7 +28,7 @@ from ds_core.distributed import ProcessLost, alone, leads, world
 from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.metrics import Metric
-from ds_core.module import Module, evaluating, kept_modes
+from ds_core.module import Module, begin_training, evaluating, kept_modes
 from ds_core.optimizers import Optimizer
 from ds_core.precision import PrecisionName, precision
 from ds_core.random_state import kept_random_state, lent_generator, random_state, set_random_state
@@ -650,11 +650,7 @@ class Trainer:
             interruptible(lambda: self.stop(INTERRUPTED)),
         ):
             self._random = None
-            for module in (self.model, self.loss):
-                if not module.training:
-                    module.train()  # all of it
-                for part in module.modules():
-                    part.recorded_eval = not part.training  # on purpose, and its gradient is wanted
+            begin_training(self.model, self.loss)
             self.model.requires_input_grad_(False)  # data need no gradient
             try:
                 self._parallel, self._asked = self._joined(), None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ds_core.engines import engine, keep_for_second
 from ds_core.losses.loss import Loss
-from ds_core.module import Module
+from ds_core.module import Module, begin_training
 from ds_core.verify.comparison import largest, map_tensors, tensors
 
 Named = dict[str, Tensor | None]
@@ -61,6 +61,8 @@ class Trial:
         device: torch.device | None = None,
     ) -> None:
         self.module = module.copy().to(device, dtype)
+        if module.training:
+            begin_training(self.module)
         copies = map_tensors(lambda t: t.detach().clone(), inputs)
         self.inputs = map_tensors(lambda t: t.to(device, dtype if t.is_floating_point() else t.dtype), copies)
         self.device = device

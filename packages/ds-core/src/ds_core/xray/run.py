@@ -33,7 +33,7 @@ def xray(
     """Looks into a module while one batch passes through it, forward and then backward.
 
     Everything runs on a copy in training mode with our own backward, so the module, its gradients, buffers,
-    mode and the random state stay as they are.
+    mode and the random state stay as they are. A part in eval mode within a module in training stays so.
 
     Args:
         module: any module; its layers may be a reader's own.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_core.engines import engine
 from ds_core.losses import CrossEntropyLoss, MSELoss
-from ds_core.module import Module
+from ds_core.module import Module, begin_training
 from ds_core.xray.book import Line, watch_formulas
 from ds_core.xray.flops import FlopCounter
 from ds_core.xray.observe import observe, same_random_state, tensors
@@ -85,8 +85,9 @@ def take_step(
     """
     if loss is not None and target is None:
         raise ValueError(f"xray: expected a target for {loss.label()}, got None")
-    model = module.copy().train()
-    measure = _loss_for(target) if loss is None else loss.copy().train()
+    model = module.copy()
+    measure = _loss_for(target) if loss is None else loss.copy()
+    begin_training(model, *([] if measure is None else [measure]))
     inputs = _copied(x if isinstance(x, tuple) else (x,))
     target, notes = _copied(target), []
     watched = Module() if measure is None else measure
