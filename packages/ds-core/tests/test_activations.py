@@ -177,6 +177,17 @@ def test_half_precision_is_as_precise_as_that_of_torch(text, dtype):
             assert (mine - truth).abs().max() <= allowed
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("text", ["Threshold(0.1, 20.0)", "Hardtanh(-0.3, 0.7)", "Softshrink(0.3)"])
+def test_a_threshold_is_not_rounded_to_half_precision(text, dtype):
+    x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    x = x[x.isfinite()]  # every number there is
+    exact = taped(build(nn, text, torch.float64), x.double(), torch.ones_like(x, dtype=torch.float64))
+    for run in (manual, formula_only, taped):
+        for mine, truth in zip(run(build(ds, text, dtype), x, torch.ones_like(x)), exact, strict=True):
+            torch.testing.assert_close(mine, truth.to(dtype), rtol=0, atol=0)
+
+
 OFF = ["ReLU()", "ReLU6()", "PReLU()", "Hardtanh(-1, 6)", "Hardsigmoid()", "Threshold(0, 1)", "Hardshrink(4)"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor
 
 from ds_core import functional
@@ -12,7 +13,7 @@ from ds_core.checks import check_floating
 from ds_core.kernels import dispatch
 from ds_core.module import InputGrad
 
-softshrink, softshrink_backward = dispatch(functional.softshrink)
+softshrink, softshrink_backward = dispatch(functional.softshrink, half=torch.float32)
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor
 
 from ds_core import functional
@@ -11,7 +12,7 @@ from ds_core.activations.activation import Activation
 from ds_core.kernels import dispatch
 from ds_core.module import InputGrad
 
-threshold, threshold_backward = dispatch(functional.threshold)
+threshold, threshold_backward = dispatch(functional.threshold, half=torch.float32)
 
 
 @final
