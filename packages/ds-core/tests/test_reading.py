@@ -78,6 +78,8 @@ def test_samples_of_several_types_are_stacked_only_if_nothing_is_lost():
     assert numbers.tolist() == [1.0, 2.5]
     with pytest.raises(TypeError, match=r"one type throughout the samples, got torch.int64 among others"):
         next(iter(DataLoader([2**24 + 1, 2.5], batch_size=2)))
+    (numbers,) = next(iter(DataLoader([torch.tensor(torch.nan), torch.tensor(0.1, dtype=torch.float64)])))
+    assert numbers.isnan().tolist() == [True, False]  # NaN is not lost, if it equals nothing
 
 
 # ---- labels --------------------------------------------------------------------------------------------

@@ -355,7 +355,8 @@ def stacked(values: list[Any], what: str) -> Tensor:
         )
     together = torch.stack(tensors)  # of several types, in one that should hold them all
     for tensor, taken in zip(tensors, together, strict=True):
-        if tensor.dtype != together.dtype and bool((taken.to(tensor.dtype) != tensor).any()):
+        back = taken.to(tensor.dtype)
+        if tensor.dtype != together.dtype and bool(((back != tensor) & ~tensor.isnan()).any()):
             raise TypeError(
                 f"DataLoader: expected one type throughout {what}, got {tensor.dtype} among others, which "
                 f"{together.dtype} does not hold"
