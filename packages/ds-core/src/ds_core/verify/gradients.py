@@ -260,7 +260,7 @@ def _later(trial: Trial, ours: Outcome) -> Pairs:
     finally:
         trial.inputs = inputs
     for mine, theirs in ((got.inputs, expected.inputs), (got.parameters, expected.parameters)):
-        both = {name: g for name, g in theirs.items() if not (g is None or mine[name] is None)}
+        both: Named = {name: g for name, g in theirs.items() if not (g is None or mine[name] is None)}
         yield from _pair(mine, both)
 
 
