@@ -28,7 +28,8 @@ class Dropout2d(DropoutBase):
             that is compiled.
 
     Shape:
-        x ``(N, C, H, W)`` or ``(C, H, W)`` -> the same.
+        x ``(N, C, H, W)`` or ``(C, H, W)`` -> the same. (torch.nn still takes three dimensions for
+        ``(N, C, L)``, and says that it will not do so for long; for sequences there is Dropout1d.)
 
     Raises:
         ValueError: if p is not between 0 and 1, or x has other dimensions.
