@@ -146,6 +146,53 @@ def test_a_training_interrupted_and_resumed_is_one_never_interrupted(tmp_path, c
         trainer(small(penalty=0.1, classes=8), lr=0.1, batches=2, out=tmp_path).fit(x, y, **data, resume=True)
 
 
+class Counted(Callback):
+    """Counts the steps of the discriminator before each of the generator."""
+
+    def on_fit_start(self, trainer):
+        self.rounds, self.steps = [], trainer.optimizers["discriminator"].step
+        trainer.optimizers["discriminator"].step = self.step
+        self.made = 0
+
+    def step(self):
+        self.made += 1
+        self.steps()
+
+    def on_step_end(self, trainer):
+        self.rounds.append(self.made)
+        self.made = 0
+
+
+def test_each_round_has_as_many_batches_as_it_should_also_at_the_end_of_an_epoch():
+    counted = Counted()
+    playing = trainer(small(), batches=3, callbacks=[counted])
+    history = playing.fit(*ring(40), epochs=3, batch_size=8)  # five batches in an epoch
+    assert counted.rounds == [3, 3, 3]
+    assert history["epoch"] == [1, 2, 3]
+    assert playing.total_steps == 3
+    with pytest.raises(ValueError, match="at least 3 batches in every epoch, as many as a step takes, got 2"):
+        trainer(small(), batches=3).fit(*ring(40), steps=3, batch_size=20)
+
+
+def test_a_game_takes_no_option_that_it_would_not_heed():
+    for name, value in (
+        ("clip_norm", 1.0),
+        ("schedule", "cosine"),
+        ("metrics", "accuracy"),
+        ("engine", "autograd"),
+    ):
+        with pytest.raises(TypeError, match=f"GameTrainer: expected options of callbacks, .* got {name}"):
+            trainer(small(), **{name: value})
+    with pytest.raises(ValueError, match="batches of at least 1, got 0"):
+        trainer(small(), batches=0)
+    playing, counted = trainer(small()), Counted()
+    playing.callbacks.append(counted)
+    for name, value in (("validation", ring(8)), ("validation_split", 0.2)):
+        with pytest.raises(TypeError, match="a game has no validation loss"):
+            playing.fit(*ring(40), steps=2, **{name: value})
+    assert not hasattr(counted, "rounds")  # refused before it began
+
+
 def learned(seed, steps, decay):
     """Trains on the ring; returns how many of 2000 samples lie near each of the places, and their share."""
     torch.manual_seed(seed)

@@ -38,26 +38,44 @@ class Batches:
         data: anything that can be iterated.
         world: whether the order may come from the global random generators, to be drawn anew when going back.
         dtype: of floating point numbers in arrays.
+        whole: whether each group has as many batches as it should; those left over at an epoch's end, too few
+            for one, are passed over.
     """
 
-    def __init__(self, data: Iterable[Any], world: bool = True, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        data: Iterable[Any],
+        world: bool = True,
+        dtype: torch.dtype = torch.float32,
+        whole: bool = False,
+    ) -> None:
         self.data: Any = data
         self.world = world
         self.dtype = dtype
+        self.whole = whole
         self.batch = 0  # how many of this epoch have been given out
         self._skip = 0  # how many to pass over to get back to a position
         self._stateful = has_position(data)
         self._epoch_start: dict[str, Any] = {}
 
     def groups(self, size: int) -> Iterator[list[Batch]]:
-        """Yields the rest of the epoch, ``size`` batches at a time; the last group may have fewer.
+        """Yields the rest of the epoch, ``size`` batches at a time.
+
+        The last group may have fewer, unless groups are to be whole.
 
         Raises:
-            ValueError: if the epoch has no batch at all.
+            ValueError: if the epoch has no batch at all, or too few for one group that is to be whole.
             TypeError: if a batch is not inputs and a target.
         """
         batches = self._rest()
         while group := [_inputs_and_target(batch, self.dtype) for batch in islice(batches, size)]:
+            if self.whole and len(group) < size:
+                if self.batch == 0:
+                    raise ValueError(
+                        f"data: expected at least {size} batches in every epoch, as many as a step takes, "
+                        f"got {len(group)}; give smaller batches, or more data"
+                    )
+                break
             self.batch += len(group)
             yield group
         if self.batch == 0:
@@ -82,7 +100,7 @@ class Batches:
     def steps(self, size: int) -> int | None:
         """Counts the groups of an epoch; None if the data does not know its length."""
         try:
-            return -(-len(self.data) // size)
+            return len(self.data) // size if self.whole else -(-len(self.data) // size)
         except TypeError:
             return None
 

@@ -20,6 +20,8 @@ from ds_core.training.data_parallel import DataParallel
 from ds_core.training.settings import optimizer_settings
 from ds_core.training.trainer import Trainer, _Step
 
+_OPTIONS = ("callbacks", "out", "progress", "device", "seed", "settings", "precision")
+
 
 class Playing(Protocol):
     """A module whose ``play`` is one round of a game."""
@@ -116,9 +118,10 @@ class GameTrainer(Trainer):
     Args:
         game: the module that holds the players.
         optimizers: name -> optimizer of one player.
-        batches: how many batches a round gets, such as one for each step of a critic.
+        batches: how many batches a round gets, such as one for each step of a critic; those left over at an
+            epoch's end, too few for a round, are passed over.
         options: ``callbacks``, ``out``, ``progress``, ``device``, ``seed``, ``settings`` and ``precision``
-            (not ``"fp16"``: the game makes its gradients itself), as of :class:`Trainer`.
+            (not ``"fp16"``: the game makes its gradients itself), as of :class:`Trainer`; no others.
 
     Raises:
         TypeError, ValueError: as :class:`Trainer` does, and if two optimizers share a parameter.
@@ -128,15 +131,23 @@ class GameTrainer(Trainer):
         >>> trainer.fit(images, labels, steps=1000)
     """
 
+    _whole_groups = True
+
     def __init__(
         self, game: Module, optimizers: Mapping[str, Optimizer], *, batches: int = 1, **options: Any
     ) -> None:
-        for name, values in (("precision", ("float32", "bf16")), ("compile", (False,))):
-            if name in options and options[name] not in values:
-                raise ValueError(
-                    f"GameTrainer: {name}: expected {' or '.join(map(repr, values))}, got {options[name]!r}: "
-                    "a game makes its gradients itself"
-                )
+        if unknown := options.keys() - set(_OPTIONS):
+            raise TypeError(
+                f"GameTrainer: expected options of {', '.join(_OPTIONS)}, got {', '.join(sorted(unknown))}: "
+                "a game makes its gradients and its steps itself"
+            )
+        if options.get("precision") not in (None, "float32", "bf16"):
+            raise ValueError(
+                f"GameTrainer: precision: expected 'float32' or 'bf16', got {options['precision']!r}: a game "
+                "makes its gradients itself"
+            )
+        if batches < 1:
+            raise ValueError(f"GameTrainer: expected batches of at least 1, got {batches}")
         super().__init__(game, Identity(), Players(optimizers), accumulate=batches, **options)
         self.optimizers = optimizers
         self._rules["optimizer"] = {name: optimizer_settings(one) for name, one in optimizers.items()}
@@ -196,6 +207,10 @@ class GameTrainer(Trainer):
             return numbers
         here = torch.stack([number.detach().to(self.device, torch.float64) for number in numbers])
         return list(self._parallel.world.sum_(self._share * here))
+
+    def _held_out(self, validation: Any) -> Any:
+        """A game cannot be validated; :meth:`evaluate` says so."""
+        return self.evaluate(validation)
 
     def evaluate(self, *data: Any, batch_size: int | None = None) -> dict[str, Any]:
         """A game has no loss that says how good it is.

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -135,6 +135,8 @@ class Trainer:
         >>> history = trainer.fit(x, 2 * x, epochs=50)
         >>> trainer.predict(x)
     """
+
+    _whole_groups: ClassVar[bool] = False  # may the last step of an epoch have fewer batches than others?
 
     def __init__(
         self,
@@ -290,7 +292,7 @@ class Trainer:
         if validation_split is not None:
             data, validation = self._split(data, validation, validation_split)
         made = as_batches(data, batch_size, shuffle, self.seed, self._dtype)
-        batches = Batches(made, _is_main_thread(), self._dtype)
+        batches = Batches(made, _is_main_thread(), self._dtype, self._whole_groups)
         held_out = None if validation is None else self._held_out(validation)
         if epochs is not None:
             check_ends(batches.data, epochs, "give steps= instead of epochs=")
