@@ -97,6 +97,7 @@ def equal(a, b):
 
 def test_names_that_meet_keep_their_tensors_apart(tmp_path):
     state = {"a.b": torch.zeros(1), "a": {"b": torch.ones(2)}, "": [torch.zeros(3)], 0: torch.zeros(0)}
+    state |= {(1, ("b", math.inf)): torch.ones(1), math.inf: {(): None}}  # keys of any kind that hashes
     save_checkpoint(tmp_path / "c.safetensors", state)
     assert equal(load_checkpoint(tmp_path / "c.safetensors"), state)
 
@@ -249,6 +250,7 @@ def test_every_cut_is_noticed(tmp_path):
         (b"step,loss\n1,2.0\n2,1.5\n", "not a safetensors file"),
         (struct.pack("<Q", 10) + b"{nonsense}", "not a safetensors file"),
         (struct.pack("<Q", 2) + b"{}", "a safetensors file, but not a checkpoint"),
+        (struct.pack("<Q", 21) + b'{"__metadata__":null}', "a safetensors file, but not a checkpoint"),
         (struct.pack("<Q", 2**60) + b"{}", "cut off"),
     ],
 )

@@ -89,7 +89,10 @@ def _pack(value: Any, path: str, tensors: dict[str, Tensor], names: dict[Any, st
         items = [_pack(item, _join(path, i), tensors, names) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"$tuple": items}
     if isinstance(value, Mapping):
-        pairs = [[key, _pack(item, _join(path, key), tensors, names)] for key, item in value.items()]
+        pairs = [
+            [_pack(key, path, tensors, names), _pack(item, _join(path, key), tensors, names)]
+            for key, item in value.items()
+        ]
         if all(isinstance(key, str) and not key.startswith("$") for key in value):
             return dict(pairs)
         return {"$items": pairs}
@@ -109,7 +112,7 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if "$tuple" in value:
         return tuple(_unpack(value["$tuple"], tensors))
     if "$items" in value:
-        return {key: _unpack(item, tensors) for key, item in value["$items"]}
+        return {_unpack(key, tensors): _unpack(item, tensors) for key, item in value["$items"]}
     return {key: _unpack(item, tensors) for key, item in value.items()}
 
 

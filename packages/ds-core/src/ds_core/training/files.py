@@ -154,7 +154,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path}: cut off after {len(content):,} bytes, before any data")
     try:
         header = json.loads(content[8:start])
-        words = header.pop("__metadata__", {})
+        words = header.pop("__metadata__", None) or {}
         ends = {name: start + entry["data_offsets"][1] for name, entry in header.items()}
         lost = [name for name, end in ends.items() if end > len(content)]
         tensors = {} if lost else safetensors.torch.load(content)
