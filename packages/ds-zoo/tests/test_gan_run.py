@@ -79,6 +79,8 @@ def test_what_a_run_is_asked(digits, tmp_path):
         dcgan.generate(loaded, out=tmp_path / "a.png", count=0)
     with pytest.raises(ValueError, match=r"ends with \.png"):
         dcgan.generate(loaded, out=tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="--columns or --interpolate, whose 3 steps are a row, got both"):
+        dcgan.generate(loaded, out=tmp_path / "a.png", interpolate=3, columns=2)
     with pytest.raises(ValueError, match="not told the classes"):
         dcgan.generate(loaded, out=tmp_path / "a.png", class_="1", interpolate=3)
     assert not (tmp_path / "a.png").exists()
@@ -134,6 +136,30 @@ def test_the_command_line_trains_and_asks(tmp_path):
     assert (out / "classifier.safetensors").exists()
     assert command("export", out, tmp_path / "other").exit_code == 0
     assert command("import", tmp_path / "other", "--out", tmp_path / "third").exit_code == 0
+
+
+def test_a_rate_of_zero_is_one(tmp_path):
+    still = train.train(train.Recipe(**SMALL | {"lr_discriminator": 0.0}), tmp_path / "run", progress=False)
+    initial = train.new_model(train.Recipe(**SMALL), train.parts_of(train.Recipe())[0])
+    for name, weight in still.model.discriminator.state_dict().items():
+        assert torch.equal(weight, initial.discriminator.state_dict()[name]), name
+
+
+def test_a_classifier_that_a_run_has_is_not_written_again(digits):
+    path = digits.out / "classifier.safetensors"
+    written = path.stat().st_mtime_ns
+    dcgan.evaluate(dcgan.load(digits.out), count=20)
+    assert path.stat().st_mtime_ns == written
+
+
+def test_other_images_are_told_from_those_that_the_generator_makes(digits, tmp_path):
+    loaded, squares = dcgan.load(digits.out), folder_of_squares(tmp_path / "squares", size=10)
+    with pytest.raises(ValueError, match=r"squares: expected images of \(1, 8, 8\), .* got \(3, 10, 10\)"):
+        dcgan.evaluate(loaded, data=f"imagefolder:{squares}")
+    few = folder_of_squares(tmp_path / "few")
+    grey = train.Loaded(loaded.model, tmp_path)  # of no run, so that its size is that of the images
+    with pytest.raises(ValueError, match=r"expected more than 3 images to measure samples by, .* got 3"):
+        dcgan.evaluate(grey, data=f"imagefolder:{few}")
 
 
 # ---- what is measured, and what is said of it ------------------------------------------------------------
@@ -211,6 +237,11 @@ def test_images_that_make_no_game_are_refused_and_nothing_is_written(tmp_path):
     (one / "right" / "0.png").unlink()
     (one / "right").rmdir()
     small = folder_of_squares(tmp_path / "small", size=6)
+    few = f"imagefolder:{folder_of_squares(tmp_path / 'few', count=3)}"
+    squares = f"imagefolder:{folder_of_squares(tmp_path / 'squares')}"
+    alike = f"imagefolder:{folder_of_squares(tmp_path / 'alike')}"
+    for picture in (tmp_path / "alike").rglob("*.png"):
+        picture.write_bytes((tmp_path / "one" / "left" / "0.png").read_bytes())
     for recipe, said in (
         (dcgan.Recipe(f"imagefolder:{one}"), "at least 2 images, which a game compares, got 1"),
         (dcgan.Recipe(f"imagefolder:{small}"), "side of at least 8 pixels"),
@@ -219,6 +250,16 @@ def test_images_that_make_no_game_are_refused_and_nothing_is_written(tmp_path):
         (dcgan.Recipe(batch_size=1, judge=False), "at least 2 examples"),
         (train.Recipe(norm="batch", penalty=0.0), "norm 'none', 'layer' or 'spectral'"),
         (train.Recipe(validate_every=0), "validate_every"),
+        (train.Recipe(few), "at least 2 images to measure samples by, .* got 1 beside 5"),
+        (train.Recipe(alike, judge=False), "real images that differ, got 3 alike"),
+        (train.Recipe(few, held_out=0.5, image_size=3), "at least 4 x 4 pixels, .*--no-judge"),
+        (train.Recipe(squares, batch_size=8, rounds=3), "rounds: expected at most 2, .* got 3"),
+        (train.Recipe(rounds=0), "rounds: expected at least 1, got 0"),
+        (train.Recipe(squares, channels=2), "channels: expected 3 for colour or 1 for grey, got 2"),
+        (train.Recipe("scenes", channels=2), "channels: expected 3 for colour or 1 for grey, got 2"),
+        (train.Recipe(latent=0), "Generator: expected latent of at least 1, got 0"),
+        (train.Recipe(width=0), "Generator: expected width of at least 1, got 0"),
+        (dcgan.Recipe(squares, latent=0), "DCGenerator: expected latent of at least 1, got 0"),
         (train.Recipe("csv:a.csv"), "expected images"),
     ):
         with pytest.raises(ValueError, match=said):

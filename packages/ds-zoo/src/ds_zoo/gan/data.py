@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_zoo.data.scenes import Scenes
 from ds_zoo.data.words import parse
-from ds_zoo.vit.data import LabelledImages, read_images
+from ds_zoo.vit.data import LabelledImages, check_channels, read_images
 
 SCENES, COUNT, SIDE = "scenes", 4096, 32  # how many scenes of one shape each, and their side
 
@@ -40,9 +40,11 @@ def read_parts(
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
-        ValueError: if the word is of another kind, there is one image alone, or a class lacks its name.
+        ValueError: if the word is of another kind, there are too few images for two parts, channels are not 1
+            or 3, or a class lacks its name.
     """
     if word == SCENES:
+        check_channels(channels)
         parts = [_scenes(start, size or SIDE, channels or 3) for start in (0, COUNT)]
     else:
         options: dict[str, Any] = {"size": None if size is None else (size, size), "channels": channels}
@@ -55,6 +57,11 @@ def read_parts(
         else:
             rows = torch.arange(len(images))
             parts = [images.part(part) for part in train_test_split(rows, test_size=held_out, seed=seed)]
+    if len(parts[1]) < 2:
+        raise ValueError(
+            f"{word}: expected at least 2 images to measure samples by, which are compared, got "
+            f"{len(parts[1])} beside {len(parts[0]):,} to learn from; --held-out {held_out:g} says how many"
+        )
     if names is not None:
         called = tuple(name.strip() for name in names.split(","))
         if len(called) != len(parts[0].class_names) or len(set(called)) < len(called):

@@ -141,8 +141,16 @@ def new_classifier(size: tuple[int, int, int], classes: int, seed: int) -> Seque
         size: channels, height and width of images.
         classes: how many there are.
         seed: of the initial weights.
+
+    Raises:
+        ValueError: if a side has less than 4 pixels, as both are halved twice.
     """
     channels, height, width = size
+    if min(height, width) < 4:
+        raise ValueError(
+            "classifier: expected images of at least 4 x 4 pixels, which it halves twice, got "
+            f"{height} x {width}; give --image-size, or --no-judge"
+        )
     draw: dict[str, Any] = {"generator": torch.Generator().manual_seed(seed)}
     layers: list[Module] = [
         *(Conv2d(channels, 16, 3, padding=1, **draw), ReLU(), MaxPool2d(2)),

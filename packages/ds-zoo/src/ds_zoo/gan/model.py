@@ -115,6 +115,7 @@ class Generator(_Player):
         bounded: bool = True,
     ) -> None:
         self.features, self.classes = (latent,), classes
+        check_whole("Generator", latent=latent, width=width)
         check_whole("Generator", 0, depth=depth)
         sizes = [latent + classes, *[width] * depth]
         hidden = [part for a, b in pairwise(sizes) for part in (Dense(a, b), ReLU())]
@@ -152,6 +153,7 @@ class Discriminator(_Player):
             raise ValueError(f"Discriminator: expected norm 'none', 'layer' or 'spectral', got {norm!r}")
         self.features, self.classes = tuple(shape), classes
         pixels = int(torch.Size(shape[1:]).numel())
+        check_whole("Discriminator", width=width)
         check_whole("Discriminator", 0, depth=depth)
         sizes = [(shape[0] + classes) * pixels, *[width] * depth]
         hidden: list[Module] = []
@@ -186,6 +188,7 @@ class DCGenerator(_Player):
         self, latent: int = 100, channels: int = 1, size: int = 28, width: int = 32, classes: int = 0
     ) -> None:
         first, doublings = _sides("DCGenerator", size)
+        check_whole("DCGenerator", latent=latent, channels=channels, width=width)
         self.features, self.classes = (latent,), classes
         maps = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
         layers: list[Module] = [Unflatten(1, (latent + classes, 1, 1))]
@@ -225,6 +228,7 @@ class DCDiscriminator(_Player):
         norm: Norm = "batch",
     ) -> None:
         first, halvings = _sides("DCDiscriminator", size)
+        check_whole("DCDiscriminator", channels=channels, width=width)
         if norm not in ("none", "batch", "layer", "spectral"):
             raise ValueError(
                 f"DCDiscriminator: expected norm 'batch', 'layer', 'spectral' or 'none', got {norm!r}"

@@ -56,12 +56,21 @@ def write_grid(images: Tensor, columns: int, path: Path) -> None:
     Raises:
         ValueError: if the path does not end with ``.png``.
     """
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path}: expected a name that ends with .png")
+    check_png(path)
     pillow = needed("PIL.Image", "pillow", "a picture of samples")
     picture = pillow.fromarray(grid(images, columns).numpy().squeeze())
     with atomic_write(path) as temporary:
         picture.save(temporary, format="png")
+
+
+def check_png(path: Path) -> None:
+    """Checks that a path is the name of a PNG.
+
+    Raises:
+        ValueError: if it does not end with ``.png``.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path}: expected a name that ends with .png")
 
 
 def write_animation(pictures: Sequence[Path], path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+NEIGHBOURS = 3  # by which precision and recall go, as in their paper
 _STEPS = 100  # of Newton and Schulz, at most
 _BLOCK = 1024  # rows of distances at a time
 
@@ -64,7 +65,7 @@ def frechet_distance(real: Tensor, made: Tensor) -> float:
     return float((m - m2).square().sum() + (s + s2 - 2 * between).diagonal().sum())
 
 
-def precision_recall(real: Tensor, made: Tensor, neighbours: int = 3) -> tuple[float, float]:
+def precision_recall(real: Tensor, made: Tensor, neighbours: int = NEIGHBOURS) -> tuple[float, float]:
     """Says how many made examples lie among real ones, and how many real ones among made ones.
 
     An example lies among others if it is no farther from one of them than that one's k-th neighbour is.

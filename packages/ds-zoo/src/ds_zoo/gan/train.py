@@ -22,8 +22,9 @@ from ds_zoo.gan.game import Game
 from ds_zoo.gan.judge import JUDGE_FILE, Judge, load_judge, train_judge
 from ds_zoo.gan.loss import AdversarialLoss, Kind
 from ds_zoo.gan.model import Norm, interpolate
-from ds_zoo.gan.pictures import draw_game, write_grid
+from ds_zoo.gan.pictures import check_png, draw_game, write_grid
 from ds_zoo.gan.pretrained import GANConfig, MiniDCGAN, MiniGAN
+from ds_zoo.gan.quality import NEIGHBOURS
 from ds_zoo.gan.watch import ANIMATION, COLUMNS, FOLDER, Watch, labels_for
 from ds_zoo.runs import finished
 from ds_zoo.vit.data import LabelledImages
@@ -194,8 +195,9 @@ def train(
         ValueError: if images cannot be read or are too small, or an option is out of range.
     """
     out = Path(out)
-    if recipe.validate_every < 1:
-        raise ValueError(f"validate_every: expected at least 1, got {recipe.validate_every}")
+    for name in ("validate_every", "rounds"):
+        if getattr(recipe, name) < 1:
+            raise ValueError(f"{name}: expected at least 1, got {getattr(recipe, name)}")
     if recipe.penalty and recipe.norm in ("batch", "spectral"):
         raise ValueError(
             f"penalty: expected norm 'layer' or 'none' with it, got {recipe.norm!r}, which offers no second "
@@ -212,7 +214,10 @@ def train(
         penalty_at=recipe.penalty_at,
         decay=recipe.ema,
     )
-    rates = {"generator": recipe.lr, "discriminator": recipe.lr_discriminator or recipe.lr}
+    rates = {
+        "generator": recipe.lr,
+        "discriminator": recipe.lr if recipe.lr_discriminator is None else recipe.lr_discriminator,
+    }
     optimizers = {
         name: Adam(getattr(game, name).parameters(), rate, (recipe.beta1, recipe.beta2))
         for name, rate in rates.items()
@@ -227,6 +232,11 @@ def train(
         workers=recipe.workers,
         transform=Centred(),
     )
+    if len(loader) < recipe.rounds:
+        raise ValueError(
+            f"rounds: expected at most {len(loader)}, the batches of an epoch, as each step of the "
+            f"discriminator takes another, got {recipe.rounds}; a smaller --batch-size makes more of them"
+        )
     judge = judge_of(out if resume else None, learned, test, recipe.seed) if recipe.judge else None
     if judge is not None and progress:
         print(
@@ -341,7 +351,7 @@ def generate(
     class_: str | None = None,
     interpolate: int = 0,
     count: int = 64,
-    columns: int = 8,
+    columns: int | None = None,
     seed: int = 0,
 ) -> str:
     """Make images, side by side in one picture.
@@ -353,19 +363,25 @@ def generate(
             takes for one.
         interpolate: steps from one image to another in each row; 0 for images that have nothing to do with
             one another.
-        count: how many images.
-        columns: images in a row.
+        count: how many images; with steps, as many more as the last row lacks.
+        columns: images in a row; 8, or as many as there are steps, if not given.
         seed: same seed, same images.
     """
-    if count < 1 or columns < 1 or interpolate < 0 or interpolate == 1:
+    if interpolate and columns not in (None, interpolate):
+        raise ValueError(
+            f"generate: expected --columns or --interpolate, whose {interpolate} steps are a row, got both"
+        )
+    columns = interpolate or (8 if columns is None else columns)
+    if count < 1 or columns < 1 or interpolate == 1:
         raise ValueError(
             "generate: expected at least 1 image in at least 1 column, and 0 or at least 2 steps, got "
             f"{count} in {columns}, and {interpolate}"
         )
+    check_png(out)
     if interpolate and class_ is not None and not loaded.model.config.by_class:
         raise ValueError("generate: expected --class or --interpolate: the players were not told the classes")
     if interpolate:
-        images, columns = walks(loaded, -(-count // interpolate), interpolate, class_, seed), interpolate
+        images = walks(loaded, -(-count // interpolate), interpolate, class_, seed)
     else:
         images = samples(loaded, count, class_, seed)
     write_grid(images, columns, out)
@@ -449,9 +465,15 @@ def number_of(name: str, labels: Sequence[str]) -> int:
 
 def judge_for(loaded: Loaded) -> Judge:
     """Returns the classifier of a run; where it has none, one is trained and kept in its folder."""
-    learned, test = parts_of(recipe_of(loaded))
-    judge = judge_of(loaded.folder, learned, test, 0)
-    judge.save(loaded.folder / JUDGE_FILE)
+    return kept_judge(loaded.folder, *parts_of(recipe_of(loaded)))
+
+
+def kept_judge(folder: Path, learned: LabelledImages, test: LabelledImages) -> Judge:
+    """Returns the classifier that a folder holds; where there is none, one is trained and written there."""
+    judge = load_judge(folder / JUDGE_FILE, test)
+    if judge is None:
+        judge = train_judge(learned, test)
+        judge.save(folder / JUDGE_FILE)
     return judge
 
 
@@ -474,9 +496,16 @@ def evaluate(
         raise ValueError(f"count: expected at least 10 samples, got {count}")
     recipe = recipe_of(loaded, data)
     learned, test = parts_of(recipe)
-    judge = judge_of(loaded.folder if data is None else None, learned, test, 0)
-    if data is None:
-        judge.save(loaded.folder / JUDGE_FILE)
+    config = loaded.model.config
+    size = config.channels, config.height, config.width
+    if test.shape() != size:
+        raise ValueError(f"{recipe.data}: expected images of {size}, as samples are, got {test.shape()}")
+    if len(test) <= NEIGHBOURS:
+        raise ValueError(
+            f"{recipe.data}: expected more than {NEIGHBOURS} images to measure samples by, as precision and "
+            f"recall look at so many neighbours, got {len(test)}; give --data with more"
+        )
+    judge = kept_judge(loaded.folder, learned, test) if data is None else train_judge(learned, test)
     found = judge.measure(samples(loaded, count, seed=seed), lie_among=True)
     real, _ = some(learned, count)
     noise = 2 * torch.rand(real.shape, generator=torch.Generator().manual_seed(seed)) - 1

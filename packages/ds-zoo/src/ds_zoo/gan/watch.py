@@ -36,6 +36,9 @@ class Watch(Callback):
         every: rounds.
         out: the run folder.
         judge: measures samples; None for none.
+
+    Raises:
+        ValueError: if the real images are all alike.
     """
 
     writes = True
@@ -43,6 +46,8 @@ class Watch(Callback):
     def __init__(self, game: Game, real: Tensor, every: int, out: Path, judge: Judge | None = None) -> None:
         self.game, self.every, self.out, self.judge = game, every, out, judge
         self.far = distance_between(real)
+        if not self.far:
+            raise ValueError(f"Watch: expected real images that differ, got {len(real)} alike")
         self.told: set[str] = set()
         self.looked = 0
 
@@ -109,7 +114,7 @@ def labels_for(count: int, classes: int) -> Tensor | None:
 
 def distance_between(images: Tensor) -> float:
     """Returns the mean distance between two images, in the numbers of their pixels."""
-    rows: Any = images.flatten(1).double()
+    rows: Any = (images - images[:1]).flatten(1).double()  # of images all alike, exactly 0
     squares = rows.square().sum(1)
     apart = (squares[:, None] + squares - 2 * rows @ rows.T).clamp(min=0).sqrt()
     return float(apart.sum() / max(1, len(rows) * (len(rows) - 1)))

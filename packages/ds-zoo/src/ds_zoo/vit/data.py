@@ -118,8 +118,10 @@ def read_images(
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
-        ValueError: if the word is of another kind, or the images are not all of one size.
+        ValueError: if the word is of another kind, the images are not all of one size, or channels are not 1
+            or 3.
     """
+    check_channels(channels)
     kind, what, split, column = parse(word)
     mode: Literal["RGB", "L"] = "L" if channels == 1 else "RGB"
     if kind in ("imagefolder", "hf"):
@@ -159,6 +161,16 @@ def read_images(
         raise ValueError(f"{word}: expected images of {size}, got {tuple(pixels.shape[2:])}")
     names = data.class_names or [str(number) for number in range(int(data.y.max()) + 1)]
     return LabelledImages((pixels, data.y), data.y, tuple(names), fingerprint((pixels, data.y)))
+
+
+def check_channels(channels: int | None) -> None:
+    """Checks that images can have so many channels.
+
+    Raises:
+        ValueError: if they are neither 1 nor 3, nor left open.
+    """
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels: expected 3 for colour or 1 for grey, got {channels}")
 
 
 def processor_of(images: LabelledImages, size: tuple[int, int]) -> ImageProcessor:
