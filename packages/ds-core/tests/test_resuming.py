@@ -14,6 +14,7 @@ import time
 import pytest
 import torch
 from ds_core import Dense, Module, MSELoss, ReLU, Sequential
+from ds_core.data import DataLoader
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.layers import Dropout
 from ds_core.optimizers import OPTIMIZERS, SGD, AdamW
@@ -217,6 +218,15 @@ def test_resuming_by_epochs_with_accumulation(tmp_path):
     assert same(bits(straight.model), bits(again.model))
 
 
+class StopAt(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer):
+        if trainer.step == self.step:
+            trainer.stop("enough")
+
+
 class Stream:
     """Endless random batches, with a position."""
 
@@ -263,6 +273,24 @@ def test_resuming_in_data_of_every_kind(tmp_path, source, split):
     resumed = make(tmp_path)
     assert resumed.fit(source(), steps=12, resume=True).to_dict() == expected.to_dict()
     assert same(bits(straight.model), bits(resumed.model))
+
+
+def own_loader():
+    return DataLoader(*data(), batch_size=8, seed=3)
+
+
+@pytest.mark.parametrize("source", [own_loader, plain_batches, Shuffled, torch_loader])
+def test_stopped_at_the_last_step_of_an_epoch_that_has_fewer_batches(tmp_path, source):
+    """It has seen the end of the epoch, so the next one is not to be taken for what is left of it."""
+    straight = make(accumulate=3)  # of the five batches of an epoch
+    expected = straight.fit(source(), epochs=3)
+    assert expected["epoch"] == [1, 1, 2, 2, 3, 3]
+    for step in range(1, 7):
+        make(tmp_path, accumulate=3, callbacks=[StopAt(step)]).fit(source(), epochs=3)
+        torch.manual_seed(99)
+        resumed = make(tmp_path, accumulate=3)
+        assert resumed.fit(source(), epochs=3, resume=True).to_dict() == expected.to_dict()
+        assert same(bits(straight.model), bits(resumed.model))
 
 
 class Centred(MSELoss):

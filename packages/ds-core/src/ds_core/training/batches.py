@@ -54,6 +54,7 @@ class Batches:
         self.dtype = dtype
         self.whole = whole
         self.batch = 0  # how many of this epoch have been given out
+        self._ended = False  # has the last group met the end of the epoch? Then data know of the next one
         self._skip = 0  # how many to pass over to get back to a position
         self._stateful = has_position(data)
         self._epoch_start: dict[str, Any] = {}
@@ -77,13 +78,14 @@ class Batches:
                     )
                 break
             self.batch += len(group)
+            self._ended = len(group) < size
             yield group
         if self.batch == 0:
             raise ValueError(
                 "data: expected at least one batch in every epoch, got none; what can be walked only once, "
                 "such as a generator, should be a list or a loader"
             )
-        self.batch = 0
+        self.batch, self._ended = 0, False
 
     def part(self, batch: Batch, rows: slice) -> Batch:
         """Returns some samples of a batch that :meth:`groups` gave: as the data divide it, if they say how.
@@ -107,7 +109,7 @@ class Batches:
     def _rest(self) -> Iterator[Any]:
         """Iterates from the present position."""
         if self._stateful:
-            return iter(self.data)
+            return iter(()) if self._ended else iter(self.data)
         if not self._skip:
             self._epoch_start = random_state(world=self.world)
             return iter(self.data)
@@ -127,13 +129,14 @@ class Batches:
     def state_dict(self) -> dict[str, Any]:
         """Returns the position after the latest group."""
         if self._stateful:
-            return {"batch": self.batch, "data": self.data.state_dict()}
+            return {"batch": self.batch, "ended": self._ended, "data": self.data.state_dict()}
         return {"batch": self.batch, "epoch_start": self._epoch_start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes to a position."""
         self.batch = state["batch"]
         if self._stateful:
+            self._ended = state.get("ended", False)  # unknown to checkpoints of before
             self.data.load_state_dict(state["data"])
         else:
             self._skip = self.batch
