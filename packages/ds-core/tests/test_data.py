@@ -85,6 +85,7 @@ def test_split_refuses():
         ("got 0.0", lambda: train_test_split(x, test_size=0.0)),
         ("whole number below the 5 samples, got 5", lambda: train_test_split(x, test_size=5)),
         ("got 1.5", lambda: train_test_split(x, test_size=1.5)),
+        ("a share between 0 and 1, .*got 1.0", lambda: train_test_split(x, test_size=1.0)),
         ("got -1", lambda: train_test_split(x, test_size=-1)),
         ("class 2 has only one", lambda: train_test_split(x, stratify=torch.tensor([0, 0, 2, 1, 1]))),
         ("samples in both parts", lambda: train_test_split(torch.zeros(1))),

@@ -303,11 +303,33 @@ def test_a_wrong_trainer(make, said):
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"accumulate": 2.5}, r"accumulate: expected a whole number, got 2\.5"),
+        ({"seed": "1"}, "seed: expected a whole number, got '1'"),
+        ({"schedule": 5}, "schedule: expected a Scheduler, a function that makes one, or a name, got int"),
+        ({"schedule": lambda optimizer: None}, "or a name, got NoneType"),
+    ],
+)
+def test_a_trainer_of_the_wrong_types(options, said):
+    with pytest.raises(TypeError, match=said):
+        Trainer(mlp(), "mse", "sgd", **options)
+
+
+@pytest.mark.parametrize(
     ("wrong", "error", "said"),
     [
         ({}, ValueError, "expected either epochs or steps, got epochs=None and steps=None"),
         ({"epochs": 1, "steps": 1}, ValueError, "expected either epochs or steps, got epochs=1 and steps=1"),
         ({"epochs": -1}, ValueError, "epochs: expected at least 0, got -1"),
+        ({"epochs": 2.5}, TypeError, r"epochs: expected a whole number, got 2\.5"),
+        ({"steps": 2.0}, TypeError, r"steps: expected a whole number, got 2\.0"),
+        (
+            {"steps": 1, "checkpoint_every": 1.5},
+            TypeError,
+            r"checkpoint_every: expected a whole number, got 1\.5",
+        ),
+        ({"steps": 1, "validation_split": 1.0}, ValueError, r"a share between 0 and 1, .*got 1\.0"),
         (
             {"steps": 1, "validate_every": 0},
             ValueError,

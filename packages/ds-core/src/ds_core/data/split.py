@@ -17,7 +17,7 @@ def train_test_split(
 
     Args:
         tensors: each ``(N, ...)``; all are divided alike.
-        test_size: the share of the test part, rounded up to whole samples; or, from 1 on, their number.
+        test_size: the share of the test part, below 1, rounded up to whole samples; as an int, their number.
         seed: of the choice; same seed, same parts.
         stratify: ``(N,)`` class indices, usually the targets: each class then has its share in both parts, to
             within one sample.
@@ -42,8 +42,8 @@ def train_test_split(
         raise ValueError(f"train_test_split: expected tensors of one length, got {got}")
     check_number("train_test_split", test_size=test_size)
     samples = lengths[0]
-    tests = math.ceil(test_size * samples - 1e-9) if test_size < 1 else int(test_size)
-    if not 0 < tests < samples or (test_size >= 1 and tests != test_size):
+    tests = test_size if isinstance(test_size, int) else math.ceil(test_size * samples - 1e-9)
+    if not 0 < tests < samples:
         raise ValueError(
             "train_test_split: expected test_size to leave samples in both parts: a share between 0 and 1, "
             f"or a whole number below the {samples} samples, got {test_size}"

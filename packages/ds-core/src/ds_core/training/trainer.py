@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -165,7 +165,9 @@ class Trainer:
         )
         _expect(not compile or engine == "manual", "compile", "False with torch's autograd", compile)
         _expect(clip_norm is None or clip_norm > 0, "clip_norm", "a number above 0, or None", clip_norm)
+        _expect_whole("accumulate", accumulate)
         _expect(accumulate >= 1, "accumulate", "at least 1", accumulate)
+        _expect_whole("seed", seed)
         world()  # before anything is put on a device: each process has one of its own
         self.model = model if device is None else model.to(pick_device(device, "Trainer: device"))
         kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
@@ -181,6 +183,11 @@ class Trainer:
         self.schedule: Scheduler | None = None  # by name, it is made when its steps are known
         if not isinstance(schedule, str):
             self.schedule = schedule(self.optimizer) if callable(schedule) else schedule
+            if schedule is not None and not isinstance(self.schedule, Scheduler):
+                raise TypeError(
+                    "Trainer: schedule: expected a Scheduler, a function that makes one, or a name, got "
+                    + type(self.schedule).__name__
+                )
         if self.schedule is not None and self.schedule.optimizer is not self.optimizer:
             raise ValueError("Trainer: the schedule belongs to another optimizer than the one given")
         self.engine: EngineName = engine
@@ -277,7 +284,7 @@ class Trainer:
         Raises:
             ValueError: if not exactly one of ``epochs`` and ``steps`` is given, or the data are empty or of
                 different lengths.
-            TypeError: if the data are nothing of what is said above.
+            TypeError: if the data are nothing of what is said above, or a number is not whole.
             CheckpointError: if the checkpoint to go on from is missing, damaged or of another training; says
                 what differs. Nothing has changed then, neither here nor on the disk.
             FloatingPointError: if the loss or the gradient is not finite; the checkpoint is that of before,
@@ -286,8 +293,10 @@ class Trainer:
         if (epochs is None) == (steps is None):
             raise ValueError(f"fit: expected either epochs or steps, got epochs={epochs} and steps={steps}")
         for name, value in (("epochs", epochs), ("steps", steps)):
+            _expect_whole(name, value)
             _expect(value is None or value >= 0, name, "at least 0", value)
         for name, value in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
+            _expect_whole(name, value)
             _expect(value is None or value >= 1, name, "at least 1, or None", value)
         if validation_split is not None:
             data, validation = self._split(data, validation, validation_split)
@@ -1102,3 +1111,8 @@ def _plain(value: Any) -> Any:
 def _expect(satisfied: bool, name: str, expected: str, got: object) -> None:
     if not satisfied:
         raise ValueError(f"Trainer: {name}: expected {expected}, got {got!r}")
+
+
+def _expect_whole(name: str, got: object) -> None:
+    if got is not None and not isinstance(got, SupportsIndex):  # numpy's are welcome, too
+        raise TypeError(f"Trainer: {name}: expected a whole number, got {got!r}")
