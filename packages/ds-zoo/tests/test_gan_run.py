@@ -269,6 +269,26 @@ def test_images_that_make_no_game_are_refused_and_nothing_is_written(tmp_path):
         dcgan.load(tmp_path / "nowhere")
 
 
+def idx(path, numbers):
+    """Writes bytes as MNIST's files hold them."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in numbers.shape)
+    path.write_bytes(bytes([0, 0, 8, numbers.dim()]) + sizes + bytes(numbers.flatten().tolist()))
+
+
+def test_images_to_measure_by_are_never_those_that_are_learned(tmp_path):
+    for name, count, classes in (("train", 40, 3), ("t10k", 20, 2)):
+        idx(tmp_path / f"{name}-images-idx3-ubyte", torch.arange(count * 16).view(count, 4, 4) % 251)
+        idx(tmp_path / f"{name}-labels-idx1-ubyte", torch.arange(count) % classes)
+    learned, test = read_parts(f"idx:{tmp_path}")
+    assert (len(learned), len(test)) == (40, 20)
+    assert learned.class_names == test.class_names == ("0", "1", "2")  # though one part lacks the last
+    file = f"idx:{tmp_path / 'train-images-idx3-ubyte'}"
+    learned, test = read_parts(file)
+    assert (len(learned), len(test)) == (36, 4)
+    with pytest.raises(ValueError, match="split is for a folder; this is a file"):
+        read_parts(f"{file}[test]")
+
+
 def test_scenes_and_files_are_read_alike(tmp_path, monkeypatch):
     from ds_zoo.gan import data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,8 +53,10 @@ def read_parts(
         if len(images) < 2:
             raise ValueError(f"{word}: expected at least 2 images, which a game compares, got {len(images)}")
         found = parse(word)
-        if found.kind == "idx" and found.split is None and not found.what.endswith(".gz"):
+        if found.kind == "idx" and found.split is None and Path(found.what).is_dir():
             parts = [images, read_images(word, **options, test=True)]
+            classes = max((part.class_names for part in parts), key=len)  # a part may lack the last one
+            parts = [replace(part, class_names=classes) for part in parts]
         else:
             rows = torch.arange(len(images))
             parts = [images.part(part) for part in train_test_split(rows, test_size=held_out, seed=seed)]

@@ -140,10 +140,9 @@ def read_images(
         made = hashlib.sha256(seen.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return LabelledImages(samples, torch.tensor(labels), tuple(names), made)
     if kind == "idx":
-        data = load(
-            f"idx:{what}",
-            **({"split": split or ("test" if test else "train")} if Path(what).is_dir() else {}),
-        )
+        if split is None and Path(what).is_dir():
+            split = "test" if test else "train"
+        data = load(f"idx:{what}", split=split)
     elif (kind, what) == ("sklearn", "digits"):
         data = load("sklearn:digits")
         data.x = data.x.view(-1, 1, 8, 8) / 16
