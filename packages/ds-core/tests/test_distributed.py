@@ -175,7 +175,7 @@ class Pull(Module):
         return {"loss": loss, "gap": gap.mean()}
 
 
-def played() -> tuple[list[float], Weights]:
+def played(samples: int = 20) -> tuple[list[float], Weights]:
     game = Pull().to(DOUBLE)
     optimizers = {
         "left": SGD(game.left.parameters(), lr=0.1, momentum=0.5),
@@ -183,8 +183,8 @@ def played() -> tuple[list[float], Weights]:
     }
     trainer = GameTrainer(game, optimizers, batches=2, progress=False)
     x, y = (
-        torch.randn(20, 2, generator=draw(1), dtype=DOUBLE),
-        torch.randn(20, 1, generator=draw(2), dtype=DOUBLE),
+        torch.randn(samples, 2, generator=draw(1), dtype=DOUBLE),
+        torch.randn(samples, 1, generator=draw(2), dtype=DOUBLE),
     )
     history = trainer.fit(x, y, steps=5, batch_size=5)
     return history["gap"], weights_of(game)
@@ -195,6 +195,17 @@ def test_a_game_of_several_processes_is_that_of_one() -> None:
     for other_gaps, other_weights in together(2, played):
         assert other_gaps == pytest.approx(gaps, rel=1e-9)
         assert_same(other_weights, weights)
+
+
+def played_unevenly() -> str:
+    with pytest.raises(ValueError, match=r"equally many samples, .* got 3 and 5") as error:
+        played(18)
+    return str(error.value)
+
+
+def test_a_round_of_uneven_batches_is_refused() -> None:
+    """Each process would weigh a batch by what it has of all of them."""
+    assert len(set(together(2, played_unevenly))) == 1
 
 
 # ---- when gradients leave ------------------------------------------------------------------------------

@@ -172,10 +172,15 @@ class GameTrainer(Trainer):
         """Returns what this process plays with: of several, its part of each batch, and steps made together.
 
         Raises:
-            ValueError: if there are fewer samples than processes.
+            ValueError: if there are fewer samples than processes, or the batches differ in their number.
         """
         if self._parallel is None:
             return batches, self.optimizers
+        if len(sizes := sorted(set(map(samples, batches)))) > 1:
+            raise ValueError(
+                "GameTrainer: expected the batches of a round to have equally many samples, as several "
+                f"processes weigh them alike, got {sizes[0]} and {sizes[-1]}; leave smaller ones out"
+            )
         parts = [part for part in map(self._parallel.part, batches) if part is not None]
         if len(parts) < len(batches):
             raise ValueError(
