@@ -45,6 +45,17 @@ def test_a_resumed_training_averages_the_same(tmp_path):
     assert torch.equal(whole.weight, resumed.weight)
 
 
+def test_weights_of_an_earlier_fit_do_not_count():
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    witness = Witness()
+    trainer = Trainer(
+        Dense(3, 1), "mse", "sgd", lr=0.2, progress=False, callbacks=[AverageWeights(2), witness]
+    )
+    for epochs in (5, 2, 3):
+        trainer.fit(x, x.sum(1, keepdim=True), epochs=epochs)
+        torch.testing.assert_close(trainer.model.weight.detach(), torch.stack(witness.seen[-2:]).mean(0))
+
+
 def test_at_least_one_epoch():
     with pytest.raises(ValueError, match="expected epochs of at least 1, got 0"):
         AverageWeights(0)

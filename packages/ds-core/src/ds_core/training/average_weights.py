@@ -39,6 +39,10 @@ class AverageWeights(Callback):
         self.epochs = epochs
         self.kept: dict[int, dict[str, Tensor]] = {}  # epoch -> weights
 
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if trainer.step == 0:
+            self.kept = {}
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         if trainer.total_epochs is not None and trainer.epoch > trainer.total_epochs - self.epochs:
             parameters = trainer.model.named_parameters()
