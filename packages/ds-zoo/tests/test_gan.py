@@ -261,6 +261,9 @@ def test_interpolation_walks_on_the_circle():
     torch.testing.assert_close(walk[-1], b)
     assert walk[2].norm() == pytest.approx(float(a.norm() + b.norm()) / 2, rel=0.05)
     assert torch.equal(interpolate(a, a, 3)[1], a)
+    assert torch.equal(interpolate(0 * a, b, 3)[1], b / 2)  # which has no direction
+    with pytest.raises(ValueError, match=r"two points \(latent,\), got \(50,\) and \(1, 50\)"):
+        interpolate(a, b[None], 3)
 
 
 # ---- bad input ---------------------------------------------------------------------------------------------
@@ -284,7 +287,18 @@ def test_bad_input_is_refused():
             game.play([(images[:1], labels[:1])], {})
         with pytest.raises(ValueError, match=r"in \[-1, 1\].*got 0 to 255"):
             game.play([(images + torch.tensor([0.0, 255, 0]).view(3, 1, 1, 1), labels)], {})
+        with pytest.raises(ValueError, match="at least one batch of real examples, got none"):
+            game.play([], {})
+        with pytest.raises(ValueError, match=r"at least one real example, got shape \(0, 1, 8, 8\)"):
+            game.play([(images, labels), (images[:0], labels[:0])], {})
+        with pytest.raises(ValueError, match=r"optimizers 'discriminator' and 'generator', got 'G'; lacks"):
+            game.play([(images, labels)], {"G": Unmoved(game.generator)})
         by_class = small(classes=3)
+        with pytest.raises(TypeError, match=r"expected classes as whole numbers, got torch.float32"):
+            by_class.sample(2, torch.tensor([0.5, 1]))
+        with pytest.raises(ValueError, match="batch_size of at least 1, got 0"):
+            by_class.sample(2, labels[:2], batch_size=0)
+        assert by_class.sample(0, labels[:0]).shape == (0, 2)
         with pytest.raises(ValueError, match=r"classes from 0 to 2, got \[1, 3\]"):
             by_class.sample(2, torch.tensor([1, 3]))
         with pytest.raises(ValueError, match="a class for each of 2 examples, got none"):
@@ -304,5 +318,9 @@ def test_bad_input_is_refused():
         small(penalty=-1.0)
     with pytest.raises(ValueError, match="at least 4 rows"):
         precision_recall(torch.zeros(3, 2), torch.zeros(3, 2))
+    with pytest.raises(ValueError, match="neighbours of at least 1, got 0"):
+        precision_recall(torch.zeros(3, 2), torch.zeros(3, 2), 0)
     with pytest.raises(ValueError, match="norm"):
         Discriminator((2,), norm="batch")
+    with pytest.raises(ValueError, match="classes of at least 0, got -1"):
+        Generator(3, (2,), classes=-1)

@@ -9,6 +9,7 @@ from typing import Any, Self, final
 import torch
 from ds_cnn import BatchNorm2d
 from ds_core import Module, Tanh, keep_for_second
+from ds_core.checks import check_whole, shape
 from ds_core.kernels import dispatch
 from ds_core.module import evaluating
 from ds_core.optimizers import Optimizer
@@ -104,11 +105,19 @@ class Game(Module):
             side of 0) and, if there is one, ``penalty``.
 
         Raises:
-            ValueError: if a batch holds a single example, which batch norm cannot norm, or numbers outside
-                [-1, 1] where the generator's are within.
+            ValueError: if there is no batch, or one holds no example, a single one, which batch norm cannot
+                norm, or numbers outside [-1, 1] where the generator's are within; or an optimizer is missing.
         """
-        for real, labels in batches:
+        if not batches:
+            raise ValueError("Game: expected at least one batch of real examples, got none")
+        for real, _ in batches:
             self.check(real)
+        if missing := {"discriminator", "generator"} - optimizers.keys():
+            raise ValueError(
+                "Game: expected the optimizers 'discriminator' and 'generator', got "
+                f"{', '.join(map(repr, optimizers)) or 'none'}; lacks {' and '.join(sorted(missing))}"
+            )
+        for real, labels in batches:
             numbers = self.improve_discriminator(real, labels, optimizers["discriminator"])
         numbers["generator_loss"] = self.improve_generator(real, labels, optimizers["generator"])
         self.move_average()
@@ -116,6 +125,8 @@ class Game(Module):
 
     def check(self, real: Tensor) -> None:
         """Checks that real examples are what the players can take; :meth:`play` says what is raised."""
+        if not real.numel():
+            raise ValueError(f"Game: expected at least one real example, got shape {shape(real)}")
         if len(real) < 2 and self._has(BatchNorm2d):
             raise ValueError(
                 f"Game: expected a batch of at least 2 examples, which batch norm compares, got {len(real)}; "
@@ -236,20 +247,22 @@ class Game(Module):
             ``(N, ...)``.
 
         Raises:
-            ValueError: if a class does not exist.
+            ValueError: if a class does not exist, or a number of examples is out of range.
         """
         like = next(self.average.parameters())
         if isinstance(noise, int):
+            check_whole("Game.sample", 0, noise=noise)
             draw = torch.Generator().manual_seed(seed)
             noise = torch.randn(noise, self.noise.latent, generator=draw)
         z = noise.to(like)
+        check_whole("Game.sample", batch_size=batch_size)
         known = [None] * len(z) if labels is None else labels.to(z.device)
         with evaluating(self.average):
             parts = [
                 self.average(z[i : i + batch_size], None if labels is None else known[i : i + batch_size])
-                for i in range(0, len(z), batch_size)
+                for i in range(0, max(1, len(z)), batch_size)
             ]
-        return torch.cat(parts) if parts else z.new_empty(0)
+        return torch.cat(parts)
 
     def train(self, mode: bool = True) -> Self:
         """Switches the two players; the average is never trained."""

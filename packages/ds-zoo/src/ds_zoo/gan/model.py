@@ -44,6 +44,7 @@ class _Player(Module):
 
         Raises:
             ValueError: if x has another shape, or a label is none of the classes, or there are none.
+            TypeError: if labels are no whole numbers.
         """
         if tuple(x.shape[1:]) != self.features:
             expected = ", ".join(map(str, ("N", *self.features)))
@@ -53,6 +54,8 @@ class _Player(Module):
         if labels is None or labels.shape != x.shape[:1]:
             got = "none" if labels is None else shape(labels)
             raise ValueError(f"{self.label()}: expected a class for each of {len(x)} examples, got {got}")
+        if labels.is_floating_point() or labels.dtype is torch.bool:
+            raise TypeError(f"{self.label()}: expected classes as whole numbers, got {labels.dtype}")
         wrong = ((labels < 0) | (labels >= self.classes)).any()
         check_numbers(wrong, lambda: self._unknown(labels))
         known = (labels[:, None] == torch.arange(self.classes, device=x.device)).to(x)  # (N, classes)
@@ -116,7 +119,7 @@ class Generator(_Player):
     ) -> None:
         self.features, self.classes = (latent,), classes
         check_whole("Generator", latent=latent, width=width)
-        check_whole("Generator", 0, depth=depth)
+        check_whole("Generator", 0, depth=depth, classes=classes)
         sizes = [latent + classes, *[width] * depth]
         hidden = [part for a, b in pairwise(sizes) for part in (Dense(a, b), ReLU())]
         numbers = int(torch.Size(shape).numel())
@@ -154,7 +157,7 @@ class Discriminator(_Player):
         self.features, self.classes = tuple(shape), classes
         pixels = int(torch.Size(shape[1:]).numel())
         check_whole("Discriminator", width=width)
-        check_whole("Discriminator", 0, depth=depth)
+        check_whole("Discriminator", 0, depth=depth, classes=classes)
         sizes = [(shape[0] + classes) * pixels, *[width] * depth]
         hidden: list[Module] = []
         for a, b in pairwise(sizes):
@@ -189,6 +192,7 @@ class DCGenerator(_Player):
     ) -> None:
         first, doublings = _sides("DCGenerator", size)
         check_whole("DCGenerator", latent=latent, channels=channels, width=width)
+        check_whole("DCGenerator", 0, classes=classes)
         self.features, self.classes = (latent,), classes
         maps = [width * 2 ** (doublings - 1 - i) for i in range(doublings)]
         layers: list[Module] = [Unflatten(1, (latent + classes, 1, 1))]
@@ -229,6 +233,7 @@ class DCDiscriminator(_Player):
     ) -> None:
         first, halvings = _sides("DCDiscriminator", size)
         check_whole("DCDiscriminator", channels=channels, width=width)
+        check_whole("DCDiscriminator", 0, classes=classes)
         if norm not in ("none", "batch", "layer", "spectral"):
             raise ValueError(
                 f"DCDiscriminator: expected norm 'batch', 'layer', 'spectral' or 'none', got {norm!r}"
@@ -262,16 +267,18 @@ def interpolate(a: Tensor, b: Tensor, steps: int) -> Tensor:
         ``(steps, latent)``.
 
     Raises:
-        ValueError: if there are less than 2 steps.
+        ValueError: if there are less than 2 steps, or the points are no vectors of one length.
 
     Source: White, Sampling Generative Networks (2016), section 2.1.
     """
     if steps < 2:
         raise ValueError(f"interpolate: expected at least 2 steps, got {steps}")
+    if a.dim() != 1 or a.shape != b.shape:
+        raise ValueError(f"interpolate: expected two points (latent,), got {shape(a)} and {shape(b)}")
     t = torch.linspace(0, 1, steps, dtype=a.dtype, device=a.device)[:, None]
     lengths = (a.square().sum() * b.square().sum()).sqrt()
     angle = torch.acos(((a * b).sum() / lengths).clamp(-1, 1))
-    if float(angle.sin()) < 1e-6:  # the same direction, or the opposite one: no circle is given
+    if not float(angle.sin()) >= 1e-6:  # the same direction, the opposite one, or none: no circle is given
         return (1 - t) * a + t * b
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / angle.sin()
 

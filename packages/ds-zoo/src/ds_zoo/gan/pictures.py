@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from ds_core import History
+from ds_core.checks import check_whole
 from ds_core.data.optional import needed
 from ds_core.drawing import BLUE, GREEN, RED, curves, new, write
 from ds_core.training.files import atomic_write
@@ -33,8 +34,9 @@ def grid(images: Tensor, columns: int) -> Tensor:
         uint8 ``(height, width, C)``; white where there is no image.
 
     Raises:
-        ValueError: if there is no image, or it has other channels.
+        ValueError: if there is no image, or it has other channels, or there is no column.
     """
+    check_whole("grid", columns=columns)
     if images.dim() != 4 or not len(images) or images.shape[1] not in (1, 3):
         raise ValueError(f"grid: expected images (N, 1 or 3, H, W), got {tuple(images.shape)}")
     times = max(1, SMALLEST_SHOWN // images.shape[-1])

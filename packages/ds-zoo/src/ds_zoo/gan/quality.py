@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from ds_core.checks import check_whole
 from torch import Tensor
 
 NEIGHBOURS = 3  # by which precision and recall go, as in their paper
@@ -84,6 +85,7 @@ def precision_recall(real: Tensor, made: Tensor, neighbours: int = NEIGHBOURS) -
     Source: Kynkaanniemi et al., Improved Precision and Recall Metric for Assessing Generative Models (2019),
     equation 1.
     """
+    check_whole("precision_recall", neighbours=neighbours)
     _check(real, made, neighbours + 1)
     return _among(made, real, neighbours), _among(real, made, neighbours)
 
