@@ -107,7 +107,10 @@ def test_a_run_interrupted_and_resumed_has_the_same_bits(module, tmp_path, capsy
     with pytest.raises(FileExistsError, match="--resume"):
         module.train(recipe, tmp_path / "half", progress=False)
     module.train(recipe, tmp_path / "half", progress=False, resume=True)
-    for name in ("model.safetensors", "log.csv", "samples/step-0000006.png", "samples/step-0000008.png"):
+    files = [file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole").rglob("*.*")]
+    assert len(files) == 10
+    assert sorted(files) == sorted(f.relative_to(tmp_path / "half") for f in (tmp_path / "half").rglob("*.*"))
+    for name in files:
         assert (tmp_path / "half" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 

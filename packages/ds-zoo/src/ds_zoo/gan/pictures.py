@@ -79,7 +79,7 @@ def write_animation(pictures: Sequence[Path], path: Path) -> None:
     """Writes pictures, one after the other, as a GIF that begins anew at its end."""
     pillow = needed("PIL.Image", "pillow", "an animation")
     frames = []
-    for picture in sorted(pictures, key=_number):
+    for picture in sorted(pictures, key=number_in):
         with pillow.open(picture) as opened:
             frames.append(opened.convert("P" if opened.mode == "RGB" else "L"))
     if not frames:
@@ -92,7 +92,8 @@ def write_animation(pictures: Sequence[Path], path: Path) -> None:
         )
 
 
-def _number(path: Path) -> int:
+def number_in(path: Path) -> int:
+    """Returns the first number in a file's name; 0 if there is none."""
     found = re.search(r"\d+", path.stem)
     return int(found[0]) if found else 0
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_zoo.gan.game import Game
 from ds_zoo.gan.judge import Judge
-from ds_zoo.gan.pictures import write_animation, write_grid
+from ds_zoo.gan.pictures import number_in, write_animation, write_grid
 
 if TYPE_CHECKING:
     from ds_core import Trainer
@@ -50,6 +50,12 @@ class Watch(Callback):
             raise ValueError(f"Watch: expected real images that differ, got {len(real)} alike")
         self.told: set[str] = set()
         self.looked = 0
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if trainer.step:  # resumed: the picture at which it was interrupted belongs to no whole training
+            for picture in (self.out / FOLDER).glob("step-*.png"):
+                if number_in(picture) % self.every:
+                    picture.unlink()
 
     def on_step_end(self, trainer: Trainer) -> None:
         if trainer.step % self.every == 0:
