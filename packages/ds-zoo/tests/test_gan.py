@@ -287,6 +287,8 @@ def test_bad_input_is_refused():
             game.play([(images[:1], labels[:1])], {})
         with pytest.raises(ValueError, match=r"in \[-1, 1\].*got 0 to 255"):
             game.play([(images + torch.tensor([0.0, 255, 0]).view(3, 1, 1, 1), labels)], {})
+        with pytest.raises(ValueError, match="real examples of finite numbers, got nan to nan"):
+            game.play([(images, labels), (images * torch.nan, labels)], {})
         with pytest.raises(ValueError, match="at least one batch of real examples, got none"):
             game.play([], {})
         with pytest.raises(ValueError, match=r"at least one real example, got shape \(0, 1, 8, 8\)"):

@@ -112,7 +112,8 @@ class GameTrainer(Trainer):
     a game's losses are means over the samples, and the batches of a round have equally many.
 
     What a round is, the game says, in ``game.play(batches, optimizers)``: gradients, and a step of each
-    optimizer. Data, checkpoints, resuming, progress, callbacks and Ctrl-C are the :class:`Trainer`'s; a batch
+    optimizer. That a number is not finite is seen when these steps are made: then only the checkpoint is that
+    of before. Data, checkpoints, resuming, progress, callbacks and Ctrl-C are the :class:`Trainer`'s; a batch
     is inputs and a target as there.
 
     Args:

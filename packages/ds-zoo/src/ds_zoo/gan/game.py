@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, final
@@ -106,7 +107,8 @@ class Game(Module):
 
         Raises:
             ValueError: if there is no batch, or one holds no example, a single one, which batch norm cannot
-                norm, or numbers outside [-1, 1] where the generator's are within; or an optimizer is missing.
+                norm, NaN or infinity, or numbers outside [-1, 1] where the generator's are within; or an
+                optimizer is missing. Nothing has changed then.
         """
         if not batches:
             raise ValueError("Game: expected at least one batch of real examples, got none")
@@ -133,6 +135,8 @@ class Game(Module):
                 "choose a batch size that leaves no single one over"
             )
         low, high = map(float, real.aminmax())
+        if not math.isfinite(high - low):
+            raise ValueError(f"Game: expected real examples of finite numbers, got {low:.3g} to {high:.3g}")
         if max(-low, high) > 1 and self._has(Tanh):
             raise ValueError(
                 f"Game: expected real examples in [-1, 1], as the generator's are, got {low:.3g} to "
