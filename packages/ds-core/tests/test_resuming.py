@@ -546,6 +546,23 @@ def test_a_training_begun_anew_replaces_the_checkpoint_with_its_first_step(tmp_p
     assert same(bits(resumed.model), bits(straight.model))
 
 
+def test_a_training_that_ends_before_its_first_step_leaves_the_folder_as_it_was(tmp_path, capsys):
+    x, y = data()
+    make(tmp_path, callbacks=[CSVLog()]).fit(x, y, steps=9)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    class AtOnce(Callback):
+        def on_fit_start(self, trainer):
+            raise KeyboardInterrupt
+
+    for options, steps in (({"callbacks": [AtOnce()]}, 9), ({}, 0)):
+        with RunFolder(tmp_path, resume=False, overwrite=True, results=[], files={"notes": "new"}) as folder:
+            callbacks = [folder, CSVLog(), *options.get("callbacks", ())]
+            make(tmp_path, lr=0.1, callbacks=callbacks).fit(x, y, steps=steps)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert capsys.readouterr().out == "Interrupted after step 0. No checkpoint was written.\n"
+
+
 def test_until_the_first_checkpoint_is_written_the_folder_holds_nothing_of_the_new_training(
     tmp_path, monkeypatch
 ):

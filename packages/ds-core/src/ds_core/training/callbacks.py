@@ -250,7 +250,8 @@ class CSVLog(Callback):
         trainer.once_begun(lambda: self._append(trainer, stop))
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        self._try(trainer, self._rewrite)
+        if len(trainer.history):
+            self._try(trainer, self._rewrite)
 
     def _append(self, trainer: Trainer, stop: int) -> None:
         """Writes the rows up to ``stop`` that are not in the file yet."""

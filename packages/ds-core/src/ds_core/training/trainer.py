@@ -273,7 +273,7 @@ class Trainer:
             shuffle: whether tensors and samples are shuffled anew for every epoch.
             validate_every: steps between validations; None for every epoch. The end is validated anyway.
             checkpoint_every: steps between checkpoints in ``out``; None for every epoch and validation. The
-                first step and the end are saved anyway.
+                first step and the end are saved anyway; where no step is made, nothing is written.
             resume: go on from the checkpoint in ``out``, or from the one given; the result is that of a
                 training never interrupted, bit for bit. Only ``epochs`` or ``steps`` and when to validate and
                 to save may differ from the arguments before.
@@ -339,7 +339,7 @@ class Trainer:
                     raise
                 self.stop(INTERRUPTED)
             self._record()
-            if not self._midway:
+            if self.step and not self._midway:  # without a step, what is there is worth more
                 self._save_if_wanted()
             if self.history.stopped != INTERRUPTED:
                 self._validate()  # after the checkpoint: to a training resumed from it, this never happened
@@ -760,7 +760,8 @@ class Trainer:
             return f"Stopped after step {self.step}: {self.history.stopped}."
         said = f"Interrupted after step {self.step}."
         if self._saved_at is None:
-            return f"{said} No checkpoint was written; Trainer(..., out=FOLDER) writes them."
+            advice = "; Trainer(..., out=FOLDER) writes them" if self.out is None else ""
+            return f"{said} No checkpoint was written{advice}."
         step, path = self._saved_at[0], self.checkpoint_path
         return f"{said} The checkpoint of step {step} is {path}; fit(..., resume=True) goes on from it."
 
