@@ -165,6 +165,17 @@ def test_other_images_are_told_from_those_that_the_generator_makes(digits, tmp_p
         dcgan.evaluate(grey, data=f"imagefolder:{few}")
 
 
+def test_interrupted_before_the_first_step_there_is_nothing_to_go_on_with(tmp_path, monkeypatch):
+    def interrupt(watch, trainer):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "on_fit_start", interrupt)
+    result = command("train", "gan", "--no-judge", "--out", tmp_path / "run")
+    assert "Interrupted after step 0. No checkpoint was written." in result.output
+    assert "To go on" not in result.output
+    assert not (tmp_path / "run").exists()
+
+
 # ---- what is measured, and what is said of it ------------------------------------------------------------
 
 

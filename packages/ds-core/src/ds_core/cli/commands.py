@@ -238,8 +238,9 @@ def train_command(program: str, name: str, model: Trainable) -> Any:
             )
             console = Console(emoji=False, quiet=quiet or not leads())
             if done.history.stopped == "interrupted":
-                again = f"To go on: {program} train {name} --out {out} --resume"
-                console.print(again, highlight=False, markup=False, soft_wrap=True)
+                if len(done.history):  # else there is nothing to go on with
+                    again = f"To go on: {program} train {name} --out {out} --resume"
+                    console.print(again, highlight=False, markup=False, soft_wrap=True)
             else:
                 done.show(console)
                 show_files(console, out)
