@@ -563,6 +563,36 @@ def test_a_training_that_ends_before_its_first_step_leaves_the_folder_as_it_was(
     assert capsys.readouterr().out == "Interrupted after step 0. No checkpoint was written.\n"
 
 
+def test_after_a_validation_that_was_interrupted_the_next_one_has_all_its_batches(tmp_path):
+    x, y = data()
+
+    class Interrupted(Module):
+        def __init__(self, batch=None):
+            self.batch, self.seen = batch, 0
+
+        def forward(self, x):
+            self.seen += not self.training
+            if self.seen == self.batch:
+                raise KeyboardInterrupt
+            return x
+
+        def backward(self, grad):
+            return grad
+
+    def trained(batch=None, **options):
+        model = Sequential(Interrupted(batch), Dense(6, 1, generator=torch.Generator().manual_seed(0)))
+        validation = DataLoader(x, y, batch_size=16)  # three batches
+        trainer = Trainer(model, "mse", "sgd", out=tmp_path, progress=False)
+        return trainer.fit(x, y, epochs=3, validation=validation, **options)
+
+    expected = trained()
+    for batch in (1, 2, 3):
+        assert trained(batch).stopped == "interrupted"
+        resumed = trained(resume=True)
+        assert resumed.train == expected.train
+        assert resumed["val_loss"] == expected["val_loss"][1:]
+
+
 def test_until_the_first_checkpoint_is_written_the_folder_holds_nothing_of_the_new_training(
     tmp_path, monkeypatch
 ):

@@ -609,7 +609,8 @@ class Trainer:
         """Returns the numbers of a validation; the first process finds them, the others wait."""
 
         def found() -> dict[str, float]:
-            results = self.evaluate(self.validation)
+            with _position_kept_on_error(self.validation):
+                results = self.evaluate(self.validation)
             return {name: value for name, value in results.items() if isinstance(value, float)}
 
         return found() if self._parallel is None else self._parallel.from_first(found)
@@ -1091,6 +1092,18 @@ def _memories(callbacks: Sequence[Callback], saved: Sequence[Any]) -> list[tuple
         if place is not None:
             found.append((callback, left.pop(place)[1]))
     return found
+
+
+@contextmanager
+def _position_kept_on_error(data: Any) -> Iterator[None]:
+    """Puts data back where they were if the block ends with an error: half a validation never happened."""
+    before = copy.deepcopy(data.state_dict()) if has_position(data) else None
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            data.load_state_dict(before)
+        raise
 
 
 def _is_main_thread() -> bool:
