@@ -11,7 +11,7 @@ from ds_core.training.files import load_tensors
 from ds_zoo import MiniViTConfig, MiniViTForImageClassification
 from ds_zoo.cli import command_line
 from ds_zoo.data.processor import ImageProcessor
-from ds_zoo.vit.data import read_images
+from ds_zoo.vit.data import LabelledImages, processor_of, read_images
 from ds_zoo.vit.train import PRESETS, Recipe, evaluate, load, predict, save, train
 from PIL import Image
 from typer.testing import CliRunner
@@ -65,10 +65,12 @@ def test_a_run_is_trained_measured_and_asked(run, folder, tmp_path):
     assert whole["images"] == 32
     assert Image.open(picture).size[0] > 100
     found = predict(loaded, [str(folder / "dark" / "0.png"), str(folder / "bright" / "15.png")], top=5)
-    assert [answer["image"][-6:] for answer in found] == ["/0.png", "15.png"]
-    assert sum(found[0][name] for name in ("bright", "dark")) == pytest.approx(1, abs=1e-3)
+    assert [answer["image"][-6:] for answer in found] == 2 * ["/0.png"] + 2 * ["15.png"]
+    assert {answer["label"] for answer in found[:2]} == {"bright", "dark"}
+    assert found[0]["score"] >= found[1]["score"]
+    assert found[0]["score"] + found[1]["score"] == pytest.approx(1, abs=1e-3)
     save(loaded, tmp_path / "copy")
-    assert predict(load(tmp_path / "copy"), [str(folder / "dark" / "0.png")], top=5) == found[:1]
+    assert predict(load(tmp_path / "copy"), [str(folder / "dark" / "0.png")], top=5) == found[:2]
 
 
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(run, folder, tmp_path):
@@ -94,7 +96,9 @@ def test_the_command_line(run, folder):
     runner, app = CliRunner(), command_line()
     said = runner.invoke(app, ["predict", str(run.out), str(folder / "dark" / "3.png"), "--top", "1"])
     assert said.exit_code == 0, said.output
-    assert "dark" in said.output or "bright" in said.output
+    path, label, score = said.output.rstrip().split("\t")
+    assert (path, label in ("bright", "dark")) == (str(folder / "dark" / "3.png"), True)
+    assert 0.5 <= float(score) <= 1
     said = runner.invoke(app, ["eval", str(run.out), "--data", f"imagefolder:{folder}"])
     assert said.exit_code == 0, said.output
     assert "accuracy" in said.output
@@ -102,6 +106,51 @@ def test_the_command_line(run, folder):
     said = runner.invoke(app, ["predict", str(run.out), str(folder / "dark" / "bad.png")])
     assert said.exit_code != 0
     assert "bad.png: cannot be read as an image" in " ".join(said.output.split())
+
+
+def test_scores_are_of_the_models_problem(run, folder):
+    loaded, picture = load(run.out), str(folder / "dark" / "3.png")
+    with torch.no_grad():
+        logits = loaded.model(loaded.processor([loaded.processor.read(picture)])).logits[0]
+    for problem, expected in (
+        (None, logits.softmax(-1)),
+        ("single_label_classification", logits.softmax(-1)),
+        ("multi_label_classification", logits.sigmoid()),
+        ("regression", logits),
+    ):
+        loaded.model.config = replace(loaded.model.config, problem_type=problem)
+        found = {answer["label"]: answer["score"] for answer in predict(loaded, [picture])}
+        assert [found[name] for name in ("bright", "dark")] == pytest.approx(expected.tolist(), abs=1e-4)
+    with pytest.raises(ValueError, match="got a model of 2 labels and problem_type 'regression'"):
+        evaluate(loaded)
+
+
+def test_options_that_make_no_sense_are_refused(folder, tmp_path):
+    recipe = Recipe(data=f"imagefolder:{folder}", **SMALL)
+    for name, number, said in (
+        ("images", -5, "images: expected at least 1, got -5"),
+        ("images", 0, "images: expected at least 1, got 0"),
+        ("accumulate", 0, "accumulate: expected at least 1, got 0"),
+        ("channels", 2, "channels: expected 3 for colour or 1 for grey, got 2"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            train(replace(recipe, **{name: number}), tmp_path / "none", progress=False)
+    for picture in (folder / "bright").iterdir():
+        picture.unlink()
+    with pytest.raises(ValueError, match="two classes at least, to tell them apart, got only 'dark'"):
+        train(recipe, tmp_path / "none", progress=False)
+    assert not (tmp_path / "none").exists()
+
+
+def test_mean_and_deviation_are_those_of_all_images():
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (300, 3, 5, 4), generator=draw).to(torch.uint8)
+    labels = torch.zeros(300, dtype=torch.int64)
+    expected = pixels.double().transpose(0, 1).flatten(1) / 255
+    for samples in ((pixels, labels), list(zip(pixels, labels.tolist(), strict=True))):
+        processor = processor_of(LabelledImages(samples, labels, ("a",), ""), (5, 4))
+        assert processor.mean == pytest.approx(expected.mean(1).tolist(), rel=1e-12)
+        assert processor.std == pytest.approx(expected.std(1).tolist(), rel=1e-12)
 
 
 def test_mistakes(run, folder, tmp_path):

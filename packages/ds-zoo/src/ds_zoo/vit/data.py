@@ -175,23 +175,28 @@ def check_channels(channels: int | None) -> None:
 def processor_of(images: LabelledImages, size: tuple[int, int]) -> ImageProcessor:
     """Prepares pictures of one size with mean and deviation of the data, or of some thousand of them."""
     rows = torch.linspace(0, len(images) - 1, min(len(images), SMALL)).long().unique()
-    chosen = images.part(rows)
-    if isinstance(chosen.samples, tuple):
-        pixels = chosen.samples[0]
+    chosen = images.part(rows).samples
+    if isinstance(chosen, tuple):
+        parts = iter(chosen[0].split(256))
     else:
-        read = [chosen.samples[number][0] for number in range(len(chosen))]
-        if len(sizes := sorted({tuple(image.shape[1:]) for image in read})) > 1:
-            raise ValueError(
-                f"data: expected images of one size, got {sizes[0]} and {sizes[1]}; give --image-size to "
-                "resize all"
-            )
-        pixels = torch.stack(read)
-    values = pixels.double().transpose(0, 1).flatten(1) / 255  # (C, N H W)
-    mean = values.mean(1)
-    std = ((values - mean[:, None]).square().sum(1) / (values.shape[1] - 1)).sqrt()
-    return ImageProcessor(
-        size, None, tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist()), kind="ViTImageProcessor"
-    )
+        parts = (chosen[number][0][None] for number in range(len(chosen)))
+    channels = images.shape()[0]
+    sizes, count = set(), 0
+    total, squares = torch.zeros(2, channels, dtype=torch.float64)
+    for part in parts:  # never all of them at once: as float64 they would need 24 bytes a pixel
+        sizes.add(tuple(part.shape[2:]))
+        values = part.double().transpose(0, 1).flatten(1) / 255  # (C, N H W)
+        count += values.shape[1]
+        total += values.sum(1)
+        squares += values.square().sum(1)
+    if len(sizes) > 1:
+        first, second, *_ = sorted(sizes)
+        raise ValueError(
+            f"data: expected images of one size, got {first} and {second}; give --image-size to resize all"
+        )
+    mean = total / count
+    std = ((squares - total * mean) / max(1, count - 1)).clamp(min=1e-6).sqrt()
+    return ImageProcessor(size, None, tuple(mean.tolist()), tuple(std.tolist()), kind="ViTImageProcessor")
 
 
 def load_processor(folder: str | Path, size: tuple[int, int], channels: int) -> ImageProcessor:

@@ -18,7 +18,7 @@ from ds_cnn.transforms import (
     RandomCrop,
     RandomHorizontalFlip,
 )
-from ds_core import AdamW, Callback, CrossEntropyLoss, History, Trainer, WarmupCosine
+from ds_core import AdamW, Callback, CrossEntropyLoss, History, Trainer, WarmupCosine, functional
 from ds_core.data import train_test_split
 from ds_core.metrics import Accuracy, ConfusionMatrix
 from ds_core.module import evaluating
@@ -220,10 +220,18 @@ def train(
         FileExistsError: if ``out`` holds a run and neither ``resume`` nor ``overwrite`` is given.
         CheckpointError: if there is nothing to resume, it is damaged, or of other images or other options;
             names them.
-        ValueError: if images cannot be read, or an option is out of range.
+        ValueError: if images cannot be read, are all of one class, or an option is out of range.
     """
     out = Path(out)
+    for name in ("accumulate", "images"):
+        if (number := getattr(recipe, name)) is not None and number < 1:
+            raise ValueError(f"{name}: expected at least 1, got {number}")
     images = read_images(recipe.data, size=_size(recipe), channels=recipe.channels)
+    if len(found := images.labels.unique()) < 2:
+        raise ValueError(
+            f"{recipe.data}: expected images of two classes at least, to tell them apart, got only "
+            f"{images.class_names[int(found[0])]!r}"
+        )
     channels, *size = images.shape()
     learned, held_out = split(images, recipe)
     processor = processor_of(learned, (size[0], size[1]))
@@ -361,12 +369,15 @@ def save(loaded: Loaded, folder: Path) -> str:
 
 
 def predict(loaded: Loaded, inputs: list[str], *, top: int = 3) -> list[dict[str, Any]]:
-    """Say what images show.
+    """Say what images show: a line for each label of each image, the likeliest first.
 
     Args:
         loaded: what :func:`load` returns.
         inputs: image files.
-        top: how many labels of each, the likeliest first.
+        top: how many labels of each.
+
+    Returns:
+        ``image``, ``label`` and ``score`` for each, see :func:`scores`.
     """
     if top < 1:
         raise ValueError(f"top: expected at least 1, got {top}")
@@ -374,19 +385,23 @@ def predict(loaded: Loaded, inputs: list[str], *, top: int = 3) -> list[dict[str
     found = []
     for path in inputs:
         pixels = loaded.processor([loaded.processor.read(path)])
-        chances = probabilities(loaded.model, pixels)[0]
-        best = chances.topk(min(top, len(labels)))
-        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        answers = {labels[number]: round(chance, 4) for chance, number in pairs}
-        found.append({"image": path, **answers})
+        best = scores(loaded.model, pixels)[0].topk(min(top, len(labels)))
+        for score, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            found.append({"image": path, "label": labels[number], "score": round(score, 4)})
     return found
 
 
-def probabilities(model: MiniViTForImageClassification, pixels: torch.Tensor) -> torch.Tensor:
-    """Returns the probability of each label for prepared images, ``(B, L)``."""
+def scores(model: MiniViTForImageClassification, pixels: torch.Tensor) -> torch.Tensor:
+    """Returns the probability of each label for prepared images, ``(B, L)``; of a regression, its numbers."""
     device = next(model.parameters()).device
     with torch.no_grad(), evaluating(model):
-        return CrossEntropyLoss(dim=-1).probabilities(model(pixels.to(device)).logits).cpu()
+        logits = model(pixels.to(device)).logits.cpu()
+    problem = model.config.problem_type
+    if problem == "regression" or model.config.num_labels == 1:
+        return logits
+    if problem == "multi_label_classification":
+        return functional.sigmoid(logits)[0]
+    return functional.softmax(logits, -1)[0]
 
 
 def evaluate(
@@ -399,8 +414,17 @@ def evaluate(
         data: labelled images, as for training; if none are given, those that the run held out.
         picture: where the confusion matrix is drawn; "confusion.png" in the run folder if not given.
         batch_size: images at a time.
+
+    Raises:
+        ValueError: if the images have other classes, or the model does not choose one of several labels.
     """
     model, processor = loaded.model, loaded.processor
+    problem = model.config.problem_type or "single_label_classification"
+    if problem != "single_label_classification" or model.config.num_labels == 1:
+        raise ValueError(
+            f"eval: expected one of several labels for each image, got a model of "
+            f"{len(model.config.labels)} labels and problem_type {model.config.problem_type!r}"
+        )
     if data is None:
         recipe = recipe_of(loaded.folder)
         _, images = split(read_images(recipe.data, channels=processor.channels), recipe)
@@ -415,7 +439,7 @@ def evaluate(
     one, five, confused = Accuracy(), Accuracy(k=min(5, len(names))), ConfusionMatrix(classes=len(names))
     losses = 0.0
     for pixels, labels in images.loader(batch_size):
-        chances, target = probabilities(model, processor.normalised(pixels)), order[labels]
+        chances, target = scores(model, processor.normalised(pixels)), order[labels]
         for metric in (one, five, confused):
             metric.update(chances, target)
         losses -= chances.gather(1, target[:, None]).clamp(min=1e-12).log().sum().item()
