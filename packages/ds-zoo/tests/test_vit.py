@@ -224,6 +224,19 @@ def test_an_image_size_of_another_file(tmp_path):
         MiniViT.from_pretrained(tmp_path)
 
 
+def test_published_labels_of_one_name(tmp_path):
+    """ImageNet has two cranes and two maillots; transformers has their names twice."""
+    names = {0: "crane", 1: "ox", 2: "crane"}
+    theirs = vit("ViTForImageClassification", id2label=names, label2id={"ox": 1, "crane": 2}).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = MiniViTForImageClassification.from_pretrained(tmp_path / "theirs")
+    assert ours.config.labels == ("crane (0)", "ox", "crane (2)")
+    with torch.no_grad():
+        assert relative(ours(pictures()).logits, theirs(pictures()).logits) < 1e-5
+    ours.save_pretrained(tmp_path / "ours")
+    assert MiniViTForImageClassification.from_pretrained(tmp_path / "ours").config == ours.config
+
+
 # ---- patches, places, sizes ----------------------------------------------------------------------------
 
 
@@ -263,6 +276,15 @@ def test_a_model_moves_to_another_size(pooling):
     assert not larger.training
     x = pictures(12, 10)
     torch.testing.assert_close(larger(x).logits, model(x, interpolate_pos_encoding=True).logits)
+    model.vit.embeddings.requires_grad_(False)
+    moved = at_size(model.double(), 12, antialias=False)
+    assert [p.requires_grad for p in moved.parameters()] == [p.requires_grad for p in model.parameters()]
+    x = pictures(12, 12, dtype=torch.float64)
+    expected = model(x, interpolate_pos_encoding=True).logits
+    torch.testing.assert_close(moved(x).logits, expected)
+    half = at_size(model.bfloat16(), 12).vit.embeddings.position_embeddings
+    assert half.dtype == torch.bfloat16
+    model.float()
     smaller = at_size(model.vit, 4)
     assert smaller(pictures(4, 4)).last_hidden_state.shape == (4, 4 + (pooling == "cls"), 12)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple, Self, overload
 
 import torch
@@ -151,6 +152,8 @@ def label_fields(labels: tuple[str, ...]) -> dict[str, Any]:
 def labels_of(fields: dict[str, Any]) -> tuple[str, ...]:
     """Takes the names of labels out of the fields of ``config.json``.
 
+    Those of one name, as two of ImageNet's, get their numbers besides: "crane (134)", "crane (517)".
+
     Raises:
         ValueError: if labels are not numbered from 0 on.
     """
@@ -159,7 +162,11 @@ def labels_of(fields: dict[str, Any]) -> tuple[str, ...]:
         names = {str(number): f"LABEL_{number}" for number in range(2 if count is None else count)}
     if sorted(map(int, names)) != list(range(len(names))) or count not in (None, len(names)):
         raise ValueError(f"expected id2label to number num_labels={count} labels from 0 on, got {names}")
-    return tuple(names[number] for number in sorted(names, key=int))
+    often = Counter(names.values())
+    return tuple(
+        f"{names[number]} ({number})" if often[names[number]] > 1 else names[number]
+        for number in sorted(names, key=int)
+    )
 
 
 @overload

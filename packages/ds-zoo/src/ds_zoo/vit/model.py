@@ -53,8 +53,8 @@ class MiniViTConfig:
             convolutions (patch sizes 2, 4, 8 ... that divide the image), see :func:`ds_zoo.stem.stem`;
             `transformers` has no such model.
         num_channels: of the images: 3 for colour, 1 for grey.
-        hidden_act: "gelu" (exact), "gelu_new" or "gelu_pytorch_tanh" (its tanh approximation), "relu", "silu"
-            or "tanh".
+        hidden_act: "gelu" (exact), "gelu_new" or "gelu_pytorch_tanh" (its tanh approximation), "quick_gelu",
+            "relu", "silu" or "tanh".
         hidden_dropout_prob: dropout after the embeddings, attention and MLP.
         attention_probs_dropout_prob: dropout of attention weights.
         drop_path_rate: share of the images for which the last layer is left out in training, growing evenly
@@ -605,24 +605,22 @@ Model = TypeVar("Model", MiniViT, MiniViTForImageClassification)
 def at_size(model: Model, image_size: int | tuple[int, int], *, antialias: bool = True) -> Model:
     """Returns a copy of a model for images of another size, to be fine-tuned there.
 
+    It is of the same type, on the same device, in the same mode, and what is frozen stays so.
+
     Args:
         model: stays as it is.
         image_size: in pixels, (height, width), or one number for both.
         antialias: whether every old place counts where there are fewer new ones.
     """
-    old, config = model.config, replace(model.config, image_size=image_size)
-    if isinstance(model, MiniViT):
-        resized: Any = MiniViT(config, add_pooling_layer=model.pooler is not None)
-    else:
-        resized = MiniViTForImageClassification(config)
-    state = model.state_dict()
-    for name in state:
-        if name.endswith("position_embeddings"):
-            extra = int(config.pooling == "cls")
-            state[name], _ = functional.resize_positions(state[name], old.grid, config.grid, extra, antialias)
-    resized.load_state_dict(state)
-    made: Model = resized.train(model.training)
-    return made
+    resized = model.copy()
+    vit = resized if isinstance(resized, MiniViT) else resized.vit
+    config = replace(model.config, image_size=image_size)
+    resized.config = vit.config = config
+    old, embeddings = vit.embeddings.position_embeddings, vit.embeddings
+    positions, _ = resize_positions(old.detach(), embeddings.grid, config.grid, embeddings.extra, antialias)
+    embeddings.position_embeddings = Parameter(positions, old.requires_grad)
+    embeddings.image_size, embeddings.grid = pair(config.image_size), config.grid
+    return resized
 
 
 def patches(images: Tensor, size: tuple[int, int]) -> Tensor:
