@@ -65,14 +65,19 @@ FILES = [
     {"do_resize": False, "crop_size": {"height": 15, "width": 16}, "image_std": [0.2, 0.3, 0.4]},
     {"size": 20, "crop_size": 16, "do_normalize": False},
     {"size": 20, "crop_size": 16, "do_rescale": False, "do_normalize": False},
+    {"size": {"shortest_edge": 20}, "do_center_crop": False, "crop_size": None},
+    {"size": {"shortest_edge": 20}, "do_center_crop": None, "crop_size": None},
+    {"size": 20, "crop_size": 16, "do_normalize": None, "do_resize": None},
+    {"do_resize": None, "size": None, "crop_size": 15, "do_normalize": False, "image_mean": None},
+    {"size": [18, 26], "crop_size": [16, 17]},
 ]
 
 
 @pytest.mark.parametrize("fields", FILES)
 def test_pixels_are_those_of_the_published_processor(tmp_path, fields):
     clip = pytest.importorskip("transformers.models.clip.image_processing_pil_clip")
-    theirs = clip.CLIPImageProcessorPil(**fields)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(fields))
+    theirs = clip.CLIPImageProcessorPil.from_pretrained(tmp_path)
     ours = ImageProcessor.load(tmp_path)
     for size in ((40, 31), (17, 50), (20, 20), (25, 24)):
         pixels = pictures(size)[0]
@@ -94,6 +99,32 @@ def test_pixels_are_those_of_the_published_processor_of_vit(fields):
         assert (ours([pixels]) - expected).abs().max() <= 1e-6
 
 
+@pytest.mark.parametrize(
+    ("named", "fields"),
+    [
+        ("CLIPImageProcessor", {"size": {"shortest_edge": 20}, "crop_size": 18}),
+        ("CLIPImageProcessorFast", {"size": 20, "crop_size": 18}),
+        ("ViTImageProcessor", {"size": {"height": 18, "width": 26}}),
+        ("ViTImageProcessorFast", {"size": 20, "crop_size": None, "do_center_crop": None}),
+        ("ViTFeatureExtractor", {"size": 20}),
+        ("DeiTFeatureExtractor", {}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["CLIPImageProcessor", "ViTImageProcessor"])
+def test_a_file_says_whose_preparation_it_is(named, fields, kind):
+    """Whatever the model: what the file leaves out is as its own processor has it."""
+    transformers = pytest.importorskip("transformers")
+    published = named.replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast")
+    theirs = getattr(transformers, f"{published}Pil")(**fields)
+    ours = ImageProcessor.from_fields(fields | {"image_processor_type": named}, kind)
+    assert ours == ImageProcessor.from_fields(fields | {"feature_extractor_type": named}, kind)
+    assert ours.kind == published
+    for pixels in pictures((40, 31), (17, 50)):
+        image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        expected = theirs(image, return_tensors="pt")["pixel_values"].float()
+        assert (ours([pixels]) - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
 def test_the_processor_is_written_and_read(tmp_path):
     for made in (ImageProcessor(), ImageProcessor.of_size(48), ImageProcessor((8, 9), None, resample=2)):
         made.save(tmp_path)
@@ -108,7 +139,14 @@ def test_mistakes_in_pictures(tmp_path):
         processor([torch.zeros(3, 4, 4)])
     with pytest.raises(ValueError, match="different sizes do not make a batch"):
         ImageProcessor(16, None)(pictures((16, 16), (16, 20)))
-    for fields, message in (({"size": "large"}, "expected a size"), ({"image_mean": [0.5]}, "three means")):
+    for fields, message in (
+        ({"size": "large"}, "expected a size"),
+        ({"image_mean": [0.5]}, "three means"),
+        (
+            {"image_processor_type": "ConvNextImageProcessor"},
+            "expected image_processor_type .*'ConvNextImage",
+        ),
+    ):
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(fields))
         with pytest.raises(ValueError, match=message):
             ImageProcessor.load(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **{"size": {"height": 224, "width": 224}, "crop_size": 224, "do_center_crop": False},
         **{"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5), "resample": BILINEAR},
     },
+    "DeiTImageProcessor": {  # of ViTs trained by distillation
+        **{"size": {"height": 256, "width": 256}, "crop_size": 224, "do_center_crop": True},
+        **{"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5), "resample": BICUBIC},
+    },
 }
 
 
@@ -46,12 +51,13 @@ class ImageProcessor:
         std: of each channel.
         resample: how to resize, pillow's number: 0 nearest, 2 bilinear, 3 bicubic.
         rescale: what pixels from 0 to 255 are multiplied by.
-        kind: what its file calls it: "CLIPImageProcessor" or "ViTImageProcessor".
+        kind: what its file calls it: "CLIPImageProcessor", "ViTImageProcessor" or "DeiTImageProcessor".
 
     Raises:
         ValueError: if a size is below 1, there are not as many deviations as means, or a name is unknown.
 
-    Source: ``transformers.CLIPImageProcessor`` and ``transformers.ViTImageProcessor`` with pillow.
+    Source: ``CLIPImageProcessor``, ``ViTImageProcessor`` and ``DeiTImageProcessor`` of `transformers`, with
+    pillow.
     """
 
     size: int | tuple[int, int] | None = 224
@@ -202,15 +208,21 @@ class ImageProcessor:
         """Makes one of the fields of ``preprocessor_config.json``.
 
         Args:
-            fields: what is left out is as published.
-            kind: by whose publication: "CLIPImageProcessor" or "ViTImageProcessor".
+            fields: what is left out, or null, is as published; a step whose ``do_...`` is null is left out.
+            kind: by whose publication, where the fields do not say: "CLIPImageProcessor" or
+                "ViTImageProcessor".
 
         Raises:
-            ValueError: if a field is of a form that is not known.
+            ValueError: if a field is of a form that is not known, or the kind is.
         """
+        fields = {name: value for name, value in fields.items() if value is not None or name[:3] == "do_"}
+        named = fields.get("image_processor_type", fields.get("feature_extractor_type", kind))
+        kind = re.sub("FeatureExtractor$|ImageProcessor(Fast|Pil)$", "ImageProcessor", str(named))
+        if kind not in PUBLISHED:
+            raise ValueError(f"expected image_processor_type {' or '.join(PUBLISHED)}, got {named!r}")
         fields = {"do_resize": True, "do_rescale": True, "do_normalize": True, **PUBLISHED[kind], **fields}
         size = _size(fields["size"])
-        if isinstance(fields["size"], int) and kind == "ViTImageProcessor":
+        if isinstance(fields["size"], int) and kind != "CLIPImageProcessor":
             size = (fields["size"],) * 2  # old files: a square
         crop = _size(fields["crop_size"])
         mean, std = tuple(fields["image_mean"]), tuple(fields["image_std"])
@@ -257,6 +269,8 @@ def _size(given: Any) -> int | tuple[int, int]:
     """Returns the size a file names: a number, in old ones, or words."""
     if isinstance(given, int):
         return given
+    if isinstance(given, list) and len(given) == 2:
+        return int(given[0]), int(given[1])
     if isinstance(given, Mapping):
         if set(given) == {"shortest_edge"}:
             return int(given["shortest_edge"])
