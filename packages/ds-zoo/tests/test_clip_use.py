@@ -1,6 +1,7 @@
 """What a MiniCLIP is good for: pictures prepared as published, naming, retrieval, files, and a whole run."""
 
 import csv
+import gzip
 import json
 import shutil
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 import torch
 from ds_core import Callback
 from ds_core.text import Tokenizer, WordTokenizer
+from ds_core.training import CheckpointError
 from ds_core.training.files import load_tensors
 from ds_zoo.cli import command_line
 from ds_zoo.clip import MiniCLIP, MiniCLIPConfig
@@ -280,8 +282,11 @@ def test_a_published_folder_names_and_finds(published, tmp_path):
     pixels = loaded.processor([Image.open(file) for file in files])
     with torch.no_grad():
         expected = referee(**tokens, pixel_values=pixels).logits_per_image.softmax(1)
-    found = torch.tensor([[row[label] for label in labels] for row in rows])
+    assert [row["image"] for row in rows] == [file for file in files for _ in labels]
+    scores = {(row["image"], row["label"]): row["score"] for row in rows}
+    found = torch.tensor([[scores[file, label] for label in labels] for file in files])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert all(first["score"] >= second["score"] for first, second in zip(rows[::2], rows[1::2], strict=True))
     pairs = table(tmp_path, [("a.png", labels[0]), ("b.png", labels[1])])
     assert evaluate(loaded, data=str(pairs), among=2)["image to text, recall@5"] == 1
     save(loaded, tmp_path / "copy")
@@ -336,6 +341,13 @@ def test_recall_and_median_rank_by_hand():
     right = torch.eye(4, dtype=torch.bool)
     right[1, 0] = True  # the first caption is true of the second image, too
     assert retrieval(similarities, right, ks=(1,))[0].recall == {1: 0.5}
+
+
+def test_a_model_of_nan_finds_nothing():
+    nan = torch.full((3, 3), torch.nan)
+    for found in retrieval(nan, ks=(1, 3)):
+        assert found.recall == {1: 0.0, 3: 1.0}
+        assert found.median_rank == 3
 
 
 def test_mistakes_in_retrieval():
@@ -408,8 +420,53 @@ def test_mistakes_in_tables(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"b\.png"):
         FilePairs(table(tmp_path, [("b.png", "x")])).picture(0)
-    with pytest.raises(ValueError, match=r"expected at least 8 pairs, .*got 1; lower batch_size"):
+    with pytest.raises(ValueError, match=r"expected at least 8 pairs, .*got 1 of 1 pictures; lower batch_si"):
         split_pairs(Recipe(data=str(table(tmp_path, [("b.png", "x")])), batch_size=4))
+    with pytest.raises(
+        ValueError, match=r"pairs\.csv, line 3: expected a path and a caption, got 'b.png' and N"
+    ):
+        FilePairs(table(tmp_path, [("b.png", "x"), ("b.png", "")]))
+    with pytest.raises(FileNotFoundError, match=r"pairs\.csv, line 3: .*c\.png: no such file"):
+        FilePairs(table(tmp_path, [("b.png", "x"), ("c.png", "y")]))
+    with pytest.raises(ValueError, match="expected a column french, got path, caption"):
+        open_pairs(f"csv:{table(tmp_path, [('b.png', 'x')])}#french")
+    path = tmp_path / "pairs.csv"
+    path.write_text("path,caption\nb.png,a small, red circle\n")
+    with pytest.raises(ValueError, match="line 2: expected 2 cells as in the first line, got 3"):
+        FilePairs(path)
+    path.write_bytes("path,caption\nb.png,caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"pairs\.csv, after line 1: not utf-8-sig text"):
+        FilePairs(path)
+    path.write_text("path,caption\nb.png," + "x" * 200_000)
+    with pytest.raises(ValueError, match="line 2: field larger than field limit"):
+        FilePairs(path)
+
+
+def test_the_column_of_captions_may_be_named(tmp_path):
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    path = table(tmp_path, [("b.png", "a cat", "un chat")], ("path", "caption", "french"))
+    assert open_pairs(f"csv:{path}").caption(0) == "a cat"
+    assert open_pairs(f"csv:{path}#french").caption(0) == "un chat"
+    with gzip.open(tmp_path / "pairs.csv.gz", "wb") as packed:
+        packed.write(path.read_bytes())
+    assert open_pairs(f"csv:{tmp_path / 'pairs.csv.gz'}").caption(0) == "a cat"
+
+
+def test_pictures_with_several_captions(tmp_path):
+    """No picture is learned from and held back, and all its captions are right."""
+    write_scenes(Scenes(30, size=16), tmp_path)
+    recipe = Recipe(data=str(tmp_path / "captions.csv"), batch_size=8)
+    parts = split_pairs(recipe)
+    learned, kept = ({part.picture_id(number) for number in range(len(part))} for part in parts)
+    assert len(learned) + len(kept) == 30
+    assert not learned & kept
+    assert 27 <= len(parts[1]) <= 27 + 9  # a tenth of 270, and no picture in part
+    pairs = open_pairs(recipe.data)
+    sentences = [pairs.caption(number) for number in range(18)]
+    right = true_of(pairs, range(18), sentences)
+    assert right[:9, :9].all()
+    assert right[9:, 9:].all()
+    assert right[0, 9:].tolist() == [sentence in sentences[:9] for sentence in sentences[9:]]
 
 
 def test_a_data_set_of_datasets(tmp_path):
@@ -421,6 +478,24 @@ def test_a_data_set_of_datasets(tmp_path):
     assert len(pairs) == 2
     assert pairs.caption(1) == "two"
     assert torch.equal(pairs.picture(1), pictures((16, 16), (16, 16))[1])
+    assert open_pairs(f"hf:{tmp_path / 'd'}#text").caption(1) == "two"
+    with pytest.raises(ValueError, match="expected a column title, got image, text"):
+        open_pairs(f"hf:{tmp_path / 'd'}#title")
+    for name, texts in (
+        ("none", ["one", None]),
+        ("lists", [["one", "two"], ["three"]]),
+        ("few", [["one"], []]),
+    ):
+        data = datasets.Dataset.from_dict({"image": images, "text": texts})
+        data.cast_column("image", datasets.Image()).save_to_disk(str(tmp_path / name))
+    with pytest.raises(ValueError, match="row 1: expected a caption in column 'text', got None"):
+        open_pairs(f"hf:{tmp_path / 'none'}")
+    with pytest.raises(ValueError, match=r"row 1: expected a caption in column 'text', got \[\]"):
+        open_pairs(f"hf:{tmp_path / 'few'}")
+    pairs = open_pairs(f"hf:{tmp_path / 'lists'}")
+    assert [pairs.caption(number) for number in range(3)] == ["one", "two", "three"]
+    assert [pairs.picture_id(number) for number in range(3)] == [0, 0, 1]
+    assert torch.equal(pairs.picture(1), pictures((16, 16), (16, 16))[0])
 
 
 def test_what_is_true_of_a_scene():
@@ -470,24 +545,99 @@ def test_a_run_goes_on_as_if_never_interrupted(run, tmp_path):
     train(recipe, tmp_path, progress=False, callbacks=[Stop()])
     again = train(recipe, tmp_path, progress=False, resume=True)
     assert all(map(torch.equal, again.model.parameters(), run.model.parameters()))
+    assert again.accuracy == run.accuracy == train(recipe, tmp_path, progress=False, resume=True).accuracy
+
+
+@pytest.fixture
+def captions(tmp_path):
+    """A table of twenty pictures, in a folder of its own."""
+    (tmp_path / "data").mkdir()
+    for number, pixels in enumerate(pictures(*[(16, 16)] * 20)):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / "data" / f"{number}.png")
+    return table(tmp_path / "data", [(f"{number}.png", f"a picture of {number % 4}") for number in range(20)])
+
+
+def test_a_run_on_files_goes_on_with_the_same_files_alone(captions, tmp_path):
+    recipe = Recipe(data=str(captions), **TINY, validate_every=2)
+
+    class Stop(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == 2:
+                trainer.stop("enough")
+
+    out = tmp_path / "out"
+    train(recipe, out, progress=False, callbacks=[Stop()])
+    moved = captions.parent.rename(tmp_path / "moved") / captions.name
+    rows = moved.read_text().splitlines()
+    names, sentences = zip(*(row.split(",") for row in rows[1:]), strict=True)
+    for row, sentence in enumerate((*sentences[1:], sentences[0])):  # of one vocabulary
+        rows[1 + row] = f"{names[row]},{sentence}"
+    held = moved.read_text()
+    moved.write_text("\n".join(rows))
+    with pytest.raises(CheckpointError, match=r"settings\.pairs"):
+        train(replace(recipe, data=str(moved)), out, progress=False, resume=True)
+    moved.write_text(held)
+    assert len(train(replace(recipe, data=str(moved)), out, progress=False, resume=True).history) > 0
+
+
+def test_captions_are_read_before_anything_is_learned(captions, tmp_path):
+    recipe, out = Recipe(data=str(captions), **TINY), tmp_path / "out"
+    long = captions.read_text() + "0.png," + " ".join(["long"] * 40) + "\n"
+    captions.write_text(long)
+    steps = []
+
+    class Count(Callback):
+        def on_step_end(self, trainer):
+            steps.append(trainer.step)
+
+    with pytest.raises(ValueError, match="expected at most 15 tokens, got 40"):
+        train(recipe, out, progress=False, callbacks=[Count()])
+    assert not steps
+    assert not out.exists()
+    train(replace(recipe, truncate=True), out, progress=False)
+    assert "text to image, recall@1" in evaluate(load(out), data=str(captions), among=21)  # as in training
+    with pytest.raises(ValueError, match="expected at most 15 tokens, got 40"):
+        evaluate(load(out), data=str(captions), among=21, truncate=False)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"images": -5}, "images: expected at least 1, got -5"),
+        ({"swap": 2.0}, "swap: expected a number from 0 to 1, got 2.0"),
+        ({"tint": -1.0}, "tint: expected a number from 0 to 1, got -1.0"),
+        ({"swap": 0.5}, "swap: expected 0 unless data is scenes, got 0.5"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(captions, tmp_path, option, said):
+    with pytest.raises(ValueError, match=said):
+        train(Recipe(data=str(captions), **TINY, **option), tmp_path / "out", progress=False)
 
 
 def test_prediction_and_evaluation(run, tmp_path):
     loaded = load(run.out)
     Scenes(1, size=40)[0]["image"].save(tmp_path / "one.png")
     out, vectors = tmp_path / "answer.png", tmp_path / "v.safetensors"
-    (row,) = predict(
-        loaded, [str(tmp_path / "one.png")], labels="a red circle, a blue square", out=str(out),
+    first, second = predict(
+        loaded, [str(tmp_path / "one.png")], labels="a red circle, image", out=str(out),
         embeddings=str(vectors),
     )  # fmt: skip
-    assert row["a red circle"] + row["a blue square"] == pytest.approx(1)
-    assert row["label"] == max(("a red circle", "a blue square"), key=row.get)
+    assert first["image"] == second["image"] == str(tmp_path / "one.png")
+    assert first["score"] + second["score"] == pytest.approx(1)
+    assert first["score"] >= second["score"]
+    assert {first["label"], second["label"]} == {"a red circle", "image"}
     assert out.stat().st_size > 5000
     assert vectors.is_file()
     with pytest.raises(ValueError, match="expected --labels"):
         predict(loaded, [str(tmp_path / "one.png")])
+    vectors.write_bytes(b"another's")
     with pytest.raises(ValueError, match="at least 2, to choose from"):
-        predict(loaded, [str(tmp_path / "one.png")], labels="a red circle")
+        predict(loaded, [str(tmp_path / "one.png")], labels="a red circle", embeddings=str(vectors))
+    assert vectors.read_bytes() == b"another's"
+    with pytest.raises(ValueError, match="'a cat' and 'a dog' are the same to the model"):
+        predict(loaded, [str(tmp_path / "one.png")], labels="a cat,a dog")
+    with pytest.raises(ValueError, match="among: expected at least 2, got 0"):
+        evaluate(loaded, among=0)
     with pytest.raises(FileNotFoundError, match="no such file"):
         predict(loaded, [str(tmp_path / "none.png")], labels="a,b")
 
@@ -516,7 +666,9 @@ def test_the_command_line_draws_scenes_and_names_them(run, tmp_path):
         app, ["predict", str(run.out), str(image), "--labels", "a red circle,a blue square"]
     )
     assert named.exit_code == 0, named.output
-    assert named.output.split("\t")[1] in ("a red circle", "a blue square")  # no terminal: values, no table
+    rows = [line.split("\t") for line in named.output.splitlines()]
+    assert [row[0] for row in rows] == 2 * [str(image)]
+    assert {row[1] for row in rows} == {"a red circle", "a blue square"}
     refused = runner.invoke(app, ["predict", str(run.out), str(image), "--labels", "a red circle"])
     assert refused.exit_code != 0
     assert "at least 2" in refused.output

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from ds_core.data import DataLoader
-from ds_core.data.hugging_face import open_hugging_face, read_stored_image
+from ds_core.data import DataLoader, read_csv
+from ds_core.data.hugging_face import open_hugging_face, read_column, read_stored_image
 from ds_core.data.optional import needed
 from torch import Tensor
 
@@ -22,7 +22,13 @@ IMAGE_COLUMNS, TEXT_COLUMNS = ("path", "image", "file", "file_name"), ("caption"
 
 
 class Pairs(Protocol):
-    """Pictures and captions by number."""
+    """Pictures and captions by number.
+
+    Attributes:
+        print: what tells these data from others.
+    """
+
+    print: str
 
     def __len__(self) -> int: ...
 
@@ -32,56 +38,73 @@ class Pairs(Protocol):
     def caption(self, number: int) -> str:
         """Returns its caption."""
 
+    def picture_id(self, number: int) -> int | str:
+        """Returns what tells its picture from others: a picture with several captions is several pairs."""
+
 
 class FilePairs:
     """Pictures in files, named with their captions in a CSV file.
 
     Args:
         path: the table; the pictures' paths are meant from its folder on, and may not lead out of it.
+        column: the column of captions; None for one of the usual names.
 
     Raises:
-        FileNotFoundError: if there is no such table.
-        ValueError: if it lacks a column of paths or of captions, has no rows, or a path leads elsewhere.
+        FileNotFoundError: if there is no such table, or no such picture; names the line.
+        ValueError: if it cannot be read, lacks a column of paths or of captions, or a row lacks one of the
+            two or leads elsewhere; names the line.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.folder = Path(path).resolve().parent
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such file; expected a CSV file of paths and captions")
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        if not rows:
-            raise ValueError(f"{path}: expected rows of a path and a caption, got none")
-        where, what = (_column(list(rows[0]), known, str(path)) for known in (IMAGE_COLUMNS, TEXT_COLUMNS))
-        self.files = [row[where] or "" for row in rows]
-        self.captions = [row[what] or "" for row in rows]
-        for name in dict.fromkeys(self.files):
-            if not (self.folder / name).resolve().is_relative_to(self.folder):
-                raise ValueError(f"{path}: {name!r} leads out of the folder {self.folder}")
+    def __init__(self, path: str | Path, column: str | None = None) -> None:
+        table = read_csv(path, missing_cells=("",))
+        self.folder, columns = Path(path).resolve().parent, table.columns
+        where = _column(list(columns), IMAGE_COLUMNS, str(path))
+        what = _column(list(columns), TEXT_COLUMNS if column is None else (column,), str(path))
+        self.files, self.captions = columns[where], columns[what]
+        self.places: dict[str, Path] = {}
+        for row, (name, caption) in enumerate(zip(self.files, self.captions, strict=True)):
+            at = f"{path}, {table.where(row)}"
+            if name is None or caption is None:
+                raise ValueError(f"{at}: expected a path and a caption, got {name!r} and {caption!r}")
+            if name in self.places:
+                continue
+            file = (self.folder / name).resolve()
+            if not file.is_relative_to(self.folder):
+                raise ValueError(f"{at}: {name!r} leads out of the folder {self.folder}")
+            if not file.is_file():
+                raise FileNotFoundError(f"{at}: {file}: no such file")
+            self.places[name] = file
+        sizes = [file.stat().st_size for file in self.places.values()]
+        self.print = _print((self.files, self.captions, sizes))
 
     def __len__(self) -> int:
         return len(self.files)
 
     def picture(self, number: int) -> Tensor:
-        return read_picture(self.folder / self.files[number])
+        return read_picture(self.places[self.files[number]])
 
     def caption(self, number: int) -> str:
-        return self.captions[number]
+        caption: str = self.captions[number]
+        return caption
+
+    def picture_id(self, number: int) -> str:
+        return str(self.places[self.files[number]])
 
 
 class HubPairs:
-    """A column of pictures and one of texts of a data set of the package `datasets`.
+    """A column of pictures and one of texts, or of lists of them, of a data set of the package `datasets`.
 
     Args:
         name: on the hub, or a folder.
         split: which part.
+        column: the column of captions; None for one of the usual names.
 
     Raises:
-        ValueError: if it cannot be had, or lacks such columns.
+        ValueError: if it cannot be had, lacks such columns, or a row has no caption; names the row.
         ImportError: if `datasets` is missing.
     """
 
-    def __init__(self, name: str, split: str | None = None) -> None:
+    def __init__(self, name: str, split: str | None = None, column: str | None = None) -> None:
         data, self.source = open_hugging_face(name, split, None)
         library = needed("datasets", "datasets", "hf:...")
         pictures = [column for column, kind in data.features.items() if isinstance(kind, library.Image)]
@@ -89,18 +112,31 @@ class HubPairs:
             raise ValueError(
                 f"{self.source}: expected one column of pictures, got {pictures}, among {data.column_names}"
             )
-        self.image, self.text = pictures[0], _column(data.column_names, TEXT_COLUMNS, self.source)
-        self.data = data.cast_column(self.image, library.Image(decode=False))
+        text = _column(data.column_names, TEXT_COLUMNS if column is None else (column,), self.source)
+        self.rows: list[tuple[int, str]] = []
+        for row, given in enumerate(read_column(data, text, self.source)):
+            captions = given if isinstance(given, list) else [given]
+            if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
+                raise ValueError(
+                    f"{self.source}, row {row}: expected a caption in column {text!r}, got {given!r}"
+                )
+            self.rows += [(row, caption) for caption in captions]
+        self.image = pictures[0]
+        self.data = data.select_columns(pictures).cast_column(self.image, library.Image(decode=False))
+        self.print = _print(self.rows)
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.rows)
 
     def picture(self, number: int) -> Tensor:
-        return read_stored_image(self.data[number][self.image], f"{self.source}, row {number}", "RGB")
+        row, _ = self.rows[number]
+        return read_stored_image(self.data[row][self.image], f"{self.source}, row {row}", "RGB")
 
     def caption(self, number: int) -> str:
-        text = self.data[number][self.text]
-        return str(text[0] if isinstance(text, list) else text)
+        return self.rows[number][1]
+
+    def picture_id(self, number: int) -> int:
+        return self.rows[number][0]
 
 
 class ScenePairs:
@@ -108,6 +144,7 @@ class ScenePairs:
 
     def __init__(self, scenes: Scenes) -> None:
         self.scenes = scenes.select_columns(["pixels", "caption"])
+        self.print = "scenes"  # what they depend on is the recipe's
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -119,18 +156,23 @@ class ScenePairs:
     def caption(self, number: int) -> str:
         return str(self.scenes.select_columns(["caption"])[number]["caption"])
 
+    def picture_id(self, number: int) -> int:
+        return number
+
 
 def open_pairs(word: str) -> Pairs:
     """Opens pairs by their data word: ``csv:FILE`` or a CSV file, or ``hf:NAME[SPLIT]``.
+
+    Behind ``csv:`` and ``hf:`` the column of captions may be named: ``csv:FILE#COLUMN``.
 
     Raises:
         FileNotFoundError, ValueError: if there is nothing of the kind.
     """
     found = parse(word)
     if found.kind == "hf":
-        return HubPairs(found.what, found.split)
+        return HubPairs(found.what, found.split, found.column)
     if found.kind == "csv" or Path(found.what).suffix == ".csv":
-        return FilePairs(found.what)
+        return FilePairs(found.what, found.column)
     raise ValueError(f"data: expected scenes, a CSV file of paths and captions, or hf:NAME, got {word!r}")
 
 
@@ -224,3 +266,7 @@ def _column(columns: Sequence[str], known: Sequence[str], source: str) -> str:
         if name in columns:
             return name
     raise ValueError(f"{source}: expected a column {' or '.join(known)}, got {', '.join(columns) or 'none'}")
+
+
+def _print(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -67,7 +68,7 @@ class Recipe:
         one_attribute: share of scenes whose caption names the colour or the kind alone.
         tint: by how much each channel of a picture is made lighter or darker at random, from 0 to 1.
         swap: share of the scenes whose caption names no colour that get their colours exchanged.
-        images: different pictures in training; endlessly many scenes, or all there are, if not given.
+        images: pairs to learn from; endlessly many scenes, or all there are, if not given.
         steps: optimizer steps.
         batch_size: pairs that are compared with each other.
         chunk: pairs whose towers run at a time, to save memory; all if not given.
@@ -133,11 +134,10 @@ class Loaded:
     processor: ImageProcessor
     folder: Path
 
-    def encode(self, sentences: Sequence[str]) -> Tensor:
-        """Returns the token ids of captions."""
-        return encode_captions(
-            self.tokenizer, sentences, self.model.config.text_config.max_position_embeddings
-        )
+    def encode(self, sentences: Sequence[str], truncate: bool = False) -> Tensor:
+        """Returns the token ids of captions; what is too long is an error, or cut off."""
+        most = self.model.config.text_config.max_position_embeddings
+        return encode_captions(self.tokenizer, sentences, most, truncate=truncate)
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,7 @@ def train(
             of range.
     """
     out = Path(out)
+    check_options(recipe)
     learned, held_back = split_pairs(recipe)
     words = scene_words() if recipe.data == SCENES else all_captions(learned)
     tokens = WordTokenizer.train(words)
@@ -209,6 +210,8 @@ def train(
     def encode(sentences: Sequence[str]) -> Tensor:
         return encode_captions(tokens, sentences, recipe.context, truncate=recipe.truncate)
 
+    for caption in words:  # now, not when its turn comes
+        encode([caption])
     clip = MiniCLIP(make_config(recipe, tokens), generator=torch.Generator().manual_seed(recipe.seed))
     pairs = CLIPPairs(clip, recipe.chunk)
     optimizer = AdamW(
@@ -217,6 +220,7 @@ def train(
     warmup = recipe.steps // 20 if recipe.warmup is None else recipe.warmup
     batches: dict[str, Any] = {"batch_size": recipe.batch_size, "width": recipe.context, "pad": tokens.pad_id}
     naming = Naming(recipe, tokens, processor) if recipe.data == SCENES else None
+    depends_on = {name: value for name, value in asdict(recipe).items() if name != "data"}
     trainer = Trainer(
         pairs,
         ContrastiveLoss(),
@@ -234,7 +238,7 @@ def train(
         progress=progress,
         device=device,
         seed=recipe.seed,
-        settings={"vocabulary": tokens.vocabulary.tokens, **asdict(recipe)},
+        settings={"vocabulary": tokens.vocabulary.tokens, "pairs": learned.print, **depends_on},
     )
     with folder:
         history = trainer.fit(
@@ -256,6 +260,24 @@ def train(
             clip.save_pretrained(out)
             history.plot(out / "loss.png")
     return Run(clip, tokens, history, naming.latest if naming else {}, out)
+
+
+def check_options(recipe: Recipe) -> None:
+    """Checks what nobody else does.
+
+    Raises:
+        ValueError: names the option.
+    """
+    if recipe.images is not None and recipe.images < 1:
+        raise ValueError(f"images: expected at least 1, got {recipe.images}")
+    for name in ("tint", "swap"):
+        if not 0 <= (share := getattr(recipe, name)) <= 1:
+            raise ValueError(f"{name}: expected a number from 0 to 1, got {share}")
+    if recipe.swap and recipe.data != SCENES:
+        raise ValueError(
+            f"swap: expected 0 unless data is {SCENES}, got {recipe.swap}: of other captions nobody knows "
+            "which words name a colour"
+        )
 
 
 def make_config(recipe: Recipe, tokens: Tokenizer) -> MiniCLIPConfig:
@@ -298,7 +320,7 @@ class Part:
     """
 
     def __init__(self, pairs: Pairs, numbers: Sequence[int]) -> None:
-        self.pairs, self.numbers = pairs, numbers
+        self.pairs, self.numbers, self.print = pairs, numbers, pairs.print
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -310,6 +332,10 @@ class Part:
     def caption(self, number: int) -> str:
         """Returns its caption."""
         return self.pairs.caption(self.numbers[number])
+
+    def picture_id(self, number: int) -> int | str:
+        """Returns what tells its picture from others."""
+        return self.pairs.picture_id(self.numbers[number])
 
 
 class NamedScenes(ScenePairs):
@@ -345,20 +371,35 @@ def scene_words() -> list[str]:
 
 
 def split_pairs(recipe: Recipe) -> tuple[Pairs, Pairs]:
-    """Returns the pairs to learn from, and those kept for validation: of files, a tenth drawn at random."""
+    """Returns the pairs to learn from, and those kept for validation.
+
+    Of files, pictures are drawn at random, with all their captions, until they make a tenth of the pairs, or
+    a batch: no picture is in both parts.
+    """
     if recipe.data == SCENES:
         count = _ENDLESS if recipe.images is None else recipe.images
         learned = scene_pairs(recipe, "seen", count, recipe.seed + 1).select_columns(["pixels", "caption"])
         return ScenePairs(learned), ScenePairs(scene_pairs(recipe, "seen", 4 * recipe.batch_size, -1))
     pairs = open_pairs(recipe.data)
     order = torch.randperm(len(pairs), generator=mixed_generator(recipe.seed)).tolist()
-    kept = max(recipe.batch_size, len(order) // 10)
-    if len(order) < kept + recipe.batch_size:
+    pictures = [pairs.picture_id(number) for number in order]
+    often, wanted = Counter(pictures), max(recipe.batch_size, len(order) // 10)
+    kept, count = set[int | str](), 0
+    for picture, times in often.items():
+        if count >= wanted:
+            break
+        kept.add(picture)
+        count += times
+    learned_from, held_back = (
+        [number for number, picture in zip(order, pictures, strict=True) if (picture in kept) is inside]
+        for inside in (False, True)
+    )
+    if min(len(learned_from), len(held_back)) < recipe.batch_size:
         raise ValueError(
             f"{recipe.data}: expected at least {2 * recipe.batch_size} pairs, a batch to learn from and one "
-            f"for validation, got {len(order)}; lower batch_size"
+            f"for validation, of other pictures, got {len(order)} of {len(often)} pictures; lower batch_size"
         )
-    return Part(pairs, order[kept:][: recipe.images]), Part(pairs, order[:kept])
+    return Part(pairs, learned_from[: recipe.images]), Part(pairs, held_back)
 
 
 # ---- during training -----------------------------------------------------------------------------------
@@ -410,6 +451,7 @@ class Naming(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.rows = [dict(row) for row in state["rows"]]
+        self.latest = {name: value for row in self.rows[-1:] for name, value in row.items() if name != "step"}
 
 
 def _clip(model: Module) -> MiniCLIP:
@@ -499,7 +541,7 @@ def predict(
     out: str | None = None,
     embeddings: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Say which of some labels fits a picture best.
+    """Say how well labels fit pictures: a line for each label of each picture, the likeliest first.
 
     Args:
         loaded: what :func:`load` returns.
@@ -508,6 +550,9 @@ def predict(
         template: sentences that labels are put into, with {} where the label goes, separated by |.
         out: a picture of the answer, written there.
         embeddings: a safetensors file that the pictures' vectors are written to.
+
+    Returns:
+        ``image``, ``label`` and ``score``, the label's probability, for each; without labels the images.
 
     Raises:
         FileNotFoundError: if an image file is missing.
@@ -519,24 +564,27 @@ def predict(
         raise ValueError("predict: --out draws the answer to --labels; none are given")
     pictures = [read_picture(path) for path in inputs]
     pixels = loaded.processor(pictures)
+    rows: list[dict[str, Any]] = [{"image": path} for path in inputs]
+    if labels is not None:
+        names = [name.strip() for name in labels.split(",") if name.strip()]
+        shares = ZeroShot(loaded.model, loaded.encode, names, template.split("|")).probabilities(pixels)
+        if out is not None:
+            from ds_zoo.clip.visualize import answers
+
+            answers(pictures, names, shares, path=out)
+        rows = [
+            {"image": path, "label": names[place], "score": row[place].item()}
+            for path, row in zip(inputs, shares, strict=True)
+            for place in row.argsort(descending=True, stable=True).tolist()
+        ]
     if embeddings is not None:
         save_embeddings(embeddings, inputs, embed_images(loaded.model, pixels))
-    if labels is None:
-        return [{"image": path} for path in inputs]
-    names = [name.strip() for name in labels.split(",") if name.strip()]
-    namer = ZeroShot(loaded.model, loaded.encode, names, template.split("|"))
-    shares = namer.probabilities(pixels)
-    if out is not None:
-        from ds_zoo.clip.visualize import answers
-
-        answers(pictures, names, shares, path=out)
-    return [
-        {"image": path, "label": names[int(row.argmax())]} | dict(zip(names, row.tolist(), strict=True))
-        for path, row in zip(inputs, shares, strict=True)
-    ]
+    return rows
 
 
-def evaluate(loaded: Loaded, *, data: str | None = None, among: int = 100) -> dict[str, float]:
+def evaluate(
+    loaded: Loaded, *, data: str | None = None, among: int = 100, truncate: bool | None = None
+) -> dict[str, float]:
     """Measure how well pictures find their captions and captions their pictures.
 
     Of scenes it is told twice: for captions of any wording, places, sizes and backgrounds included, and for
@@ -546,10 +594,13 @@ def evaluate(loaded: Loaded, *, data: str | None = None, among: int = 100) -> di
         loaded: what :func:`load` returns.
         data: the pairs; if none are given, scenes or the part of the run's data kept for validation.
         among: pairs that each is looked for among; the mean over all such groups counts.
+        truncate: whether captions that are too long are cut off; as in training if not given.
 
     Raises:
-        ValueError: if there are fewer pairs than ``among``.
+        ValueError: if there are fewer pairs than ``among``, that is below 2, or a caption is too long.
     """
+    if among < 2:
+        raise ValueError(f"among: expected at least 2, got {among}")
     fields = read_recipe(loaded.folder / RECIPE_FILE) if (loaded.folder / RECIPE_FILE).is_file() else {}
     fields = asdict(Recipe()) | {k: v for k, v in fields.items() if k != "model"}
     word = fields["data"] if data is None else data
@@ -559,11 +610,11 @@ def evaluate(loaded: Loaded, *, data: str | None = None, among: int = 100) -> di
             f"name, {what}": value for what, value in _recall(loaded, NamedScenes(scenes), among).items()
         }
         return _recall(loaded, ScenePairs(scenes), among) | named | scene_accuracy(loaded, fields)
-    recipe = Recipe(**fields)
-    return _recall(loaded, split_pairs(recipe)[1] if data is None else open_pairs(word), among)
+    pairs = split_pairs(Recipe(**fields))[1] if data is None else open_pairs(word)
+    return _recall(loaded, pairs, among, fields["truncate"] if truncate is None else truncate)
 
 
-def _recall(loaded: Loaded, pairs: Pairs, among: int) -> dict[str, float]:
+def _recall(loaded: Loaded, pairs: Pairs, among: int, truncate: bool = False) -> dict[str, float]:
     groups = len(pairs) // among
     if not groups:
         raise ValueError(f"eval: expected at least {among} pairs, got {len(pairs)}; lower --among")
@@ -572,7 +623,7 @@ def _recall(loaded: Loaded, pairs: Pairs, among: int) -> dict[str, float]:
         numbers = range(group * among, (group + 1) * among)
         sentences = [pairs.caption(number) for number in numbers]
         images = embed_images(loaded.model, loaded.processor([pairs.picture(number) for number in numbers]))
-        texts = embed_captions(loaded.model, loaded.encode(sentences))
+        texts = embed_captions(loaded.model, loaded.encode(sentences, truncate))
         to_text, to_image = retrieval(images @ texts.mT, true_of(pairs, numbers, sentences))
         for way, result in (("image to text", to_text), ("text to image", to_image)):
             for k, share in result.recall.items():
@@ -584,10 +635,12 @@ def _recall(loaded: Loaded, pairs: Pairs, among: int) -> dict[str, float]:
 def true_of(pairs: Pairs, numbers: Sequence[int], sentences: Sequence[str]) -> Tensor:
     """Says which captions are true of which pictures, bool ``(N, N)``.
 
-    Of scenes everything is known; of other pictures only their own caption, and equal ones.
+    Of scenes everything is known; of other pictures all their own captions, and equal ones.
     """
     if not isinstance(pairs, ScenePairs):
-        return torch.tensor([[one == other for other in sentences] for one in sentences])
+        pictures = [pairs.picture_id(number) for number in numbers]
+        own = set(zip(pictures, sentences, strict=True))
+        return torch.tensor([[(picture, sentence) in own for sentence in sentences] for picture in pictures])
     rows = []
     for number in numbers:
         scene = pairs.scenes.scene(number)

@@ -44,7 +44,8 @@ class ZeroShot:
         templates: sentences with ``{}`` where the label goes.
 
     Raises:
-        ValueError: if there are fewer than two labels, two are equal, or a template has no ``{}``.
+        ValueError: if there are fewer than two labels, two are equal, or become so since their words are
+            unknown, or a template has no ``{}``.
 
     Source: Radford et al. (2021), section 3.1.4.
     """
@@ -64,7 +65,15 @@ class ZeroShot:
             raise ValueError(f"templates: expected {{}} in each, where the label goes, got {wrong}")
         self.model, self.labels = model, list(labels)
         sentences = [template.replace("{}", label) for label in labels for template in templates]
-        vectors = embed_captions(model, encode(sentences)).view(len(labels), len(templates), -1)
+        ids = encode(sentences)
+        first: dict[tuple[int, ...], str] = {}
+        for label, row in zip(labels, ids.view(len(labels), -1).tolist(), strict=True):
+            if (other := first.setdefault(tuple(row), label)) != label:
+                raise ValueError(
+                    f"labels: {other!r} and {label!r} are the same to the model: it does not know the words "
+                    "in which they differ"
+                )
+        vectors = embed_captions(model, ids).view(len(labels), len(templates), -1)
         mean = vectors.mean(1)
         self.weight = mean / (mean * mean).sum(-1, keepdim=True).sqrt()  # (labels, D)
 
@@ -133,8 +142,8 @@ def retrieval(
 ) -> tuple[Found, Found]:
     """Measures how well images find their captions and captions their images.
 
-    A rank counts how many wrong ones are at least as similar as the best right one, and one more: of a model
-    that finds everything equally similar, all ranks are last.
+    A rank counts how many wrong ones are not less similar than the best right one, and one more: of a model
+    that finds everything equally similar, or whose similarities are NaN, all ranks are last.
 
     Args:
         similarities: ``(N, M)``.
@@ -167,7 +176,7 @@ def _found(similarities: Tensor, right: Tensor, ks: Sequence[int], what: str) ->
     if lost:
         raise ValueError(f"retrieval: nothing is right for {what} {lost[0]}")
     best = torch.where(right, similarities, -torch.inf).amax(1, keepdim=True)
-    ranks = 1 + ((similarities >= best) & ~right).sum(1)
+    ranks = 1 + (~(similarities < best) & ~right).sum(1)
     ordered = ranks.sort().values
     middle = (len(ranks) - 1) // 2, len(ranks) // 2
     median = sum(ordered[place].item() for place in middle) / 2
