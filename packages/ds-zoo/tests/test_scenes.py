@@ -276,8 +276,19 @@ def test_files(tmp_path):
     assert len({x["id"] for x in coco["annotations"]}) == len(coco["annotations"])
     semantic = [read_map(tmp_path / "semantic" / f"{i:06d}.png") for i in range(12)]
     assert all(torch.equal(m, s["semantic"]) for m, s in zip(semantic, scenes, strict=True))
-    with pytest.raises(FileExistsError, match="holds images already"):
+    with pytest.raises(FileExistsError, match=r"holds images, semantic, .*, classes\.csv already"):
         write_scenes(scenes, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["captions.csv", "coco.json", "classes.csv"])
+def test_what_others_wrote_stays(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"holds {name} already"):
+        write_scenes(Scenes(2, size=16), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    with pytest.raises(NotADirectoryError, match=f"{name}: is a file; expected a folder for scenes"):
+        write_scenes(Scenes(2, size=16), tmp_path / name)
 
 
 def read_map(path):

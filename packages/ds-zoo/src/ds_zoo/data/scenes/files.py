@@ -20,6 +20,7 @@ from ds_zoo.data.scenes.shapes import KINDS, RGB
 from ds_zoo.data.scenes.source import Scenes, main_shape, semantic
 
 NOTHING = "nothing"  # the class of a picture without shapes
+WRITTEN = ("images", "semantic", "captions.csv", "coco.json", "classes.csv")
 
 
 def write_scenes(scenes: Scenes, out: str | Path) -> None:
@@ -35,17 +36,21 @@ def write_scenes(scenes: Scenes, out: str | Path) -> None:
         out: the folder, made if needed.
 
     Raises:
-        FileExistsError: if it holds scenes already.
+        FileExistsError: if there is something of these names already.
+        NotADirectoryError: if it is a file.
     """
     out = Path(out)
-    if (out / "images").exists():
-        raise FileExistsError(f"{out}: holds images already; give another folder, or remove them")
+    if out.is_file():
+        raise NotADirectoryError(f"{out}: is a file; expected a folder for scenes, or a new name for one")
+    if there := [name for name in WRITTEN if (out / name).exists()]:
+        raise FileExistsError(f"{out}: holds {', '.join(there)} already; give another folder, or remove them")
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     table = StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("path", "caption"))
-    (out / "semantic").mkdir(parents=True, exist_ok=True)
+    for name in ("images", "semantic"):
+        (out / name).mkdir(parents=True, exist_ok=True)
     for number in range(len(scenes)):
         scene = scenes.scene(number)
         main = main_shape(scene, "kind")
