@@ -218,6 +218,17 @@ def test_resuming_by_epochs_with_accumulation(tmp_path):
     assert same(bits(straight.model), bits(again.model))
 
 
+@pytest.mark.parametrize("steps", [3, 4, 5, 8])
+def test_resuming_behind_a_last_group_of_fewer_batches(tmp_path, steps):
+    """Of 11 batches a step takes 3 and the fourth one 2: the epoch has ended then, and is not counted yet."""
+    x, y = data(42)
+    straight, resumed = make(accumulate=3), make(tmp_path, accumulate=3)
+    expected = straight.fit(x, y, epochs=5, batch_size=4)
+    make(tmp_path, accumulate=3).fit(x, y, steps=steps, batch_size=4)
+    assert len(resumed.fit(x, y, epochs=5, batch_size=4, resume=True)) == len(expected) == 20
+    assert same(bits(straight.model), bits(resumed.model))
+
+
 class StopAt(Callback):
     def __init__(self, step):
         self.step = step
