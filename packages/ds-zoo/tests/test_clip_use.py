@@ -574,7 +574,7 @@ def test_a_run_on_files_goes_on_with_the_same_files_alone(captions, tmp_path):
         rows[1 + row] = f"{names[row]},{sentence}"
     held = moved.read_text()
     moved.write_text("\n".join(rows))
-    with pytest.raises(CheckpointError, match=r"settings\.pairs"):
+    with pytest.raises(CheckpointError, match=r"settings\.data"):
         train(replace(recipe, data=str(moved)), out, progress=False, resume=True)
     moved.write_text(held)
     assert len(train(replace(recipe, data=str(moved)), out, progress=False, resume=True).history) > 0
@@ -598,6 +598,10 @@ def test_captions_are_read_before_anything_is_learned(captions, tmp_path):
     assert "text to image, recall@1" in evaluate(load(out), data=str(captions), among=21)  # as in training
     with pytest.raises(ValueError, match="expected at most 15 tokens, got 40"):
         evaluate(load(out), data=str(captions), among=21, truncate=False)
+    assert "text to image, recall@1" in evaluate(load(out), among=8)
+    captions.write_text(long + "0.png,more\n")
+    with pytest.raises(ValueError, match="its data have changed since it was trained"):
+        evaluate(load(out), among=8)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(run, folder, tmp_path)
         train(replace(recipe, label_smoothing=0.0), out, progress=False, resume=True)
     with pytest.raises(FileExistsError, match="holds a run already"):
         train(recipe, out, progress=False)
+    Image.new("RGB", (9, 9), (90, 3, 7)).save(folder / "dark" / "0.png")  # as many images, another one
+    with pytest.raises(CheckpointError, match=r"settings\.data"):
+        train(recipe, out, progress=False, resume=True)
 
 
 def test_the_command_line(run, folder):
@@ -151,6 +154,13 @@ def test_mean_and_deviation_are_those_of_all_images():
         processor = processor_of(LabelledImages(samples, labels, ("a",), ""), (5, 4))
         assert processor.mean == pytest.approx(expected.mean(1).tolist(), rel=1e-12)
         assert processor.std == pytest.approx(expected.std(1).tolist(), rel=1e-12)
+
+
+def test_what_was_held_out_of_data_that_changed_is_unknown(run, folder):
+    Image.new("L", (9, 9)).save(folder / "dark" / "new.png")
+    with pytest.raises(ValueError, match="its data have changed since it was trained"):
+        evaluate(load(run.out))
+    assert evaluate(load(run.out), data=f"imagefolder:{folder}")["images"] == 33
 
 
 def test_mistakes(run, folder, tmp_path):

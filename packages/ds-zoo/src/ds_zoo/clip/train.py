@@ -39,7 +39,7 @@ from ds_zoo.data.scenes import (
     hold_out,
 )
 from ds_zoo.groups import decay_groups
-from ds_zoo.runs import finished
+from ds_zoo.runs import check_unchanged, finished
 
 TOKENIZER_FILE = "vocabulary.json"
 ZERO_SHOT_FILE = "zero_shot.csv"
@@ -238,7 +238,7 @@ def train(
         progress=progress,
         device=device,
         seed=recipe.seed,
-        settings={"vocabulary": tokens.vocabulary.tokens, "pairs": learned.print, **depends_on},
+        settings={"vocabulary": tokens.vocabulary.tokens, "data": learned.print, **depends_on},
     )
     with folder:
         history = trainer.fit(
@@ -597,7 +597,8 @@ def evaluate(
         truncate: whether captions that are too long are cut off; as in training if not given.
 
     Raises:
-        ValueError: if there are fewer pairs than ``among``, that is below 2, or a caption is too long.
+        ValueError: if there are fewer pairs than ``among``, that is below 2, a caption is too long, or the
+            run's data have changed.
     """
     if among < 2:
         raise ValueError(f"among: expected at least 2, got {among}")
@@ -611,6 +612,8 @@ def evaluate(
         }
         return _recall(loaded, ScenePairs(scenes), among) | named | scene_accuracy(loaded, fields)
     pairs = split_pairs(Recipe(**fields))[1] if data is None else open_pairs(word)
+    if data is None:
+        check_unchanged(loaded.folder, "data", pairs.print)
     return _recall(loaded, pairs, among, fields["truncate"] if truncate is None else truncate)
 
 

@@ -30,7 +30,7 @@ from rich.console import Console
 from ds_zoo.data.processor import PROCESSOR_FILE, ImageProcessor
 from ds_zoo.groups import decay_groups
 from ds_zoo.heads import Logits
-from ds_zoo.runs import finished
+from ds_zoo.runs import check_unchanged, finished
 from ds_zoo.vit.data import Augment, LabelledImages, load_processor, processor_of, read_images
 from ds_zoo.vit.model import MiniViTConfig, MiniViTForImageClassification, pair
 
@@ -283,7 +283,7 @@ def train(
         progress=progress,
         device=device,
         seed=recipe.seed,
-        settings={"images": images.print, **depends_on},
+        settings={"data": images.print, **depends_on},
     )
     accuracy = None
     try:
@@ -416,7 +416,8 @@ def evaluate(
         batch_size: images at a time.
 
     Raises:
-        ValueError: if the images have other classes, or the model does not choose one of several labels.
+        ValueError: if the images have other classes, those of the run have changed, or the model does not
+            choose one of several labels.
     """
     model, processor = loaded.model, loaded.processor
     problem = model.config.problem_type or "single_label_classification"
@@ -427,7 +428,9 @@ def evaluate(
         )
     if data is None:
         recipe = recipe_of(loaded.folder)
-        _, images = split(read_images(recipe.data, channels=processor.channels), recipe)
+        everything = read_images(recipe.data, channels=processor.channels)
+        check_unchanged(loaded.folder, "data", everything.print)
+        _, images = split(everything, recipe)
     else:
         images = read_images(data, channels=processor.channels, test=True)
     images = images.prepared(processor)
