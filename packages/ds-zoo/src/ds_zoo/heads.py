@@ -149,10 +149,13 @@ def label_fields(labels: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def labels_of(fields: dict[str, Any]) -> tuple[str, ...]:
+def labels_of(fields: dict[str, Any], *, apart: bool = True) -> tuple[str, ...]:
     """Takes the names of labels out of the fields of ``config.json``.
 
-    Those of one name, as two of ImageNet's, get their numbers besides: "crane (134)", "crane (517)".
+    Args:
+        fields: of the file.
+        apart: whether those of one name, as two of ImageNet's, get their numbers besides: "crane (134)",
+            "crane (517)".
 
     Raises:
         ValueError: if labels are not numbered from 0 on.
@@ -162,9 +165,9 @@ def labels_of(fields: dict[str, Any]) -> tuple[str, ...]:
         names = {str(number): f"LABEL_{number}" for number in range(2 if count is None else count)}
     if sorted(map(int, names)) != list(range(len(names))) or count not in (None, len(names)):
         raise ValueError(f"expected id2label to number num_labels={count} labels from 0 on, got {names}")
-    often = Counter(names.values())
+    often = Counter(names.values()) if apart else {}
     return tuple(
-        f"{names[number]} ({number})" if often[names[number]] > 1 else names[number]
+        f"{names[number]} ({number})" if often.get(names[number], 1) > 1 else names[number]
         for number in sorted(names, key=int)
     )
 

@@ -185,5 +185,5 @@ class MiniDETRConfig:
         backbone = BackboneConfig.from_fields(fields)
         for name in ("num_channels", "backbone", "use_timm_backbone", "backbone_config"):
             fields.pop(name, None)
-        labels = labels_of(fields)
+        labels = labels_of(fields, apart=False)
         return cls(backbone, **fields, labels=labels)

@@ -218,7 +218,7 @@ class MiniMaskFormerConfig:
         depth = len(given.get("depths", DEFAULT_DEPTHS))
         backbone = BackboneConfig.from_fields({"backbone_config": given}, tuple(range(1, depth + 1)))
         decoder = DecoderConfig.from_fields(fields.pop("decoder_config", None) or {})
-        labels = labels_of(fields)
+        labels = labels_of(fields, apart=False)
         fused = tuple(fields.pop("label_ids_to_fuse", ()))
         return cls(backbone, decoder, **fields, labels=labels, label_ids_to_fuse=fused)
 
