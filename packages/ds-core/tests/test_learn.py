@@ -1,6 +1,7 @@
 """The course that marks itself: what is cut out, what is forbidden, and what a learner is told."""
 
 import inspect
+import io
 import json
 import random
 
@@ -16,6 +17,7 @@ from ds_core.learn.judge import judge
 from ds_core.learn.mutants import mutants
 from ds_core.learn.process import Limits, judge_apart
 from ds_core.learn.table import examine
+from rich.console import Console
 from typer.testing import CliRunner
 
 LINEAR = exercise_named("linear-backward")
@@ -294,6 +296,27 @@ def test_a_notebook_asks_a_new_process():
     assert "# ---- your code here ----" in learn.start("linear-backward")
     assert "dL/dW = g^T x" in str(learn.hint("linear-backward", 2))
     assert "def linear_backward" in str(learn.solution("linear-backward"))
+
+
+def test_a_gradient_of_what_was_not_given_is_named():
+    always = RIGHT.replace("None if bias is None else ", "")
+    assert always != RIGHT
+    verdict = judge(LINEAR, cut.put(LINEAR.given, "linear_backward", always))
+    ((_, said),) = verdict.problems
+    assert "expected a gradient for each of x, weight, which is all that forward was given here" in said
+
+
+def test_a_function_whose_text_is_not_known_is_refused():
+    with pytest.raises(ValueError, match=r"learn\.check: expected a function or class"):
+        learn.check("linear-backward", eval("lambda grad, saved: grad"))
+
+
+def test_a_narrow_terminal_cuts_off_no_code():
+    page = io.StringIO()
+    Console(file=page, width=60).print(learn.solution("linear-backward"))
+    library = cut.definition(LINEAR.solution, "linear_backward")
+    assert max(map(len, library.splitlines())) > 60
+    assert "".join(page.getvalue().split()) == "".join(library.split())
 
 
 # ---- bugs ------------------------------------------------------------------------------------------------

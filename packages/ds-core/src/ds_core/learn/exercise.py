@@ -240,11 +240,15 @@ class Pair(_Differentiated):
             given = backward(grads if several else grads[0], saved)
             returned = list(given) if type(given) is tuple else [given]
             if any(grad is not None for grad in returned[sum(takes) :]):
-                raise ValueError(f"expected at most {sum(takes)} gradients, got {len(returned)}")
+                given_to = ", ".join(one.name for one, take in zip(parameters, takes, strict=False) if take)
+                raise ValueError(
+                    f"expected a gradient for each of {given_to}, which is all that forward was given here, "
+                    f"and None for the rest, got {len(returned)} gradients"
+                )
             of_each = iter(returned)
             return tuple(next(of_each, None) if one else None for one in takes)
 
-        parameters = inspect.signature(forward).parameters.values()
+        parameters = list(inspect.signature(forward).parameters.values())
         signature = inspect.Signature(
             [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *parameters]
         )

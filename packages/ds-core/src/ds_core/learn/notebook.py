@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import RenderableType
-from rich.syntax import Syntax
 
 from ds_core.learn import cut
 from ds_core.learn.course import exercise_named
 from ds_core.learn.process import Limits, judge_apart
-from ds_core.learn.show import shown_hint, shown_verdict
+from ds_core.learn.show import shown_code, shown_hint, shown_verdict
 from ds_core.verify.report import Printed
 
 
@@ -43,11 +42,14 @@ def check(name: str, code: str | Callable[..., Any], limits: Limits | None = Non
 
     Returns:
         What to show; ``passed`` says whether all is right.
+
+    Raises:
+        ValueError: if Python does not know the text of a function, as of one typed at its prompt.
     """
     exercise = exercise_named(name)
     if not isinstance(code, str):
         path = exercise.path.split(".")[0] if inspect.isclass(code) else exercise.path
-        code = cut.put(exercise.given, path, textwrap.dedent(inspect.getsource(code)))
+        code = cut.put(exercise.given, path, _source(code))
     verdict = judge_apart(name, code, limits or Limits())
     return Shown(shown_verdict(verdict, exercise), verdict.passed)
 
@@ -60,4 +62,15 @@ def hint(name: str, step: int = 1) -> Shown:
 def solution(name: str) -> Shown:
     """Returns the library's own code."""
     exercise = exercise_named(name)
-    return Shown(Syntax(cut.definition(exercise.solution, exercise.path), "python"))
+    return Shown(shown_code(cut.definition(exercise.solution, exercise.path)))
+
+
+def _source(code: Callable[..., Any]) -> str:
+    """Returns the text of a function or class."""
+    try:
+        return textwrap.dedent(inspect.getsource(code))
+    except (OSError, TypeError) as error:
+        raise ValueError(
+            "learn.check: expected a function or class from a notebook's cell or a file, or text, "
+            f"got {code!r}, whose text Python does not know"
+        ) from error

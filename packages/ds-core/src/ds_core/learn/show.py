@@ -110,7 +110,7 @@ def shown_start(task: Task, file: Path) -> RenderableType:
     lines: list[RenderableType] = [Text(f"{task.name}: {task.exercise.title}", style="bold")]
     text = file.read_text(encoding="utf-8")
     if task.bug is None:
-        lines.append(Syntax(definition(text, task.exercise.path), "python", background_color="default"))
+        lines.append(shown_code(definition(text, task.exercise.path)))
         lines.append(Text(f'Write what is missing in {file} (look for "{TO_DO.strip("# -")}").'))
     else:
         lines.append(Text(f"One thing is wrong in {task.exercise.path}, in {file}."))
@@ -124,7 +124,7 @@ def shown_solution(task: Task, text: str, passed: bool) -> RenderableType:
     library = definition(exercise.solution, exercise.path)
     title = Text(f"{exercise.path} in {exercise.module}", style="bold")
     if not passed:
-        return Group(title, Syntax(library, "python", background_color="default"))
+        return Group(title, shown_code(library))
     mine = written_part(text, exercise)
     lines = difflib.unified_diff(
         mine.splitlines(), library.splitlines(), "yours", "the library's", lineterm="", n=99
@@ -132,4 +132,9 @@ def shown_solution(task: Task, text: str, passed: bool) -> RenderableType:
     difference = "\n".join(lines)
     if not difference:
         return Group(title, Text("Yours is the library's, letter by letter.", style="green"))
-    return Group(title, Syntax(difference, "diff", background_color="default"))
+    return Group(title, shown_code(difference, "diff"))
+
+
+def shown_code(text: str, language: str = "python") -> Syntax:
+    """Shows code; a line longer than the terminal is wide goes on in the next one."""
+    return Syntax(text, language, background_color="default", word_wrap=True)
