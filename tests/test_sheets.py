@@ -130,3 +130,21 @@ def test_seeds_that_are_none_are_refused(monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         sheets.main()
     assert "--seeds: expected a number such as 7, or several such as 1-30, got 'x'" in capsys.readouterr().err
+
+
+def test_a_range_without_seeds_is_refused(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setattr(sys, "argv", ["sheets.py", "neuron", "--seeds", "3-1", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        sheets.main()
+    assert "--seeds: expected the smaller number first, got '3-1'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sheets.SHEETS)
+def test_no_sheet_comes_to_nothing_but_zeros(name: str) -> None:
+    for seed in range(60):
+        sheet = sheets.sheet(name, seed)
+        slopes = [value for label, value in sheet.answers.items() if label.startswith("dL/d")]
+        assert all(value.any() for value in slopes), seed
+        if name == "momentum":
+            assert sheet.given["p"] != sheet.given["c"], seed

@@ -233,6 +233,8 @@ def looking(draw: Draw) -> Sheet:
 def momentum(draw: Draw) -> Sheet:
     """Three steps of SGD with momentum down a parabola."""
     p, c = draw.whole(1, low=2, high=6), draw.whole(1)
+    while (p == c).all():  # at the bottom already, nothing would move
+        c = draw.whole(1)
     parameter = Parameter(p.clone())
     optimizer = SGD([parameter], lr=0.1, momentum=0.5)
     path = []
@@ -276,8 +278,12 @@ td { padding: .1em .5em; text-align: center; border: 0; }
 
 
 def sheet(name: str, seed: int) -> Sheet:
-    """Returns a sheet with the numbers of a seed."""
-    return SHEETS[name](Draw(seed, name))
+    """Returns a sheet with the numbers of a seed, none of whose gradients is nothing but zeros."""
+    draw = Draw(seed, name)
+    made = SHEETS[name](draw)
+    while not all(value.any() for label, value in made.answers.items() if label.startswith("dL/d")):
+        made = SHEETS[name](draw)
+    return made
 
 
 def written(value: float, log: bool = False) -> str:
@@ -350,6 +356,8 @@ def main() -> None:
         parser.error(f"--seeds: expected a number such as 7, or several such as 1-30, got {options.seeds!r}")
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
+    if not seeds:
+        parser.error(f"--seeds: expected the smaller number first, got {options.seeds!r}")
     options.out.mkdir(parents=True, exist_ok=True)
     for solved, name in ((False, "sheets.html"), (True, "solutions.html")):
         text = page(options.names or SHEETS, seeds, solved)
