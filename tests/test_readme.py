@@ -47,6 +47,25 @@ def test_every_package_and_the_front_page_show_python() -> None:
     assert all(snippets(page, "python") for page in PAGES)
 
 
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_a_table_of_theory_is_complete(package: Path) -> None:
+    linked = set(
+        re.findall(r"\]\(theory/([\w-]+\.md)\)", (package / "README.md").read_text(encoding="utf-8"))
+    )
+    pages = {page.name for page in package.glob("theory/*.md")}
+    assert linked in (pages, set()) or package.name == "ds-core"  # which names some where it speaks of them
+
+
+def test_models_of_the_zoo_are_named() -> None:
+    zoo = ROOT / "packages" / "ds-zoo"
+    models = {model.parent.name for model in zoo.glob("src/ds_zoo/*/model.py")}
+    assert {"gpt", "bert", "clip"} <= models
+    (row,) = re.findall(r"^\| \[ds-zoo\].*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    text = (zoo / "README.md").read_text(encoding="utf-8")
+    assert {name for name in models if name not in row.lower()} == set()
+    assert {name for name in models if f"(src/ds_zoo/{name}/model.py)" not in text} == set()
+
+
 def test_commands_exist() -> None:
     scripts = tomllib.loads((ROOT / "hatch.toml").read_text())["envs"]["default"]["scripts"]
     programs = {
