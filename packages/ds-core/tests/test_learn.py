@@ -306,6 +306,13 @@ def test_a_gradient_of_what_was_not_given_is_named():
     assert "expected a gradient for each of x, weight, which is all that forward was given here" in said
 
 
+@pytest.mark.parametrize(("given", "got"), [("[grad, grad, grad]", "list"), ("grad.sum().item()", "float")])
+def test_a_gradient_that_is_no_tensor_is_named(given, got):
+    code = f"def linear_backward(grad, saved):\n    return {given}\n"
+    ((_, said),) = judge(LINEAR, cut.put(LINEAR.given, "linear_backward", code)).problems
+    assert f"expected a gradient as a tensor, several as a tuple, got {got}" in said
+
+
 def test_a_function_whose_text_is_not_known_is_refused():
     with pytest.raises(ValueError, match=r"learn\.check: expected a function or class"):
         learn.check("linear-backward", eval("lambda grad, saved: grad"))

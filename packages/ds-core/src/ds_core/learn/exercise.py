@@ -239,6 +239,11 @@ class Pair(_Differentiated):
             saved, takes, several = self.saved()
             given = backward(grads if several else grads[0], saved)
             returned = list(given) if type(given) is tuple else [given]
+            for one in returned:
+                if isinstance(one, int | float | list):
+                    raise TypeError(
+                        f"expected a gradient as a tensor, several as a tuple, got {type(one).__name__}"
+                    )
             if any(grad is not None for grad in returned[sum(takes) :]):
                 given_to = ", ".join(one.name for one, take in zip(parameters, takes, strict=False) if take)
                 raise ValueError(
