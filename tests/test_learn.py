@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ds_core.learn import chapters, cut, exercises
+from ds_core.learn.judge import judge
 from ds_core.learn.show import theory
 from ds_core.learn.table import examine
 
@@ -45,6 +46,12 @@ def test_an_exercise_has_hints_and_leaves_one_body_open(exercise) -> None:
     page, section = theory(exercise)
     headings = [line.lstrip("# ") for line in Path(page).read_text().splitlines() if line.startswith("#")]
     assert section in headings
+
+
+@each
+def test_the_librarys_own_code_passes(exercise) -> None:
+    verdict = judge(exercise, exercise.solution)
+    assert verdict.passed, verdict.problems
 
 
 @pytest.mark.parametrize(

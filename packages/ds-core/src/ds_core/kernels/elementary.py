@@ -32,7 +32,8 @@ def number(value: float, like: Tensor) -> float | Tensor:
 
 @lru_cache(maxsize=256)
 def _number(value: float, dtype: torch.dtype) -> Tensor:
-    with torch.inference_mode(False):  # what is made in that mode could not be used outside it
+    # Made in inference mode, it could not be used outside; leaving it switches autograd on.
+    with torch.inference_mode(False), torch.no_grad():
         return torch.tensor(value, dtype=dtype, device="cpu")
 
 

@@ -39,7 +39,8 @@ class Scratch(threading.local):
         if memory is not None and shape in memory.views:
             return memory.views[shape]
         size = math.prod(shape)
-        with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
+        # Made in inference mode, it could not be written to outside; leaving it switches autograd on.
+        with torch.inference_mode(False), torch.no_grad():
             if memory is None or memory.numbers.numel() < size:
                 memory = _Memory(torch.empty(size, dtype=like.dtype, device=like.device), {})
                 if size <= LARGEST:

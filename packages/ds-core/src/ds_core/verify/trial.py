@@ -96,6 +96,7 @@ class Trial:
         entries = list(range(min(tensor.numel(), most, _FEW)))
         return bool(entries) and largest(self.differences(tensor.detach(), entries, eps)) > _FLAT
 
+    @torch.no_grad()  # it may be called where operations are recorded, and is no part of what is checked
     def restart(self) -> None:
         """Puts random states, running statistics and gradients back to where they began."""
         torch.manual_seed(self._seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from ds_core.learn import Chapter, Exercise, Layer, Pair, Results
@@ -43,9 +43,8 @@ def _masked(mask_tokens: Any, g: torch.Generator) -> dict[str, Any]:
 
 
 def _gpt(kind: Any) -> Any:
-    from ds_zoo.gpt.model import MiniGPTConfig
-
-    return kind(MiniGPTConfig(5, n_positions=4, n_embd=4, n_layer=2, n_head=2, initializer_range=0.5))
+    config = get_type_hints(kind.__init__)["config"]  # the one of the learner's file, which has its own
+    return kind(config(5, n_positions=4, n_embd=4, n_layer=2, n_head=2, initializer_range=0.5))
 
 
 CHAPTERS = [
