@@ -7,9 +7,17 @@ import pytest
 import torch
 from ds_core import AdamW, Callback, engine
 from ds_zoo.cli import command_line
-from ds_zoo.data.annotated import AnnotatedImage, Part, SceneImages, average_precision, detection_batches
+from ds_zoo.data.annotated import (
+    AnnotatedImage,
+    Part,
+    SceneImages,
+    average_precision,
+    detection_batches,
+)
+from ds_zoo.data.annotated.average_precision import Found
 from ds_zoo.data.scenes import Scenes, write_scenes
 from ds_zoo.detr import MiniDETR, Target
+from ds_zoo.detr import train as detr_train
 from ds_zoo.detr.detect import detect, detected, found_objects
 from ds_zoo.detr.train import (
     PRESETS,
@@ -135,6 +143,46 @@ def test_files_are_learned_from_and_measured(tmp_path):
     on = make_preparation(replace(recipe, start=str(sized.out), shortest=16))
     assert (on.shortest, on.longest) == (16, 24)
     assert evaluate(load(again.out), data=word)["images"] == 6
+    assert evaluate(load(again.out))["images"] == 1
+    annotations = tmp_path / "files" / "coco.json"
+    content = json.loads(annotations.read_text())
+    content["images"] = content["images"][1:]
+    kept = {image["id"] for image in content["images"]}
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in kept]
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="its data have changed since it was trained"):
+        evaluate(load(again.out))
+    assert evaluate(load(again.out), data=word)["images"] == 5
+
+
+def test_classes_of_data_are_those_of_the_same_name(run, tmp_path, monkeypatch):
+    """As of COCO's pictures, where a published model knows numbers that no class has."""
+    loaded = load(run.out)
+    first, _, third, *_ = loaded.model.config.labels
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    categories = [{"id": 7, "name": third}, {"id": 3, "name": first}]
+    boxes = [
+        {"id": 1, "category_id": 7, "bbox": [2, 3, 10, 10]},
+        {"id": 2, "category_id": 3, "bbox": [20, 5, 8, 9]},
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "annotations": [{"image_id": 1, "area": 100, "iscrowd": 0} | box for box in boxes],
+        "categories": categories,
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    corners = torch.tensor([[2.0, 3, 12, 13], [20, 5, 28, 14], [2, 3, 12, 13]])
+    found = Found(torch.tensor([0.5, 0.6, 0.9]), torch.tensor([2, 0, 1]), corners)
+    monkeypatch.setattr(detr_train, "detected", lambda model, preparation, images, size: [(images[0], found)])
+    measured = evaluate(loaded, data=f"coco:{tmp_path / 'a.json'}")
+    assert {name: n for name, n in measured.items() if name.startswith("AP of")} == {
+        f"AP of {third}": pytest.approx(1.0),
+        f"AP of {first}": pytest.approx(1.0),
+    }
+    categories[0]["name"] = "zebra"
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"expected classes of circle, .*, which the model knows, got zebra"):
+        evaluate(loaded, data=f"coco:{tmp_path / 'a.json'}")
 
 
 @pytest.mark.parametrize("crowds", [False, True])

@@ -137,6 +137,10 @@ def test_the_command_line_trains_and_asks(tmp_path):
     assert result.exit_code == 0, result.output
     assert "share of right" in result.output
     assert (out / "classifier.safetensors").exists()
+    next(images.rglob("*.png")).unlink()
+    result = command("eval", out, "--count", 20)
+    assert result.exit_code == 2
+    assert "its data have changed since it was trained" in " ".join(result.output.split())
     assert command("export", out, tmp_path / "other").exit_code == 0
     assert command("import", tmp_path / "other", "--out", tmp_path / "third").exit_code == 0
 

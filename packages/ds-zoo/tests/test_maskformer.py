@@ -772,6 +772,11 @@ def test_label_maps_are_learned_from_and_measured(tmp_path):
     assert loaded.preparation == preparation_of(recipe)
     assert loaded.model.config.label_ids_to_fuse == (0, 1)
     assert evaluate(loaded, data=recipe.data)["images"] == 4
+    assert evaluate(loaded)["images"] == 1
+    next((tmp_path / "images").iterdir()).unlink()
+    next((tmp_path / "labels").iterdir()).unlink()
+    with pytest.raises(ValueError, match="its data have changed since it was trained"):
+        evaluate(loaded)
     with pytest.raises(ValueError, match="expected the classes road, sky, got background, circle"):
         evaluate(loaded, data="scenes")
     with pytest.raises(ValueError, match="label_ids_to_fuse from 0 to 1"):

@@ -50,7 +50,7 @@ from ds_zoo.detr.matching import solver
 from ds_zoo.detr.model import Layers, MiniDETR
 from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention, surest
 from ds_zoo.groups import backbone_groups
-from ds_zoo.runs import finished, place_of
+from ds_zoo.runs import check_unchanged, finished, place_of
 
 SCENES = "scenes"  # the data word
 MEASURED_FILE, MATCHING_FILE = "measured.csv", "matching.png"
@@ -576,6 +576,9 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure how well a model finds objects: COCO's average precision.
 
+    Classes are told apart by their names. What the model finds of a class that the data do not have, as a
+    published model's of COCO does, is not counted.
+
     Args:
         loaded: what :func:`load` returns.
         data: images with boxes, as for training; if none are given, those that the run held out, or scenes
@@ -587,20 +590,28 @@ def evaluate(
         raise ValueError(f"eval: expected at least 1, got {images=} and {batch_size=}")
     if data is None:
         recipe = recipe_of(loaded.folder)
-        scenes = recipe.data == SCENES
-        source = scene_images(recipe, images, -2) if scenes else split(recipe)[1]
+        if recipe.data == SCENES:
+            source = scene_images(recipe, images, -2)
+        else:
+            learned, source = split(recipe)
+            if recipe.validation is None:
+                check_unchanged(loaded.folder, "images", learned.print)
     elif data == SCENES:
         source = scene_images(Recipe(), images, -2)
     else:
         source = open_annotated(data, names=loaded.model.config.labels)
-    if tuple(source.class_names) != loaded.model.config.labels:
+    names, labels = list(source.class_names), loaded.model.config.labels
+    if strange := [name for name in names if name not in labels]:
         raise ValueError(
-            f"data: expected the classes {', '.join(loaded.model.config.labels)}, got "
-            f"{', '.join(source.class_names)}"
+            f"data: expected classes of {', '.join(labels)}, which the model knows, got {', '.join(strange)}"
         )
+    numbers = [names.index(label) if label in names else -1 for label in labels]
     chosen = Part(source, list(range(min(images, len(source)))))
-    pairs = detected(loaded.model, loaded.preparation, chosen, batch_size)
-    return {"images": float(len(chosen)), **average_precision(pairs, chosen.class_names)}
+    pairs = (
+        (image, found.renumbered(numbers))
+        for image, found in detected(loaded.model, loaded.preparation, chosen, batch_size)
+    )
+    return {"images": float(len(chosen)), **average_precision(pairs, names)}
 
 
 def recipe_of(folder: Path) -> Recipe:

@@ -26,7 +26,7 @@ from ds_zoo.gan.pictures import check_png, draw_game, write_grid
 from ds_zoo.gan.pretrained import GANConfig, MiniDCGAN, MiniGAN
 from ds_zoo.gan.quality import NEIGHBOURS
 from ds_zoo.gan.watch import ANIMATION, COLUMNS, FOLDER, Watch, labels_for
-from ds_zoo.runs import finished
+from ds_zoo.runs import check_unchanged, finished
 from ds_zoo.vit.data import LabelledImages
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
@@ -496,6 +496,8 @@ def evaluate(
         raise ValueError(f"count: expected at least 10 samples, got {count}")
     recipe = recipe_of(loaded, data)
     learned, test = parts_of(recipe)
+    if data is None:
+        check_unchanged(loaded.folder, "images", learned.print)
     config = loaded.model.config
     size = config.channels, config.height, config.width
     if test.shape() != size:

@@ -40,7 +40,7 @@ from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.model import Layers, MiniMaskFormer
 from ds_zoo.maskformer.segments import Said, Segmentation, instances, panoptic, semantic, whole_images
 from ds_zoo.maskformer.visualize import draw_matching, draw_segments, query_attention
-from ds_zoo.runs import finished, place_of
+from ds_zoo.runs import check_unchanged, finished, place_of
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
 MATCHING_FILE = "matching.png"
@@ -541,7 +541,10 @@ def evaluate(
     """
     check_threshold(threshold)
     if data is None:
-        _, images = open_images(recipe_of(loaded.folder))
+        recipe = recipe_of(loaded.folder)
+        learned, images = open_images(recipe)
+        if recipe.validation is None:
+            check_unchanged(loaded.folder, "images", learned.print)
     elif data == SCENES:
         images = scenes(Recipe(), 200, HELD_OUT)
     else:

@@ -34,6 +34,13 @@ class Found(NamedTuple):
     boxes: Tensor
     masks: Tensor | None = None
 
+    def renumbered(self, numbers: Sequence[int]) -> Found:
+        """Counts classes as other data do: by the number in each one's place, -1 for one that is left out."""
+        labels = torch.tensor(numbers, device=self.labels.device)[self.labels]
+        kept = labels >= 0
+        masks = None if self.masks is None else self.masks[kept]
+        return Found(self.scores[kept], labels[kept], self.boxes[kept], masks)
+
 
 def average_precision(
     pairs: Iterable[tuple[AnnotatedImage, Found]], class_names: Sequence[str], *, masks: bool = False
