@@ -220,6 +220,21 @@ def test_large_scores_do_not_overflow(form):
     assert all(grad.isfinite().all() for grad in grads[:3])
 
 
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("size", [1.0, 100.0])  # of scores, small ones and others
+def test_a_row_without_keys_bears_any_gradient(pair, size):
+    forward, backward = PAIRS[pair]
+    query, key, value = draw(torch.float32)
+    mask = torch.ones(7, 7, dtype=torch.bool)
+    mask[[1, 5]] = False
+    with engine("manual"):
+        out, saved = forward(query * size, key, value, mask)
+        grads = backward(torch.full_like(out, 1e30), saved)
+    assert (out[..., [1, 5], :] == 0).all()
+    assert all(grad.isfinite().all() for grad in grads[:3])
+    assert (grads[0][..., [1, 5], :] == 0).all()
+
+
 @pytest.mark.parametrize("hidden", [None, "first block", "last block", "some rows"])
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("places", [(8,), (0,), (4, 5), (4, 5, 6, 7, 8), (0, 8), ()])

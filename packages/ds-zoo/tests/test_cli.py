@@ -473,6 +473,12 @@ def test_what_is_no_run_of_the_zoo_is_explained(trained, tmp_path):
 
 def test_what_is_exported_is_imported(trained, tmp_path):
     assert run("export", trained[0], tmp_path / "there").exit_code == 0
+    for used in (tmp_path / "there", trained[0]):
+        before = {path: path.read_bytes() for path in used.iterdir()}
+        again = run("export", trained[0], used)
+        assert again.exit_code == 2
+        assert "is there already; give a new folder" in again.output
+        assert {path: path.read_bytes() for path in used.iterdir()} == before
     assert run("import", tmp_path / "there", "--out", tmp_path / "back").exit_code == 0
     ask = ["--prompt", "the ", "--length", 20]
     said = run("generate", tmp_path / "back", *ask).output

@@ -34,7 +34,6 @@ SCORES = QUERIES * KEYS  # in a block, about, of each thread: three quarters of 
 THREADS = 4  # that get more memory; more than those share it
 
 SMALL = 30.0  # 2^30 and 2^-30, many of them added up, and a gradient divided by that, are far from the ends
-LEAST = 2.0**-100  # less than any sum but that of a row where all is hidden
 
 
 class SavedBlocks(NamedTuple):
@@ -122,7 +121,7 @@ def in_blocks(
         if m is not None:
             largest = torch.zeros_like(sums) if largest is None else largest
             largest[n, t] = m
-    sums.clamp_(min=LEAST)  # 0 where all is hidden
+    sums.masked_fill_(sums == 0, 1.0)  # where all is hidden
     branch(f"AttentionKernel: {'small scores' if largest is None else 'any scores'}")
     log_sum = sums.log2() if largest is None else sums.log2().add_(largest)
     out = side_by_side(outs.view(*heads, *outs.shape[1:]), sums.view(*heads, *sums.shape[1:]))

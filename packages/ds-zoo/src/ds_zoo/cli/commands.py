@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +53,33 @@ def of_a_run(command: str) -> Any:
         def load(device: str) -> Any:
             return model.load(Path(folder), pick_device(device, "--device"))
 
-        return function_command(getattr(model, function), load, folder)
+        run = getattr(model, function)
+        return function_command(_into_a_new_folder(run) if command == "export" else run, load, folder)
 
     epilog = f"What else it takes depends on the model: ds-zoo {command} RUN --help"
     group = group_of([], make)
     return make_group(command, about, group, subcommand_metavar="RUN [OPTIONS]", epilog=epilog)
+
+
+def _into_a_new_folder(save: Callable[[Any, Path], str]) -> Callable[[Any, Path], str]:
+    """Makes a function that writes a model into a folder refuse one that holds something."""
+
+    @wraps(save)
+    def saved(loaded: Any, folder: Path) -> str:
+        check_new(folder)
+        return save(loaded, folder)
+
+    return saved
+
+
+def check_new(folder: Path) -> None:
+    """Checks that nothing is written over.
+
+    Raises:
+        FileExistsError: if it is a file, or a folder that holds something.
+    """
+    if folder.exists() and (folder.is_file() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: is there already; give a new folder")
 
 
 def list_models() -> None:
@@ -128,8 +152,7 @@ def import_model(source: str, *, out: Path) -> None:
     """
     folder = fetched(source)
     name = name_of(folder)
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise FileExistsError(f"{out}: is there already; give a new folder")
+    check_new(out)
     model = module(name)
     model.save(model.load(folder), out)
     Console(emoji=False).print(
