@@ -385,8 +385,9 @@ def test_a_head_on_a_pretrained_encoder(folder):
     head.save_pretrained(folder / "head")
     again = MiniBERTForSequenceClassification.from_pretrained(folder / "head")
     assert again.config.labels == labels
-    token = MiniBERTForTokenClassification.from_encoder(encoder)
+    token = MiniBERTForTokenClassification.from_encoder(encoder.to(torch.float64))
     assert token.bert.pooler is None
+    assert {parameter.dtype for parameter in token.parameters()} == {torch.float64}
     with pytest.raises(ValueError, match="wrong shape"):
         MiniBERTForTokenClassification.from_encoder(encoder, intermediate_size=21)
 

@@ -325,7 +325,9 @@ def test_mistakes():
         model(torch.zeros(1, 3, 9, 1), interpolate_pos_encoding=True)
     with pytest.raises(TypeError, match=r"expected torch.float32 input .*got torch.uint8"):
         model(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
-    head = MiniViTForImageClassification.from_encoder(model, labels=("a", "b", "c"))
+    head = MiniViTForImageClassification.from_encoder(model.to(torch.float64))
+    assert {parameter.dtype for parameter in head.parameters()} == {torch.float64}
+    head = MiniViTForImageClassification.from_encoder(model.to(torch.float32), labels=("a", "b", "c"))
     with engine("manual"):
         with pytest.raises(IndexError, match="from 0 to 2"):
             head(pictures(), torch.tensor([0, 3, 1, 0]))

@@ -134,8 +134,10 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
         what = f"forward saved more than backward took: {'; '.join(ours.left)}: {why}"
         report.problems.append(("backward", what))
     if report.ok:  # else these would only repeat what is wrong
-        for what in OTHER_WAYS:
-            report.problems += _wrong_when(what, trial, ours, report.limits.tape, scale)
+        for what, way in OTHER_WAYS.items():
+            # What a first call left is far off; autograd's own rounding, at inputs nobody chose, may be more.
+            limit = report.limits.tape * (10 if way is _later else 1)
+            report.problems += _wrong_when(what, trial, ours, limit, scale)
     return report
 
 

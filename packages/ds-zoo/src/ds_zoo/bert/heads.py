@@ -72,11 +72,13 @@ class BERTHead(Head):
         """Puts a new head on a copy of an encoder, to fine-tune both.
 
         Args:
-            encoder: its weights are copied; a pooler that it lacks and the head reads is new.
+            encoder: its weights are copied, and their type and device are the head's; a pooler that it lacks
+                and the head reads is new.
             generator: source of the head's initial values and of dropout.
             changes: fields of the configuration that differ, as ``labels=("negative", "positive")``.
         """
-        head = cls(replace(encoder.config, **changes), generator=generator)
+        like = next(encoder.parameters())
+        head = cls(replace(encoder.config, **changes), generator=generator).to(like.device, like.dtype)
         own = head.bert.state_dict()
         new = {name: t for name, t in own.items() if name.startswith("pooler.")}
         copied = {name: t for name, t in encoder.state_dict().items() if name in own or "pooler." not in name}

@@ -556,13 +556,14 @@ class MiniViTForImageClassification(Head):
         """Puts a new head on a copy of an encoder, to fine-tune both.
 
         Args:
-            encoder: its weights are copied; a pooler is left out.
+            encoder: its weights are copied, and their type and device are the head's; a pooler is left out.
             generator: source of the head's initial values and of what is dropped.
             changes: fields of the configuration that differ, as ``labels=("cat", "dog")``.
         """
         head = cls(replace(encoder.config, **changes), generator=generator)
         state = {name: t for name, t in encoder.state_dict().items() if not name.startswith("pooler.")}
-        head.vit.load_state_dict(state)
+        like = next(encoder.parameters())
+        head.to(like.device, like.dtype).vit.load_state_dict(state)
         return head
 
     def forward(
