@@ -1,5 +1,6 @@
 """Resampling, pads and dropout of channels beside torch.nn's."""
 
+import torch
 from ds_cnn import (
     CircularPad1d,
     CircularPad2d,
@@ -32,6 +33,15 @@ def case(ours, theirs, shape, *arguments, **options):
     )
 
 
+def channels_last(shape, **options):
+    return Case(
+        name=f"Upsample({options}) of {shape}, channels last",
+        make=lambda: Upsample(**options),
+        inputs=lambda g: (torch.randn(shape, generator=g).contiguous(memory_format=torch.channels_last),),
+        namesake=lambda: nn.Upsample(**options),
+    )
+
+
 def antialiased(shape, **options):
     return Case(
         name=f"Upsample({options}, antialias=True) of {shape}",
@@ -45,6 +55,12 @@ def antialiased(shape, **options):
 CASES = [
     case(Upsample, nn.Upsample, (2, 3, 3, 4), scale_factor=2),
     case(Upsample, nn.Upsample, (1, 2, 3, 5), size=(7, 2)),
+    channels_last((2, 3, 3, 4), scale_factor=2),
+    channels_last((2, 3, 3, 4), size=(3, 12)),
+    channels_last((2, 3, 3, 4), size=(5, 6)),
+    case(Upsample, nn.Upsample, (2, 3, 3, 4), size=(9, 4)),
+    case(Upsample, nn.Upsample, (2, 3, 3, 4), size=(3, 8)),
+    case(Upsample, nn.Upsample, (2, 3, 3, 4), size=(3, 4)),
     case(Upsample, nn.Upsample, (2, 3, 3, 4), scale_factor=(2.0, 1.5), mode="bilinear"),
     case(Upsample, nn.Upsample, (2, 2, 3, 4), size=(5, 9), mode="bilinear", align_corners=True),
     case(Upsample, nn.Upsample, (2, 2, 6, 5), size=(3, 1), mode="bilinear", align_corners=False),

@@ -293,7 +293,7 @@ CASES += [
     case(channels_last(2, 6, 4, 5), "GroupNorm", 6, 6, shown="channels last"),
     case(channels_last(2, 6, 4, 5), "GroupNorm", 1, 6, shown="channels last"),
     case(channels_last(2, 6, 4, 5), "GroupNorm", 3, 6, affine=False, shown="channels last"),
-    case(channels_last(5, 64, 40, 40), "GroupNorm", 4, 64, shown="channels last, several blocks"),
+    case(channels_last(6, 64, 40, 40), "GroupNorm", 4, 64, shown="channels last, several blocks"),
     case(normal((3, 6, 4)), "GroupNorm", 2, 6, eps=0.1),
     case(normal((3, 6, 4)), "GroupNorm", 2, 6, affine=False),
     case(normal((3, 6, 4)), "GroupNorm", 2, 6, evaluate=True),
