@@ -36,18 +36,18 @@ class BatchNormKernel:
         blocks = _parts(positions)
         _note(positions, blocks)
         means, squares = [], []
-        for some in blocks:
-            mean = positions[some].mean((0, 2), keepdim=True)
-            centred = less(positions[some], mean)
+        for part in _cut(positions, blocks):
+            mean = part.mean((0, 2), keepdim=True)
+            centred = less(part, mean)
             means.append(mean)
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
         mean, var = _joined(means, squares, blocks, positions)  # (1, C, 1)
         rstd = torch.rsqrt(var + number(eps, var))
         scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
-        shift = -mean * scale if bias is None else bias.view(1, -1, 1) - mean * scale
+        shift = -mean * scale if bias is None else torch.addcmul(bias.view(1, -1, 1), mean, scale, value=-1)
         y = torch.empty_like(positions)
-        for some in blocks:
-            scale_shift(positions[some], scale, shift, out=y[some])
+        for part, out in zip(_cut(positions, blocks), _cut(y, blocks), strict=True):
+            scale_shift(part, scale, shift, out=out)
         return (y.view(x.shape), mean.flatten(), var.flatten()), (x, mean, rstd, weight, bias)
 
     @staticmethod
@@ -55,24 +55,27 @@ class BatchNormKernel:
         x, mean, rstd, weight, bias = saved
         want_x, want_weight, want_bias = wanted or (True, weight is not None, bias is not None)
         positions, g = by_position(x), by_position(grad)
-        blocks = _parts(positions)
-        total = _sum([g[some].sum((0, 2), keepdim=True) for some in blocks])  # of g
-        total_n = torch.zeros_like(mean)  # of g n
-        if want_x or want_weight:
-            products = (less(positions[some], mean).mul_(g[some]) for some in blocks)
-            total_n = _sum([product.sum((0, 2), keepdim=True) for product in products])
+        blocks, count = _parts(positions), max(1, _count(positions))
+        parts_of_x, parts_of_g = _cut(positions, blocks), _cut(g, blocks)
+        total = _sum([given.sum((0, 2), keepdim=True) for given in parts_of_g])  # of g
+        grad_bias = like(total, bias) if want_bias else None
+        if not (want_x or want_weight):
+            return None, None, grad_bias
+        products = (less(part, mean).mul_(given) for part, given in zip(parts_of_x, parts_of_g, strict=True))
+        total_n = _sum([product.sum((0, 2), keepdim=True) for product in products])  # of g n
         if positions.shape[0] and positions.shape[2]:  # of no numbers, the deviation is NaN and the sum 0
             total_n *= rstd
         grad_weight = like(total_n, weight) if want_weight else None
-        grad_bias = like(total, bias) if want_bias else None
         if not want_x:
             return None, grad_weight, grad_bias
         scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
-        of_n = scale * rstd * total_n / -max(1, _count(positions))
-        shift = scale * total / -max(1, _count(positions)) - mean * of_n
+        share = scale / number(-count, scale)
+        of_n = share * rstd * total_n
+        shift = (share * total).addcmul_(mean, of_n, value=-1)
         grad_x = torch.empty_like(g)
-        for some in blocks:  # scale (g - mean g - n mean(g n))
-            scale_shift(g[some], scale, shift, out=grad_x[some]).addcmul_(positions[some], of_n)
+        outs = _cut(grad_x, blocks)
+        for part, given, out in zip(parts_of_x, parts_of_g, outs, strict=True):
+            scale_shift(given, scale, shift, out=out).addcmul_(part, of_n)  # scale (g - mean g - n mean(g n))
         return grad_x.view(grad.shape), grad_weight, grad_bias
 
 
@@ -140,6 +143,11 @@ def _parts(positions: Tensor) -> list[slice]:
     """Cuts a batch into blocks, at least one."""
     n, channels, numbers = positions.shape
     return parts(n, channels * numbers, ROOM) or [slice(0, 0)]
+
+
+def _cut(x: Tensor, blocks: list[slice]) -> list[Tensor]:
+    """Views the blocks of a tensor."""
+    return [x] if len(blocks) == 1 else [x[some] for some in blocks]
 
 
 def _note(positions: Tensor, blocks: list[slice]) -> None:

@@ -96,8 +96,10 @@ class BatchNorm(Normalization):
         assert self.num_batches_tracked is not None
         assert self.running_mean is not None
         self.num_batches_tracked += 1
+        if self.momentum is not None:
+            return self.momentum
         count = self.num_batches_tracked.double()  # an integer's reciprocal would be float32
-        return (1 / count).to(self.running_mean) if self.momentum is None else self.momentum
+        return (1 / count).to(self.running_mean)
 
     def extra_repr(self) -> str:
         text = f"{self.num_features}"
