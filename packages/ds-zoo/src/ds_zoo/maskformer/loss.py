@@ -180,7 +180,7 @@ class MaskFormerLoss(Loss):
         """Checks that masks ``(B, n, H, W)`` lie between 0 and 1."""
         if not masks.numel():
             return
-        darkest, lightest = (float(number) for number in masks.aminmax())
+        darkest, lightest = (float(number) for number in masks.detach().aminmax())
         if darkest < 0 or lightest > 1:
             wrong = darkest if darkest < 0 else lightest
             number = int((masks == wrong).flatten(1).any(1).to(torch.int64).argmax())
