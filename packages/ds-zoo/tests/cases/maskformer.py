@@ -158,7 +158,7 @@ CASES = [
         reference=output,
         carry=carry,
         looser=1.5,
-        why="in float32 the formulas alone are up to 1.2e-5 from their gradients in float64, the kernels 0.6e-5",
+        why="in float32 the formulas alone are up to 1.2e-5 from gradients in float64, the kernels 0.6e-5",
     ),
     Case(
         name="MiniMaskFormer, use_auxiliary_loss=True, group norm",
