@@ -308,7 +308,7 @@ def test_images_to_measure_by_are_never_those_that_are_learned(tmp_path):
 
 
 def test_scenes_and_files_are_read_alike(tmp_path, monkeypatch):
-    from ds_zoo.gan import data
+    from ds_zoo.vit import data
 
     monkeypatch.setattr(data, "COUNT", 6)
     learned, test = read_parts("scenes", size=16, channels=1)

@@ -11,6 +11,7 @@ from ds_core.training.files import load_tensors
 from ds_zoo import MiniViTConfig, MiniViTForImageClassification
 from ds_zoo.cli import command_line
 from ds_zoo.data.processor import ImageProcessor
+from ds_zoo.vit import data
 from ds_zoo.vit.data import LabelledImages, processor_of, read_images
 from ds_zoo.vit.train import PRESETS, Recipe, evaluate, load, predict, save, train
 from PIL import Image
@@ -161,6 +162,15 @@ def test_what_was_held_out_of_data_that_changed_is_unknown(run, folder):
     with pytest.raises(ValueError, match="its data have changed since it was trained"):
         evaluate(load(run.out))
     assert evaluate(load(run.out), data=f"imagefolder:{folder}")["images"] == 33
+
+
+def test_scenes_are_learned_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "COUNT", 24)
+    recipe = Recipe(data="scenes", **SMALL | {"image_size": 16, "epochs": 1})
+    made = train(recipe, tmp_path / "run", progress=False)
+    assert "circle" in made.model.config.labels
+    assert evaluate(load(made.out))["images"] == 6
+    assert evaluate(load(made.out), data="scenes")["images"] == 24
 
 
 def test_mistakes(run, folder, tmp_path):

@@ -588,6 +588,7 @@ def evaluate(
     """
     if min(images, batch_size) < 1:
         raise ValueError(f"eval: expected at least 1, got {images=} and {batch_size=}")
+    source: AnnotatedImages
     if data is None:
         recipe = recipe_of(loaded.folder)
         if recipe.data == SCENES:

@@ -8,14 +8,10 @@ from typing import Any
 
 import torch
 from ds_core.data import train_test_split
-from ds_core.data.fingerprint import fingerprint
 from torch import Tensor
 
-from ds_zoo.data.scenes import Scenes
 from ds_zoo.data.words import parse
-from ds_zoo.vit.data import LabelledImages, check_channels, read_images
-
-SCENES, COUNT, SIDE = "scenes", 4096, 32  # how many scenes of one shape each, and their side
+from ds_zoo.vit.data import SCENES, LabelledImages, read_images
 
 
 def read_parts(
@@ -44,11 +40,10 @@ def read_parts(
         ValueError: if the word is of another kind, there are too few images for two parts, channels are not 1
             or 3, or a class lacks its name.
     """
+    options: dict[str, Any] = {"size": None if size is None else (size, size), "channels": channels}
     if word == SCENES:
-        check_channels(channels)
-        parts = [_scenes(start, size or SIDE, channels or 3) for start in (0, COUNT)]
+        parts = [read_images(word, **options, test=test) for test in (False, True)]
     else:
-        options: dict[str, Any] = {"size": None if size is None else (size, size), "channels": channels}
         images = read_images(word, **options)
         if len(images) < 2:
             raise ValueError(f"{word}: expected at least 2 images, which a game compares, got {len(images)}")
@@ -74,17 +69,6 @@ def read_parts(
             )
         parts = [replace(part, class_names=called) for part in parts]
     return parts[0], parts[1]
-
-
-def _scenes(start: int, size: int, channels: int) -> LabelledImages:
-    """Draws scenes of one shape each; its kind is the class."""
-    scenes = Scenes(COUNT, start=start, size=size, columns=("pixels", "label"))
-    samples = list(scenes)
-    pixels = torch.stack([sample["pixels"] for sample in samples])
-    if channels == 1:
-        pixels = pixels.float().mean(1, keepdim=True).round().to(torch.uint8)
-    labels = torch.tensor([sample["label"] for sample in samples])
-    return LabelledImages((pixels, labels), labels, tuple(scenes.class_names), fingerprint((pixels, labels)))
 
 
 class Centred:

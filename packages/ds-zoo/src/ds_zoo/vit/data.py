@@ -15,9 +15,11 @@ from ds_core.data.fingerprint import fingerprint
 from torch import Tensor
 
 from ds_zoo.data.processor import BILINEAR, PROCESSOR_FILE, ImageProcessor
+from ds_zoo.data.scenes import Scenes
 from ds_zoo.data.words import parse
 
 SMALL = 4096  # images from which mean and deviation are taken
+SCENES, COUNT, SIDE = "scenes", 4096, 32  # how many scenes of one shape each, and their side
 
 
 class Samples(Protocol):
@@ -110,11 +112,12 @@ def read_images(
 
     Args:
         word: ``imagefolder:FOLDER``, whose subfolders are the classes; ``hf:NAME[SPLIT]``; ``idx:FOLDER`` or
-            ``idx:FOLDER[test]``, files as MNIST's; or ``sklearn:digits``.
-        size: (height, width) to which images in files are resized; None for their own.
-        channels: 3 for colour, 1 for grey; None for what suits the source: 3 of files, 1 of ``idx`` and
-            ``sklearn``, which are grey.
-        test: of a source with a part called test, whether that is read if none is named.
+            ``idx:FOLDER[test]``, files as MNIST's; ``sklearn:digits``; or ``scenes``, of one shape each.
+        size: (height, width) to which images in files are resized, and in which scenes are drawn; None for
+            their own.
+        channels: 3 for colour, 1 for grey; None for what suits the source: 3 of files and scenes, 1 of
+            ``idx`` and ``sklearn``, which are grey.
+        test: of a source with a part called test, whether that is read if none is named; of scenes, others.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
@@ -122,6 +125,8 @@ def read_images(
             or 3.
     """
     check_channels(channels)
+    if word == SCENES:
+        return _scenes(COUNT * test, size or (SIDE, SIDE), channels or 3)
     kind, what, split, column = parse(word)
     mode: Literal["RGB", "L"] = "L" if channels == 1 else "RGB"
     if kind in ("imagefolder", "hf"):
@@ -148,8 +153,8 @@ def read_images(
         data.x = data.x.view(-1, 1, 8, 8) / 16
     else:
         raise ValueError(
-            "data: expected images: imagefolder:FOLDER, hf:NAME[SPLIT], idx:FOLDER or sklearn:digits, got "
-            f"{word!r}"
+            "expected images: imagefolder:FOLDER, hf:NAME[SPLIT], idx:FOLDER, sklearn:digits or scenes, "
+            f"got {word!r}"
         )
     if data.y is None:
         raise ValueError(f"{word}: expected labels beside the images, got none")
@@ -160,6 +165,17 @@ def read_images(
         raise ValueError(f"{word}: expected images of {size}, got {tuple(pixels.shape[2:])}")
     names = data.class_names or [str(number) for number in range(int(data.y.max()) + 1)]
     return LabelledImages((pixels, data.y), data.y, tuple(names), fingerprint((pixels, data.y)))
+
+
+def _scenes(start: int, size: tuple[int, int], channels: int) -> LabelledImages:
+    """Draws scenes of one shape each; its kind is the class."""
+    scenes = Scenes(COUNT, start=start, size=size, columns=("pixels", "label"))
+    samples = list(scenes)
+    pixels = torch.stack([sample["pixels"] for sample in samples])
+    if channels == 1:
+        pixels = pixels.float().mean(1, keepdim=True).round().to(torch.uint8)
+    labels = torch.tensor([sample["label"] for sample in samples])
+    return LabelledImages((pixels, labels), labels, tuple(scenes.class_names), fingerprint((pixels, labels)))
 
 
 def check_channels(channels: int | None) -> None:

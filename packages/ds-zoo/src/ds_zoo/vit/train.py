@@ -31,7 +31,7 @@ from ds_zoo.data.processor import PROCESSOR_FILE, ImageProcessor
 from ds_zoo.groups import decay_groups
 from ds_zoo.heads import Logits
 from ds_zoo.runs import check_unchanged, finished
-from ds_zoo.vit.data import Augment, LabelledImages, load_processor, processor_of, read_images
+from ds_zoo.vit.data import SCENES, Augment, LabelledImages, load_processor, processor_of, read_images
 from ds_zoo.vit.model import MiniViTConfig, MiniViTForImageClassification, pair
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
@@ -48,7 +48,7 @@ class Recipe:
     learn it, so the data must say it: by flips, crops and changed colours.
 
     Args:
-        data: the images to learn from, as imagefolder:FOLDER, hf:NAME[SPLIT] or idx:FOLDER.
+        data: the images to learn from, as imagefolder:FOLDER, hf:NAME[SPLIT], idx:FOLDER or scenes.
         channels: 3 for colour, 1 for grey; what suits the data if not given.
         image_size: height and width in pixels to which images are resized; their own if not given.
         patch: height and width of a patch.
@@ -309,6 +309,12 @@ def _size(recipe: Recipe) -> tuple[int, int] | None:
     return None if recipe.image_size is None else (recipe.image_size, recipe.image_size)
 
 
+def _as_prepared(word: str, processor: ImageProcessor, test: bool = False) -> LabelledImages:
+    """Reads images for a processor: files in their own size, scenes drawn in that which it makes."""
+    size = processor.size if word == SCENES and isinstance(processor.size, tuple) else None
+    return read_images(word, size=size, channels=processor.channels, test=test)
+
+
 def split(images: LabelledImages, recipe: Recipe) -> tuple[LabelledImages, LabelledImages]:
     """Sets images aside, each class by its share: those to learn from, and those held out."""
     rows = torch.arange(len(images))
@@ -428,11 +434,11 @@ def evaluate(
         )
     if data is None:
         recipe = recipe_of(loaded.folder)
-        everything = read_images(recipe.data, channels=processor.channels)
+        everything = _as_prepared(recipe.data, processor)
         check_unchanged(loaded.folder, "data", everything.print)
         _, images = split(everything, recipe)
     else:
-        images = read_images(data, channels=processor.channels, test=True)
+        images = _as_prepared(data, processor, test=True)
     images = images.prepared(processor)
     names = model.config.labels
     if len(images.class_names) > len(names) or set(images.class_names) - set(names):
