@@ -327,7 +327,7 @@ def test_wrong_labels(labels, error, said):
         MaskFormerLoss(3)(torch.randn(1, 1, 4, 4), torch.randn(1, 1, 4, 2, 2), given)
 
 
-@pytest.mark.parametrize("colour", [255, -1])
+@pytest.mark.parametrize("colour", [255, -1, float("nan")])
 def test_masks_are_no_pictures(colour):
     labels = [{"class_labels": torch.tensor([1]), "masks": torch.full((1, 8, 8), colour)}]
     with pytest.raises(ValueError, match=f"image 0: expected masks of 0 and 1, got {colour}"):

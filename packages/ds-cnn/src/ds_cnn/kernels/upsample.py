@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from ds_core.kernels import branch, kernel
+from ds_core.kernels.elementary import channels_side_by_side
 from torch import Tensor
 
 from ds_cnn.functional.upsample import Saved, mixture, upsample, upsample_backward
@@ -71,15 +71,10 @@ def _factors(
     return found if whole and all(s in (None, k) for s, k in zip(scale, found, strict=True)) else None
 
 
-def _channels_last(x: Tensor) -> bool:
-    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
-    return last and not x.is_contiguous()
-
-
 def _repeated(x: Tensor, factors: SavedFactors) -> Tensor:
     """Writes each pixel so many times side by side: ``(..., H, W)`` -> ``(..., H down, W across)``."""
     down, across = factors
-    if _channels_last(x):
+    if channels_side_by_side(x):
         n, height, width, channels = pixels_last(x).shape
         copies = pixels_last(x)[:, :, None, :, None].expand(n, height, down, width, across, channels)
         return channels_first(copies.reshape(n, height * down, width * across, channels))
@@ -90,7 +85,7 @@ def _repeated(x: Tensor, factors: SavedFactors) -> Tensor:
 
 def _added(grad: Tensor, factors: SavedFactors) -> Tensor:
     """Adds up the copies of each pixel: ``(..., H down, W across)`` -> ``(..., H, W)``."""
-    if _channels_last(grad):
+    if channels_side_by_side(grad):
         rows = _sum([pixels_last(grad)[:, place :: factors.down] for place in range(factors.down)])
         return channels_first(_sum([rows[:, :, place :: factors.across] for place in range(factors.across)]))
     rows = _sum([grad[..., place :: factors.down, :] for place in range(factors.down)])

@@ -148,6 +148,11 @@ def zero_where(x: Tensor, chosen: Tensor, *, out: Tensor) -> Tensor:
     return out
 
 
+def channels_side_by_side(x: Tensor) -> bool:
+    """Says whether x are images ``(N, C, H, W)`` with channels last in memory."""
+    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
 def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Cuts tensors of one shape into views of at most BLOCK numbers, side by side.
 

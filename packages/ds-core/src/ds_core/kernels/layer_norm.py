@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ds_core.functional.layer_norm import layer_norm
 from ds_core.kernels import branch, kernel
+from ds_core.kernels.elementary import channels_side_by_side
 from ds_core.kernels.normalization import normalize, normalize_backward
 
 
@@ -57,8 +58,7 @@ class LayerNormKernel:
 
 def channels_last(x: Tensor, dims: tuple[int, ...]) -> bool:
     """Says whether x are images ``(N, C, H, W)`` with channels last in memory, each normalised as a whole."""
-    whole = len(dims) == 3 and x.dim() == 4 and not x.is_contiguous()
-    return whole and x.is_contiguous(memory_format=torch.channels_last)
+    return len(dims) == 3 and channels_side_by_side(x)
 
 
 def rows(x: Tensor, dims: tuple[int, ...], last: bool = False) -> Tensor:

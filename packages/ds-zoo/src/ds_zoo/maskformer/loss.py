@@ -181,9 +181,10 @@ class MaskFormerLoss(Loss):
         if not masks.numel():
             return
         darkest, lightest = (float(number) for number in masks.detach().aminmax())
-        if darkest < 0 or lightest > 1:
-            wrong = darkest if darkest < 0 else lightest
-            number = int((masks == wrong).flatten(1).any(1).to(torch.int64).argmax())
+        if not (darkest >= 0 and lightest <= 1):
+            outside = ~((masks >= 0) & (masks <= 1)).flatten(1)
+            number = int(outside.any(1).to(torch.int64).argmax())
+            wrong = float(masks[number].flatten()[outside[number]][0])
             raise ValueError(f"MaskFormerLoss: image {number}: expected masks of 0 and 1, got {wrong:g}")
 
     def _report(self, ce: Tensor, mask: Tensor, overlap: Tensor) -> None:
