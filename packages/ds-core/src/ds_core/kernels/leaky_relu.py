@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ds_core.functional.leaky_relu import leaky_relu, prelu
 from ds_core.kernels import kernel
-from ds_core.kernels.elementary import bits, blocks
+from ds_core.kernels.elementary import bits, blocks, number
 
 
 @kernel(leaky_relu)
@@ -18,13 +18,14 @@ class LeakyReLUKernel:
     def forward(x: Tensor, negative_slope: float = 0.01) -> tuple[Tensor, tuple[Tensor, float]]:
         if negative_slope > 1 or not negative_slope:
             return _forward(x, negative_slope), (x, negative_slope)
-        y = x * negative_slope
+        y = x * number(negative_slope, x)
         return torch.maximum(x, y, out=y), (x, negative_slope)
 
     @staticmethod
     def backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
         x, negative_slope = saved
-        below = x.new_full((), negative_slope)
+        slope = number(negative_slope, x)
+        below = slope if isinstance(slope, Tensor) else x.new_full((), slope)
         grad_x = torch.empty_like(grad)
         for x_, g, out in blocks(x, grad, grad_x):
             torch.add(below, torch.gt(x_, 0, out=out), alpha=1 - negative_slope, out=out).mul_(g)

@@ -33,6 +33,7 @@ __all__ = ["ALGORITHMS", "ConvolutionKernel", "select"]
     branches=(
         *(*ALGORITHMS, "narrow", "depthwise", "one block", "several blocks"),
         *("winograd, all kernels at a time", "winograd, some kernels at a time"),
+        *("winograd, one tile", "winograd, several tiles"),
     ),
 )
 class ConvolutionKernel:

@@ -35,6 +35,11 @@ POINTS = {
 }
 
 
+# From tiles of this size on a block has so few that the threads divide the products among them instead of the
+# images: each then reads its part of the weights once, rather than all of them for half of the tiles.
+LARGE = 7
+
+
 class Tiling(NamedTuple):
     """Sizes along one side: outputs of a tile, and pixels or cells of the kernel."""
 
@@ -49,6 +54,10 @@ class Tiling(NamedTuple):
     def tiles(self, size: Sequence[int]) -> tuple[int, int]:
         """Returns how many tiles cover an output of (height, width)."""
         return -(-size[0] // self.tile), -(-size[1] // self.tile)
+
+    def threads(self, n: int) -> int:
+        """Returns among how many threads n images are divided."""
+        return divided(n) if self.tile < LARGE else 1
 
 
 class Winograd(Algorithm):
@@ -70,7 +79,9 @@ class Winograd(Algorithm):
     Each thread then changes the basis of what it laid out itself, which lies in its own cache.
 
     The gradient of the input is a convolution again, by the kernel turned half round; that of the weights
-    walks the formula backwards: dL/dw = G^T [sum over tiles of (A dL/dy A^T) * (B^T d B)] G.
+    walks the formula backwards: dL/dw = G^T [sum over tiles of (A dL/dy A^T) * (B^T d B)] G. So does that of
+    the input where one tile has all outputs, and no two patches overlap:
+    dL/dd = B [(G w G^T) * (A dL/dy A^T)] B^T.
 
     Args:
         tile: outputs along each side of a tile.
@@ -79,7 +90,7 @@ class Winograd(Algorithm):
     """
 
     def __init__(self, tile: int) -> None:
-        self.tile, self.divides = tile, True
+        self.tile, self.divides = tile, tile < LARGE
         self.pixels = Tiling(tile, 3).patch in POINTS  # whether kernels of 3x3 pixels have their points
         cells = "a kernel_size of twice the stride, dilation 1 and groups 1"
         self.needs = f"kernel_size 3 and stride 1, or {cells}" if self.pixels else cells
@@ -102,7 +113,7 @@ class Winograd(Algorithm):
         tiling = self._tiling(geometry)
         n, channels, *size = shape
         height, width = geometry.output_size(size)
-        cell, places, inside = channels * math.prod(geometry.stride), tiling.patch**2, tiling.tile**2
+        cell, places = channels * math.prod(geometry.stride), tiling.patch**2
         run = channels * geometry.stride[1]  # numbers of a cell that lie side by side in an image
         beyond = tiling.kernel - 1 if cell > channels else 0
         seen = n * math.prod(tiling.tiles((height, width)))
@@ -111,16 +122,19 @@ class Winograd(Algorithm):
         packed = Work(numbers=8.0 * places * cell * kernels, calls=12)
         weights = _change(tiling.kernel, tiling.patch, cell * kernels) + packed
 
-        def one(tiles: int, a: int, b: int, run_a: int, run_b: int) -> Work:
-            """Estimates a convolution from a to b numbers."""
-            laid, given = moved(2 * places * a, run_a), moved(2 * inside * b, run_b)
-            changes = _change(tiling.patch, tiling.patch, a) + _change(tiling.patch, tiling.tile, b)
+        def one(tiles: int, a: int, b: int, run_a: int, run_b: int, *, back: bool = False) -> Work:
+            """Estimates a convolution from a to b numbers, of patches to tiles, or back."""
+            before, after = (tiling.tile, tiling.patch) if back else (tiling.patch, tiling.tile)
+            laid, given = moved(2 * before**2 * a, run_a), moved(2 * after**2 * b, run_b)
+            changes = _change(before, tiling.patch, a) + _change(tiling.patch, after, b)
             rows = min(tiles, max(1, BLOCK // (places * a)))  # of one product, in a block of images
             products = multiplied(rows, a, b) * (places * tiles / rows)
             often = math.ceil(tiles / rows) if places * cell * kernels > MANY else 1
             return products + (laid + changes + given) * tiles + weights * often
 
         forward = one(seen, cell, kernels, run, kernels)  # the gradient of the weights is much like it
+        if seen == n:  # one tile has all outputs
+            return Passes(forward, forward, one(n, kernels, cell, kernels, run, back=True))
         return Passes(forward, forward, one(given, kernels, cell, kernels, run))
 
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -131,34 +145,36 @@ class Winograd(Algorithm):
         (top, _), (left, _) = geometry.padding
         patches = _patches(tiling, x, (top, left), tiling.tiles(size), geometry.stride)
         products = _convolved(tiling, patches, packed)
-        _from_tiles(tiling, products, tiling.tiles(size), (1, 1), (0, 0), out)
+        _from_tiles(basis("A", tiling, x).T, products, tiling.tiles(size), (1, 1), (0, 0), out)
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3), turned=True)
 
     def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
+        alone = tiling.tiles(grad.shape[1:3]) == (1, 1)
+        branch(f"ConvolutionKernel: winograd, {'one tile' if alone else 'several tiles'}")
+        if alone:  # all is turned half round, as the kernels are
+            spread = _spread(tiling, grad, "patches", turned=True)
+            products = _convolved(tiling, spread, packed, turned=True)
+            back = basis("B^T", tiling, grad).flip(1).T
+            _from_tiles(back, products, (1, 1), geometry.stride, (-top, -left), out)
+            return
         beyond = tiling.kernel - 1  # so far off are positions that saw a pixel or cell
         plain = geometry.stride == (1, 1)
         offset = (beyond - top, beyond - left) if plain else (beyond, beyond)
         tiles = tiling.tiles(out.shape[1:3] if plain else (grad.shape[1] + beyond, grad.shape[2] + beyond))
         products = _convolved(tiling, _patches(tiling, grad, offset, tiles, (1, 1)), packed, turned=True)
         first = (0, 0) if plain else (-top, -left)  # cells are of the padding, too
-        _from_tiles(tiling, products, tiles, geometry.stride, first, out)
+        _from_tiles(basis("A", tiling, grad).T, products, tiles, geometry.stride, first, out)
 
     def backward_weight(
         self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
     ) -> Tensor:
         tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
-        tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
-        patches = _patches(tiling, x, (top, left), (height, width), geometry.stride)
-        placed = canvas(grad, (0, 0), (height * tile, width * tile), memory=BETWEEN)
-        tiles = placed.view(patches.shape[0], -1, height, tile, width, tile, grad.shape[-1])
-        tiles = tiles.permute(0, 3, 5, 1, 2, 4, 6)
-        laid = _scratch("spread", tiles.shape, grad).copy_(tiles)
-        changed = _changed(basis("A", tiling, grad), laid.flatten(3), "between", "spread")
+        patches = _patches(tiling, x, (top, left), tiling.tiles(grad.shape[1:3]), geometry.stride)
+        spread = _spread(tiling, grad, "spread")
         kernels, cell = grad.shape[-1], patches.shape[3]
-        spread = changed.unflatten(2, (-1, kernels))  # (threads, 36, tiles, O)
         if not _many(tiling, kernels * cell):
             return _weighted(spread, patches, total)  # (36, O, cell)
         grad_weight = grad.new_zeros(kernels, x.shape[3], *geometry.kernel) if total is None else total
@@ -216,7 +232,7 @@ def _patches(
     size = (height * tiling.tile + beyond) * down, (width * tiling.tile + beyond) * right
     placed = canvas(x, offset, size, memory=BETWEEN)
     image, row, column, channel = placed.stride()
-    threads = divided(x.shape[0])
+    threads = tiling.threads(x.shape[0])
     each = x.shape[0] // threads
     patches = torch.as_strided(
         placed,
@@ -233,8 +249,30 @@ def _patches(
     return changed.unflatten(2, (each * height * width, down * right * x.shape[3]))
 
 
+def _spread(tiling: Tiling, grad: Tensor, memory: str, turned: bool = False) -> Tensor:
+    """Cuts gradients of outputs ``(n, H', W', O)`` into tiles, and gives each number of a patch its share.
+
+    Args:
+        tiling: sizes.
+        grad: pixels last.
+        memory: the name of memory for the result.
+        turned: whether tiles are turned half round.
+
+    Returns:
+        ``(threads, 36, n / threads * tiles, O)``.
+    """
+    tile, (height, width) = tiling.tile, tiling.tiles(grad.shape[1:3])
+    placed = canvas(grad, (0, 0), (height * tile, width * tile), memory=BETWEEN)
+    threads, kernels = tiling.threads(grad.shape[0]), grad.shape[3]
+    tiles = placed.view(threads, -1, height, tile, width, tile, kernels).permute(0, 3, 5, 1, 2, 4, 6)
+    laid = _scratch(memory, tiles.shape, grad).copy_(tiles)
+    matrix = basis("A", tiling, grad)
+    changed = _changed(matrix.flip(1) if turned else matrix, laid.flatten(3), "between", memory)
+    return changed.unflatten(2, (-1, kernels))
+
+
 def _from_tiles(
-    tiling: Tiling,
+    matrix: Tensor,
     products: Tensor,
     tiles: tuple[int, int],
     cell: tuple[int, int],
@@ -244,21 +282,21 @@ def _from_tiles(
     """Changes the basis back, puts the tiles together, and cuts off what hangs over the edge of an image.
 
     Args:
-        tiling: sizes.
+        matrix: the change of basis, ``(tile, patch)``.
         products: ``(threads, 36, n / threads * tiles, cell)``.
         tiles: how many, (down, across).
         cell: pixels of a cell, (down, right).
         offset: row and column of the first pixel of the first cell.
         out: the images, ``(n, H, W, C)``.
     """
-    (height, width), (down, right), tile = tiles, cell, tiling.tile
-    by_row = products.unflatten(1, (tiling.patch, tiling.patch)).flatten(3)
-    changed = _changed(basis("A", tiling, products).T, by_row, "patches", "between")  # needed no more
+    (height, width), (down, right), (tile, patch) = tiles, cell, matrix.shape
+    by_row = products.unflatten(1, (patch, patch)).flatten(3)
+    changed = _changed(matrix, by_row, "patches", "between")  # needed no more
     channels = products.shape[3] // (down * right)
     images = changed.view(products.shape[0], tile, tile, -1, height, width, down, right, channels)
     images = images.permute(0, 3, 4, 1, 6, 5, 2, 7, 8)
     shape = out.shape[0], height * tile * down, width * tile * right, channels
-    if out.shape == shape:
+    if offset == (0, 0) and out.shape == shape:
         out.view(images.shape).copy_(images)
     else:
         laid = _scratch("patches", images.shape, out).copy_(images)
