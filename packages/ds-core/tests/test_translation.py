@@ -84,6 +84,22 @@ def test_training_fills_the_folder_and_learns(trained):
     assert loaded.source_tokenizer.encode("two") == trained.translator.source_tokenizer.encode("two")
 
 
+def test_texts_go_where_the_model_is():
+    seen = []
+
+    class Elsewhere(WordByWord):
+        def generate(self, source, source_lengths, *options):
+            seen.extend([source.device.type, source_lengths.device.type])
+            return Decoded(torch.full(source.shape, 3), source_lengths.new_empty(len(source)), torch.zeros(1))
+
+    tokenizers = WordTokenizer.train(PAIRS.source), WordTokenizer.train(PAIRS.target)
+    translator = Translator(Elsewhere(9, 9).to("meta"), *tokenizers)
+    assert translator.translate(["one two", "three"]) == ["", ""]
+    forced = translator.forced("one two", "eins zwei")
+    seen += [part.device.type for part in (forced.source, forced.source_lengths, forced.target)]
+    assert set(seen) == {"meta"}
+
+
 def test_a_used_folder_is_not_overwritten_by_accident(trained):
     with pytest.raises(FileExistsError, match="holds a run already; continue it with --resume"):
         train_translator(PAIRS, WordByWord, trained.out, recipe=RECIPE, progress=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -36,6 +36,9 @@ class TranslationModel(Protocol):
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes configuration and weights."""
 
+    def parameters(self) -> Iterator[Tensor]:
+        """Yields the weights, which say where the model computes."""
+
 
 Model = TypeVar("Model", bound=TranslationModel)
 
@@ -59,7 +62,7 @@ class Forced(NamedTuple):
 
 
 class Translator(Generic[Model]):
-    """Translates texts: tokenizes, lets the model write, and puts the tokens together again.
+    """Translates texts: tokenizes, lets the model write where it is, and puts the tokens together again.
 
     Args:
         model: what turns tokens into tokens.
@@ -111,10 +114,12 @@ class Translator(Generic[Model]):
                     "give at least a word"
                 )
         order = sorted(range(len(texts)), key=lambda number: len(sources[number]))
+        device = self._device()
         written = [""] * len(texts)
         for longest, alike in groupby(order, lambda number: max_length or _longest(sources[number])):
             while numbers := list(islice(alike, batch_size)):
                 ids, lengths = pad([sources[number] for number in numbers], self.source_tokenizer.pad_id)
+                ids, lengths = ids.to(device), lengths.to(device)
                 decoded = self.model.generate(ids, lengths, longest, beam_size, length_penalty)
                 for number, tokens in zip(numbers, decoded.tokens, strict=True):
                     written[number] = self.target_tokenizer.decode(tokens)
@@ -130,13 +135,18 @@ class Translator(Generic[Model]):
         if not read:
             raise ValueError(f"Translator.forced: the text has no tokens: {text!r}; give at least a word")
         written = [*self.target_tokenizer.encode(translation), self.target_tokenizer.eos_id]
+        device = self._device()
         return Forced(
-            torch.tensor([read]),
-            torch.tensor([len(read)]),
-            torch.tensor([[self.target_tokenizer.bos_id, *written[:-1]]]),
+            torch.tensor([read], device=device),
+            torch.tensor([len(read)], device=device),
+            torch.tensor([[self.target_tokenizer.bos_id, *written[:-1]]], device=device),
             _shown(self.source_tokenizer, read),
             _shown(self.target_tokenizer, written),
         )
+
+    def _device(self) -> torch.device:
+        """Returns where the model is."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
 
     def save(self, folder: str | Path) -> None:
         """Writes the model and both tokenizers, for :meth:`load`."""
