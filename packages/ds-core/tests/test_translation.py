@@ -130,6 +130,11 @@ def test_a_refused_resume_makes_no_folder(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_recipe_without_epochs_is_refused():
+    with pytest.raises(ValueError, match="TranslatorRecipe: expected epochs of at least 1, got 0"):
+        TranslatorRecipe(epochs=0)
+
+
 def test_too_little_to_learn_from_is_said(tmp_path):
     for pairs in (PAIRS[:1], Pairs([], [])):
         with pytest.raises(ValueError, match=f"expected at least 2 pairs.*got {len(pairs)}"):

@@ -196,7 +196,7 @@ def translator_command_line(
 
             Args:
                 translator: what was trained.
-                data: pairs to translate; those the run was tested on if not given.
+                data: pairs to translate; if not given, those the run was tested on, or else its --validation.
             """
             recipe = read_recipe(Path(folder) / RECIPE_FILE)
             word = data or recipe.get("test") or recipe.get("validation")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from ds_core.checks import check_whole
 from ds_core.data.optional import needed
 from ds_core.losses import CrossEntropyLoss
 from ds_core.optimizers import Adam
@@ -82,6 +83,7 @@ class TranslatorRecipe:
     def __post_init__(self) -> None:
         if self.tokenizer not in TOKENIZERS:
             raise ValueError(f"tokenizer: expected {' or '.join(TOKENIZERS)}, got {self.tokenizer!r}")
+        check_whole("TranslatorRecipe", epochs=self.epochs)  # else the schedule would speak, of its steps
 
 
 @dataclass(frozen=True)
