@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BOOK = sorted(ROOT.glob("packages/*/src/*/functional/**/*.py"))
 SOURCES = sorted(ROOT.glob("packages/*/src/**/*.py"))
+PACKAGES = ("core", "cnn", "rnn", "transformer", "zoo")
 
 # Functions and arguments that plan memory, ask which engine runs, or read a number from the device.
 NAMES = {
@@ -194,6 +196,29 @@ def test_no_pass_of_a_base_class_is_overridden(file):
                     bases = [base for base in cls.__mro__[1:] if method in vars(base)]
                     concrete = [base.__name__ for base in bases if not abstract(vars(base)[method])]
                     assert not concrete, f"{cls.__name__}.{method} overrides that of {', '.join(concrete)}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_xray_finds_the_equations_of_docstrings_whole(package):
+    """Those of one clause on two lines, or behind a word of their own, would be torn or passed over."""
+    from ds_core.xray.formula import formula_of
+
+    for file in sorted((ROOT / f"packages/ds-{package}/src").rglob("*.py")):
+        if file.stem == "__main__":
+            continue
+        parts = file.relative_to(ROOT / f"packages/ds-{package}/src").with_suffix("").parts
+        module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+        for cls in vars(module).values():
+            if not (inspect.isclass(cls) and cls.__module__ == module.__name__ and is_layer(cls)):
+                continue
+            forward, backward = formula_of(cls.__new__(cls))
+            for clause in (*forward, *backward):
+                torn = any(clause.count(a) != clause.count(b) for a, b in ("()", "[]"))
+                assert not torn, f"{cls.__name__}: {clause}"
+                assert " With " not in clause, f"{cls.__name__}: {clause}"
+            written = inspect.cleandoc(cls.__doc__ or "").partition("\nArgs:")[0]
+            gradient = re.search(r"\bdL/d\w+(\[.*?\])? \+?= ", written)
+            assert backward or not gradient, f"{cls.__name__}: {gradient}"
 
 
 def is_layer(cls: type) -> bool:

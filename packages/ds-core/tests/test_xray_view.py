@@ -277,7 +277,20 @@ def test_formula_of_a_readers_own_layer():
         def forward(self, x):
             return x
 
+    class Indexed(Module):
+        """Adds up where several come together.
+
+        y[c, i r + u] += x[c, i],   dL/dx[c, i] = the same the other way round
+        """
+
+        def forward(self, x):
+            return x
+
     assert formula_of(Given()) == (["y = x^2"], ["dL/dx = 2 x g"])
+    assert formula_of(Indexed()) == (
+        ["y[c, i r + u] += x[c, i]"],
+        ["dL/dx[c, i] = the same the other way round"],
+    )
     assert formula_of(Silent()) == formula_of(Bare()) == formula_of(Rewritten(1, 1)) == ([], [])
     assert formula_of(Heir(2, 3)) == formula_of(Dense(2, 3))
     assert formula_of(Long()) == (

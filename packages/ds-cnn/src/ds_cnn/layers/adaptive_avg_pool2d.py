@@ -22,8 +22,9 @@ avg_pool_loop, avg_pool_loop_backward = dispatch(functional.avg_pool_loop, half=
 class AdaptiveAvgPool2d(Pooling):
     """Divides an image into a given number of regions and takes the mean of each.
 
-    Region i of H' begins at floor(i H / H') and ends before ceil((i + 1) H / H'). With A the matrix that
-    takes the means over rows, and B over columns:   y = A x B^T,   dL/dx = A^T dL/dy B
+    Region i of H' begins at floor(i H / H') and ends before ceil((i + 1) H / H').
+
+    With A the matrix that takes the means over rows, and B over columns:   y = A x B^T,   dL/dx = A^T dL/dy B
 
     Args:
         output_size: H' and W', or one number for both; None for as many as the image has.

@@ -22,6 +22,7 @@ class AdaptiveMaxPool2d(Pooling):
     """Divides an image into a given number of regions and takes the largest pixel of each.
 
     Region i of H' begins at floor(i H / H') and ends before ceil((i + 1) H / H').
+
     y = max of the region,   dL/dx[the largest pixel, the first of equals] += dL/dy
 
     Args:

@@ -26,7 +26,9 @@ class ConvTranspose2d(TransposedConvolution):
 
     It maps as the gradient of the input of a Conv2d with this kernel, stride and padding maps (its matrix is
     the transpose); so its own gradients are that convolution, for x, and the convolution's weight gradient
-    with the images exchanged, for W. With G = dL/dy:   dL/dx = conv(G, W),
+    with the images exchanged, for W.
+
+    With G = dL/dy:   dL/dx = conv(G, W),
     dL/dW[c, o, u, v] = sum over i, j of x[c, i, j] G[o, i stride + u, j stride + v],
     dL/db[o] = sum over i, j of G[o, i, j].
 

@@ -17,7 +17,9 @@ pad, pad_backward = dispatch(functional.pad)
 
 
 class Pad(Module):
-    """Base of the pads: y[i, j] = x[source(i - top), source(j - left)], dL/dx[source] += dL/dy.
+    """Base of the pads, which put new places around what is there.
+
+    y[i, j] = x[source(i - top), source(j - left)],   dL/dx[source] += dL/dy
 
     A subclass says in ``layout`` what it takes, sequences ``("C", "L")`` or images ``("C", "H", "W")``, and
     in ``mode`` where the new places come from.

@@ -227,6 +227,7 @@ class AdaptiveMaxPool1d(Pooling1d):
     """Divides a sequence into a given number of regions and takes the largest number of each.
 
     Region i of L' begins at floor(i L / L') and ends before ceil((i + 1) L / L').
+
     y = max of the region,   dL/dx[the largest, the first of equals] += dL/dy
 
     Args:
@@ -266,6 +267,7 @@ class AdaptiveAvgPool1d(Pooling1d):
     """Divides a sequence into a given number of regions and takes the mean of each.
 
     Region i of L' begins at floor(i L / L') and ends before ceil((i + 1) L / L').
+
     y = mean of the region,   dL/dx += dL/dy / n in the region, which has n places
 
     Args:

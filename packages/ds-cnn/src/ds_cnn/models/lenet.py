@@ -11,7 +11,7 @@ from ds_cnn.layers import AvgPool2d, Conv2d, MaxPool2d
 class LeNet5(Sequential):
     """Two rounds of convolution and pooling, then three dense layers.
 
-    y = dense(dense(dense(pool(conv(pool(conv(x)))))), with an activation after all but pooling and the last
+    y = dense(dense(dense(pool(conv(pool(conv(x))))))), with an activation after all but pooling and the last
 
     The network of 1998, except for details that have gone out of use: pooling has no weights, every channel
     of the second convolution sees all of the first, and the last layer is a plain dense one.

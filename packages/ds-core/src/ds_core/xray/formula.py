@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ds_core.module import Module
 
 _SECTION = re.compile(r"(Args|Attributes|Shape|Returns|Yields|Raises|Example|Source|Note)s?:")
-_EQUATION = re.compile(r"[^\s=]+(, *[^\s=]+)* = ")  # "y = ", "Q, K, V = ", "y[i] = "
+_NAME = r"[^\s=\[]+(\[[^\]=]*\])?"  # "y", "h_(t-1)", "y[c, i r + u]"
+_EQUATION = re.compile(rf"{_NAME}(, *{_NAME})* \+?= ")  # "y = ", "Q, K, V = ", "y[i] += "
 _GRADIENT = re.compile(r"\bd[Ll]/d|\bd([A-Z]\w*|[a-z]) = ")  # "dL/dx", "dV = "
 
 

@@ -23,7 +23,7 @@ Score = Literal["dot", "general"]
 class MultiplicativeAttention(Attention):
     """Attends by the score of a scalar product; see :class:`Attention`.
 
-    dot: s_ij = q_i . k_j,   general: s_ij = q_i . W k_j
+    s_ij = q_i . k_j   ("dot"),   s_ij = q_i . W k_j   ("general")
 
     With G = dL/dS:   dL/dQ = G K W^T,   dL/d(K W^T) = G^T Q
 

@@ -23,7 +23,9 @@ class RNNCell(RecurrentCell):
     """Takes one step of a plain recurrent network.
 
     h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu instead of tanh
-    With a the sum inside tanh:   dL/da = dL/dh' (1 - h'^2),   dL/dx = dL/da W_ih,   dL/dh = dL/da W_hh
+
+    With a the sum inside tanh and dL/dh':   dL/da = dL/dh' (1 - h'^2),   dL/dx = dL/da W_ih,
+    dL/dh = dL/da W_hh
 
     Args:
         input_size: F, the features of the input.

@@ -23,7 +23,7 @@ class GRU(Recurrent):
     r, z = sigmoid(W_ir x_t + b_ir + W_hr h_(t-1) + b_hr), and the same of z
     n = tanh(W_in x_t + b_in + r (W_hn h_(t-1) + b_hn)),   h_t = (1 - z) n + z h_(t-1)
 
-    Backwards from the last step:   dL/dn = dL/dh_t (1 - z),   dL/dz = dL/dh_t (h_(t-1) - n),
+    With dL/dh_t, from the last step backwards:   dL/dn = dL/dh_t (1 - z),   dL/dz = dL/dh_t (h_(t-1) - n),
     dL/dh_(t-1) = dL/dh_t z + (what goes through the gates) W_hh
 
     Args:

@@ -22,7 +22,7 @@ class LSTM(Recurrent):
     i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh
     c_t = f c_(t-1) + i g,   h_t = W_hr (o tanh(c_t)), or o tanh(c_t) without a projection
 
-    Backwards from the last step, with dc_t = dL/dc_t + dL/dh_t o (1 - tanh(c_t)^2):   dL/dc_(t-1) = dc_t f
+    With dc_t = dL/dc_t + dL/dh_t o (1 - tanh(c_t)^2), from the last step backwards:   dL/dc_(t-1) = dc_t f
 
     Args:
         input_size: F, the features of each step.

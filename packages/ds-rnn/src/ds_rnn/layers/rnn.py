@@ -24,7 +24,7 @@ class RNN(Recurrent):
 
     h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or relu instead of tanh
 
-    Backwards from the last step, with a_t the sum inside tanh:   dL/da_t = dL/dh_t (1 - h_t^2),
+    With a_t the sum inside tanh and dL/dh_t, from the last step backwards:   dL/da_t = dL/dh_t (1 - h_t^2),
     dL/dh_(t-1) = dL/da_t W_hh,   dL/dx_t = dL/da_t W_ih,   dL/dW_hh = sum over t of dL/da_t^T h_(t-1)
 
     Args:

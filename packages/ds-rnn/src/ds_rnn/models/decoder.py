@@ -25,8 +25,8 @@ class DecoderState(NamedTuple):
 class RecurrentDecoder(Module):
     """Predicts the next token at every position, from the tokens before it and an encoder's memory.
 
-    h_t = rnn(embedding(y_(t-1)), h_(t-1)),   c_t = attention(h_t, memory),   logits_t = W_o tanh(W_c [h_t,
-    c_t] + b) + b_o
+    h_t = rnn(embedding(y_(t-1)), h_(t-1)),   c_t = attention(h_t, memory)
+    logits_t = W_o tanh(W_c [h_t, c_t] + b) + b_o
 
     Without attention c_t is left out: then all that is known of the source is in the first state. Since h
     does not depend on c, a whole sentence in training goes through the recurrent network, and then the
