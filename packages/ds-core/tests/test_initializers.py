@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from ds_core import initializers
+from ds_core import Dense, initializers
 from ds_core.initializers import (
     INITIALIZERS,
     calculate_gain,
@@ -232,6 +232,15 @@ def test_what_is_refused():
         he_normal_(torch.empty(2, 3), mode="fan")
     with pytest.raises(ValueError, match=r"init: expected one of eye, .*, zeros, got 'kaiming'"):
         initialize(torch.empty(2, 3), "kaiming")
+
+
+def test_a_function_of_ones_own_fills_the_weight():
+    def ramp(weight, generator=None):
+        return weight.copy_(torch.arange(6.0).view(2, 3))
+
+    assert Dense(3, 2, init=ramp).weight.flatten().tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="expected a function that fills the weight it is given, got a new"):
+        Dense(3, 2, init=lambda weight, generator: torch.ones_like(weight))
 
 
 def test_none_is_torchs_default_for_linear_maps():

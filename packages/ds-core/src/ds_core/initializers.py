@@ -22,7 +22,8 @@ class Start(TypedDict, total=False):
     """The keyword options for the initial values of a layer's parameters.
 
     Attributes:
-        init: of the weights: a name or function of this module; None for the layer's default.
+        init: of the weights: a name or function of this module, or one like them, ``init(weight,
+            generator=...)``, which fills the weight; None for the layer's default.
         generator: source of the initial values, and of dropout if there is some; None for torch's global one.
     """
 
@@ -389,11 +390,13 @@ INITIALIZERS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+@torch.no_grad()
 def initialize(tensor: Tensor, init: Init | None, generator: torch.Generator | None = None) -> Tensor:
     """Fills a weight by name, by function, or (None) with torch.nn's default for linear maps.
 
     Raises:
-        ValueError: if the name is not in INITIALIZERS; lists those that are.
+        ValueError: if the name is not in INITIALIZERS, lists those that are; or if the function returns a new
+            tensor, and so may have left this one as it was.
     """
     if init is None:
         init = torch_linear_
@@ -401,7 +404,12 @@ def initialize(tensor: Tensor, init: Init | None, generator: torch.Generator | N
         if init not in INITIALIZERS:
             raise ValueError(f"init: expected one of {', '.join(INITIALIZERS)}, got {init!r}")
         init = INITIALIZERS[init]
-    return init(tensor, generator=generator)
+    filled = init(tensor, generator=generator)
+    if isinstance(filled, Tensor) and filled.data_ptr() != tensor.data_ptr():
+        raise ValueError(
+            "init: expected a function that fills the weight it is given, got a new tensor from it"
+        )
+    return tensor
 
 
 def _check_finite(name: str, **numbers: float) -> None:
