@@ -89,6 +89,7 @@ X = torch.zeros(5, 2, 3)
             f"{GRU_LABEL}: expected lengths (2,) of whole numbers, one for each sequence, got (3,)",
         ),
         (lambda: gru(X, lengths=torch.tensor([1.0, 2.0])), ValueError, "got (2,) of torch.float32"),
+        (lambda: gru(X, lengths=torch.tensor([True, False])), ValueError, "got (2,) of torch.bool"),
         (
             lambda: gru(X[:, 0], lengths=[5]),
             ValueError,
@@ -108,6 +109,11 @@ X = torch.zeros(5, 2, 3)
             lambda: LSTM(3, 4, proj_size=4),
             ValueError,
             "LSTM: expected proj_size of at least 0 and below hidden_size 4, got 4",
+        ),
+        (
+            lambda: LSTM(3, 4, dtype=torch.int64),
+            TypeError,
+            "Parameter: expected a floating point tensor, got torch.int64",
         ),
         (lambda: GRUCell(3, 0), ValueError, "GRUCell: expected hidden_size of at least 1, got 0"),
         (lambda: GRU(0, 4), ValueError, "GRU: expected input_size of at least 1, got 0"),

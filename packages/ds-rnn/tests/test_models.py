@@ -134,6 +134,42 @@ def test_the_whole_model_stands_before_finite_differences(attention, entries):
     assert report.ok, report
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_of_what_an_encoder_wrote_any_part_may_be_left_without_gradient(cell):
+    encoder = RecurrentEncoder(9, 4, 6, 2, cell=cell, generator=generator())
+    ids = torch.randint(0, 9, (2, 5), generator=generator(1))
+    g = torch.randn(2, 5, 12, generator=generator(2))
+    h, zeros = torch.randn(2, 2, 6, generator=generator(3)), torch.zeros(2, 2, 6)
+    pairs = [((None, h), (zeros, h)), ((h, None), (h, zeros))] if cell == "lstm" else [(h, h)]
+    full = (zeros, zeros) if cell == "lstm" else zeros
+    for short, whole in (
+        ((g,), (g, full)),
+        *(((None, some), (torch.zeros_like(g), all_of_it)) for some, all_of_it in pairs),
+    ):
+        grads = []
+        for above in (short, whole):
+            encoder.zero_grad()
+            with engine("manual"):
+                encoder(ids)
+                encoder.backward(*above)
+            grads.append([p.grad for p in encoder.parameters()])
+        for mine, other in zip(*grads, strict=True):
+            torch.testing.assert_close(mine, other)
+
+
+def test_a_decoder_asks_for_a_state():
+    decoder, memory = RecurrentDecoder(9, 4, 6, 6), torch.zeros(2, 5, 6)
+    hidden = torch.zeros(2, 5, dtype=torch.bool)
+    for call in (
+        lambda: decoder(torch.zeros(2, 3, dtype=torch.int64), memory, None),
+        lambda: decoder.start(memory, None, hidden),
+    ):
+        with pytest.raises(
+            TypeError, match=r"RecurrentDecoder\(\): expected a tensor as state, got NoneType"
+        ):
+            call()
+
+
 def test_dot_attention_serves_a_decoder_as_wide_as_its_memory():
     decoder = RecurrentDecoder(9, 4, 6, 6, attention="dot", generator=generator()).to(torch.float64)
     ids = torch.randint(0, 9, (2, 3), generator=generator(1))
@@ -302,6 +338,16 @@ def test_a_foreign_configuration_is_named(tmp_path, content, message):
         Seq2Seq.from_pretrained(tmp_path)
 
 
+def test_a_beginning_is_a_tensor_and_a_length_whole():
+    model = RecurrentLanguageModel(5, 3, 4)
+    with pytest.raises(
+        TypeError, match=r"generate: expected tokens \(B, T\) or \(T,\) as a tensor, got \[1\]"
+    ):
+        model.generate([1], 3)
+    with pytest.raises(TypeError, match=r"generate: expected length to be a whole number, got 3\.0"):
+        model.generate(torch.tensor([1]), 3.0)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -354,7 +400,7 @@ def test_a_foreign_configuration_is_named(tmp_path, content, message):
         ),
         (
             lambda: RecurrentLanguageModel(5, 3, 4).generate(torch.tensor([1]), -1),
-            "expected a length of at least 0, got -1",
+            "expected length of at least 0, got -1",
         ),
         (
             lambda: RecurrentLanguageModel(5, 3, 4, tie_weights=True),

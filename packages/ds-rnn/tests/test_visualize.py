@@ -4,7 +4,7 @@ import pytest
 import torch
 from ds_core.text import WordTokenizer
 from ds_core.text.translation import Translator
-from ds_rnn import GRU, LSTM, RNN, Seq2Seq, Seq2SeqConfig
+from ds_rnn import GRU, LSTM, RNN, LSTMCell, Seq2Seq, Seq2SeqConfig
 from ds_rnn.visualize import attention_map, gradient_norms, plot_gradient_norms
 
 
@@ -25,6 +25,16 @@ def test_gradient_norms_are_the_tapes(layer, batch_first):
         g = torch.randn(last.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         (last * g / g.norm(dim=-1, keepdim=True)).sum().backward()
     torch.testing.assert_close(norms, leaf.grad.norm(dim=-1).mean(0 if batch_first else 1))
+
+
+def test_gradient_norms_ask_for_one_direction_and_a_batch():
+    x = torch.randn(6, 2, 3)
+    with pytest.raises(ValueError, match=r"one direction, got LSTM\(3, 4, bidirectional=True\)"):
+        gradient_norms(LSTM(3, 4, bidirectional=True), x)
+    with pytest.raises(ValueError, match=r"expected x \(L, N, 3\), got \(6, 3\)"):
+        gradient_norms(LSTM(3, 4), x[:, 0])
+    with pytest.raises(TypeError, match="expected an RNN, GRU or LSTM, got LSTMCell"):
+        gradient_norms(LSTMCell(3, 4), x)
 
 
 def test_the_plot_is_written(tmp_path):

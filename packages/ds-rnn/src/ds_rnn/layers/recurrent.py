@@ -147,7 +147,8 @@ class Recurrent(Module):
             raise ValueError(f"{self.label()}: lengths are for a batch, got one sequence, {shape(x)}")
         batch = x.numel() // max(1, steps * self.input_size)
         lengths = torch.as_tensor(lengths, device=x.device)
-        if lengths.shape != (batch,) or (lengths.is_floating_point() and batch):
+        whole = not lengths.is_floating_point() and lengths.dtype != torch.bool
+        if lengths.shape != (batch,) or not (whole or batch == 0):
             raise ValueError(
                 f"{self.label()}: expected lengths ({batch},) of whole numbers, one for each sequence, got "
                 f"{shape(lengths)} of {lengths.dtype}"

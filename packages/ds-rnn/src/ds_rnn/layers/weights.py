@@ -38,12 +38,12 @@ def add_weights(
         if size is None:
             module.register_parameter(name, None)
             continue
-        values = torch.zeros(size, device=device, dtype=dtype)
+        values = Parameter(torch.zeros(size, device=device, dtype=dtype))
         if init is None:
             uniform_(values, -bound, bound, generator=generator)
         elif len(size) == 2:
             initialize(values, init, generator)
-        module.register_parameter(name, Parameter(values))
+        module.register_parameter(name, values)
 
 
 def weights_of(module: Module, suffix: str) -> Weights:

@@ -9,6 +9,7 @@ from ds_core import Dense, Dropout, Embedding, Module, Sequential, Tanh
 from torch import Tensor
 
 from ds_rnn.attention import AdditiveAttention, Attention, MultiplicativeAttention
+from ds_rnn.layers.checks import state_parts
 from ds_rnn.layers.recurrent import AnyState
 from ds_rnn.models.encoder import layer_of
 
@@ -51,6 +52,7 @@ class RecurrentDecoder(Module):
 
     Raises:
         ValueError: if cell or attention is another word, or a shape does not fit.
+        TypeError: if a type does not, or there is no state.
 
     Source: Luong et al., Effective Approaches to Attention-based Neural Machine Translation (2015), section
     3.
@@ -101,6 +103,7 @@ class RecurrentDecoder(Module):
         self.head = Dense(hidden_size, vocab_size, generator=generator)
 
     def forward(self, ids: Tensor, memory: Tensor, state: AnyState, hidden: Tensor | None = None) -> Tensor:
+        state_parts(self, state, self.rnn.states)  # the network itself would begin with zeros for None
         features, _ = self.rnn(self.dropout(self.embedding(ids)), state)  # (B, T, H)
         self.save(memory)
         if self.attention is not None:
@@ -125,7 +128,7 @@ class RecurrentDecoder(Module):
 
     def start(self, memory: Tensor, state: AnyState, hidden: Tensor) -> DecoderState:
         """Returns what the first :meth:`step` takes; the memory's keys are computed once for all words."""
-        parts = state if isinstance(state, tuple) else (state,)
+        parts = state_parts(self, state, self.rnn.states)
         keys = memory if self.attention is None else self.attention.key_proj(memory)
         return DecoderState(tuple(part.transpose(0, 1) for part in parts), memory, keys, hidden)
 

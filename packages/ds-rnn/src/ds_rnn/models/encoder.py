@@ -9,6 +9,7 @@ from ds_core import Dense, Dropout, Embedding, Module, ModuleList, Sequential, T
 from torch import Tensor
 
 from ds_rnn.layers import GRU, LSTM, RNN
+from ds_rnn.layers.checks import state_parts
 from ds_rnn.layers.recurrent import AnyState
 
 LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -43,7 +44,8 @@ class RecurrentEncoder(Module):
 
     Shape:
         ids ``(B, S)`` int64, lengths ``(B,)`` -> memory ``(B, S, 2 H)``, and the state ``(layers, B, H)``, or
-        a pair of these for "lstm".
+        a pair of these for "lstm". ``backward(grad_memory, grad_state)`` takes None for zeros, also within
+        the pair.
 
     Raises:
         ValueError: if the cell is another word, or a shape or length does not fit.
@@ -86,11 +88,18 @@ class RecurrentEncoder(Module):
         memory, state = self.rnn(self.dropout(self.embedding(ids)), lengths=lengths)
         parts = state if isinstance(state, tuple) else (state,)
         bridged = [bridge(joined(part)) for bridge, part in zip(self.bridges, parts, strict=True)]
+        self.save(bridged[0])
         return memory, bridged[0] if len(bridged) == 1 else tuple(bridged)
 
-    def backward(self, grad_memory: Tensor, grad_state: AnyState = None) -> None:
-        grads = grad_state if isinstance(grad_state, tuple) else (grad_state,)
-        parts = tuple(split(bridge.backward(grad)) for bridge, grad in zip(self.bridges, grads, strict=True))
+    def backward(self, grad_memory: Tensor | None, grad_state: AnyState = None) -> None:
+        (bridged,) = self.saved()
+        grads: list[Tensor | None] = [None] * self.rnn.states
+        if grad_state is not None:
+            grads = state_parts(self, grad_state, self.rnn.states, gaps=True)
+        parts = tuple(
+            split(bridge.backward(torch.zeros_like(bridged) if grad is None else grad))
+            for bridge, grad in zip(self.bridges, grads, strict=True)
+        )
         grad = self.rnn.backward(grad_memory, parts[0] if len(parts) == 1 else parts)
         self.embedding.backward(self.dropout.backward(grad))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from ds_core import Embedding, InputGrad
+from ds_core.checks import check_whole, shape, shown
 from ds_core.module import evaluating
 from ds_core.text import sample
 from torch import Tensor
@@ -20,7 +21,8 @@ class RecurrentLanguageModel(SequenceModel):
 
     It takes and gives a state, so a long text can be read in chunks, each going on where the last one ended.
     What stands in the state from earlier chunks is a constant to the gradient: truncated backpropagation
-    through time. To let the gradient cross the border, pass ``grad_state`` on.
+    through time. To let the gradient cross the border, pass ``grad_state`` on. (Under torch's autograd the
+    state is no constant: detach it, as with torch.nn.)
 
     Args:
         vocab_size: V, how many tokens there are.
@@ -106,16 +108,16 @@ class RecurrentLanguageModel(SequenceModel):
             The beginnings and what follows, ``(B, T + length)`` or ``(T + length,)``.
 
         Raises:
+            TypeError: if the beginnings are no tensor, or the length is no whole number.
             ValueError: if there is no token to begin with, or an option is out of range.
         """
-        if length < 0:
-            raise ValueError(f"{self.label()}.generate: expected a length of at least 0, got {length}")
+        who = f"{self.label()}.generate"
+        check_whole(who, 0, length=length)
+        if not isinstance(tokens, Tensor):
+            raise TypeError(f"{who}: expected tokens (B, T) or (T,) as a tensor, got {shown(tokens)}")
         rows = tokens if tokens.dim() == 2 else tokens[None]
         if rows.dim() != 2 or rows.shape[1] == 0:
-            raise ValueError(
-                f"{self.label()}.generate: expected at least one token to begin with, "
-                f"got shape {tuple(tokens.shape)}"
-            )
+            raise ValueError(f"{who}: expected at least one token to begin with, got shape {shape(tokens)}")
         state, latest = None, rows
         with evaluating(self):
             for _ in range(length):

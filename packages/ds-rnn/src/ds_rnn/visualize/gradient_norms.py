@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from ds_core import engine
+from ds_core.checks import shape
 from ds_core.drawing import INK, curves, new, write
 from torch import Tensor
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def gradient_norms(layer: Recurrent, x: Tensor) -> Tensor:
     """Returns the norm of dL/dx_t for every step t, where only the output of the last step counts.
 
-    L = (1/N) sum over the batch of g . h_T with random g of norm 1: what is left of dL/dx_t says how much the
+    L = sum over the batch of g . h_T with random g of norm 1: what is left of dL/dx_t says how much the
     network could learn at step T from what it read at step t.
 
     Args:
@@ -30,8 +31,19 @@ def gradient_norms(layer: Recurrent, x: Tensor) -> Tensor:
     Returns:
         ``(L,)``, the mean over the batch.
 
+    Raises:
+        TypeError: if the layer is none of these.
+        ValueError: if it reads in two directions, or x has no batch.
+
     Source: Pascanu et al., On the Difficulty of Training Recurrent Neural Networks (2013), section 2.
     """
+    if not isinstance(layer, Recurrent):
+        raise TypeError(f"gradient_norms: expected an RNN, GRU or LSTM, got {type(layer).__name__}")
+    if layer.bidirectional:  # its second half is at its beginning where the first is at its end
+        raise ValueError(f"gradient_norms: expected a layer of one direction, got {layer.label()}")
+    if x.dim() != 3:
+        form = "N, L" if layer.batch_first else "L, N"
+        raise ValueError(f"gradient_norms: expected x ({form}, {layer.input_size}), got {shape(x)}")
     layer = layer.copy().train()
     layer.requires_input_grad_(True)
     time = 1 if layer.batch_first else 0
