@@ -20,6 +20,7 @@ from ds_core import (
     GroupNorm,
     Identity,
     LayerNorm,
+    MSELoss,
     PairwiseDistance,
     RMSNorm,
     Unflatten,
@@ -618,6 +619,22 @@ def test_dense_says_what_it_expected():
     )
     with pytest.raises(TypeError, match=says(message)):
         layer(torch.zeros(2, 784, dtype=torch.int64))
+
+
+def test_too_many_and_too_few_inputs_are_named():
+    x = torch.zeros(2, 3)
+    for call, message in (
+        (
+            lambda: MSELoss()(x, (x,), x),
+            "MSELoss(): forward takes input, target; too many positional arguments",
+        ),
+        (lambda: MSELoss()(x), "forward takes input, target; missing a required argument: 'target'"),
+        (lambda: Dense(3, 2)(x=x), "Dense(3, 2): forward takes input; missing a required argument: 'input'"),
+    ):
+        with pytest.raises(
+            TypeError, match=re.escape(message) + r": it was given (x=)?a tensor of torch.float32"
+        ):
+            call()
 
 
 def test_bilinear_says_what_it_expected():

@@ -231,7 +231,7 @@ def explain_call(
         error: what was raised; what was raised on purpose says itself what is wrong.
 
     Raises:
-        TypeError: if an input is not what the annotation says, or complex.
+        TypeError: if an input is not what the annotation says, or complex, or there are too many or too few.
         ValueError: if it lies on another device than the parameters, or than another input.
     """
     if error is not None and _on_purpose(error):
@@ -240,8 +240,14 @@ def explain_call(
     signature = inspect.signature(forward)
     try:
         given = signature.bind(module, *args, **options).arguments
-    except TypeError:
-        return
+    except TypeError as wrong:
+        if "forward" in vars(module):  # it was another that was called
+            return
+        takes = ", ".join([*signature.parameters][1:])
+        got = [*map(shown, args), *(f"{name}={shown(value)}" for name, value in options.items())]
+        raise TypeError(
+            f"{module.label()}: forward takes {takes}; {wrong}: it was given {', '.join(got) or 'nothing'}"
+        ) from error
     hints, like, whose = _hints(forward), next(module.parameters(), None), "its parameters"
     for name, values in list(given.items())[1:]:
         kind = signature.parameters[name].kind
