@@ -100,6 +100,12 @@ def test_texts_go_where_the_model_is():
     assert set(seen) == {"meta"}
 
 
+def test_what_is_no_text_is_named(trained):
+    with pytest.raises(TypeError, match="expected text 1 to be one, got None"):
+        trained.translator.translate(["one", None])
+    assert trained.translator.translate(text for text in ["one two"]) == ["eins zwei"]
+
+
 def test_a_used_folder_is_not_overwritten_by_accident(trained):
     with pytest.raises(FileExistsError, match="holds a run already; continue it with --resume"):
         train_translator(PAIRS, WordByWord, trained.out, recipe=RECIPE, progress=False)

@@ -107,6 +107,8 @@ def test_text_streams_go_on_where_they_ended():
         [[5, 6, 7, 8, 9], [16, 17, 18, 19, 20]],
     ]
     assert all(torch.equal(y, x + 1) for x, y in chunks)
+    for x, y in text_streams(torch.arange(23).to(torch.uint16), 2, 5):  # as a file of tokens has them
+        assert x.dtype == y.dtype == torch.int64
     with pytest.raises(ValueError, match="expected at least 31 tokens for 6 streams of 5 steps, got 30"):
         next(text_streams(torch.arange(30), 6, 5))
 
@@ -192,6 +194,8 @@ def test_lengths_may_be_a_list():
     model, (source, lengths, target) = small().eval(), batch()
     with torch.no_grad():
         assert torch.equal(model(source, lengths.tolist(), target), model(source, lengths, target))
+    with pytest.raises(TypeError, match=r"expected source_lengths \(3,\), one for each source, got None"):
+        model.generate(source, None)
 
 
 def test_a_padded_source_is_translated_as_if_alone():

@@ -114,12 +114,12 @@ def text_streams(ids: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Ten
     out.
 
     Args:
-        ids: token ids ``(T,)``.
+        ids: token ids ``(T,)``, of any whole type; they may lie in a file mapped into memory.
         batch_size: B, the number of streams.
         steps: tokens in a chunk.
 
     Yields:
-        Inputs and targets, ``(B, steps)`` each; the target is the text one token on.
+        Inputs and targets, ``(B, steps)`` int64 each; the target is the text one token on.
 
     Raises:
         ValueError: if the text is shorter than one chunk of all streams and a next token, or a number is
@@ -135,7 +135,7 @@ def text_streams(ids: Tensor, batch_size: int, steps: int) -> Iterator[tuple[Ten
         )
     inputs, targets = (ids[shift : shift + batch_size * length].view(batch_size, length) for shift in (0, 1))
     for begin in range(0, length - steps + 1, steps):
-        yield inputs[:, begin : begin + steps], targets[:, begin : begin + steps]
+        yield inputs[:, begin : begin + steps].long(), targets[:, begin : begin + steps].long()
 
 
 def _check_ids(who: str, ids: Tensor) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ds_core.checks import check_whole
+from ds_core.checks import check_whole, shown
 from ds_core.pretrained import has_weights
 from ds_core.text import Decoded, Tokenizer
 from ds_core.text.pair_batches import pad
@@ -99,13 +99,17 @@ class Translator(Generic[Model]):
             batch_size: how many texts at a time; those of like length together.
 
         Raises:
-            TypeError: if it is one text.
+            TypeError: if it is one text, or what is to be translated is no text; says which.
             ValueError: if a text is empty, says which; or if a number is too small.
         """
         check_texts("Translator.translate", texts)
         check_whole("Translator.translate", batch_size=batch_size)
         if max_length is not None:
             check_whole("Translator.translate", max_length=max_length)
+        texts = list(texts)
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"Translator.translate: expected text {number} to be one, got {shown(text)}")
         sources = [torch.tensor(self.source_tokenizer.encode(text), dtype=torch.int64) for text in texts]
         for number, source in enumerate(sources):
             if len(source) == 0:
