@@ -214,6 +214,12 @@ class Seq2Seq(SequenceToSequence):
 
 
 def padding(ids: Tensor, lengths: Tensor | list[int]) -> Tensor:
-    """Returns ``(B, S)``, True where a row has ended."""
+    """Returns ``(B, S)``, True where a row has ended.
+
+    Raises:
+        TypeError: if there are no lengths.
+    """
+    if lengths is None:
+        raise TypeError(f"Seq2Seq: expected source_lengths ({len(ids)},), one for each source, got None")
     ends = torch.as_tensor(lengths, device=ids.device)
     return torch.arange(ids.shape[1], device=ids.device) >= ends[:, None]
