@@ -220,6 +220,27 @@ def test_large_scores_do_not_overflow(form):
     assert all(grad.isfinite().all() for grad in grads[:3])
 
 
+@pytest.mark.parametrize("form", PAIRS)
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize("low", [-1e4, -1e9, None])  # None: the lowest number there is
+def test_a_mask_that_adds_much_to_a_whole_row_says_nothing_of_its_keys(form, dtype, low):
+    """So does that of a text which is nothing but padding: the row's scores lie far out, all alike."""
+    forward, backward = PAIRS[form]
+    query, key, value = draw(dtype, keys=9)
+    mask = torch.zeros(7, 9, dtype=dtype)
+    mask[:, 6:] = mask[[2, 6]] = torch.finfo(dtype).min if low is None else low
+    grad = torch.randn((*value.shape[:2], 7, 4), generator=torch.Generator().manual_seed(2)).to(dtype)
+    leaves = [x.clone().requires_grad_() for x in (query, key, value, mask)]
+    expected = torch.nn.functional.scaled_dot_product_attention(*leaves)
+    expected.backward(grad)
+    with engine("manual"):
+        out, saved = forward(query, key, value, mask)
+        grads = backward(grad, saved, want_mask=True)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-3 if low == -1e4 else 1e-5)
+    for ours, leaf in zip(grads, leaves, strict=True):
+        torch.testing.assert_close(ours, leaf.grad, rtol=1e-4, atol=2e-3 if low == -1e4 else 1e-4)
+
+
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("size", [1.0, 100.0])  # of scores, small ones and others
 def test_a_row_without_keys_bears_any_gradient(pair, size):

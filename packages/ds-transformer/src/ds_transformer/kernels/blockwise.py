@@ -3,12 +3,14 @@
 Some heads and some queries are taken at a time, and their keys in blocks, too. The softmax of a row is found
 *online*: of the blocks so far its largest score m and the sum z of exp(score - m) are kept, and the output
 that belongs to them; where a block brings a larger score, what there is shrinks by exp(m - m'). Of every row,
-the backward keeps only the logarithm of the sum, and computes each block of probabilities once more.
+the backward keeps only m and z, and computes each block of exp(score - m) once more. Not the logarithm of the
+sum alone, m + log z: where a mask has added -1e9 to a whole row, z would be lost in it.
 
-Scores that exp can take as they are, which most are, need no m: it is 0 as long as there are no others. Then
-the backward subtracts no logarithm either: what it is given is divided by z instead, which is less work.
+Scores that exp can take as they are, which most are, need no m: it is 0 as long as there are no others.
 
-Scores are multiplied by log2(e), so that 2^x stands for exp(x): it takes a third of the time.
+Scores are multiplied by log2(e), so that 2^x stands for exp(x): it takes a third of the time. Where a mask
+adds numbers to them, they are so only once m is subtracted. For numbers of a mask are added as they were
+given: -1e9, or the lowest there is, then swallows the scores of a row as in the formula.
 """
 
 from __future__ import annotations
@@ -43,14 +45,14 @@ class SavedBlocks(NamedTuple):
     key: Tensor  # (N, S, D)
     value: Tensor  # (N, S, E)
     out: Tensor  # (..., H, T, E), the heads of a token side by side in memory
-    log_sum: Tensor  # (N, T, 1), log2 of the sum of 2^score
+    sums: Tensor  # (N, T, 1), all z; 1 where all keys are hidden
+    largest: Tensor | None  # (N, T, 1), all m; None where all are 0
     noise: Noise | None
     mask: Mask
     scale: float
     heads: tuple[int, ...]  # (..., H), the leading dimensions of the query
     key_heads: tuple[int, ...]  # (..., H_kv), those of key and value
     copied: bool  # whether key and value are nobody else's
-    small: bool  # whether all scores are
 
 
 def in_blocks(
@@ -97,7 +99,7 @@ def in_blocks(
         for i, s in enumerate(key_blocks):
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
             a = matmul.baddbmm(
-                zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores(memory, "scores", q, k)
+                zero, q, k.mT, beta=0, alpha=scale * mask.unit, out=_scores(memory, "scores", q, k)
             )
             if m is None and not (as_they_are and _small(a)):
                 m = a.new_full((*a.shape[:2], 1), lowest).where(z == 0, 0.0)
@@ -105,7 +107,7 @@ def in_blocks(
                 p = mask.zero_(a.exp2_(), n, t, s)  # (n, t, s)
             else:
                 larger = torch.maximum(m, mask.hide_(a, n, t, s).amax(-1, keepdim=True))
-                p, shrink, m = a.sub_(larger).exp2_(), torch.exp2(m - larger), larger
+                p, shrink, m = mask.exp_(a.sub_(larger)), mask.exp_(m - larger), larger
                 y, z = y * shrink, z * shrink
             z = z + p.sum(-1, keepdim=True)
             if noise is not None:
@@ -123,11 +125,9 @@ def in_blocks(
             largest[n, t] = m
     sums.masked_fill_(sums == 0, 1.0)  # where all is hidden
     branch(f"AttentionKernel: {'small scores' if largest is None else 'any scores'}")
-    log_sum = sums.log2() if largest is None else sums.log2().add_(largest)
     out = side_by_side(outs.view(*heads, *outs.shape[1:]), sums.view(*heads, *sums.shape[1:]))
     return out, SavedBlocks(
-        *(query, key, value, out, log_sum, noise, mask, scale, heads, key_heads),
-        *(copied, largest is None),
+        *(query, key, value, out, sums, largest, noise, mask, scale, heads, key_heads, copied)
     )
 
 
@@ -136,11 +136,11 @@ def in_blocks_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Returns the gradients of query, key, value and, if wanted, of an additive mask.
 
-    With P = exp(A - log sum), computed again, and W = dropout(P), for each block:
+    With P = exp(A - m) / z, computed again, and W = dropout(P), for each block:
     dV += W^T g,   dA = P * (dropout(g V^T) - g . out),   dQ += scale dA K,   dK += scale dA^T Q
 
     The sum over all keys in the backward of softmax, sum_s P dP, is g . out: no block needs another. P and g
-    only occur together, so that g / sum and exp(A) stand for g and P where exp can take A.
+    only occur together, so that exp(A - m) and g / z stand for P and g.
 
     Args:
         grad: g = dL/d(out), ``(..., H, T, E)``.
@@ -149,14 +149,11 @@ def in_blocks_backward(
 
     Source: Dao et al., FlashAttention (2022), algorithm 4.
     """
-    query, key, value, out, log_sum, noise, mask, scale, heads, key_heads, copied, small = saved
+    query, key, value, out, sums, largest, noise, mask, scale, heads, key_heads, copied = saved
     zero = grad.new_zeros(())
     g = grad.new_empty(len(query), *grad.shape[-2:])  # (N, T, E)
     by_head = g.view(grad.shape)
-    if small:
-        torch.mul(grad, torch.exp2(-log_sum).view(*grad.shape[:-1], 1), out=by_head)
-    else:
-        by_head.copy_(grad)
+    torch.div(grad, sums.view(*grad.shape[:-1], 1), out=by_head)
     along = (by_head * out).sum(-1).view(*query.shape[:2], 1)  # (N, T, 1), g . out
     whole = in_one_block(query, key, mask)
     if whole:  # of each head every number is read for the last time before a gradient is written there
@@ -172,12 +169,12 @@ def in_blocks_backward(
         for s in key_blocks:
             k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
             a = matmul.baddbmm(
-                zero, q, k.mT, beta=0, alpha=scale * LOG2_E, out=_scores(memory, "scores", q, k)
+                zero, q, k.mT, beta=0, alpha=scale * mask.unit, out=_scores(memory, "scores", q, k)
             )
-            if small:
+            if largest is None:
                 p = mask.zero_(a.exp2_(), n, t, s)  # (n, t, s)
             else:
-                p = mask.hide_(a, n, t, s).sub_(log_sum[n, t]).exp2_()
+                p = mask.exp_(mask.hide_(a, n, t, s).sub_(largest[n, t]))
             grad_p = matmul.bmm(g_, v.mT, out=_scores(memory, "gradient", q, k))
             if noise is None:
                 w = p
@@ -300,12 +297,21 @@ class Mask:
         """Says how many keys, from the first on, the last of some queries may see."""
         return min(keys, self.past + t.stop) if self.is_causal else keys
 
+    @property
+    def unit(self) -> float:
+        """Says what scores are multiplied by: 1 where they are added to, else by log2(e)."""
+        return 1.0 if self.adds else LOG2_E
+
+    def exp_(self, scores: Tensor) -> Tensor:
+        """Makes scores, so multiplied, their exponentials."""
+        return scores.mul_(LOG2_E).exp2_() if self.adds else scores.exp2_()
+
     def hide_(self, scores: Tensor, n: slice, t: slice, s: slice) -> Tensor:
-        """Adds the mask's part to the scores of a block ``(n, t, s)``, in units of log 2."""
+        """Adds the mask's part to the scores of a block ``(n, t, s)``."""
         if self.mask is not None:
             part = self._of(n, t, s)
             if self.adds:
-                scores.add_(part, alpha=LOG2_E)
+                scores.add_(part)
             else:
                 scores.masked_fill_(part, -torch.inf)
         later = self._later(t, s, scores)
