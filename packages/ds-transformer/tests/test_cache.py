@@ -174,7 +174,9 @@ def test_other_types_than_before_are_named(make):
 
 
 def test_a_capacity_is_at_least_1():
-    with pytest.raises(ValueError, match="StaticCache: expected a capacity of at least 1, got 0"):
+    with pytest.raises(TypeError, match=r"StaticCache: expected capacity to be a whole number, got 2.5"):
+        StaticCache(2.5)
+    with pytest.raises(ValueError, match="StaticCache: expected capacity of at least 1, got 0"):
         StaticCache(0)
 
 

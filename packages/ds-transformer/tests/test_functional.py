@@ -377,6 +377,15 @@ def test_errors(form):
     x = torch.zeros(2, 4, 5, 8)
     with pytest.raises(ValueError, match=r"as many values as keys, got key \(2, 4, 5, 8\) and value"):
         forward(x, x, torch.zeros(2, 4, 6, 8))
+    for p in (-0.1, 1.5):
+        with pytest.raises(ValueError, match=f"expected dropout_p from 0 to 1, got {p}"):
+            forward(x, x, x, dropout_p=p)
+    with pytest.raises(ValueError, match="expected past of at least 0, got -1"):
+        forward(x, x, x, is_causal=True, past=-1)
+    with pytest.raises(TypeError, match=r"of one floating point dtype, got torch.float32, torch.float64 and"):
+        forward(x, x.double(), x)
+    with pytest.raises(TypeError, match=r"of one floating point dtype, got torch.int64"):
+        forward(*[x.long()] * 3)
     with pytest.raises(ValueError, match="query and key of one width, got 8 and 7"):
         forward(x, x[..., :7], x)
     with pytest.raises(ValueError, match=r"as many dimensions, got \(2, 4, 5, 8\), \(4, 5, 8\)"):

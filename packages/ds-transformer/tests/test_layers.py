@@ -101,9 +101,35 @@ def test_cache_errors():
     attention.eval()
     with pytest.raises(ValueError, match="at most 3 positions, got 4"), torch.no_grad():
         attention(rand(1, 4, 4).float(), cache=StaticCache(3))
+    x, cache = rand(2, 4, 4).float(), GrowingCache()
+    with pytest.raises(ValueError, match="with a cache, give the query alone, got it as key, too"):
+        attention(x, x, x, cache=GrowingCache())
+    with torch.no_grad():
+        attention(x[:1], rand(1, 3, 4).float(), cache=cache)
+        with pytest.raises(ValueError, match="expected a cache of 2 sequences, as the query has, got 1"):
+            attention(x, rand(2, 3, 4).float(), cache=cache)
     encoder = TransformerEncoder(TransformerEncoderLayer(4, 1, 8), 2).eval()
     with pytest.raises(ValueError, match="expected 2 caches, one for each layer, got 1"):
         encoder(rand(3, 1, 4).float(), caches=[GrowingCache()])
+
+
+def test_what_attention_cannot_use_is_refused():
+    x = rand(2, 5, 8).float()
+    with pytest.raises(ValueError, match="expected a key with the value, got None"):
+        MultiheadAttention(8, 2, batch_first=True)(x, value=x)
+    with pytest.raises(ValueError, match="rotary positions are of self-attention: give the query alone"):
+        MultiheadAttention(8, 2, batch_first=True, rotary=RotaryPositions(4))(x, x, x)
+    for bias in (ALiBi(4), ALiBi(1), RelativePositionBias(1)):
+        heads = bias.num_heads
+        with pytest.raises(ValueError, match=rf"a score_bias of 2 heads, \(2, 5, 5\), got \({heads}, 5, 5\)"):
+            MultiheadAttention(8, 2, batch_first=True, score_bias=bias)(x)
+    attention = MultiheadAttention(8, 2, batch_first=True)
+    for blockwise in (False, True):
+        attention.blockwise = blockwise
+        with engine("manual"):
+            y, _ = attention(x, need_weights=False)
+            with pytest.raises(ValueError, match="forward was called with need_weights=False"):
+                attention.backward(y, torch.ones(2, 5, 5))
 
 
 # ---- what is hidden --------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_they_execute_nothing_but_elementary_operations():
 
 def test_errors():
     with pytest.raises(
-        ValueError, match=r"causal_mask: expected .* at least 0, got queries=-1, keys=2, past=0"
+        ValueError, match=r"causal_mask: expected .* at least 0, got queries=-1, past=0, keys=2"
     ):
         causal_mask(-1, 2)
     with pytest.raises(ValueError, match="past=-2"):
@@ -128,3 +128,18 @@ def test_errors():
         prefix_mask(-1, 0)
     with pytest.raises(ValueError, match="sliding_window_mask: expected a window of at least 1, got 0"):
         sliding_window_mask(4, 0)
+
+
+@pytest.mark.parametrize(
+    ("what", "call"),
+    [
+        ("causal_mask: expected queries", lambda: causal_mask(2.5)),
+        ("causal_mask: expected past", lambda: causal_mask(2, past=0.5)),
+        ("padding_mask: expected length", lambda: padding_mask([1, 2], 2.5)),
+        ("prefix_mask: expected length", lambda: prefix_mask(2.5, 1)),
+        ("sliding_window_mask: expected window", lambda: sliding_window_mask(4, 2.5)),
+    ],
+)
+def test_sizes_are_whole_numbers(what, call):
+    with pytest.raises(TypeError, match=f"{what} to be a whole number, got [0-9].5"):
+        call()

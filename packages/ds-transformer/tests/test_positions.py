@@ -395,6 +395,8 @@ def test_wrong_arguments():
         SinusoidalPositions(7)
     with pytest.raises(ValueError, match=r"sinusoidal_table: expected an even width of at least 2, .* got 3"):
         sinusoidal_table(4, 3)
+    with pytest.raises(TypeError, match=r"sinusoidal_table: expected a floating point dtype, got"):
+        sinusoidal_table(3, 4, dtype=torch.int64)
     with pytest.raises(ValueError, match="sinusoidal_table: expected a length of at least 0, got -1"):
         sinusoidal_table(-1, 4)
     with pytest.raises(ValueError, match=r"RotaryPositions\(5\): expected an even width"):

@@ -275,6 +275,18 @@ def test_attention_maps_are_those_of_torch_and_vanish_afterwards():
     assert isinstance(next(iter(maps)), MultiheadAttention)
 
 
+@pytest.mark.parametrize("more", [(), (None, True), (None, True, None, False), (None, False)])
+def test_who_is_watched_gets_what_it_asks_for(more):
+    attention = MultiheadAttention(8, 2, batch_first=True).eval()
+    x = torch.randn(2, 5, 8, generator=generator())
+    with torch.no_grad():
+        expected = attention(x, x, x, *more)
+        with attention_maps(attention) as maps:
+            torch.testing.assert_close(attention(x, x, x, *more), expected)
+        _, by_head = attention(x, x, x, average_attn_weights=False)
+    torch.testing.assert_close(maps[attention], by_head)
+
+
 # ---- how its weights move ----------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Self
 
-from ds_core.checks import shape
+from ds_core.checks import check_whole, shape
 from torch import Tensor
 
 __all__ = ["GrowingCache", "KeyValueCache", "StaticCache"]
@@ -128,11 +128,11 @@ class StaticCache(KeyValueCache):
 
     Raises:
         ValueError: if the capacity is less than 1, or more positions come than fit.
+        TypeError: if it is not a whole number.
     """
 
     def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise ValueError(f"StaticCache: expected a capacity of at least 1, got {capacity}")
+        check_whole("StaticCache", capacity=capacity)
         super().__init__()
         self.capacity = capacity
 

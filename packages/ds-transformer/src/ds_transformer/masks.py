@@ -32,9 +32,10 @@ def causal_mask(queries: int, keys: int | None = None, past: int = 0, *, device:
 
     Raises:
         ValueError: if a number is negative.
+        TypeError: if it is not whole.
     """
     keys = past + queries if keys is None else keys
-    _check("causal_mask", queries=queries, keys=keys, past=past)
+    _check("causal_mask", queries=queries, past=past, keys=keys)
     return torch.arange(keys, device=device) >= _after(queries, past, device)
 
 
@@ -52,12 +53,13 @@ def padding_mask(lengths: Tensor | Sequence[int], length: int | None = None) -> 
 
     Raises:
         ValueError: if a length is negative or larger than S, or the lengths are not one-dimensional.
-        TypeError: if they are not integers.
+        TypeError: if they, or S, are not integers.
     """
     counts = _integers("padding_mask", "lengths", lengths)
     if counts.dim() != 1:
         raise ValueError(f"padding_mask: expected lengths (B,), got shape {tuple(counts.shape)}")
     length = _extremes(counts)[1] if length is None else length
+    _check("padding_mask", length=length)
     check_numbers(
         ((counts < 0) | (counts > length)).any(),
         lambda: ValueError(f"padding_mask: expected lengths from 0 to {length}, got {counts.tolist()}"),
@@ -82,7 +84,7 @@ def prefix_mask(length: int, prefix: int | Tensor | Sequence[int], *, device: De
 
     Raises:
         ValueError: if a prefix is negative or longer than the sequence.
-        TypeError: if it is not an integer.
+        TypeError: if it, or T, is not an integer.
 
     Source: Raffel et al., Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer
     (2020), section 3.2.1.
@@ -117,11 +119,12 @@ def sliding_window_mask(length: int, window: int, causal: bool = True, *, device
         ``(T, T)``.
 
     Raises:
-        ValueError: if the window is smaller than 1.
+        ValueError: if the window is smaller than 1, or the length than 0.
+        TypeError: if one is not a whole number.
 
     Source: Beltagy et al., Longformer: The Long-Document Transformer (2020), section 3.1.
     """
-    _check("sliding_window_mask", length=length)
+    _check("sliding_window_mask", length=length, window=window)
     if window < 1:
         raise ValueError(f"sliding_window_mask: expected a window of at least 1, got {window}")
     places = torch.arange(length, device=device)
@@ -181,7 +184,10 @@ def _extremes(numbers: Tensor) -> tuple[int, int]:
 
 
 def _check(name: str, **numbers: int) -> None:
-    """Checks that numbers are at least 0."""
+    """Checks that numbers are whole and at least 0."""
+    for key, value in numbers.items():
+        if isinstance(value, float):
+            raise TypeError(f"{name}: expected {key} to be a whole number, got {value}")
     if min(numbers.values()) < 0:
         got = ", ".join(f"{key}={value}" for key, value in numbers.items())
         raise ValueError(f"{name}: expected {' and '.join(numbers)} of at least 0, got {got}")

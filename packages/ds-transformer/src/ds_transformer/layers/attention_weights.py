@@ -66,7 +66,7 @@ class AttentionWeights(Module):
             num_kv_heads: how many heads key and value have (grouped-query attention); None for H, which it
                 must divide.
             rotary: turns queries and keys by their positions, see :class:`RotaryPositions`; in
-                self-attention.
+                self-attention, which is then all that the layer takes.
             score_bias: adds to the scores by position, see :class:`ALiBi` and :class:`RelativePositionBias`.
             blockwise: whether kernels compute the scores block by block and never hold them all; None to
                 choose by their number. Where the weights are wanted, they are held.
@@ -136,9 +136,19 @@ class AttentionWeights(Module):
         self, query: Tensor, key: Tensor | None, value: Tensor | None, cache: KeyValueCache | None
     ) -> list[Tensor]:
         """Checks the inputs, and returns those that are given, as batches."""
-        keys = query if key is None else key
+        if key is None and value is not None:
+            raise ValueError(f"{self.label()}: expected a key with the value, got None")
+        if key is not None and self.rotary is not None:
+            raise ValueError(
+                f"{self.label()}: rotary positions are of self-attention: give the query alone, got a key"
+            )
+        if key is query and cache is not None:  # it would stay as the first call filled it
+            raise ValueError(
+                f"{self.label()}: in self-attention with a cache, give the query alone, got it as key, too"
+            )
         if cache is not None and self.recording:
             raise RuntimeError(f"{self.label()}: a cache is for generating: call eval() first")
+        keys = query if key is None else key
         self._check_inputs(query, keys, keys if value is None else value)
         return [self._batched(x) for x in (query, key, value) if x is not None]
 
@@ -183,6 +193,11 @@ class AttentionWeights(Module):
         if is_causal and extra:  # which everybody sees, though they stand at the end
             ahead = causal_mask(queries, keys, past, device=q.device)
         bias = None if self.score_bias is None else self.score_bias(queries, keys, past).to(q.dtype)
+        if bias is not None and bias.shape != (heads, queries, keys):
+            raise ValueError(
+                f"{self.label()}: expected a score_bias of {heads} heads, {(heads, queries, keys)}, got "
+                f"{shape(bias)}"
+            )
         return show_more(join_masks(attn_mask, key_padding_mask, ahead, bias), extra)
 
     def _check_inputs(self, query: Tensor, key: Tensor, value: Tensor) -> None:

@@ -39,7 +39,8 @@ class MultiheadAttention(AttentionWeights):
         fewer heads of key and value, those parts have C H_kv / H rows.
 
     Raises:
-        ValueError: if C is not a multiple of H, or a shape does not fit.
+        ValueError: if C is not a multiple of H, or a shape does not fit, or a key is given where there is to
+            be none.
         TypeError: if x has another dtype than the weights, or a mask is neither boolean nor of that dtype.
 
     Source: Vaswani et al., Attention Is All You Need (2017), section 3.2.2.
@@ -62,7 +63,7 @@ class MultiheadAttention(AttentionWeights):
 
         Args:
             query: who looks.
-            key: what is looked at; None for the query.
+            key: what is looked at; None for the query, where no value is given either.
             value: what is taken from there; None for the key.
             key_padding_mask: ``(B, S)`` or ``(S,)``: True at keys that nobody may see, or numbers added to
                 their scores.
@@ -71,8 +72,8 @@ class MultiheadAttention(AttentionWeights):
                 to the scores.
             average_attn_weights: whether the returned weights are the mean over heads.
             is_causal: whether no query sees a later key, besides what masks hide.
-            cache: keys and values of earlier positions, to which these are added; in cross-attention it is
-                filled by the first call, and later ones read neither key nor value.
+            cache: keys and values of earlier positions, to which those of a query that comes alone are added;
+                in cross-attention it is filled by the first call, and later ones read neither key nor value.
         """
         inputs = self._given(query, key, value, cache)
         itself = len(inputs) == 1
@@ -90,6 +91,11 @@ class MultiheadAttention(AttentionWeights):
         # cache
         if cache is not None:
             kv = list(cache.extend(*kv) if kv else cache.held())
+            if len(kv[0]) != len(q):
+                raise ValueError(
+                    f"{self.label()}: expected a cache of {len(q)} sequences, as the query has, got "
+                    f"{len(kv[0])}"
+                )
         # mask
         keys = kv[0].shape[2]
         (k, v), extra = extra_keys(*kv, self.bias_k, self.bias_v, self.add_zero_attn)
@@ -102,7 +108,8 @@ class MultiheadAttention(AttentionWeights):
         (out, weights), attended = attention(q, k, v, mask, None, is_causal, past, noise, p, hints=hints)
         # join
         projections = tuple(saved for _, saved in projected)
-        self.save(projections, extra, attended, len(inputs), query.dim() == 3, average_attn_weights)
+        averaged = average_attn_weights if need_weights else None
+        self.save(projections, extra, attended, len(inputs), query.dim() == 3, averaged)
         y = self.out_proj(join_heads(out, self.batch_first)).view(query.shape)
         if not need_weights:
             return y, None
@@ -115,6 +122,11 @@ class MultiheadAttention(AttentionWeights):
         grad = self.out_proj.backward(self._batched(grad))
         grad_out = split_heads(grad, self.num_heads, self.batch_first)
         if grad_weights is not None:
+            if averaged is None:
+                raise ValueError(
+                    f"{self.label()}: got a gradient of the weights, but forward was called with "
+                    "need_weights=False"
+                )
             g = grad_weights.unsqueeze(-3) / self.num_heads if averaged else grad_weights
             grad_weights = g.expand(*g.shape[:-3], self.num_heads, *g.shape[-2:])
             grad_weights = grad_weights if batched else grad_weights.unsqueeze(0)

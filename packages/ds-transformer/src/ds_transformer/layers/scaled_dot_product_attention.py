@@ -62,9 +62,14 @@ def scaled_dot_product_attention(
         The output ``(..., H, T, E)`` and what :func:`scaled_dot_product_attention_backward` needs.
 
     Raises:
-        ValueError: if shapes do not fit.
-        TypeError: if the mask is neither boolean nor of the query's dtype.
+        ValueError: if shapes do not fit, or a number is out of range.
+        TypeError: if query, key and value are not floating point and of one dtype, or the mask is neither
+            boolean nor of that.
     """
+    if past < 0:
+        raise ValueError(f"scaled_dot_product_attention: expected past of at least 0, got {past}")
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"scaled_dot_product_attention: expected dropout_p from 0 to 1, got {dropout_p}")
     check_attention(query, key, value, attn_mask, enable_gqa)
     hidden = ~attn_mask if attn_mask is not None and attn_mask.dtype == torch.bool else attn_mask
     noise = draw_noise(query, key.shape[-2], generator) if dropout_p > 0 else None
@@ -97,6 +102,11 @@ def check_attention(
         raise ValueError(
             f"{name}: expected query (..., T, D), key (..., S, D) and value (..., S, E) of as many "
             f"dimensions, got {shape(query)}, {shape(key)} and {shape(value)}"
+        )
+    if not query.is_floating_point() or not query.dtype == key.dtype == value.dtype:
+        raise TypeError(
+            f"{name}: expected query, key and value of one floating point dtype, got {query.dtype}, "
+            f"{key.dtype} and {value.dtype}"
         )
     if key.shape[-1] != query.shape[-1]:
         raise ValueError(

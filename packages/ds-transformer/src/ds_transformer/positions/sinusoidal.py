@@ -37,6 +37,7 @@ def sinusoidal_table(
 
     Raises:
         ValueError: if the width is not even, or the length is negative.
+        TypeError: if the dtype is not floating point.
 
     Source: Vaswani et al., Attention Is All You Need (2017), section 3.5.
     """
@@ -44,6 +45,8 @@ def sinusoidal_table(
     if length < 0:
         raise ValueError(f"sinusoidal_table: expected a length of at least 0, got {length}")
     dtype = torch.get_default_dtype() if dtype is None else dtype
+    if not dtype.is_floating_point:
+        raise TypeError(f"sinusoidal_table: expected a floating point dtype, got {dtype}")
     positions = torch.arange(length, dtype=at_least_float32(dtype), device=device)
     return sinusoids(positions, width, base).to(dtype)
 

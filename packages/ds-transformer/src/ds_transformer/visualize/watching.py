@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,8 +20,8 @@ __all__ = ["attention_maps"]
 def attention_maps(model: Module) -> Iterator[dict[MultiheadAttention, Tensor]]:
     """Keeps, while the block runs, the attention weights of each :class:`MultiheadAttention` in a model.
 
-    The layers around attention do not ask for its weights; meanwhile they are computed anyway, head by
-    head. An attention that runs several times leaves the latest.
+    They are computed even where the layer around does not ask for them, and it gets what it asks for. An
+    attention that runs several times leaves the latest.
 
     Args:
         model: runs as ever; only that no score is computed block by block.
@@ -37,10 +38,18 @@ def attention_maps(model: Module) -> Iterator[dict[MultiheadAttention, Tensor]]:
     maps: dict[MultiheadAttention, Tensor] = {}
 
     def watched(part: MultiheadAttention, original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
         def forward(*args: Any, **options: Any) -> Any:
-            options |= {"need_weights": True, "average_attn_weights": False}
-            output, maps[part] = original(*args, **options)
-            return output, None
+            call = signature.bind(*args, **options)
+            wanted = call.arguments.get("need_weights", True)
+            averaged = call.arguments.get("average_attn_weights", True)
+            call.arguments |= {"need_weights": True, "average_attn_weights": False}
+            output, weights = original(*call.args, **call.kwargs)
+            maps[part] = weights
+            if not wanted:
+                return output, None
+            return output, weights.mean(-3) if averaged else weights
 
         return forward
 
