@@ -197,6 +197,20 @@ def test_searches_refuse_a_model_that_says_nan(search, place):
         search(step, None, batch_size=2, bos_id=1, eos_id=2, max_length=4)
 
 
+@pytest.mark.parametrize("search", [greedy_search, beam_search])
+@pytest.mark.parametrize("place", [0, 2])  # which may end a sentence
+def test_searches_refuse_logits(search, place):
+    def step(tokens, state):
+        logits = torch.zeros(len(tokens), 5)
+        logits[:, place] = 3.5
+        return logits, state
+
+    with pytest.raises(
+        ValueError, match=rf"{search.__name__}: .* none above 0, got 3.5; logits lack"
+    ):
+        search(step, None, batch_size=2, bos_id=1, eos_id=2, max_length=4)
+
+
 # ---- data that never end -------------------------------------------------------------------------------
 
 

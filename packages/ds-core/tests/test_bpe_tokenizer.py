@@ -125,6 +125,8 @@ def test_mistakes_are_named(trained):
         BPETokenizer.train(["a"], 100)
     with pytest.raises(ValueError, match="at position 1"):
         trained.encode("a\ud800")
+    with pytest.raises(TypeError, match=r"BPETokenizer: expected a text, got \['a'\]"):
+        trained.encode(["a"])
     with pytest.raises(ValueError, match="here: not a tokenizer file"):
         Tokenizer.from_file_text("{", "here")
     with pytest.raises(ValueError, match="damaged"):

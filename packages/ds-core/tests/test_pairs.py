@@ -192,6 +192,8 @@ def test_pairs_split_without_overlap():
     assert all(target == str(-int(source)) for source, target in zip(test.source, test.target, strict=True))
     assert pairs.split(0.2, 1)[1].source == test.source
     assert pairs[:3].source == ["0", "1", "2"]
+    with pytest.raises(TypeError, match=r"expected a slice, as in pairs\[:100\], got 0"):
+        next(iter(pairs))
     with pytest.raises(ValueError, match="got 1 sentences and 2 translations"):
         Pairs(["a"], ["b", "c"])
 

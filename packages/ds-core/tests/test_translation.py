@@ -150,6 +150,12 @@ def test_too_little_to_learn_from_is_said(tmp_path):
         train_translator(PAIRS, WordByWord, tmp_path / "file", recipe=RECIPE, progress=False)
 
 
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "average_epochs"])
+def test_a_training_of_nothing_leaves_a_run_as_it_is(name):
+    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0"):
+        TranslatorRecipe(**{name: 0})
+
+
 def test_the_order_of_texts_is_kept_whatever_their_length(trained):
     texts = ["one two three four one", "two", "three four", "one"] * 3
     expected = [" ".join(WORDS[word] for word in text.split()) for text in texts]
@@ -182,6 +188,8 @@ def test_bad_texts_are_named(trained):
         trained.translator.translate(["one", "  "])
     with pytest.raises(TypeError, match=r"expected a list of texts, got one text; write \[text\]"):
         trained.translator.translate("one")
+    with pytest.raises(TypeError, match=r"WordTokenizer: expected a text, got \['one'\]"):
+        trained.translator.translate([["one"]])
     for options in ({"batch_size": 0}, {"batch_size": -1}, {"max_length": 0}):
         with pytest.raises(ValueError, match=rf"Translator.translate: expected {next(iter(options))} of at"):
             trained.translator.translate(["one"], **options)
@@ -224,5 +232,8 @@ def test_scores():
     assert sacre_bleu(["Ein Hund."], ["Die Frau singt im Park heute."]) < 10
     assert exact_share(["a", "b", "c"], ["a", "x", "c"]) == pytest.approx(2 / 3)
     for score in (sacre_bleu, exact_share):
+        for texts in (("a b", ["a b"]), (["a b"], "a b")):
+            with pytest.raises(TypeError, match=f"{score.__name__}: expected a list of texts, got one text"):
+                score(*texts)
         with pytest.raises(ValueError, match="expected one reference for each translation"):
             score(["a"], [])

@@ -54,6 +54,9 @@ def test_it_trains_goes_on_and_translates(data, tmp_path):
     assert "holds a run already; continue it with --resume, start anew with --overwrite" in again.output
     result = train(data, out, "--epochs", 25, "--lr", 0.005, "--resume")
     assert result.exit_code == 0, result.output
+    (out / "recipe.toml").unlink()  # the checkpoint knows it all
+    result = run("train", "translator", "--out", out, "--resume")
+    assert result.exit_code == 0, result.output
     other = train(data, out, "--epochs", 26, "--lr", 0.005, "--resume")
     assert other.exit_code == 2
     assert "epochs = 25 in its checkpoint, 26 given" in other.output
@@ -77,7 +80,7 @@ def test_what_is_too_long_is_left_out_with_a_note(data, tmp_path):
     assert "left out 1 of 65 pairs, of more than 8 tokens on a side" in result.output
     result = run("translate", out, " ".join(["the cat"] * 20))
     assert result.exit_code == 2
-    assert "expected a source of 1 to 8 tokens (the context), got 40" in result.output
+    assert "text 0 has 40 tokens, expected at most 8, the context of the model: 'the cat the" in result.output
 
 
 @pytest.mark.parametrize(

@@ -316,7 +316,7 @@ def resolve_recipe(
     if (resumed / RECIPE_FILE).is_file():  # somebody may have changed it
         chosen = read_recipe(resumed / RECIPE_FILE) | chosen
         _check_model(name, chosen, str(resumed / RECIPE_FILE))
-    make_recipe(model.Recipe, chosen | {"data": recipe.data}, str(config or f"train {name}"))
+    make_recipe(model.Recipe, there | chosen | {"data": recipe.data}, str(config or f"train {name}"))
     other = [
         f"{key} = {getattr(recipe, key)!r} in its checkpoint, {value!r} given"
         for key, value in chosen.items()

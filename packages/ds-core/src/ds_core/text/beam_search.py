@@ -70,7 +70,8 @@ def beam_search(
 
     Raises:
         TypeError: if an argument is not a number, or not a whole one.
-        ValueError: if it is too small, the normalizer has another name, or a step gives NaN.
+        ValueError: if it is too small, the normalizer has another name, or a step gives NaN or
+            numbers above 0.
         IndexError: if there is no token ``eos_id``.
 
     Source: Wu et al., Google's Neural Machine Translation System (2016), section 7, for the length penalty.
@@ -117,7 +118,7 @@ def beam_search(
             last = torch.tensor(ends, device=device)[which]
             continued[:, :, ends] = -torch.inf
         log_p, place = continued.flatten(1).topk(wide)  # (R, K), the best first
-        check_log_probabilities("beam_search", log_p + ended)  # topk takes NaN for the best
+        check_log_probabilities("beam_search", log_p.maximum(ended))  # topk takes NaN for the best
 
         counts = ended > log_p[:, -1:]
         best_log_p, best = ended.masked_fill(~counts, -torch.inf).max(1)  # (R,)

@@ -45,7 +45,7 @@ def greedy_search(
 
     Raises:
         TypeError: if a number is not whole.
-        ValueError: if it is too small, or a step gives NaN.
+        ValueError: if it is too small, or a step gives NaN or numbers above 0.
     """
     if not callable(step):
         raise TypeError(f"greedy_search: expected step to be a function of tokens and state, got {step!r}")
@@ -74,10 +74,17 @@ def greedy_search(
 
 
 def check_log_probabilities(name: str, best: Tensor) -> None:
-    """Checks that the best of the log-probabilities that a step gave is not NaN, as it is if any is.
+    """Checks that the best of the log-probabilities that a step gave, or their sum, may be one.
+
+    It is NaN if any is, and above 0 where logits were given in their place.
 
     Raises:
         ValueError: names the function.
     """
     if best.isnan().any():
         raise ValueError(f"{name}: expected log-probabilities from step, got NaN; has the model diverged?")
+    if (best > 1e-3).any():
+        raise ValueError(
+            f"{name}: expected log-probabilities from step, none above 0, got {best.max().item():.4g}; "
+            "logits lack log_softmax"
+        )

@@ -46,7 +46,13 @@ class Pairs:
         return len(self.source)
 
     def __getitem__(self, part: slice) -> Pairs:
-        """Returns a part, as of a list: ``pairs[:100]``."""
+        """Returns a part, as of a list: ``pairs[:100]``.
+
+        Raises:
+            TypeError: if it is anything but a slice.
+        """
+        if not isinstance(part, slice):
+            raise TypeError(f"Pairs: expected a slice, as in pairs[:100], got {part!r}; take([3]) takes one")
         return Pairs(self.source[part], self.target[part], self.origin, [*self.notes])
 
     def take(self, rows: Sequence[int]) -> Pairs:

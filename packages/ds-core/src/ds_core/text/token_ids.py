@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from ds_core.checks import shown
+
 _ALL_BYTES = [*range(0x800), 0x800, *range(0x1000, 0x10000, 0x1000), *range(0x10000, 0x110000, 0x30000)]
 # What a tokenizer that gives every text back must give back: all bytes that UTF-8 has, capitals, accents with
 # their letter and apart, spaces at both ends and at none, names of special tokens.
@@ -45,12 +47,24 @@ def check_texts(who: str, texts: Iterable[str]) -> None:
         raise TypeError(f"{who}: expected a list of texts, got one text; write [text]")
 
 
+def check_text(who: str, text: str) -> None:
+    """Checks that what is to be encoded is a text.
+
+    Raises:
+        TypeError: if it is anything else, a list of texts say.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{who}: expected a text, got {shown(text)}")
+
+
 def utf8(who: str, text: str) -> bytes:
     """Returns a text in UTF-8.
 
     Raises:
+        TypeError: if it is no text.
         ValueError: if it holds half a character (a lone surrogate), which UTF-8 cannot write.
     """
+    check_text(who, text)
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:

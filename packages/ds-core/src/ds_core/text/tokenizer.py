@@ -54,6 +54,7 @@ class Tokenizer(ABC):
         """Returns the ids of a text, without ``<bos>`` and ``<eos>``.
 
         Raises:
+            TypeError: if it is no text.
             ValueError: if something in it is unknown and there are no special tokens, or it holds half a
                 character.
         """

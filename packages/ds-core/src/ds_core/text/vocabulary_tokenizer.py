@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-from ds_core.text.token_ids import check_texts
+from ds_core.text.token_ids import check_text, check_texts
 from ds_core.text.tokenizer import Tokenizer
 from ds_core.text.vocabulary import Vocabulary
 
@@ -53,6 +53,7 @@ class VocabularyTokenizer(Tokenizer):
         return len(self.vocabulary) - self._first
 
     def encode(self, text: str) -> list[int]:
+        check_text(type(self).__name__, text)
         return self._ids(self.split(text))
 
     def _ids(self, tokens: list[str]) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ds_core.text.token_ids import check_text
 from ds_core.text.vocabulary_tokenizer import VocabularyTokenizer
 
 _TOKEN = re.compile(
@@ -71,6 +72,7 @@ class WordTokenizer(VocabularyTokenizer):
         return text
 
     def encode(self, text: str) -> list[int]:
+        check_text("WordTokenizer", text)
         # Better with the wrong space than not at all.
         return self._ids([t if t in self.vocabulary else _parts(t)[1] for t in self.split(text)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ds_core.data.optional import needed
+from ds_core.text.token_ids import check_texts
 
 
 def sacre_bleu(translations: Sequence[str], references: Sequence[str]) -> float:
@@ -17,6 +18,7 @@ def sacre_bleu(translations: Sequence[str], references: Sequence[str]) -> float:
         references: what a person wrote, one for each.
 
     Raises:
+        TypeError: if it is one text, not a list.
         ValueError: if there are not as many of one as of the other.
         ImportError: if the package `sacrebleu` is missing.
 
@@ -31,6 +33,7 @@ def exact_share(translations: Sequence[str], references: Sequence[str]) -> float
     """Returns the share of translations that are the reference to the letter, from 0 to 1.
 
     Raises:
+        TypeError: if it is one text, not a list.
         ValueError: if there are not as many of one as of the other, or none.
     """
     _check_pairs("exact_share", translations, references)
@@ -39,6 +42,8 @@ def exact_share(translations: Sequence[str], references: Sequence[str]) -> float
 
 
 def _check_pairs(name: str, translations: Sequence[str], references: Sequence[str]) -> None:
+    check_texts(name, translations)
+    check_texts(name, references)
     if len(translations) != len(references) or not references:
         raise ValueError(
             f"{name}: expected one reference for each translation, and at least one, got {len(translations)} "

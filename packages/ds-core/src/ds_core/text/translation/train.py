@@ -61,6 +61,9 @@ class TranslatorRecipe:
         seed: of initial weights, batches and dropout.
         engine: "manual" or "autograd".
         precision: of products of matrices, see :mod:`ds_core.precision`.
+
+    Raises:
+        ValueError: if there is no such tokenizer, or a number of epochs or pairs is below 1.
     """
 
     tokenizer: TokenizerName = "subword"
@@ -83,7 +86,9 @@ class TranslatorRecipe:
     def __post_init__(self) -> None:
         if self.tokenizer not in TOKENIZERS:
             raise ValueError(f"tokenizer: expected {' or '.join(TOKENIZERS)}, got {self.tokenizer!r}")
-        check_whole("TranslatorRecipe", epochs=self.epochs)  # else the schedule would speak, of its steps
+        # Said before a run is overwritten, and before the schedule speaks, of its steps.
+        numbers = {name: getattr(self, name) for name in ("epochs", "batch_size", "average_epochs")}
+        check_whole("TranslatorRecipe", **numbers)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ class Translator(Generic[Model]):
 
         Raises:
             TypeError: if it is one text, or what is to be translated is no text; says which.
-            ValueError: if a text is empty, says which; or if a number is too small.
+            ValueError: if a text is empty or longer than the model's context, says which; or if a number is
+                too small.
         """
         check_texts("Translator.translate", texts)
         check_whole("Translator.translate", batch_size=batch_size)
@@ -111,11 +112,17 @@ class Translator(Generic[Model]):
             if not isinstance(text, str):
                 raise TypeError(f"Translator.translate: expected text {number} to be one, got {shown(text)}")
         sources = [torch.tensor(self.source_tokenizer.encode(text), dtype=torch.int64) for text in texts]
+        context = getattr(getattr(self.model, "config", None), "max_length", None)
         for number, source in enumerate(sources):
             if len(source) == 0:
                 raise ValueError(
                     f"Translator.translate: text {number} has no tokens: {texts[number]!r}; "
                     "give at least a word"
+                )
+            if context is not None and len(source) > context:
+                raise ValueError(
+                    f"Translator.translate: text {number} has {len(source)} tokens, expected at most "
+                    f"{context}, the context of the model: {texts[number][:60]!r}"
                 )
         order = sorted(range(len(texts)), key=lambda number: len(sources[number]))
         device = self._device()
