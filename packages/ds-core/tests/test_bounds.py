@@ -205,9 +205,7 @@ def test_searches_refuse_logits(search, place):
         logits[:, place] = 3.5
         return logits, state
 
-    with pytest.raises(
-        ValueError, match=rf"{search.__name__}: .* none above 0, got 3.5; logits lack"
-    ):
+    with pytest.raises(ValueError, match=rf"{search.__name__}: .* none above 0, got 3.5; logits lack"):
         search(step, None, batch_size=2, bos_id=1, eos_id=2, max_length=4)
 
 

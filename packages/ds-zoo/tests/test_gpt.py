@@ -1,6 +1,7 @@
 """MiniGPT: parity with Hugging Face's GPT-2, generation, and errors."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -499,7 +500,7 @@ def test_stop_strings_are_a_list(model):
         (torch.zeros(0, dtype=torch.int64), {}, "prompt of at least one token"),
         ([[1], []], {}, "prompt of at least one token"),
         (torch.zeros(9, dtype=torch.int64), {}, r"at most 8 \(the context\), got \(9,\)"),
-        ([1, 2], {}, "prompt of at least one token"),
+        ([1, 2], {}, r"a list of prompts, got one of numbers; write \[prompt\]"),
         ([[1]], {"seed": [1, 2]}, "one seed or 1"),
         ([[1]], {"stop_strings": ["a"]}, "tokenizer="),
         ([[1]], {"num_beams": 2, "top_k": 3}, "beams take no chance"),
@@ -521,14 +522,29 @@ def test_tokens_outside_the_vocabulary_are_named(model):
         model.generate([[11]], 3)
     with pytest.raises(IndexError, match="stop_tokens from 0 to 10, got 11"):
         model.generate([[1]], 3, stop_tokens=[11])
+    with pytest.raises(TypeError, match=r"a list of stop_tokens, got one; write \[3\]"):
+        model.generate([[1]], 3, stop_tokens=3)
     with pytest.raises(TypeError, match="integers"):
         model.generate(torch.ones(2), 3)
+    for text in ("ab", ["ab"]):
+        with pytest.raises(TypeError, match="expected token ids, as encode gives them, got a text"):
+            model.generate(text, 3)
     with pytest.raises(IndexError, match="11"):
         model(input_ids=torch.tensor([[1, 2]]), labels=torch.tensor([[1, 11]]))
     with pytest.raises(ValueError, match=r"labels of the shape \(1, 2\)"):
         model(input_ids=torch.tensor([[1, 2]]), labels=torch.tensor([[1]]))
     with pytest.raises(TypeError, match="once"):
         model()
+
+
+def test_prompts_in_few_bytes_do_not_bound_what_comes():
+    model = MiniGPT(MiniGPTConfig(vocab_size=400, n_positions=8, n_embd=8, n_layer=1, n_head=1))
+    prompt = torch.tensor([1, 2])
+    wanted = model.generate(prompt, 6, seed=0)
+    assert wanted.max() > 255
+    for prompts in (prompt.to(torch.uint8), prompt[None].to(torch.uint8)):
+        found = model.generate(prompts, 6, seed=0)
+        assert torch.equal(found, wanted.view(found.shape))
 
 
 # ---- perplexity -----------------------------------------------------------------------------------------
@@ -551,7 +567,17 @@ def test_perplexity_predicts_every_token_once_with_enough_before_it(model, lengt
     assert found.perplexity == pytest.approx(torch.tensor(found.loss).exp().item(), rel=1e-5)
 
 
+def test_a_loss_beyond_all_numbers_has_a_perplexity(model):
+    with torch.no_grad():
+        model.wte.weight.mul_(1e5)
+    found = perplexity(model, torch.randint(11, (9,), generator=torch.Generator().manual_seed(0)))
+    assert found.loss > 709
+    assert found.perplexity == math.inf
+
+
 def test_perplexity_says_what_it_cannot_measure(model):
+    with pytest.raises(TypeError, match=r"perplexity: expected token ids \(T,\), a tensor, got list"):
+        perplexity(model, [1, 2])
     for ids, options in ((torch.tensor([1]), {}), (torch.zeros(9, dtype=torch.int64), {"stride": 9})):
         with pytest.raises(ValueError, match=r"perplexity: expected"):
             perplexity(model, ids, **options)

@@ -74,7 +74,7 @@ class Generates(Module):
 
         Returns:
             Prompts and continuations, as given: ``(T + new,)``, ``(B, T + new)``, or a list of
-            ``(T_b + new,)``.
+            ``(T_b + new,)``; int64.
 
         Raises:
             ValueError: if a prompt is empty or longer than the context, or an option is out of range.
@@ -86,6 +86,10 @@ class Generates(Module):
         rows = self._rows(prompts, context)
         check_whole("MiniGPT.generate", 0, max_new_tokens=max_new_tokens)
         check_whole("MiniGPT.generate", num_beams=num_beams)
+        if isinstance(stop_tokens, int):
+            raise TypeError(
+                f"MiniGPT.generate: expected a list of stop_tokens, got one; write [{stop_tokens}]"
+            )
         for token in stop_tokens:
             if not 0 <= token < vocabulary:
                 raise IndexError(
@@ -166,9 +170,16 @@ class Generates(Module):
         several = list(prompts) if not isinstance(prompts, Tensor) or prompts.dim() == 2 else [prompts]
         rows = []
         for one in several:
+            if isinstance(one, str):
+                raise TypeError("MiniGPT.generate: expected token ids, as encode gives them, got a text")
             one = torch.as_tensor(one)
             if one.numel() and (one.is_floating_point() or one.dtype == torch.bool):
                 raise TypeError(f"MiniGPT.generate: expected token ids, integers, got {one.dtype}")
+            if one.dim() == 0:
+                raise ValueError(
+                    "MiniGPT.generate: expected a list of prompts, got one of numbers; write [prompt], or "
+                    "torch.tensor(prompt)"
+                )
             if one.dim() != 1 or not 1 <= len(one) <= context:
                 raise ValueError(
                     f"MiniGPT.generate: expected a prompt of at least one token and at most {context} (the "
@@ -183,10 +194,10 @@ class Generates(Module):
             device = next(iter(self.parameters())).device
             return [torch.tensor(row, dtype=torch.int64, device=device) for row in rows]
         if prompts.dim() == 1:
-            return torch.tensor(rows[0], dtype=prompts.dtype, device=prompts.device)
+            return torch.tensor(rows[0], dtype=torch.int64, device=prompts.device)
         width = max(map(len, rows), default=prompts.shape[1])
         filled = [row + [pad_token] * (width - len(row)) for row in rows]
-        return torch.tensor(filled, dtype=prompts.dtype, device=prompts.device).view(len(rows), width)
+        return torch.tensor(filled, dtype=torch.int64, device=prompts.device).view(len(rows), width)
 
 
 class Reading:

@@ -45,11 +45,14 @@ def perplexity(model: MiniGPT, ids: Tensor, *, stride: int | None = None, batch_
 
     Raises:
         ValueError: if the text has less than two tokens, or the stride is not from 1 to the context.
+        TypeError: if it is no tensor.
         IndexError: if a token is outside the vocabulary.
     """
     context = model.config.n_positions
     stride = max(1, context // 2) if stride is None else stride
     check_whole("perplexity", stride=stride, batch_size=batch_size)
+    if not isinstance(ids, Tensor):
+        raise TypeError(f"perplexity: expected token ids (T,), a tensor, got {type(ids).__name__}")
     if ids.dim() != 1 or len(ids) < 2:
         raise ValueError(f"perplexity: expected token ids (T,) of at least two tokens, got {shape(ids)}")
     if stride > context:
@@ -74,4 +77,9 @@ def perplexity(model: MiniGPT, ids: Tensor, *, stride: int | None = None, batch_
                     loss, _ = cross_entropy(row[-new:], target[-new:], reduction="sum")
                     total += loss.item()
                     done = end
-    return Perplexity(math.exp(total / last), total / last, last)
+    return Perplexity(perplexity_of(total / last), total / last, last)
+
+
+def perplexity_of(loss: float) -> float:
+    """Returns exp(loss), infinity where that is more than a number holds."""
+    return math.exp(loss) if loss < 709 else math.inf

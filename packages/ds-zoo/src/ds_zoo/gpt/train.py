@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -51,7 +50,7 @@ from torch import Tensor
 from ds_zoo.data.corpus import make_tokenizer, read_corpus
 from ds_zoo.data.text import read_pieces, read_text
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
-from ds_zoo.gpt.perplexity import perplexity
+from ds_zoo.gpt.perplexity import perplexity, perplexity_of
 from ds_zoo.groups import decay_groups
 from ds_zoo.runs import check_unchanged, finished
 
@@ -527,7 +526,7 @@ def evaluate(loaded: Loaded, *, data: str | None = None, stride: int | None = No
     windows = sequential_windows(ids, context, 64)
     loss = trainer.evaluate(windows)["loss"]
     tokens = sum(targets.numel() for _, targets in windows)
-    return {"tokens": tokens, "loss": loss, "perplexity": math.exp(loss)}
+    return {"tokens": tokens, "loss": loss, "perplexity": perplexity_of(loss)}
 
 
 def verify() -> Iterator[tuple[str, GradientReport]]:
