@@ -116,6 +116,16 @@ HEADS = [
 ]
 
 
+def test_who_answers_questions_has_two_labels_whatever_it_was_given(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = MiniBERTConfig.preset("tiny", vocab_size=23, labels=("a", "b", "c"))
+    ours = MiniBERTForQuestionAnswering(config).eval()
+    ours.save_pretrained(tmp_path)
+    theirs = transformers.BertForQuestionAnswering.from_pretrained(tmp_path).eval()
+    ids, mask, types = texts()
+    assert relative(ours(ids, mask, types).end_logits, theirs(ids, mask, types).end_logits) < 1e-4
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 @pytest.mark.parametrize(("name", "options"), HEADS)
 def test_heads_equal_transformers(tmp_path, name, options, dtype, tolerance):

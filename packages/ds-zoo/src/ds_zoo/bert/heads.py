@@ -359,7 +359,7 @@ class MiniBERTForQuestionAnswering(BERTHead):
     (start, end) = x W^T + b;   loss = (-log softmax(start)[first] - log softmax(end)[last]) / 2, the mean
 
     Args:
-        config: size and shape; its labels do not matter.
+        config: size and shape; its labels do not matter, and become "start" and "end" if they are not two.
         generator: source of initial values and dropout; None for torch's global one.
 
     Shape:
@@ -376,6 +376,8 @@ class MiniBERTForQuestionAnswering(BERTHead):
     pooled = False
 
     def __init__(self, config: MiniBERTConfig, *, generator: torch.Generator | None = None) -> None:
+        if config.num_labels != 2:  # as many outputs are expected of a folder that says so
+            config = replace(config, labels=("start", "end"))
         self.add_encoder(config, generator)
         self.qa_outputs = dense(config, 2, generator)
         self.loss = CrossEntropyLoss(dim=-1)
