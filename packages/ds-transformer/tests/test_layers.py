@@ -132,6 +132,21 @@ def test_what_attention_cannot_use_is_refused():
                 attention.backward(y, torch.ones(2, 5, 5))
 
 
+@pytest.mark.parametrize("kernels", [False, True])
+@pytest.mark.parametrize("make", [lambda: ALiBi(2), lambda: RelativePositionBias(2, 8, 6)])
+def test_a_score_bias_may_be_of_another_type(make, kernels):
+    x = rand(2, 5, 8)
+    narrow = MultiheadAttention(8, 2, batch_first=True, dtype=torch.float64, score_bias=make())
+    wide = narrow.copy().to(torch.float64)
+    grads = []
+    for attention in (narrow, wide):
+        with engine("manual", kernels=kernels):
+            y, _ = attention(x)
+            grads.append((attention.backward(y), *(p.grad.double() for p in attention.parameters())))
+    for ours, expected in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-6)
+
+
 # ---- what is hidden --------------------------------------------------------------------------------------
 
 

@@ -177,8 +177,9 @@ class AttentionWeights(Module):
         key_padding_mask: Tensor | None,
         attn_mask: Tensor | None,
         is_causal: bool,
+        bias: Tensor | None,
     ) -> Tensor | None:
-        """Checks all masks and joins them to one."""
+        """Checks all masks and joins them, and the bias, to one."""
         batch, heads, queries, _ = q.shape
         if attn_mask is not None:
             self._check_mask("attn_mask", attn_mask, q.dtype, (queries, keys), (batch * heads, queries, keys))
@@ -192,12 +193,12 @@ class AttentionWeights(Module):
         ahead = None
         if is_causal and extra:  # which everybody sees, though they stand at the end
             ahead = causal_mask(queries, keys, past, device=q.device)
-        bias = None if self.score_bias is None else self.score_bias(queries, keys, past).to(q.dtype)
         if bias is not None and bias.shape != (heads, queries, keys):
             raise ValueError(
                 f"{self.label()}: expected a score_bias of {heads} heads, {(heads, queries, keys)}, got "
                 f"{shape(bias)}"
             )
+        bias = None if bias is None else bias.to(q.dtype)
         return show_more(join_masks(attn_mask, key_padding_mask, ahead, bias), extra)
 
     def _check_inputs(self, query: Tensor, key: Tensor, value: Tensor) -> None:

@@ -99,7 +99,8 @@ class MultiheadAttention(AttentionWeights):
         # mask
         keys = kv[0].shape[2]
         (k, v), extra = extra_keys(*kv, self.bias_k, self.bias_v, self.add_zero_attn)
-        mask = self._mask(q, keys, k.shape[2] - keys, past, key_padding_mask, attn_mask, is_causal)
+        bias = None if self.score_bias is None else self.score_bias(q.shape[2], keys, past)
+        mask = self._mask(q, keys, k.shape[2] - keys, past, key_padding_mask, attn_mask, is_causal, bias)
         # attend
         p = self.dropout if self.training else 0.0
         noise = draw_noise(q, k.shape[2], self.generator) if p > 0 else None
@@ -109,7 +110,8 @@ class MultiheadAttention(AttentionWeights):
         # join
         projections = tuple(saved for _, saved in projected)
         averaged = average_attn_weights if need_weights else None
-        self.save(projections, extra, attended, len(inputs), query.dim() == 3, averaged)
+        bias_dtype = None if bias is None else bias.dtype
+        self.save(projections, extra, attended, len(inputs), query.dim() == 3, averaged, bias_dtype)
         y = self.out_proj(join_heads(out, self.batch_first)).view(query.shape)
         if not need_weights:
             return y, None
@@ -117,7 +119,7 @@ class MultiheadAttention(AttentionWeights):
         return y, weights if query.dim() == 3 else weights.squeeze(0)
 
     def backward(self, grad: Tensor, grad_weights: Tensor | None = None) -> InputGrad:
-        projections, extra, attended, given, batched, averaged = self.saved()
+        projections, extra, attended, given, batched, averaged, bias_dtype = self.saved()
         # join
         grad = self.out_proj.backward(self._batched(grad))
         grad_out = split_heads(grad, self.num_heads, self.batch_first)
@@ -142,7 +144,7 @@ class MultiheadAttention(AttentionWeights):
         if self.score_bias is not None:
             size = (self.num_heads, grad_q.shape[2], grad_k.shape[2])
             self.score_bias.backward(
-                None if grad_mask is None else grad_mask[..., : size[-1]].sum_to_size(size)
+                None if grad_mask is None else grad_mask[..., : size[-1]].sum_to_size(size).to(bias_dtype)
             )
         # rotate
         if self.rotary is not None and given == 1:
