@@ -152,7 +152,7 @@ def test_too_little_to_learn_from_is_said(tmp_path):
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "average_epochs"])
 def test_a_training_of_nothing_leaves_a_run_as_it_is(name):
-    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"expected {name} of at least 1, got 0"):
         TranslatorRecipe(**{name: 0})
 
 
@@ -188,7 +188,7 @@ def test_bad_texts_are_named(trained):
         trained.translator.translate(["one", "  "])
     with pytest.raises(TypeError, match=r"expected a list of texts, got one text; write \[text\]"):
         trained.translator.translate("one")
-    with pytest.raises(TypeError, match=r"WordTokenizer: expected a text, got \['one'\]"):
+    with pytest.raises(TypeError, match=r"Translator.translate: expected text 0 to be one, got \['one'\]"):
         trained.translator.translate([["one"]])
     for options in ({"batch_size": 0}, {"batch_size": -1}, {"max_length": 0}):
         with pytest.raises(ValueError, match=rf"Translator.translate: expected {next(iter(options))} of at"):
