@@ -20,11 +20,13 @@ from ds_core.layers import Dropout
 from ds_core.optimizers import OPTIMIZERS, SGD, AdamW
 from ds_core.schedulers import ExponentialLR, LinearLR, ReduceLROnPlateau, SequentialLR, WarmupCosine
 from ds_core.training import (
+    AverageWeights,
     BestCheckpoint,
     Callback,
     CheckpointError,
     CSVLog,
     EarlyStopping,
+    MovingAverage,
     RunFolder,
     Trainer,
     load_checkpoint,
@@ -681,6 +683,37 @@ def test_resume_from_a_file_of_ones_choice(tmp_path):
     second.fit(x, y, steps=8, resume=tmp_path / "mine")
     straight.fit(x, y, steps=8)
     assert same(bits(second.model), bits(straight.model))
+
+
+@pytest.mark.parametrize("validate_every", [None, 3, 4])
+def test_the_best_checkpoint_has_what_all_callbacks_remember_of_its_step(tmp_path, validate_every):
+    x, y = data()
+    options = {"epochs": 4, "batch_size": 8, "validation": (x[:10], y[:10]), "validate_every": validate_every}
+
+    def trainer(out):
+        others = [EarlyStopping(50), MovingAverage(0.9), AverageWeights(2)]
+        return make(out, callbacks=[BestCheckpoint(), *others])
+
+    straight, resumed = trainer(tmp_path / "a"), trainer(tmp_path / "b")
+    history = straight.fit(x, y, **options)
+    assert resumed.fit(x, y, resume=tmp_path / "a" / "best.safetensors", **options).train == history.train
+    assert same(bits(straight.model), bits(resumed.model))
+    for one, other in zip(straight.callbacks, resumed.callbacks, strict=True):
+        assert str(one.state_dict()) == str(other.state_dict())
+
+
+@pytest.mark.parametrize("stop", [4, 7])
+def test_data_that_are_validated_with_themselves_resume(tmp_path, stop):
+    x, y = data()
+
+    def fit(out, steps, **options):
+        loader = DataLoader(x, y, batch_size=8, shuffle=True)
+        trainer = make(out)
+        trainer.fit(loader, validation=loader, steps=steps, validate_every=2, **options)
+        return bits(trainer.model)
+
+    fit(tmp_path / "b", stop)
+    assert same(fit(tmp_path / "a", 12), fit(tmp_path / "b", 12, resume=True))
 
 
 def test_early_stopping_resumes_with_its_patience(tmp_path):

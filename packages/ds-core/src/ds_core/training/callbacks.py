@@ -212,8 +212,7 @@ class BestCheckpoint(_Watcher):
 
     def on_validation_end(self, trainer: Trainer) -> None:
         if self.improved(trainer):
-            path = path_in(trainer, self.path, "best.safetensors", self)
-            trainer.once_begun(lambda: trainer.save(path))
+            trainer.save_after_step(path_in(trainer, self.path, "best.safetensors", self))
 
 
 class CSVLog(Callback):

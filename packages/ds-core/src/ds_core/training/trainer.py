@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, SupportsIndex
 
@@ -223,6 +223,7 @@ class Trainer:
         self._parallel: DataParallel | None = None  # while several processes train
         self._asked: str | None = None  # why to stop, until all processes know
         self._waiting: list[Callable[[], None]] = []  # for the first checkpoint, see once_begun
+        self._to_save: list[str | Path] = []  # at the end of the step at hand, see save_after_step
         self._midway = False  # is a step under way, neither undone nor done?
         self._random: dict[str, Any] | None = None  # where fit left the random numbers; None within it
         self._printed: tuple[Any, str | None] = None, None  # validation data and their fingerprint
@@ -324,7 +325,7 @@ class Trainer:
             self._products = table_in_force()
         self._data, self.validation = batches, held_out
         self._saved_at = (self.step, self.epoch) if resume is True else None
-        self._midway, self._waiting = False, []
+        self._midway, self._waiting, self._to_save = False, [], []
         self.total_epochs, self.total_steps = epochs, total
 
         with self._in_training():
@@ -343,6 +344,7 @@ class Trainer:
                 self._save_if_wanted()
             if self.history.stopped != INTERRUPTED:
                 self._validate()  # after the checkpoint: to a training resumed from it, this never happened
+            self._save_what_waits()
             self._call("on_fit_end")
         said = self.history.stopped is not None and (self.progress or self.history.stopped == INTERRUPTED)
         if said and leads():
@@ -356,6 +358,7 @@ class Trainer:
                 self._update(batches)
                 validated = self._is_due(validate_every) and self._validate()
                 self._call("on_step_end")
+                self._save_what_waits()
                 self._agree_to_stop()
                 if self._is_due(checkpoint_every, otherwise=validated) or self._saved_at is None:
                     self._save_if_wanted()  # the first step, too: what was there is of another training
@@ -366,6 +369,7 @@ class Trainer:
                 if validate_every is None:
                     self._validate()
                 self._call("on_epoch_end")
+                self._save_what_waits()
                 self._agree_to_stop()
                 if checkpoint_every is None:
                     self._save_if_wanted()
@@ -642,6 +646,20 @@ class Trainer:
         else:
             self._waiting.append(write)
 
+    def save_after_step(self, path: str | Path) -> None:
+        """Saves to ``path`` when every callback has been told of the step at hand; for callbacks.
+
+        Before that, some of them would be saved with the memory of the step before, and a training resumed
+        from there would go on without this step's.
+        """
+        self._to_save.append(path)
+
+    def _save_what_waits(self) -> None:
+        """Saves to where callbacks have asked for it."""
+        paths, self._to_save = self._to_save, []
+        for path in paths:
+            self.once_begun(partial(self.save, path))
+
     @contextmanager
     def _in_training(self) -> Iterator[None]:
         """Makes model, random numbers and signals ready for training; puts them back, also after an error."""
@@ -783,6 +801,8 @@ class Trainer:
             ValueError, TypeError: as :meth:`fit` does.
         """
         made = as_batches(data, batch_size, dtype=self._dtype)
+        if self._data is not None and made is self._data.data and has_position(made):
+            made = copy.copy(made)  # training is in the midst of it, and stays there
         batches = Batches(made, _is_main_thread(), self._dtype)
         check_ends(batches.data, 1, "give some of them, in a list")
         losses, counts = [], []
