@@ -8,8 +8,16 @@ import torch
 from ds_core import Dense, Module, ReLU, Sequential
 from ds_core.data import Dataset
 from ds_core.metrics import MAE
+from ds_core.optimizers import SGD
 from ds_core.schedulers import CosineAnnealingLR, LinearLR, StepLR, WarmupCosine
-from ds_core.training import CheckpointError, EarlyStopping, MovingAverage, TensorBoard, Trainer
+from ds_core.training import (
+    CheckpointError,
+    EarlyStopping,
+    GameTrainer,
+    MovingAverage,
+    TensorBoard,
+    Trainer,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -269,6 +277,69 @@ def test_a_schedule_by_name_needs_to_know_the_steps_and_its_arguments():
 def test_unknown_names_are_answered_with_the_closest(options, said):
     with pytest.raises(ValueError, match=said):
         Trainer(**{"model": mlp(), "loss": "mse", "optimizer": "sgd", "progress": False, **options})
+
+
+def test_an_optimizer_of_something_else_is_refused():
+    """It would make its steps, and the model would learn nothing."""
+    model = mlp()
+    optimizer = SGD(model.parameters())
+    with pytest.raises(ValueError, match="expected parameters of the model, got 4 of 4 that are not its own"):
+        Trainer(mlp(), "mse", optimizer)
+    model[2] = Dense(7, 1)
+    with pytest.raises(ValueError, match=r"got 2 of 4 that are not its own, the first \(1, 7\)"):
+        Trainer(model, "mse", optimizer)
+    with pytest.raises(ValueError, match="2 of 4"):
+        GameTrainer(model, {"one": optimizer})
+
+
+def test_a_model_is_a_module():
+    for model, said in ((torch.nn.Linear(5, 1), "got Linear"), (Dense, "got the class Dense")):
+        with pytest.raises(TypeError, match=f"model: expected a Module of ds_core, {said}"):
+            Trainer(model, "mse", "sgd")
+
+
+def test_no_metric_takes_the_place_of_the_loss():
+    with pytest.raises(ValueError, match="expected another name than 'loss'"):
+        make(metrics={"loss": MAE()})
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    x, y = data()
+
+    def fit(out, whole, number, **options):
+        model = mlp()
+        optimizer = SGD(model.parameters(), lr=number(0.25), momentum=number(0.5))
+        trainer = Trainer(
+            model,
+            "mse",
+            optimizer,
+            clip_norm=number(2),
+            accumulate=whole(2),
+            seed=whole(3),
+            settings={"n": whole(4)},
+            progress=False,
+            out=out,
+        )
+        trainer.fit(x, y, batch_size=whole(4), **options)
+        return trainer.predict(x)
+
+    fit(tmp_path, np.int64, np.float32, epochs=np.int64(1))
+    straight = fit(None, int, float, epochs=2)
+    assert torch.equal(fit(tmp_path, int, float, epochs=2, resume=True), straight)
+    assert torch.equal(fit(None, np.int64, np.float32, epochs=2), straight)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seed": 2**64}, "expected seed below 2"),
+        ({"accumulate": 0}, "expected accumulate of at least 1, got 0"),
+        ({"clip_norm": "1"}, "clip_norm: expected a number above 0, or None, got '1'"),
+    ],
+)
+def test_numbers_out_of_range_are_named(options, said):
+    with pytest.raises(ValueError, match=said):
+        make(**options)
 
 
 def test_callbacks_by_name(tmp_path):

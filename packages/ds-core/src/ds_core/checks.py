@@ -368,7 +368,7 @@ def check_whole(who: str, least: int = 1, **numbers: Any) -> None:
         ValueError: names them, if it is below ``least`` or beyond int64.
     """
     for name, number in numbers.items():
-        if not isinstance(number, int) or isinstance(number, bool):
+        if not isinstance(number, Integral) or isinstance(number, bool):
             raise TypeError(f"{who}: expected {name} to be a whole number, got {number!r}")
         if number < least:
             raise ValueError(f"{who}: expected {name} of at least {least}, got {number}")
@@ -409,7 +409,7 @@ def seeded(who: str, seed: int) -> torch.Generator:
         TypeError, ValueError: if the seed is not a whole number, or does not fit into 64 bits.
     """
     check_whole(who, -(2**63), seed=seed)
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(int(seed))
 
 
 def check_fields(config: Any) -> None:

@@ -98,7 +98,7 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: expected transform to be a function of tensors, got {transform!r}")
         self.batch_size = batch_size or self.samples
-        self.shuffle = shuffle
+        self.shuffle = bool(shuffle)  # numpy's comparisons give others
         self.seed = seed
         self.drop_last = drop_last
         self.groups = groups

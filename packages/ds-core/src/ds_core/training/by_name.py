@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ds_core.checks import did_you_mean
+from ds_core.checks import did_you_mean, shape
 from ds_core.losses import LOSSES, Loss
 from ds_core.metrics import Metric, as_metric
 from ds_core.module import Module
@@ -59,11 +59,18 @@ def make_loss(loss: Module | str) -> Module:
     return loss
 
 
-def make_optimizer(optimizer: Optimizer | str, model: Module, lr: float | None) -> Optimizer:
+def make_optimizer(optimizer: Optimizer | str, model: Module, loss: Module, lr: float | None) -> Optimizer:
     """Returns the optimizer itself, or the one of that name over the model's trainable parameters.
 
+    Args:
+        optimizer: the optimizer, over parameters of the model and the loss, or its name.
+        model: what is trained.
+        loss: may have parameters, too.
+        lr: of an optimizer given by name.
+
     Raises:
-        ValueError: if no optimizer has the name, or an optimizer comes with ``lr``.
+        ValueError: if no optimizer has the name, or an optimizer comes with ``lr``, or has parameters of
+            something else, which would never have a gradient.
         TypeError: if it is neither an optimizer nor a name.
     """
     if isinstance(optimizer, str):
@@ -74,6 +81,15 @@ def make_optimizer(optimizer: Optimizer | str, model: Module, lr: float | None) 
         raise TypeError(f"optimizer: expected an Optimizer or its name, got {type(optimizer).__name__}")
     if lr is not None:
         raise ValueError("lr: goes with an optimizer given by name; this one has its own")
+    known = {id(parameter) for module in (model, loss) for parameter in module.parameters()}
+    given = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    strange = [shape(parameter) for parameter in given if id(parameter) not in known]
+    if strange:
+        raise ValueError(
+            f"optimizer: expected parameters of the model, got {len(strange)} of {len(given)} that are not "
+            f"its own, the first {strange[0]}; make the optimizer from the model that is trained, after its "
+            "last part was put in"
+        )
     return optimizer
 
 
@@ -139,15 +155,18 @@ def make_metrics(
     """Returns name -> metric, for metrics as objects or by name; a dict gives them names of its own.
 
     Raises:
-        ValueError: if no metric has the name, or two would be shown under one name.
+        ValueError: if no metric has the name, or two would be shown under one name, or one as the loss.
     """
     if isinstance(chosen, Mapping):
-        return {name: as_metric(metric) for name, metric in chosen.items()}
-    metrics = [as_metric(one) for one in ([chosen] if isinstance(chosen, (Metric, str)) else chosen)]
-    named = {metric.name: metric for metric in metrics}
-    if len(named) < len(metrics):
-        names = ", ".join(metric.name for metric in metrics)
-        raise ValueError(f"metrics: expected different names, got {names}; a dict gives them others")
+        named = {name: as_metric(metric) for name, metric in chosen.items()}
+    else:
+        metrics = [as_metric(one) for one in ([chosen] if isinstance(chosen, (Metric, str)) else chosen)]
+        named = {metric.name: metric for metric in metrics}
+        if len(named) < len(metrics):
+            names = ", ".join(metric.name for metric in metrics)
+            raise ValueError(f"metrics: expected different names, got {names}; a dict gives them others")
+    if "loss" in named:
+        raise ValueError("metrics: expected another name than 'loss', which is that of the loss itself")
     return named
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,11 @@ def _pack(value: Any, path: str, tensors: dict[str, Tensor], names: dict[Any, st
         return {"$tensor": name}
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, Integral):  # of other libraries, numpy's
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        return number if math.isfinite(number) else {"$float": repr(number)}
     if isinstance(value, (list, tuple)):
         items = [_pack(item, _join(path, i), tensors, names) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"$tuple": items}

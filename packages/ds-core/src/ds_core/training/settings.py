@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 from ds_core.module import Module
@@ -71,4 +72,4 @@ def _is_plain(value: Any) -> bool:
     """Says whether a value is one that a checkpoint can hold, and no tensor."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str))
+    return value is None or isinstance(value, (Real, str))

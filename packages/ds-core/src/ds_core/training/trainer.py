@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
+from numbers import Real
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar, SupportsIndex
 
 import torch
 from torch import Tensor
 
-from ds_core.checks import checked_together
+from ds_core.checks import check_whole, checked_together
 from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.split import train_test_split
 from ds_core.devices import pick_device
@@ -90,7 +92,7 @@ class Trainer:
         model: the module to train, on ``device`` if one is given. Its inputs come from the data; several
             outputs (a tuple) go to the loss as ``loss(*outputs, target)``.
         loss: a scalar loss, or its name: ``"mse"``, ``"cross_entropy"``, ...
-        optimizer: an optimizer over the model's parameters, or its name: ``"sgd"``, ``"adamw"``, ...
+        optimizer: an optimizer over parameters of the model, or of the loss, or its name: ``"sgd"``, ...
         schedule: a scheduler on that optimizer, a function that makes one from it, or a name. It is stepped
             after every optimizer step, not every epoch; ReduceLROnPlateau after every validation, with its
             loss. By name, ``"cosine"``, ``"linear"`` and ``"polynomial"`` lead to 0 over all steps of
@@ -159,15 +161,21 @@ class Trainer:
         lr: float | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(model, Module):
+            got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+            raise TypeError(f"Trainer: model: expected a Module of ds_core, got {got}")
         _expect(engine in ("manual", "autograd"), "engine", "'manual' or 'autograd'", engine)
         _expect(
             precision in ("float32", "bf16", "fp16"), "precision", "'float32', 'bf16' or 'fp16'", precision
         )
         _expect(not compile or engine == "manual", "compile", "False with torch's autograd", compile)
-        _expect(clip_norm is None or clip_norm > 0, "clip_norm", "a number above 0, or None", clip_norm)
-        _expect_whole("accumulate", accumulate)
-        _expect(accumulate >= 1, "accumulate", "at least 1", accumulate)
-        _expect_whole("seed", seed)
+        positive = isinstance(clip_norm, Real) and clip_norm > 0
+        _expect(clip_norm is None or positive, "clip_norm", "a number above 0, or None", clip_norm)
+        for name, value in (("accumulate", accumulate), ("seed", seed)):
+            _expect_whole(name, value)
+        accumulate, seed = index(accumulate), index(seed)
+        check_whole("Trainer", accumulate=accumulate)
+        check_whole("Trainer", -(2**63), seed=seed)
         world()  # before anything is put on a device: each process has one of its own
         self.model = model if device is None else model.to(pick_device(device, "Trainer: device"))
         kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
@@ -178,7 +186,7 @@ class Trainer:
             )
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.loss = make_loss(loss).to(self.device)
-        self.optimizer = make_optimizer(optimizer, model, lr)
+        self.optimizer = make_optimizer(optimizer, model, self.loss, lr)
         self._named = schedule_by_name(schedule) if isinstance(schedule, str) else None
         self.schedule: Scheduler | None = None  # by name, it is made when its steps are known
         if not isinstance(schedule, str):
