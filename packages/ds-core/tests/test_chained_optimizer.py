@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from ds_core import Dense, MSELoss, ReLU, Sequential, Trainer, WarmupCosine
+from ds_core import Dense, MSELoss, OneCycleLR, ReLU, Sequential, Trainer, WarmupCosine
 from ds_core.data import DataLoader
-from ds_core.optimizers import SGD, Adam, AdamW, ChainedOptimizer, Muon
+from ds_core.optimizers import SGD, Adagrad, Adam, AdamW, ChainedOptimizer, Muon
 from torch.nn import Parameter
 
 
@@ -84,12 +84,30 @@ def test_a_state_of_other_rules_is_refused_and_changes_nothing():
         chained.load_state_dict(Adam(model.parameters()).state_dict())
 
 
+def test_a_schedule_moves_the_momentum_of_each():
+    model = network()
+    matrices, others = split(model)
+    chained = ChainedOptimizer(SGD(matrices, momentum=0.9), AdamW(others))
+    schedule = OneCycleLR(chained, [0.1, 0.2], 10, base_momentum=0.8, max_momentum=0.95)
+    assert [chained.param_groups[0]["momentum"], chained.param_groups[1]["betas"][0]] == [0.95, 0.95]
+    for _ in range(2):
+        schedule.step()
+    assert [chained.param_groups[0]["momentum"], chained.param_groups[1]["betas"][0]] == [0.8, 0.8]
+    with pytest.raises(ValueError, match="expected an optimizer with momentum or betas"):
+        OneCycleLR(ChainedOptimizer(SGD(matrices), Adagrad(others)), 0.1, 10)
+
+
 def test_wrong_use():
     with pytest.raises(ValueError, match="ChainedOptimizer: expected at least one optimizer"):
         ChainedOptimizer()
     p = Parameter(torch.ones(2, 2))
     with pytest.raises(ValueError, match="expected each tensor once"):
         ChainedOptimizer(Muon([p]), AdamW([p]))
+    adam = AdamW([p])
+    chained = ChainedOptimizer(adam)
+    adam.add_param_group({"params": [Parameter(torch.ones(1))]})
+    with pytest.raises(RuntimeError, match=r"expected the 1 groups .* got 2; make it anew"):
+        chained.step()
     with pytest.raises(TypeError, match="expected groups in the optimizers it is made of"):
         ChainedOptimizer(AdamW([p])).add_param_group({"params": [Parameter(torch.ones(1))]})
 

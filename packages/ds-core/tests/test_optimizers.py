@@ -518,6 +518,23 @@ def test_loading_copies_and_converts():
     assert first.state[params[0]]["step"] == 2
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_state_follows_parameters_that_become_of_another_type(name, kernels):
+    params = [Parameter(p.detach()) for p in parameters(torch.float32, matrices_only=name == "muon")]
+    optimizer = OPTIMIZERS[name](params, **({"momentum": 0.9} if name in ("sgd", "rmsprop") else {}))
+    with engine("manual", kernels=kernels):
+        descend(optimizer, params, 2)
+        doubles = [Parameter(p.detach().double()) for p in params]
+        expected = type(optimizer)(doubles)
+        expected.load_state_dict(optimizer.state_dict())
+        for p in params:
+            p.data, p.grad = p.data.double(), None
+        descend(optimizer, params, 2)
+        descend(expected, doubles, 2)
+    assert all(torch.equal(p, q) for p, q in zip(params, doubles, strict=True))
+
+
 def test_loading_what_does_not_fit_names_the_difference_and_changes_nothing():
     a, b = parameters()[:2]
     optimizer = Adam([a, b], lr=0.5)

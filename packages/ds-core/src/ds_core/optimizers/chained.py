@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
-from ds_core.optimizers.optimizer import Group, Optimizer, State
+from ds_core.optimizers.optimizer import Group, Optimizer, Result, State
 
 
 class ChainedOptimizer(Optimizer):
@@ -40,7 +42,24 @@ class ChainedOptimizer(Optimizer):
         self.later = tuple(name for optimizer in optimizers for name in optimizer.later)
 
     def add_param_group(self, param_group: Group) -> None:
-        raise TypeError(f"{self.label()}: expected groups in the optimizers it is made of, got one more")
+        raise TypeError(
+            f"{self.label()}: expected groups in the optimizers it is made of, got one more; add it to one "
+            "of them before"
+        )
+
+    def step(self, closure: Callable[[], Result] | None = None) -> Result | None:
+        """Updates every parameter that has a gradient; see :class:`Optimizer`.
+
+        Raises:
+            RuntimeError: if one of the optimizers has been given a group since: it would not be trained.
+        """
+        groups = sum(len(optimizer.param_groups) for optimizer in self.optimizers)
+        if groups != len(self.param_groups):
+            raise RuntimeError(
+                f"{self.label()}: expected the {len(self.param_groups)} groups that its optimizers had when "
+                f"it was made, got {groups}; make it anew after add_param_group"
+            )
+        return super().step(closure)
 
     def start(self, parameter: Tensor, group: Group) -> State:
         return self._rules[parameter].start(parameter, group)

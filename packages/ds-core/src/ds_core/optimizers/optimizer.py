@@ -55,7 +55,8 @@ class Optimizer:
     """Base of the optimizers: changes parameters, in place, so that the loss falls.
 
     A subclass gives :meth:`update`, the rule for one parameter, and in ``start`` the state the rule keeps.
-    What rules have in common is done here, before ``update`` sees the gradient g of a parameter p:
+    The state has the parameter's shape, type and device; after ``model.double()`` it follows. What rules have
+    in common is done here, before ``update`` sees the gradient g of a parameter p:
 
         maximize:                 g = -g
         weight decay, coupled:    g = g + weight_decay p
@@ -132,9 +133,7 @@ class Optimizer:
             for group in self.param_groups:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        state = self.state.get(parameter)
-                        if state is None:
-                            state = self.state[parameter] = self.start(parameter, group)
+                        state = self._state_of(parameter, group)
                         updated = self.update(parameter, self._direction(parameter, group), state, group)
                         if updated is None:
                             raise TypeError(
@@ -145,6 +144,21 @@ class Optimizer:
                             parameter.copy_(value)
                         self.state[parameter] = state
         return loss
+
+    def _state_of(self, parameter: Tensor, group: Group) -> State:
+        """Returns a parameter's state, new at its first update; where the parameter went, it has followed."""
+        state = self.state.get(parameter)
+        if state is None:
+            state = self.state[parameter] = self.start(parameter, group)
+        kind = parameter.dtype, parameter.device
+        for name, value in state.items():
+            if (
+                isinstance(value, Tensor)
+                and value.is_floating_point()
+                and (value.dtype, value.device) != kind
+            ):
+                state[name] = value.to(parameter)
+        return state
 
     def _direction(self, parameter: Tensor, group: Group) -> Tensor:
         """Returns g, with ``maximize`` and weight decay done."""

@@ -131,11 +131,10 @@ class Scheduler:
         """Checks that the optimizer has a momentum to move.
 
         Raises:
-            ValueError: if it has neither ``momentum`` nor ``betas``.
+            ValueError: if a group has neither ``momentum`` nor ``betas``.
         """
-        defaults = self.optimizer.defaults
         self.require(
-            "momentum" in defaults or "betas" in defaults,
+            all("momentum" in group or "betas" in group for group in self.optimizer.param_groups),
             "an optimizer with momentum or betas, or cycle_momentum=False",
             self.optimizer.label(),
         )
