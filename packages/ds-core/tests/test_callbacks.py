@@ -16,6 +16,7 @@ from ds_core.training import (
     CSVLog,
     EarlyStopping,
     History,
+    MovingAverage,
     Trainer,
     load_checkpoint,
     load_weights,
@@ -164,6 +165,25 @@ def test_watching_what_is_not_there():
         EarlyStopping(monitor="val_r2")
     with pytest.raises(ValueError, match="expected patience of at least 1, got 0"):
         EarlyStopping(patience=0)
+    with pytest.raises(ValueError, match=r"expected min_delta of at least 0, got -0\.1"):
+        EarlyStopping(min_delta=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: EarlyStopping(patience=2.5),
+            "EarlyStopping: expected patience to be a whole number, got 2.5",
+        ),
+        (lambda: EarlyStopping(min_delta="a"), "EarlyStopping: expected min_delta to be a number, got 'a'"),
+        (lambda: BestCheckpoint(3), "BestCheckpoint: expected path to be .*, got 3"),
+        (lambda: MovingAverage("a"), "MovingAverage: expected decay to be a number, got 'a'"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_named(make, said):
+    with pytest.raises(TypeError, match=said):
+        make()
 
 
 # ---- the best checkpoint -----------------------------------------------------------------------------

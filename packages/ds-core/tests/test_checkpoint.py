@@ -115,6 +115,8 @@ def test_every_dtype_and_odd_memory_layouts_come_back(tmp_path):
         "transposed": base.T,
         "part": base[1:3, 2:],
         "other part": base[2:, :3],
+        "whole": base,
+        "the same memory in another shape": base.view(-1),
         "expanded": torch.ones(1).expand(5),
         "scalar": torch.tensor(3),
         "empty": torch.empty(0, 4),

@@ -345,6 +345,15 @@ def test_loader_refuses():
             ValueError,
             lambda: next(iter(DataLoader([(torch.ones(1), 0), (torch.ones(2), 1)]))),
         ),
+        ("as many values in each sample", ValueError, lambda: next(iter(DataLoader([(1, 2), (3,)])))),
+        ("columns among b, got 'a'", ValueError, lambda: next(iter(DataLoader([{"a": 1}, {"b": 1}])))),
+        (r"write \['a'\]", TypeError, lambda: DataLoader([{"a": 1}], columns="a")),
+        ("groups as a tensor", TypeError, lambda: DataLoader(Y, groups=[0] * 10)),
+        (
+            "transform to return a tensor or a tuple of them, got None",
+            TypeError,
+            lambda: next(iter(DataLoader(Y, transform=lambda y, generator: None))),
+        ),
     ]:
         with pytest.raises(error, match=words):
             call()

@@ -298,6 +298,29 @@ def test_a_model_is_a_module():
             Trainer(model, "mse", "sgd")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "error", "said"),
+    [
+        ({"loss": 1.0}, TypeError, "play: expected loss as a tensor of one number and shape .*, got 1.0"),
+        ({"loss": torch.ones(2)}, TypeError, "got a tensor of torch.float32"),
+        ({"step": torch.tensor(1.0)}, ValueError, "expected another name than 'step'"),
+        ({"lr": torch.tensor(1.0)}, ValueError, "expected another name than 'lr'"),
+    ],
+)
+def test_what_a_game_returns_is_checked(numbers, error, said):
+    class Game(Module):
+        def __init__(self):
+            self.player = mlp()
+
+        def play(self, batches, optimizers):
+            return numbers
+
+    game = Game()
+    trainer = GameTrainer(game, {"one": SGD(game.player.parameters())}, progress=False)
+    with pytest.raises(error, match=said):
+        trainer.fit(*data(), steps=1)
+
+
 def test_no_metric_takes_the_place_of_the_loss():
     with pytest.raises(ValueError, match="expected another name than 'loss'"):
         make(metrics={"loss": MAE()})

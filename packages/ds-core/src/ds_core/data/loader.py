@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ds_core.checks import check_whole, shape
+from ds_core.checks import check_whole, shape, shown
 from ds_core.data.dataset import Dataset
 from ds_core.data.epochs import Epochs, mixed_generator
 from ds_core.data.fingerprint import fingerprint
@@ -91,6 +91,8 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
             check_whole("DataLoader", batch_size=batch_size)
         check_whole("DataLoader", 0, prefetch=prefetch, workers=workers)
         check_whole("DataLoader", -(2**63), seed=seed)
+        if groups is not None and not isinstance(groups, Tensor):
+            raise TypeError(f"DataLoader: expected groups as a tensor, got {shown(groups)}")
         if groups is not None and groups.shape != (self.samples,):
             raise ValueError(
                 f"DataLoader: expected groups ({self.samples},), one for each sample, got {shape(groups)}"
@@ -143,7 +145,12 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
         if self.transform is None:
             return values
         changed = self.transform(*values, generator=mixed_generator(self.seed, epoch, batch))
-        return (changed,) if isinstance(changed, Tensor) else changed
+        several = (changed,) if isinstance(changed, Tensor) else changed
+        if not isinstance(several, (tuple, list)):
+            raise TypeError(
+                f"DataLoader: expected transform to return a tensor or a tuple of them, got {shown(changed)}"
+            )
+        return tuple(several)
 
     def batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, ...]]:
         """Yields the batches from ``first`` on; up to ``prefetch`` of them are fetched ahead.
@@ -235,6 +242,8 @@ def _prepare(rows: Rows, epoch: int, batch: int) -> tuple[Tensor, ...]:
 
 
 def _source(data: tuple[Any, ...], columns: Sequence[str] | None) -> _Tensors | _Samples:
+    if isinstance(columns, str):
+        raise TypeError(f"DataLoader: expected several columns, got a text; write [{columns!r}]")
     if len(data) == 1 and isinstance(data[0], Dataset):
         data = data[0].tensors
     if data and all(isinstance(item, Tensor) for item in data):
@@ -296,12 +305,19 @@ class _Samples:
         first = samples[0]
         if isinstance(first, Mapping):
             names = list(first) if self.columns is None else self.columns
-            _check_columns(names, list(first))
+            for sample in samples:
+                _check_columns(names, list(sample))
             samples = [self._decoded(sample, number) for sample, number in zip(samples, numbers, strict=True)]
             return tuple(stacked([sample[name] for sample in samples], f"column {name!r}") for name in names)
         if self.columns is not None:
             raise ValueError(f"DataLoader: columns need samples that are dicts, got {type(first).__name__}")
         if isinstance(first, tuple):
+            lengths = {len(sample): None for sample in samples}
+            if len(lengths) > 1:
+                raise ValueError(
+                    "DataLoader: expected as many values in each sample, got "
+                    + " and ".join(map(str, list(lengths)[:2]))
+                )
             return tuple(
                 stacked(list(values), f"place {place} of the samples")
                 for place, values in enumerate(zip(*samples, strict=True))

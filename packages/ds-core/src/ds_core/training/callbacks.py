@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
+from ds_core.checks import checked_constructor
+
 if TYPE_CHECKING:
     from ds_core.training.trainer import Trainer
 
@@ -33,6 +35,12 @@ class Callback:
     """
 
     writes: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Makes a callback's constructor check its arguments."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first step; of a resumed training, after everything has been restored."""
@@ -66,7 +74,7 @@ class _Watcher(Callback):
     Args:
         monitor: a column of ``history.validation``.
         mode: whether less ("min") or more ("max") is better; must be given unless it is the loss.
-        min_delta: how much better counts as better.
+        min_delta: how much better counts as better, at least 0.
     """
 
     def __init__(self, monitor: str, mode: Mode | None, min_delta: float = 0.0) -> None:
@@ -77,6 +85,8 @@ class _Watcher(Callback):
                 f"{type(self).__name__}: expected mode 'min' or 'max', whichever is best for {monitor}, "
                 f"got {mode!r}"
             )
+        if min_delta < 0:
+            raise ValueError(f"{type(self).__name__}: expected min_delta of at least 0, got {min_delta}")
         self.monitor = monitor
         self.mode = mode
         self.min_delta = min_delta
@@ -123,15 +133,15 @@ class EarlyStopping(_Watcher):
 
     Args:
         patience: validations without improvement after which to end.
-        min_delta: how much better counts as better.
+        min_delta: how much better counts as better, at least 0.
         restore_best: whether the model gets the best weights back when training ends, for whatever reason;
             the checkpoint keeps the latest, from which training can go on.
         monitor: which number to watch: ``val_loss``, or ``val_NAME`` of a metric.
         mode: whether less ("min") or more ("max") is better; must be given unless it is the loss.
 
     Raises:
-        ValueError: if patience is not positive, the mode is missing, there are no validation data, or
-            they do not give the number.
+        ValueError: if patience is not positive, min_delta below 0, the mode is missing, there are no
+            validation data, or they do not give the number.
     """
 
     def __init__(

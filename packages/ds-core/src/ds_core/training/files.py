@@ -113,10 +113,13 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     Raises:
         TypeError: if the format does not know a dtype.
     """
-    own = {}
+    own: dict[str, Tensor] = {}
+    taken: set[int] = set()  # memory: the library wants each tensor to have its own
     for name, tensor in tensors.items():
         tensor = tensor.detach().to("cpu").contiguous()
-        own[name] = tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+        whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+        own[name] = tensor if whole and tensor.data_ptr() not in taken else tensor.clone()
+        taken.add(own[name].data_ptr())
     try:
         content = safetensors.torch.save(own)
     except KeyError as error:  # the library looks the dtype up

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from ds_core.checks import shown
 from ds_core.distributed import GradientBuckets
 from ds_core.engines import engine
 from ds_core.layers import Identity
@@ -17,6 +18,7 @@ from ds_core.optimizers import Optimizer
 from ds_core.precision import precision
 from ds_core.training.batches import Batch, samples, to_device
 from ds_core.training.data_parallel import DataParallel
+from ds_core.training.history import COUNTS
 from ds_core.training.settings import optimizer_settings
 from ds_core.training.trainer import Trainer, _Step
 
@@ -160,6 +162,7 @@ class GameTrainer(Trainer):
         with self._drawing(), precision(self.precision), engine("manual"):
             here = [to_device(batch, self.device) for batch in parts]
             numbers = cast(Playing, self.model).play(here, optimizers)
+        self._check_numbers(numbers)
         names = list(numbers)
 
         def look(step: _Step, values: list[float]) -> dict[str, float]:
@@ -168,6 +171,25 @@ class GameTrainer(Trainer):
             return {**dict(zip(names, values, strict=True)), "lr": step.lr}
 
         self._made(self._step(self._means(list(numbers.values())), look), batches)
+
+    def _check_numbers(self, numbers: Mapping[str, Tensor]) -> None:
+        """Checks that what a round returns can be recorded.
+
+        Raises:
+            TypeError: if something is no tensor of one number.
+            ValueError: if a name is that of a column which the trainer writes itself.
+        """
+        for name, number in numbers.items():
+            if not isinstance(number, Tensor) or number.numel() != 1 or number.dim():
+                raise TypeError(
+                    f"{self.model.label()}.play: expected {name} as a tensor of one number and shape (), "
+                    f"got {shown(number)}"
+                )
+            if name in (*COUNTS, "lr"):
+                raise ValueError(
+                    f"{self.model.label()}.play: expected another name than {name!r}, "
+                    "which the trainer records"
+                )
 
     def _shared_out(self, batches: list[Batch]) -> tuple[list[Batch], Mapping[str, Optimizer]]:
         """Returns what this process plays with: of several, its part of each batch, and steps made together.
