@@ -56,6 +56,13 @@ def test_weights_of_an_earlier_fit_do_not_count():
         torch.testing.assert_close(trainer.model.weight.detach(), torch.stack(witness.seen[-2:]).mean(0))
 
 
+def test_it_needs_epochs(tmp_path):
+    x = torch.ones(4, 2)
+    trainer = Trainer(Dense(2, 1), "mse", "sgd", callbacks=AverageWeights(2), progress=False)
+    with pytest.raises(ValueError, match="AverageWeights: averages the last of the epochs planned"):
+        trainer.fit(x, x[:, :1], steps=4)
+
+
 def test_at_least_one_epoch():
     with pytest.raises(ValueError, match="expected epochs of at least 1, got 0"):
         AverageWeights(0)

@@ -41,6 +41,14 @@ def test_norm_equals_torch(norm_type, max_norm, dtype):
     torch.testing.assert_close(grads(ours), grads(theirs))
 
 
+def test_limit_and_kind_may_be_what_float_takes():
+    """As in torch: "inf" is written in many a recipe."""
+    ours, theirs = ([p for p in parameters() if p.numel()] for _ in range(2))
+    clip_grad_norm_(ours, torch.tensor(0.5), "inf")
+    torch.nn.utils.clip_grad_norm_(theirs, torch.tensor(0.5), "inf")
+    torch.testing.assert_close(grads(ours), grads(theirs))
+
+
 def test_norm_of_many_numbers_is_exact():
     p = Parameter(torch.zeros(3_000_001))
     p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(0))

@@ -368,7 +368,8 @@ def check_whole(who: str, least: int = 1, **numbers: Any) -> None:
         ValueError: names them, if it is below ``least`` or beyond int64.
     """
     for name, number in numbers.items():
-        if not isinstance(number, Integral) or isinstance(number, bool):
+        whole = isinstance(number, Integral) and not isinstance(number, bool)
+        if not whole:
             raise TypeError(f"{who}: expected {name} to be a whole number, got {number!r}")
         if number < least:
             raise ValueError(f"{who}: expected {name} of at least {least}, got {number}")

@@ -42,6 +42,7 @@ def clip_grad_norm_(
 
     Source: Pascanu et al., On the difficulty of training recurrent neural networks (2013), algorithm 1.
     """
+    max_norm, norm_type = float(max_norm), float(norm_type)  # "inf", too
     if not max_norm >= 0:
         raise ValueError(f"clip_grad_norm_: expected max_norm >= 0, got {max_norm}")
     if not norm_type > 0:

@@ -27,7 +27,7 @@ class AverageWeights(Callback):
         epochs: k, of the n that are planned; a training that ends earlier has fewer of them, or none.
 
     Raises:
-        ValueError: if ``epochs`` is below 1.
+        ValueError: if ``epochs`` is below 1, or a number of steps is planned.
 
     Source: Vaswani et al., Attention Is All You Need (2017), section 6.1, averages its last 5 checkpoints;
     Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging (1992).
@@ -40,6 +40,8 @@ class AverageWeights(Callback):
         self.kept: dict[int, dict[str, Tensor]] = {}  # epoch -> weights
 
     def on_fit_start(self, trainer: Trainer) -> None:
+        if trainer.total_epochs is None:
+            raise ValueError("AverageWeights: averages the last of the epochs planned; give fit(epochs=...)")
         if trainer.step == 0:
             self.kept = {}
 

@@ -28,7 +28,9 @@ class Callback:
     The trainer shows where training is (``step``, ``epoch``, ``history``, ``model``, ``optimizer``, ``out``)
     and can be told to end with ``trainer.stop("reason")``. After each step: validation if it is due, then
     ``on_step_end``. A callback that remembers something gives it in ``state_dict`` and takes it back in
-    ``load_state_dict``, so that a resumed training goes on as if it had never been interrupted.
+    ``load_state_dict``, so that a resumed training goes on as if it had never been interrupted. They are
+    called in the order they are given in: of two that give the model other weights at the end, the later
+    one's stay.
 
     Where several processes train one model, each has the callbacks and calls them; those that only write or
     show say so by ``writes = True`` and are called by the first process alone.
