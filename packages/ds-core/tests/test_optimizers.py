@@ -298,6 +298,7 @@ def test_wrong_parameters_are_named():
         ("RAdam", {"betas": (0.9, 1.0)}, r"RAdam: expected betas in \[0, 1\), got \(0.9, 1.0\)"),
         ("Adam", {"eps": -1e-8}, "Adam: expected eps >= 0, got -1e-08"),
         ("Adam", {"betas": (0.9, 1.0)}, r"Adam: expected betas in \[0, 1\), got \(0.9, 1.0\)"),
+        ("Adam", {"betas": (0.9, 0.99, 0.999)}, r"Adam: expected 2 betas, got \(0.9, 0.99, 0.999\)"),
         ("AdamW", {"weight_decay": -0.1}, "AdamW: expected weight_decay >= 0, got -0.1"),
         ("NAdam", {"momentum_decay": -0.1}, "NAdam: expected momentum_decay >= 0, got -0.1"),
         ("Lion", {"betas": (-0.1, 0.9)}, r"Lion: expected betas in \[0, 1\), got \(-0.1, 0.9\)"),
@@ -313,6 +314,16 @@ def test_wrong_options_are_named(name, options, message):
         kind([Parameter(torch.ones(2, 2))], **options)
     with pytest.raises(ValueError, match=message):  # in a group of their own, too
         kind([{"params": [Parameter(torch.ones(2, 2))], **options}])
+
+
+def test_an_option_misspelt_in_a_group_is_named():
+    p = Parameter(torch.ones(2))
+    with pytest.raises(ValueError, match="got 'weight_dacay'; did you mean 'weight_decay'"):
+        AdamW([{"params": [p], "weight_dacay": 0}])
+    with pytest.raises(ValueError, match="got 'learning_momentum'; did you mean 'momentum'"):
+        SGD([Parameter(torch.ones(2))]).add_param_group({"params": [p], "learning_momentum": 0.9})
+    kept = SGD([{"params": [p], "name": "head", "initial_lr": 1.0, "max_momentum": 0.9}]).param_groups[0]
+    assert [kept["name"], kept["initial_lr"], kept["max_momentum"]] == ["head", 1.0, 0.9]
 
 
 def test_options_of_the_wrong_kind_are_named():

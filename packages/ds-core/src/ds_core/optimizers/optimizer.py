@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ds_core.checks import checked_constructor
+from ds_core.checks import checked_constructor, did_you_mean
 from ds_core.kernels.elementary import number
 
 # Tensors, or (name, tensor) pairs, or groups: dicts with such a list under "params" and options of their own.
@@ -207,6 +207,7 @@ class Optimizer:
         if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
             raise ValueError(f"{self.label()}: expected names for all parameter groups or for none")
         self._check_params(given)
+        self._check_names(param_group)
         self.check_options(group)
         self.param_groups.append(group)
 
@@ -222,6 +223,15 @@ class Optimizer:
                     f"{self.label()}: expected {name}=False, got {given[name]}: {reason}"
                 )
         return {name: _plain(name, value) for name, value in given.items() if name not in _IMPLEMENTATION}
+
+    def _check_names(self, param_group: Group) -> None:
+        """Checks that what a group has beside the options, such as a name, is no option misspelt."""
+        for name in param_group:
+            advice = did_you_mean(name, self.defaults)
+            if advice and name not in (*self.defaults, *_NOT_LOADED, *_OF_SCHEDULERS):
+                raise ValueError(
+                    f"{self.label()}: expected options among {', '.join(self.defaults)}, got {name!r}{advice}"
+                )
 
     def _check_params(self, params: list[Any]) -> None:
         """Checks that parameters are distinct leaf tensors that no group has yet."""
@@ -257,6 +267,8 @@ class Optimizer:
                     )
                 if not 0 <= float(value) < limit:
                     raise ValueError(f"{self.label()}: expected {expected}, got {given}")
+        if "betas" in group and len(group["betas"]) != 2:
+            raise ValueError(f"{self.label()}: expected 2 betas, got {group['betas']}")
 
     # ---- saving and loading --------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ class ConstantLR(Scheduler):
         total_iters: number of steps at the lower rate.
 
     Raises:
-        ValueError: if ``factor`` is out of range.
+        ValueError: if an argument is out of range.
     """
 
     chained = True
@@ -27,6 +27,7 @@ class ConstantLR(Scheduler):
     ) -> None:
         self.require(0 <= factor <= 1, "factor in [0, 1]", factor)
         self.factor = factor
+        self.require(total_iters >= 0, "total_iters >= 0", total_iters)
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 

@@ -18,7 +18,7 @@ class LinearLR(Scheduler):
         total_iters: number of steps between the two.
 
     Raises:
-        ValueError: if a factor is out of range.
+        ValueError: if an argument is out of range.
     """
 
     chained = True
@@ -35,6 +35,7 @@ class LinearLR(Scheduler):
         self.require(0 <= end_factor <= 1, "end_factor in [0, 1]", end_factor)
         self.start_factor = start_factor
         self.end_factor = end_factor
+        self.require(total_iters >= 0, "total_iters >= 0", total_iters)
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 

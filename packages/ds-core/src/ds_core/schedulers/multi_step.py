@@ -17,6 +17,9 @@ class MultiStepLR(Scheduler):
         optimizer, last_epoch: see :class:`Scheduler`.
         milestones: steps at which the rate drops; one listed twice drops it twice.
         gamma: factor of each drop.
+
+    Raises:
+        ValueError: if a milestone lies between two steps, where the rate would never drop.
     """
 
     chained = True
@@ -25,6 +28,8 @@ class MultiStepLR(Scheduler):
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
         self.milestones = sorted(milestones)
+        whole = all(float(milestone).is_integer() for milestone in self.milestones)
+        self.require(whole, "milestones as whole numbers", self.milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 

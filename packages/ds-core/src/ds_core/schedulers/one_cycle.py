@@ -67,6 +67,8 @@ class OneCycleLR(Scheduler):
         self.require(
             anneal_strategy in ("cos", "linear"), "anneal_strategy 'cos' or 'linear'", anneal_strategy
         )
+        for name, factor in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+            self.require(factor > 0, f"{name} > 0", factor)
         self.total_steps = total_steps
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum

@@ -17,7 +17,7 @@ class PolynomialLR(Scheduler):
         power: 1 for a straight line; above 1 the rate falls at first, below 1 at last.
 
     Raises:
-        ValueError: if ``power`` is negative.
+        ValueError: if an argument is negative.
 
     Source: Liu, Rabinovich, Berg, ParseNet (2015), the "poly" policy.
     """
@@ -28,6 +28,7 @@ class PolynomialLR(Scheduler):
         self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
     ) -> None:
         self.require(power >= 0, "power >= 0", power)
+        self.require(total_iters >= 0, "total_iters >= 0", total_iters)
         self.total_iters = total_iters
         self.power = power
         super().__init__(optimizer, last_epoch)

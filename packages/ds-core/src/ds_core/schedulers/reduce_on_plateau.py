@@ -26,7 +26,7 @@ class ReduceLROnPlateau(Scheduler):
         eps: reductions by less are not made.
 
     Raises:
-        ValueError: if ``factor`` is 1 or more, or a mode is another word.
+        ValueError: if ``factor`` is 1 or more, ``patience`` negative, or a mode another word.
     """
 
     progress = ("last_epoch", "_last_lr", "best", "num_bad_epochs", "cooldown_counter")
@@ -46,6 +46,7 @@ class ReduceLROnPlateau(Scheduler):
         self.require(mode in ("min", "max"), "mode 'min' or 'max'", mode)
         self.require(factor < 1, "factor < 1", factor)
         self.require(threshold_mode in ("rel", "abs"), "threshold_mode 'rel' or 'abs'", threshold_mode)
+        self.require(patience >= 0, "patience >= 0", patience)
         self.mode = mode
         self.factor = factor
         self.patience = patience

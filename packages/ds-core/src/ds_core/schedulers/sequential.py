@@ -17,10 +17,11 @@ class SequentialLR(Scheduler):
     Args:
         optimizer, last_epoch: see :class:`Scheduler`.
         schedulers: in their order, all of this optimizer.
-        milestones: the t at which the second, third, ... schedule begins: one fewer than there are.
+        milestones: the t at which the second, third, ... schedule begins, in their order, one fewer than
+            schedules.
 
     Raises:
-        ValueError: if the numbers do not fit, or a schedule belongs to another optimizer or needs a metric.
+        ValueError: if the milestones do not fit, or a schedule is of another optimizer or needs a metric.
 
     Example:
         >>> warmup, decay = LinearLR(optimizer, 0.1, total_iters=5), CosineAnnealingLR(optimizer, 95)
@@ -42,6 +43,7 @@ class SequentialLR(Scheduler):
             f"{len(schedulers) - 1} milestones for {len(schedulers)} schedulers",
             milestones,
         )
+        self.require(milestones == sorted(milestones), "milestones in their order", milestones)
         for scheduler in schedulers:
             if scheduler.optimizer is not optimizer or isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(
