@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import threading
 import time
 
@@ -313,6 +314,34 @@ def test_a_transform_may_return_one_tensor():
     loader = DataLoader(X, batch_size=None, transform=lambda x, generator: x + 1)
     ((x,),) = loader
     assert torch.equal(x, X + 1)
+
+
+class Dying(Rows):
+    """Ends the process that reads it, once."""
+
+    def __init__(self, once):
+        super().__init__()
+        self.once = once
+
+    def __getitem__(self, number):
+        if not self.once.exists():
+            self.once.touch()
+            os._exit(1)
+        return super().__getitem__(number)
+
+
+def test_a_worker_that_dies_is_said_and_replaced_in_the_next_epoch(tmp_path):
+    loader = DataLoader(Dying(tmp_path / "died"), batch_size=4, workers=1)
+    with pytest.raises(RuntimeError, match="a process that prepares batches has died"):
+        list(loader)
+    assert len(list(loader)) == 3
+    loader.close()
+
+
+def test_what_workers_cannot_have_a_copy_of_is_said():
+    loader = DataLoader(Y, batch_size=5, workers=1, transform=lambda y, generator: y)
+    with pytest.raises(TypeError, match=r"transform that other processes can have a copy of, .*lambda"):
+        list(loader)
 
 
 def test_loader_refuses():

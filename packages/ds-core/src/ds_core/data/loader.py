@@ -6,8 +6,10 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from pickle import PicklingError
 from typing import Any
 
 import torch
@@ -59,7 +61,8 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
 
     Raises:
         ValueError: if there are no samples, lengths differ, a column is unknown, or no full batch exists.
-        TypeError: if the data are something else.
+        TypeError: if the data are something else; of an epoch, if workers cannot have a copy of them.
+        RuntimeError: of an epoch, if a worker dies; the next one starts others.
 
     Example:
         >>> loader = DataLoader(x, y, batch_size=64, shuffle=True, seed=0)
@@ -183,9 +186,25 @@ class DataLoader(Epochs[tuple[Tensor, ...]]):
 
             def ask(rows: Rows, epoch: int, batch: int) -> Future[tuple[Tensor, ...]]:
                 with _deaf_children():
-                    return pool.submit(_prepare, rows, epoch, batch)
+                    try:  # the first call starts a process, which gets a copy of the loader
+                        return pool.submit(_prepare, rows, epoch, batch)
+                    except (PicklingError, TypeError, AttributeError) as error:
+                        self.close()
+                        raise TypeError(
+                            "DataLoader: expected data and a transform that other processes can have a copy "
+                            f"of, got: {error}; put functions at the top of a module and open files when "
+                            "they are read, or use prefetch=, a thread"
+                        ) from error
 
-            yield ask
+            try:
+                yield ask
+            except BrokenProcessPool as error:
+                self.close()
+                raise RuntimeError(
+                    "DataLoader: a process that prepares batches has died. What it said stands above; if it "
+                    "said nothing, memory may have been short, as each has a copy of the data. A script must "
+                    "do its work under `if __name__ == '__main__':`; what a notebook defines is not found"
+                ) from error
             return
         thread = ThreadPoolExecutor(1, thread_name_prefix="DataLoader")
         try:
