@@ -292,6 +292,26 @@ def test_an_optimizer_of_something_else_is_refused():
         GameTrainer(model, {"one": optimizer})
 
 
+def test_a_model_has_something_to_train_and_returns_tensors():
+    model = mlp()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    with pytest.raises(ValueError, match="expected a model with parameters to train"):
+        make(model)
+
+    class Names(Module):
+        def __init__(self):
+            self.inner = mlp()
+
+        def forward(self, x):
+            return {"logits": self.inner(x)}
+
+    with pytest.raises(
+        TypeError, match="predict: expected the model to return a tensor or a tuple of tensors"
+    ):
+        make(Names()).predict(data()[0])
+
+
 def test_a_model_is_a_module():
     for model, said in ((torch.nn.Linear(5, 1), "got Linear"), (Dense, "got the class Dense")):
         with pytest.raises(TypeError, match=f"model: expected a Module of ds_core, {said}"):

@@ -69,13 +69,17 @@ def make_optimizer(optimizer: Optimizer | str, model: Module, loss: Module, lr: 
         lr: of an optimizer given by name.
 
     Raises:
-        ValueError: if no optimizer has the name, or an optimizer comes with ``lr``, or has parameters of
-            something else, which would never have a gradient.
+        ValueError: if no optimizer has the name, or nothing is to be trained; if an optimizer comes with
+            ``lr``, or has parameters of something else, which would never have a gradient.
         TypeError: if it is neither an optimizer nor a name.
     """
     if isinstance(optimizer, str):
         options = {} if lr is None else {"lr": lr}
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not trainable:
+            raise ValueError(
+                "optimizer: expected a model with parameters to train, got none that requires a gradient"
+            )
         return _find("optimizer", optimizer, OPTIMIZERS)(trainable, **options)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer: expected an Optimizer or its name, got {type(optimizer).__name__}")

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, SupportsIndex
 import torch
 from torch import Tensor
 
-from ds_core.checks import check_whole, checked_together
+from ds_core.checks import check_whole, checked_together, shown
 from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.split import train_test_split
 from ds_core.devices import pick_device
@@ -845,7 +845,7 @@ class Trainer:
 
         Raises:
             ValueError: if there are no samples, or inputs differ in length.
-            TypeError: if the inputs are nothing of what is said above.
+            TypeError: if the inputs are nothing of what is said above, or the output is not.
         """
         if len(inputs) == 1:
             check_ends(inputs[0], 1, "give some of them, in a list")
@@ -856,6 +856,12 @@ class Trainer:
             ]
         if not parts:
             raise ValueError("predict: expected at least one batch, got none")
+        for output in parts[0]:
+            if not isinstance(output, Tensor):
+                raise TypeError(
+                    "predict: expected the model to return a tensor or a tuple of tensors, got "
+                    + shown(output)
+                )
         outputs = tuple(torch.cat(several) for several in zip(*parts, strict=True))
         return outputs if len(outputs) > 1 else outputs[0]
 
