@@ -53,6 +53,14 @@ def test_compiled_steps_are_those_of_the_formulas_and_ragged_batches_share_a_pro
     assert plain.compilations == 0
 
 
+def test_dropout_draws_for_batches_of_any_size():
+    trainer = make(dropout=0.3)
+    history = trainer.fit(ragged(SIZES), epochs=2)
+    assert make(dropout=0.3).fit(ragged(SIZES), epochs=2)["loss"] == history["loss"]
+    assert make(dropout=0.3, seed=1).fit(ragged(SIZES), epochs=2)["loss"] != history["loss"]
+    assert trainer.compilations <= 3
+
+
 def test_accumulated_steps_compile_and_resume_bit_for_bit(tmp_path):
     options = {"accumulate": 2, "dropout": 0.3}
     whole, first, again = make(**options), make(out=tmp_path, **options), make(out=tmp_path, **options)

@@ -81,12 +81,13 @@ def kept_random_state(*, world: bool = True, **sources: Source) -> Iterator[None
         set_random_state(state, world=world, **sources)
 
 
-def generator_now(generator: torch.Generator | None) -> torch.Generator | None:
-    """Returns what to draw with: the generator, but None, torch's global one, in a step that is compiled.
+def generator_now(generator: torch.Generator | None) -> dict[str, Any]:
+    """Returns what to draw with, as keywords: the generator, but none in a step that is compiled.
 
-    There a generator would break the graph.
+    There it would break the graph, and ``generator=None`` would ask for sizes that do not change. Torch's
+    global one is drawn from.
     """
-    return None if torch.compiler.is_compiling() else generator
+    return {} if torch.compiler.is_compiling() else {"generator": generator}
 
 
 @contextmanager

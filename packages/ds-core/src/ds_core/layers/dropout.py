@@ -81,4 +81,4 @@ def draw_kept(
 
     In float32 whatever the input is: one seed drops the same numbers at every precision.
     """
-    return torch.rand(shape, generator=generator_now(generator), device=device, dtype=torch.float32) >= p
+    return torch.rand(shape, device=device, dtype=torch.float32, **generator_now(generator)) >= p

@@ -106,9 +106,9 @@ class Recurrent(Module):
         size = (*x.shape[:2], (2 if self.bidirectional else 1) * (self.proj_size or self.hidden_size))
         scale = 1 / (1 - self.dropout) if self.dropout < 1 else 0.0
         # Drawn in float32 whatever x is: one seed drops the same numbers at every precision.
-        generator = generator_now(self.generator)
+        source = generator_now(self.generator)
         draws = [
-            torch.rand(size, generator=generator, device=x.device, dtype=torch.float32)
+            torch.rand(size, device=x.device, dtype=torch.float32, **source)
             for _ in range(self.num_layers - 1)
         ]
         return [(draw >= self.dropout).to(x.dtype) * scale for draw in draws]

@@ -154,7 +154,7 @@ class Seq2Seq(SequenceToSequence):
         Which tokens stand there is chosen first; then all of them go through the decoder at once, as ever. No
         gradient passes through a choice, so nothing is lost by that.
         """
-        drawn = torch.rand(target.shape, generator=generator_now(self.generator), device=target.device)
+        drawn = torch.rand(target.shape, device=target.device, **generator_now(self.generator))
         own = (drawn < self.scheduled_sampling) & (target != self.config.pad_id)
         mixed = target.clone()
         with evaluating(self.decoder):

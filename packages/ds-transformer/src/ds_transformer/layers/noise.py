@@ -13,6 +13,6 @@ def draw_noise(query: Tensor, keys: int, generator: torch.Generator | None) -> t
 
     def bits(*size: int) -> Tensor:
         low, high = -(2**31), 2**31
-        return torch.randint(low, high, size, generator=source, dtype=torch.int32, device=query.device)
+        return torch.randint(low, high, size, dtype=torch.int32, device=query.device, **source)
 
     return bits(*query.shape[:-1], 1), bits(keys)
