@@ -10,6 +10,7 @@ from ds_core import (
     Dropout,
     Embedding,
     LayerNorm,
+    Recompute,
     ReLU,
     Sequential,
     Trainer,
@@ -59,6 +60,20 @@ def test_dropout_draws_for_batches_of_any_size():
     assert make(dropout=0.3).fit(ragged(SIZES), epochs=2)["loss"] == history["loss"]
     assert make(dropout=0.3, seed=1).fit(ragged(SIZES), epochs=2)["loss"] != history["loss"]
     assert trainer.compilations <= 3
+
+
+def test_a_block_that_is_recomputed_compiles():
+    x = torch.randn(11, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def losses(compile):
+        g = torch.Generator().manual_seed(1)
+        block = Sequential(Dense(4, 6, generator=g), LayerNorm(6), ReLU())
+        model = Sequential(Recompute(block), Dense(6, 1, generator=g)).double()
+        torch._dynamo.reset()
+        trainer = Trainer(model, "mse", "adamw", compile=compile, progress=False)
+        return trainer.fit(x, x[:, :1].sin(), epochs=2, batch_size=4)["loss"]
+
+    assert losses("aot_eager") == pytest.approx(losses(False), rel=1e-10)
 
 
 def test_accumulated_steps_compile_and_resume_bit_for_bit(tmp_path):

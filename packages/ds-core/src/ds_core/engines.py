@@ -42,9 +42,10 @@ class _Blocks(threading.local):
     And who is told of each backward.
     """
 
-    touched: Touched | None = None
-    second: dict[int, Recorder] | None = None
-    listener: Callable[[Recorder], None] | None = None
+    def __init__(self) -> None:  # of each thread, too: the compiler asks whether an attribute is there
+        self.touched: Touched | None = None
+        self.second: dict[int, Recorder] | None = None
+        self.listener: Callable[[Recorder], None] | None = None
 
 
 _blocks = _Blocks()

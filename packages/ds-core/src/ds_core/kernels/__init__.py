@@ -85,9 +85,10 @@ class Saved(NamedTuple):
 class _Switch(threading.local):
     """Of each thread: whether kernels may run, and in which type they multiply matrices."""
 
-    kernels: bool = True
-    precision: Low | None = None  # wished for; see ds_core.precision
-    products: Low | None = None  # in force: inside a pair whose products are low
+    def __init__(self) -> None:  # of each thread, too: the compiler asks whether an attribute is there
+        self.kernels = True
+        self.precision: Low | None = None  # wished for; see ds_core.precision
+        self.products: Low | None = None  # in force: inside a pair whose products are low
 
 
 switch = _Switch()
