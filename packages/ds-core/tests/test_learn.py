@@ -393,12 +393,82 @@ def test_verdicts_for_a_grading_script(ds_learn, tmp_path):
     assert Folder(tmp_path / "ds-learn").progress["relu-backward"]["passed"]
 
 
+def test_files_handed_in_are_marked_whatever_was_noted_of_them(ds_learn, tmp_path):
+    folder = tmp_path / "ds-learn"
+    folder.mkdir()
+    (folder / "relu_backward.py").write_text(exercise_named("relu-backward").solution)
+    (folder / "bug_softmax_backward_0.py").write_text(exercise_named("softmax-backward").solution)
+    (folder / "old_name_1.py").write_text("")  # no exercise, or one of a package that is not installed
+    noted = {"passed": False, "tries": 1, "hints": 0}
+    (folder / "progress.json").write_text(json.dumps({"old-name-1": noted, "mse-backward": noted}))
+    status, shown = ds_learn("check", "--all", "--json")
+    assert status == 0, shown
+    assert {verdict["exercise"] for verdict in json.loads(shown)} == {
+        "relu-backward",
+        "bug-softmax-backward-0",
+    }
+
+
+def test_what_another_terminal_notes_is_kept(tmp_path):
+    watching, other = Folder(tmp_path), Folder(tmp_path)
+    watching.note("relu-backward", tries=1)
+    other.note("mse-backward", passed=True)
+    other.note("relu-backward", hints=1)
+    watching.note("relu-backward", tries=1)
+    assert watching.progress["mse-backward"]["passed"]
+    assert watching.progress["relu-backward"] == {"passed": False, "tries": 2, "hints": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"relu-backward": 3}', '{"relu-backward": {"passed": true}}', "\xe9"]
+)
+def test_damaged_progress_is_named_and_left_as_it_is(tmp_path, text):
+    file = tmp_path / "progress.json"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"progress\.json: .* delete the file"):
+        Folder(tmp_path).note("relu-backward", tries=1)
+    assert file.read_text(encoding="latin-1") == text
+
+
+def test_a_file_as_another_editor_saves_it(ds_learn, tmp_path):
+    ds_learn("start", "relu-backward")
+    file, code = tmp_path / "ds-learn" / "relu_backward.py", exercise_named("relu-backward").solution
+    file.write_text(code, encoding="utf-8-sig")
+    assert ds_learn("check")[0] == 0
+    file.write_text("# \xe9\n" + code, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"relu_backward\.py: not UTF-8 text \(byte 2\)"):
+        Folder(tmp_path / "ds-learn").read(task_named("relu-backward"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "relu-backward", "--all"], "or --all, got both"),
+        (["check", "--watch", "--json"], "without --json"),
+        (["check", "--seconds", "0"], "at least 1 second"),
+        (["hint", "--step", "7"], "--step: expected 1, 2 or 3, got 7"),
+        (["hint", "--step", "0"], "--step: expected 1, 2 or 3, got 0"),
+        (["table", "--match", "zzz"], "no exercise with 'zzz'"),
+        (["layer", "ds-learn/relu_backward.py", "3", "--input", "4xa"], "got '4xa'"),
+    ],
+)
+def test_nothing_that_is_asked_for_is_passed_over(ds_learn, arguments, message):
+    ds_learn("start", "relu-backward")
+    status, shown = ds_learn(*arguments)
+    assert status == 2
+    assert message in shown
+
+
 def test_a_bug_to_find(ds_learn, tmp_path):
     status, shown = ds_learn("bug", "softmax-backward", "--seed", "1")
     assert status == 0
     assert "One thing is wrong in softmax_backward" in shown
     (file,) = (tmp_path / "ds-learn").glob("bug_softmax_backward_*.py")
     assert ds_learn("check")[0] == 1
+    file.write_text(file.read_text() + "# what I have tried\n")
+    status, shown = ds_learn("bug", "softmax-backward", "--seed", "1")
+    assert (status, "is there already" in shown) == (2, True)
+    assert "what I have tried" in file.read_text()
     file.write_text(exercise_named("softmax-backward").solution)
     assert ds_learn("check")[0] == 0
     assert "Bugs found" in ds_learn("list")[1]
@@ -428,6 +498,7 @@ def test_a_layer_of_ones_own(ds_learn, tmp_path):
     status, shown = ds_learn("layer", "mine.py", "Scale(3)", "--input", "4x3")
     assert status == 1
     assert "it has a row per example; sum over the batch" in shown
+    assert "to be a Module, got <class" in ds_learn("layer", "mine.py", "Scale", "--input", "4x3")[1]
 
 
 def test_an_unknown_exercise_names_those_alike(ds_learn):

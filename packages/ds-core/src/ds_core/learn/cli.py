@@ -16,7 +16,7 @@ import ds_core
 from ds_core.cli import clear_errors, new_command_line
 from ds_core.cli.commands import plain_command
 from ds_core.learn.course import chapters, exercises
-from ds_core.learn.folder import Folder, Task, task_named
+from ds_core.learn.folder import Folder, Task, read_text, task_named
 from ds_core.learn.judge import Verdict
 from ds_core.learn.process import Limits, judge_apart
 
@@ -49,7 +49,7 @@ def start(exercise: str | None = None, *, folder: Path = FOLDER, again: bool = F
 
     mine = Folder(folder)
     if exercise is None:
-        left = [one.name for one in exercises() if not mine.progress.get(one.name, {}).get("passed", False)]
+        left = [one.name for one in exercises() if not mine.reached(one.name)["passed"]]
         if not left:
             raise ValueError("every exercise is done; there are bugs to find: ds-learn bug")
         exercise, begun = left[0], mine.file(left[0]).exists() and not again
@@ -80,6 +80,10 @@ def check(
         seconds: of a processor that your code may take.
         memory: in MiB that it may take.
     """
+    if all_ and exercise is not None:
+        raise ValueError(f"expected an exercise by its name or --all, got both: {exercise} --all")
+    if watch and (all_ or json_):
+        raise ValueError("--watch shows the file that is saved: expected it without --all and without --json")
     mine, limits = Folder(folder), Limits(seconds, memory)
     tasks = _tasks(mine, exercise, all_)
     if watch:
@@ -103,9 +107,11 @@ def hint(exercise: str | None = None, *, folder: Path = FOLDER, step: int | None
     from ds_core.learn.mutants import advice
     from ds_core.learn.show import shown_hint
 
+    if step not in (None, 1, 2, 3):
+        raise ValueError(f"--step: expected 1, 2 or 3, got {step}")
     mine = Folder(folder)
     (task,) = _tasks(mine, exercise, False)
-    taken = mine.progress.get(task.name, {}).get("hints", 0)
+    taken = mine.reached(task.name)["hints"]
     if task.mutant is not None and (step or taken + 1) == 1:
         _print(advice(task.mutant.kind))
     else:
@@ -125,7 +131,7 @@ def solution(exercise: str | None = None, *, folder: Path = FOLDER) -> None:
 
     mine = Folder(folder)
     (task,) = _tasks(mine, exercise, False)
-    passed = mine.progress.get(task.name, {}).get("passed", False)
+    passed = mine.reached(task.name)["passed"]
     _print(shown_solution(task, mine.read(task) if passed else "", passed))
 
 
@@ -144,12 +150,12 @@ def bug(
     from ds_core.learn.show import shown_start, shown_verdict
 
     mine = Folder(folder)
-    done = [one for one in exercises() if mine.progress.get(one.name, {}).get("passed", False)]
+    done = [one for one in exercises() if mine.reached(one.name)["passed"]]
     pool = [task_named(exercise).exercise] if exercise else done or exercises()
     chance = random.Random(seed)
     found = draw(pool, chance, level)
     task = Task(found.exercise, found.number)
-    file = mine.start(task, again=True)
+    file = mine.start(task)
     _print(shown_start(task, file))
     _print(shown_verdict(found.verdict, task.exercise, task.name))
 
@@ -166,10 +172,13 @@ def layer(file: Path, call: str, *, input: list[str], seconds: int = 20, memory:
     """
     from ds_core.learn.show import shown_verdict
 
-    shapes = [[int(size) for size in text.replace(",", "x").split("x") if size] for text in input]
-    verdict = judge_apart(
-        call, file.read_text(encoding="utf-8"), Limits(seconds, memory), fork=True, inputs=shapes
-    )
+    shapes = []
+    for text in input:
+        sizes = [size.strip() for size in text.replace(",", "x").split("x") if size]
+        if not all(size.isdecimal() for size in sizes):
+            raise ValueError(f'--input: expected the sizes of a tensor, as "4x3", got {text!r}')
+        shapes.append([int(size) for size in sizes])
+    verdict = judge_apart(call, read_text(file), Limits(seconds, memory), fork=True, inputs=shapes)
     _print(shown_verdict(verdict, None))
     if not verdict.passed:
         raise SystemExit(1)
@@ -184,7 +193,10 @@ def table(*, match: str = "", messages: bool = False) -> None:
     """
     from ds_core.learn.table import print_table
 
-    if not print_table([one for one in exercises() if match in one.name], messages):
+    chosen = [one for one in exercises() if match in one.name]
+    if not chosen:
+        raise ValueError(f"--match: there is no exercise with {match!r} in its name")
+    if not print_table(chosen, messages):
         raise SystemExit(1)
 
 
@@ -214,7 +226,7 @@ def _mark(mine: Folder, task: Task, limits: Limits, quiet: bool) -> Verdict:
     """Marks a task's file, notes the outcome and shows it."""
     from ds_core.learn.show import shown_verdict
 
-    text, before = mine.read(task), mine.progress.get(task.name, {}).get("passed", False)
+    text, before = mine.read(task), mine.reached(task.name)["passed"]
     verdict = judge_apart(task.exercise.name, text, limits, fork=True, explain=task.bug is None)
     mine.note(task.name, tries=1, passed=before or verdict.passed)
     if not quiet:
@@ -230,8 +242,10 @@ def _mark(mine: Folder, task: Task, limits: Limits, quiet: bool) -> Verdict:
 def _record(mine: Folder, task: Task, verdict: Verdict) -> dict[str, Any]:
     """Returns what a grading script wants to know."""
     said = {"problems": verdict.problems, "looks_like": verdict.looks_like}
+    reached = mine.reached(task.name)
     return {"exercise": task.name, "passed": verdict.passed, "written": verdict.written, **said} | {
-        key: mine.progress[task.name].get(key, 0) for key in ("tries", "hints")
+        "tries": reached["tries"],
+        "hints": reached["hints"],
     }
 
 

@@ -9,20 +9,38 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ds_core.learn.course import exercise_named
+from ds_core.learn.course import exercise_named, exercises
 from ds_core.learn.cut import definition
 from ds_core.learn.exercise import Exercise
 from ds_core.learn.mutants import Mutant, mutants
+from ds_core.training.files import read_json, write_text
 
 PROGRESS_FILE = "progress.json"
+BUG = re.compile(r"^bug-(.+)-(\d+)$")
 
 
-class Progress(TypedDict, total=False):
+class Progress(TypedDict):
     """What has been reached in a task: ``passed``, how many ``tries`` and how many ``hints`` were taken."""
 
     passed: bool
     tries: int
     hints: int
+
+
+NOTHING: Progress = {"passed": False, "tries": 0, "hints": 0}
+
+
+def read_text(file: Path) -> str:
+    """Returns the text of a learner's file; a byte order mark is not part of it.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is not UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: not UTF-8 text (byte {error.start})") from error
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,7 @@ def task_named(name: str) -> Task:
     Raises:
         ValueError: if there is none; says which are alike.
     """
-    bug = re.fullmatch(r"bug-(.+)-(\d+)", name)
+    bug = BUG.fullmatch(name)
     return Task(exercise_named(bug[1]), int(bug[2])) if bug else Task(exercise_named(name))
 
 
@@ -83,20 +101,32 @@ class Folder:
 
     Args:
         path: where; made when the first file is written.
-
-    Raises:
-        ValueError: if its progress cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        file = path / PROGRESS_FILE
+
+    @property
+    def progress(self) -> dict[str, Progress]:
+        """Returns what has been reached up to now, in whichever terminal.
+
+        Raises:
+            ValueError: if its file does not say it.
+        """
+        file = self.path / PROGRESS_FILE
         try:
-            self.progress: dict[str, Progress] = (
-                json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-            )
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}: expected JSON ({error}); delete the file to begin anew") from error
+            found = read_json(file, "a learner's progress") if file.exists() else {}
+            for name, reached in found.items():
+                of = reached if isinstance(reached, dict) else {}
+                if any(type(of.get(key)) is not type(value) for key, value in NOTHING.items()):
+                    raise ValueError(f"{file}: {name}: expected passed, tries and hints, got {reached}")
+        except ValueError as error:
+            raise ValueError(f"{error}; delete the file to begin anew") from error
+        return found
+
+    def reached(self, name: str) -> Progress:
+        """Returns what has been reached in a task."""
+        return self.progress.get(name, NOTHING)
 
     def file(self, name: str) -> Path:
         """Returns where a task's file is."""
@@ -110,7 +140,8 @@ class Folder:
         """
         file = self.file(task.name)
         if file.exists() and not again:
-            raise FileExistsError(f"{file} is there already; --again begins anew and overwrites it")
+            anew = f"ds-learn start {task.name} --again"
+            raise FileExistsError(f"{file} is there already; to begin anew, over what is there: {anew}")
         self.path.mkdir(parents=True, exist_ok=True)
         file.write_text(task.file(), encoding="utf-8")
         self.note(task.name)
@@ -125,22 +156,28 @@ class Folder:
         file = self.file(task.name)
         if not file.exists():
             raise FileNotFoundError(f"{file} is not there yet; begin with: ds-learn start {task.name}")
-        return file.read_text(encoding="utf-8")
+        return read_text(file)
 
     def begun(self) -> list[Task]:
-        """Lists the tasks with a file, the one changed last first."""
-        tasks = [(self.file(name), name) for name in self.progress]
-        there = sorted(((f.stat().st_mtime, n) for f, n in tasks if f.exists()), reverse=True)
-        return [task_named(name) for _, name in there]
+        """Lists the tasks with a file, whoever put it there, the one changed last first.
+
+        A file that has the name of no task is another matter.
+        """
+        known = {exercise.name for exercise in exercises()}
+        files = sorted(
+            self.path.glob("*.py"), key=lambda file: (file.stat().st_mtime, file.name), reverse=True
+        )
+        names = [file.stem.replace("_", "-") for file in files]
+        return [task_named(name) for name in names if BUG.sub(r"\1", name) in known]
 
     def note(self, name: str, **changes: Any) -> None:
         """Remembers what has been reached; numbers are added to what was there."""
-        now: Any = self.progress.setdefault(name, {"passed": False, "tries": 0, "hints": 0})
+        progress = self.progress
+        now: Any = progress.setdefault(name, NOTHING.copy())
         for key, value in changes.items():
             now[key] = value if isinstance(value, bool) else now[key] + value
         self.path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.progress, indent=2) + "\n"
-        (self.path / PROGRESS_FILE).write_text(text, encoding="utf-8")
+        write_text(self.path / PROGRESS_FILE, json.dumps(progress, indent=2) + "\n")
 
 
 def written_part(text: str, exercise: Exercise) -> str:

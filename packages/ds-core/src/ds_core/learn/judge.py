@@ -18,6 +18,7 @@ import torch
 from ds_core.learn import cut
 from ds_core.learn.exercise import Exercise, Findings, Namespace, same
 from ds_core.learn.mutants import Mutant, mutants
+from ds_core.module import Module
 from ds_core.verify.allowed import ALLOWED
 from ds_core.verify.comparison import LIMITS
 from ds_core.verify.gradients import check_gradients
@@ -152,6 +153,8 @@ def judge_layer(text: str, call: str, inputs: list[list[int]]) -> Verdict:
     with _quiet_start():
         try:
             layer = eval(compile(call, "<call>", "eval"), run(text, "yours"))
+            if not isinstance(layer, Module):
+                raise TypeError(f"expected what the call builds to be a Module, got {layer!r}")
             x = normal(*map(tuple, inputs))(seeded())
             report = check_gradients(layer, *x)
             operations = record_operations(layer, *x)

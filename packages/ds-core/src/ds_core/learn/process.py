@@ -32,10 +32,20 @@ class Limits:
     Attributes:
         seconds: of a processor; by the clock it may take longer, on a busy machine.
         mebibytes: of memory, beyond what torch itself takes.
+
+    Raises:
+        ValueError: if there is none of one of them.
     """
 
     seconds: int = 20
     mebibytes: int = 2048
+
+    def __post_init__(self) -> None:
+        """Checks that code has a chance to run."""
+        if min(self.seconds, self.mebibytes) < 1:
+            raise ValueError(
+                f"expected at least 1 second and 1 MiB for your code, got {self.seconds} and {self.mebibytes}"
+            )
 
     @property
     def by_the_clock(self) -> float:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ds_core.learn.cut import TO_DO, definition
 from ds_core.learn.exercise import Chapter, Exercise
-from ds_core.learn.folder import Progress, Task, written_part
+from ds_core.learn.folder import NOTHING, Progress, Task, written_part
 from ds_core.learn.judge import Verdict, run
 
 HINTS = ("shapes", "the formula", "the derivation")
@@ -86,7 +86,7 @@ def shown_path(chapters: Sequence[Chapter], progress: dict[str, Progress]) -> Re
     }
     for chapter in chapters:
         names = [exercise.name for exercise in chapter.exercises]
-        done = sum(progress.get(name, {}).get("passed", False) for name in names)
+        done = sum(progress.get(name, NOTHING)["passed"] for name in names)
         table.add_row("", Text(chapter.title, style="bold"), Text(f"{done} of {len(names)}", style="dim"))
         for exercise in chapter.exercises:
             reached = progress.get(exercise.name)
@@ -97,7 +97,7 @@ def shown_path(chapters: Sequence[Chapter], progress: dict[str, Progress]) -> Re
         found = sum(reached["passed"] for reached in bugs.values())
         table.add_row("", Text("Bugs found", style="bold"), Text(f"{found} of {len(bugs)}", style="dim"))
     names = [exercise.name for chapter in chapters for exercise in chapter.exercises]
-    passed = [name for name in names if progress.get(name, {}).get("passed", False)]
+    passed = [name for name in names if progress.get(name, NOTHING)["passed"]]
     following = next((name for name in names if name not in passed), None)
     lines = [Text(f"\n{len(passed)} of {len(names)} done.", style="bold")]
     if following:
