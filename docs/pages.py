@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -203,6 +204,11 @@ class Site:
             for out in cell.get("outputs", ()):
                 if out["output_type"] == "stream":
                     out.pop("metadata", None)  # the format does not know it
+                if "text/html" in (data := out.get("data", {})):  # an x-ray links to source and theory
+                    html = "".join(data["text/html"])
+                    data["text/html"] = re.sub(
+                        r'"(packages/[^"#]+)#([^"]+)"', partial(self.link_of_xray, place=place), html
+                    )
             if cell["cell_type"] == "code" and any(
                 kind.startswith("image/") for out in cell["outputs"] for kind in out.get("data", {})
             ):
@@ -247,11 +253,14 @@ class Site:
                 page = examples.XRAYS[name.removeprefix("xray-")]().to_html(
                     Path(folder) / "page.html", links=LINKS
                 )
+                place = f"steps/{name}.html"
                 html = re.sub(
-                    f'"{LINKS}([^"#]+)#([^"]+)"', self.link_of_xray, page.read_text(encoding="utf-8")
+                    f'"{LINKS}([^"#]+)#([^"]+)"',
+                    partial(self.link_of_xray, place=place),
+                    page.read_text(encoding="utf-8"),
                 )
                 html = html.replace("<head>", '<head><link rel="icon" href="../_static/favicon.svg">')
-                found.append((f"steps/{name}.html", html))
+                found.append((place, html))
         return found
 
     @staticmethod
@@ -261,10 +270,11 @@ class Site:
         made = importlib.import_module("sheets")
         return [(f"course/{name}.html", made.page(made.SHEETS, [0], name == "solutions")) for name in SHEETS]
 
-    def link_of_xray(self, match: re.Match[str]) -> str:
-        """Returns a link of an x-ray to source or theory as one to the page of it."""
-        place = (self.place(match[1]) or "").removesuffix(".md")
-        return f'"../{place}.html#{match[2]}"' if place.startswith("theory/") else f'"../{place}.html"'
+    def link_of_xray(self, match: re.Match[str], place: str) -> str:
+        """Returns a link of an x-ray to source or theory as one from a page of the site to the page of it."""
+        found = (self.place(match[1]) or "").removesuffix(".md")
+        away = posixpath.relpath(f"{found}.html", posixpath.dirname(place))
+        return f'"{away}#{match[2]}"' if found.startswith("theory/") else f'"{away}"'
 
     def benchmarks(self, place: str) -> str:
         """Returns each package's benchmarks with what they measure."""

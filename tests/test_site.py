@@ -81,6 +81,18 @@ def test_every_link_leads_to_a_page_and_a_heading(gathered: pages.Site) -> None:
     assert [fault for page in markdown(gathered) for fault in lost(gathered.folder, page)] == []
 
 
+def test_links_in_the_outputs_of_notebooks_lead_to_pages(gathered: pages.Site) -> None:
+    found = []
+    for notebook in gathered.folder.rglob("*.ipynb"):
+        outputs = [
+            out for cell in json.loads(notebook.read_text())["cells"] for out in cell.get("outputs", ())
+        ]
+        for html in ("".join(out.get("data", {}).get("text/html", ())) for out in outputs):
+            found += [notebook.parent / link for link in re.findall(r'href="([^"#:]+\.\w+)[#"]', html)]
+    assert found
+    assert [goal for goal in found if goal.suffix != ".html" or not goal.with_suffix(".md").is_file()] == []
+
+
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A b, `c`\n\n[1](a.md#a-b-c) [2](a.md#b) [3](b.md) [4](https://x.y)\n")
     assert lost(tmp_path, tmp_path / "a.md") == ["a.md: a.md#b", "a.md: b.md"]
