@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ds_core.learn import chapters, cut, exercises
+from ds_core.learn import chapters, cut, exercise_named, exercises
 from ds_core.learn.judge import judge
+from ds_core.learn.mutants import mutants
 from ds_core.learn.show import theory
 from ds_core.learn.table import examine
 
@@ -60,6 +61,42 @@ def test_the_librarys_own_code_passes(exercise) -> None:
 def test_the_librarys_code_passes_and_mistakes_are_named(name: str) -> None:
     (exercise,) = (one for one in ALL if one.name == name)
     assert examine(exercise).ok
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"),
+    [
+        (
+            "neuron-forward",
+            "the case that `self.activation is None` is false is forgotten in what is returned",
+        ),
+        ("perceptron", "the last of `range(epochs)` is left out"),
+        ("bce-backward", "the factor `w` is missing in what is returned"),
+        ("triplet-backward", "the case that `gap >= 0` is false is forgotten in grad"),
+        ("dropout-forward", "the case that `p < 1` is false is forgotten in scale"),
+        ("layer-norm-backward", "`bias` stands where `weight` belongs in h"),
+        ("rms-norm-backward", "the case `weight is None` is forgotten in h"),
+        ("batch-norm-forward", "the case `weight is None` is forgotten in y"),
+        ("group-norm-backward", "the case `weight is None` is forgotten in h"),
+        ("lion", "the term `beta1 * m` is missing in step"),
+        ("lion", "the factor `1 - beta1` is missing in step"),
+        ("windows-of-text", "the term `1` is missing in count"),
+        ("streams-of-text", "the term `1` is missing"),
+        ("vocabulary", "the term `max_size` is missing in what is returned"),
+        ("positions", "the factor `2` is missing in room"),
+        ("residual-block-backward", "the backward of `self.downsample` is passed over in what is returned"),
+        ("lstm-step", "`weights.hr` is not transposed in h_after"),
+        ("lstm-step-backward", "the factor `o` is missing in grad_hr"),
+        ("attention", "2 stands where 1 belongs in scale"),
+        ("attention", "the factor `kept` is missing in weights"),
+        ("attention-backward", "the factor `kept` is missing in grad_p"),
+        ("contrastive", "`sum` goes along dimension 0 where 1 belongs in rows"),
+    ],
+)
+def test_a_mistake_in_a_case_that_is_asked_for_does_not_pass(name: str, mistake: str) -> None:
+    exercise = exercise_named(name)
+    mutant = next(one for one in mutants(exercise.solution, exercise.path) if one.what == mistake)
+    assert not judge(exercise, mutant.text, explain=False).passed
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from ds_core import Sequential
 from ds_core.learn import Chapter, Exercise, Layer, Pair, Results
 from ds_core.verify.inputs import Inputs, normal
 
@@ -30,7 +31,8 @@ def _bare(geometry: Geometry, *, loop: bool = False) -> Inputs:
 
 
 def _places(positions: Any, g: torch.Generator) -> dict[str, Any]:
-    ways = [(7, 3), (7, 3, 2), (8, 3, 2, 1), (9, 3, 2, 0, 2), (8, 3, 3, 1, 1, True), (5, 2, 4, 0, 1, True)]
+    ways = [(7, 3), (7, 3, 2), (8, 3, 1, 1), (8, 3, 2, 1), (9, 3, 2, 0, 2)]
+    ways += [(8, 3, 3, 1, 1, True), (6, 2, 3, 1, 1, True), (5, 2, 4, 0, 1, True)]
     return {f"positions{way}": positions(*way) for way in ways}
 
 
@@ -210,12 +212,14 @@ CHAPTERS = [
                 "residual-block-backward",
                 "ResNet's block, from the bottom up",
                 "ds_cnn.models.resnet:BasicBlock.backward",
-                Layer(lambda kind: kind(2, 2), normal((2, 2, 3, 3)), entries=4),
+                Layer(
+                    lambda kind: Sequential(kind(2, 2), kind(2, 3, 2)), normal((2, 2, 3, 3)), entries=4
+                ),  # without a downsample and with one
                 hint="Read the forward from its last line to its first. The gradient comes back on two ways.",
                 theory="residual-connections.md#The blocks",
                 formula="g through the last relu goes both to the branch (bn2, conv2, relu, bn1, conv1) "
                 "and to the "
-                "shortcut; both are added.",
+                "shortcut (downsample, where there is one); both are added.",
             ),
         ],
     ),

@@ -22,6 +22,14 @@ def _step(gates: int, states: int, nonlinearity: str | None = None) -> Inputs:
     return inputs
 
 
+def _projected(g: torch.Generator) -> tuple[object, ...]:
+    """Draws what an LSTM's step with a projection takes: h has width 3, c width 4."""
+    x, h, c, ih, hh, bias_ih, bias_hh, hr = normal(
+        (2, 2), (2, 3), (2, 4), (16, 2), (16, 3), (16,), (16,), (3, 4), scale=0.7
+    )(g)
+    return x, (h, c), Weights(ih, hh, bias_ih, bias_hh, hr)
+
+
 def _hidden(g: torch.Generator) -> tuple[object, ...]:
     hidden = torch.tensor([[False, False, True, True], [False, True, False, False]])
     return torch.randn(2, 3, 4, generator=g), torch.randn(2, 4, 5, generator=g), hidden
@@ -77,7 +85,7 @@ CHAPTERS = [
                 "lstm-step",
                 "gates and a memory",
                 "ds_rnn.functional.lstm:lstm_step",
-                Pair(_step(4, 2)),
+                Pair(_step(4, 2), also=[_projected]),
                 hint="One affine map gives all four gates: cut it into i, f, g, o.",
                 theory="lstm-and-gru.md#LSTM",
                 formula="i, f, o by sigmoid, g by tanh; c' = f c + i g, h' = o tanh(c'), times W_hr^T with "
@@ -88,7 +96,7 @@ CHAPTERS = [
                 "lstm-step-backward",
                 "back through the gates",
                 "ds_rnn.functional.lstm:lstm_step_backward",
-                Pair(_step(4, 2)),
+                Pair(_step(4, 2), also=[_projected]),
                 hint="dL/dc' has two parts: what comes in, and what comes through h'. Then each gate; then "
                 "one affine "
                 "map.",

@@ -18,18 +18,28 @@ def _heads(split_heads: Any, g: torch.Generator) -> dict[str, Any]:
 
 
 def _masked(g: torch.Generator) -> tuple[Any, ...]:
-    q, k, v = (torch.randn(2, 2, length, 3, generator=g) for length in (3, 4, 4))
+    q, k, v = (torch.randn(2, 2, length, 5, generator=g) for length in (3, 4, 4))
     return q, k, v, torch.randn(3, 4, generator=g)
 
 
 def _causal(g: torch.Generator) -> tuple[Any, ...]:
-    q, k, v = (torch.randn(2, heads, 4, 3, generator=g) for heads in (4, 2, 2))
-    return q, k, v, None, 0.5, True
+    q, k, v = (torch.randn(2, heads, length, 3, generator=g) for heads, length in ((4, 3), (2, 5), (2, 5)))
+    return q, k, v, None, 0.5, True, 2
 
 
 def _hidden(g: torch.Generator) -> tuple[Any, ...]:
     mask = torch.tensor([[False, True, False, False], [True, True, True, True], [False, False, False, True]])
     return *_masked(g)[:3], mask
+
+
+def _bits(size: tuple[int, ...], g: torch.Generator) -> torch.Tensor:
+    return torch.randint(-(2**31), 2**31 - 1, size, generator=g).int()
+
+
+def _dropped(g: torch.Generator) -> tuple[Any, ...]:
+    q, k, v = (torch.randn(2, 2, length, 3, generator=g) for length in (3, 4, 4))
+    noise = (_bits((2, 2, 3, 1), g), _bits((4,), g))
+    return q, k, v, None, None, False, 0, noise, 0.4
 
 
 def _turns(g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,7 +118,7 @@ CHAPTERS = [
                 "attention",
                 "every query takes a mean of the values",
                 "ds_transformer.functional.attention:attention",
-                Pair(_masked, also=[_causal, _hidden]),
+                Pair(_masked, also=[_causal, _hidden, _dropped]),
                 hint="Scores, masks, softmax, dropout, values. With fewer heads of keys than of queries: "
                 "_repeat them.",
                 theory="attention.md#Forward",
@@ -120,7 +130,7 @@ CHAPTERS = [
                 "attention-backward",
                 "back to queries, keys and values",
                 "ds_transformer.functional.attention:attention_backward",
-                Pair(_masked, also=[_causal, _hidden]),
+                Pair(_masked, also=[_causal, _hidden, _dropped]),
                 hint="From the last line of the forward to its first: values, weights, dropout, softmax, "
                 "scores.",
                 theory="attention.md#Backward",
@@ -180,7 +190,7 @@ CHAPTERS = [
                 "learned-positions-backward",
                 "rows that some places used",
                 "ds_transformer.functional.learned_positions:learned_positions_backward",
-                Pair(lambda g: (*normal((2, 3, 4), (7, 4))(g), 2)),
+                Pair(lambda g: (*normal((2, 3, 4), (8, 4))(g), 2)),
                 hint="All sequences used the same rows. What of the rows before and after them?",
                 theory="positions.md#Learned",
             ),

@@ -15,8 +15,15 @@ from ds_core.verify.inputs import normal
 def _perceptron(kind: Any, g: torch.Generator) -> dict[str, Any]:
     x = torch.randn(20, 2, generator=g)
     target = (x[:, 0] - 2 * x[:, 1] > 0.1).long()
-    learner = kind(2, lr=0.5).fit(x, target, epochs=50, generator=g)
-    return {"weight": learner.weight, "bias": learner.bias, "mistakes of each epoch": learner.mistakes}
+    found = {}
+    for epochs in (50, 2):
+        learner = kind(2, lr=0.5).fit(x, target, epochs=epochs, generator=g)
+        found |= {
+            f"weight after {epochs} epochs at most": learner.weight,
+            f"bias after {epochs}": learner.bias,
+        }
+        found[f"mistakes in each of {epochs} epochs at most"] = learner.mistakes
+    return found
 
 
 def _classes(g: torch.Generator) -> tuple[Any, ...]:
@@ -33,6 +40,18 @@ def _with_weights(g: torch.Generator) -> tuple[Any, ...]:
 
 def _bare(g: torch.Generator) -> tuple[Any, ...]:
     return torch.randn(2, 3, 4, generator=g), None, None, 1e-3, (-2, -1)
+
+
+def _without_bias(g: torch.Generator) -> tuple[Any, ...]:
+    return torch.randn(4, 5, generator=g), torch.randn(5, generator=g), None, 1e-5
+
+
+def _batch(g: torch.Generator) -> tuple[Any, ...]:
+    return torch.randn(4, 3, 2, generator=g), torch.randn(3, generator=g), torch.randn(3, generator=g), 1e-5
+
+
+def _bare_batch(g: torch.Generator) -> tuple[Any, ...]:
+    return torch.randn(4, 3, 2, generator=g), None, None, 1e-5
 
 
 def _ids(g: torch.Generator) -> tuple[Any, ...]:
@@ -56,7 +75,7 @@ CHAPTERS = [
                 "neuron-forward",
                 "a weighted sum and a bias",
                 "ds_core.layers.neuron:Neuron.forward",
-                Layer(lambda kind: kind(3), normal((4, 3))),
+                Layer(lambda kind: kind(3, Tanh()), normal((4, 3))),
                 hint="Keep what the backward will ask for: self.save(input). Then one number for each "
                 "example.",
                 theory="dense.md#One neuron",
@@ -151,7 +170,10 @@ CHAPTERS = [
                 "bce-backward",
                 "yes or no, from a score",
                 "ds_core.functional.bce_with_logits:bce_with_logits_backward",
-                Pair(lambda g: (torch.randn(4, 3, generator=g), torch.rand(4, 3, generator=g), None, 2.0)),
+                Pair(
+                    lambda g: (torch.randn(4, 3, generator=g), torch.rand(4, 3, generator=g), None, 2.0),
+                    also=[lambda g: (*torch.rand(3, 4, 3, generator=g), 3.0)],
+                ),
                 hint="softplus has the slope sigmoid; softplus(-x) goes down where x goes up.",
                 theory="losses.md#Yes or no (`bce_with_logits.py`, `bce.py`)",
             ),
@@ -167,7 +189,10 @@ CHAPTERS = [
                 "triplet-backward",
                 "nearer to its like than to another",
                 "ds_core.functional.triplet_margin:triplet_margin_backward",
-                Pair(_triplets, also=[lambda g: (*_triplets(g), 1.0, 2.0, 1e-6, True)]),
+                Pair(
+                    _triplets,
+                    also=[lambda g: (*_triplets(g), 0.1, 2.0, 1e-6, True), lambda g: (*_triplets(g), -0.5)],
+                ),
                 hint="Where the gap is below 0 nothing flows. Elsewhere two distances change, each at both "
                 "its ends; "
                 "\npairwise_distance_backward goes through one.",
@@ -213,7 +238,7 @@ CHAPTERS = [
                 "dropout-forward",
                 "numbers that are dropped, and why the others grow",
                 "ds_core.functional.dropout:dropout",
-                Pair(_dropped),
+                Pair(_dropped, also=[lambda g: (torch.randn(4, generator=g), torch.zeros(4) > 0, 1.0)]),
                 hint="A share p is lost: by how much must the rest grow so that the mean stays?",
                 theory="embedding-and-dropout.md#Dropout",
                 formula="y = x / (1 - p) where kept, else 0; (kept, scale) is saved.",
@@ -271,7 +296,7 @@ CHAPTERS = [
                 "layer-norm-forward",
                 "mean 0 and variance 1 for each example",
                 "ds_core.functional.layer_norm:layer_norm",
-                Pair(_with_weights, also=[_bare]),
+                Pair(_with_weights, also=[_bare, _without_bias]),
                 hint="Centre, then divide by the root of variance plus eps. weight and bias may be None.",
                 theory="normalization.md#Forward",
                 formula="n = (x - mean x) / sqrt(mean (x - mean x)^2 + eps) over dims, with keepdim; y = n "
@@ -282,7 +307,7 @@ CHAPTERS = [
                 "layer-norm-backward",
                 "a gradient through mean and variance",
                 "ds_core.functional.layer_norm:layer_norm_backward",
-                Pair(_with_weights, also=[_bare]),
+                Pair(_with_weights, also=[_bare, _without_bias]),
                 hint="x reaches y in three ways: by itself, through the mean and through the variance.",
                 theory="normalization.md#Backward",
             ),
@@ -290,7 +315,10 @@ CHAPTERS = [
                 "rms-norm-backward",
                 "the same without the mean",
                 "ds_core.functional.rms_norm:rms_norm_backward",
-                Pair(normal((4, 5), (5,)), options={"eps": 1e-5}),
+                Pair(
+                    lambda g: (torch.randn(4, 5, generator=g), torch.randn(5, generator=g), 1e-5),
+                    also=[lambda g: (torch.randn(4, 5, generator=g), None, 1e-5)],
+                ),
                 hint="Two ways now: by itself, and through r.",
                 theory="normalization.md#Backward",
             ),
@@ -298,7 +326,7 @@ CHAPTERS = [
                 "batch-norm-forward",
                 "each channel over the batch",
                 "ds_core.functional.batch_norm:batch_norm",
-                Pair(normal((4, 3, 2), (3,), (3,)), options={"eps": 1e-5}, first=True),
+                Pair(_batch, also=[_bare_batch], first=True),
                 hint="all_but_channels(x) lists what is averaged over; over_channels views a number for "
                 "each channel.",
                 theory="normalization.md#Forward",
@@ -310,7 +338,7 @@ CHAPTERS = [
                 "batch-norm-backward",
                 "each example changes all others",
                 "ds_core.functional.batch_norm:batch_norm_backward",
-                Pair(normal((4, 3, 2), (3,), (3,)), options={"eps": 1e-5}, first=True),
+                Pair(_batch, also=[_bare_batch], first=True),
                 hint="It is layer norm's, along other dimensions.",
                 theory="normalization.md#Backward",
             ),
@@ -318,7 +346,10 @@ CHAPTERS = [
                 "group-norm-backward",
                 "groups of channels",
                 "ds_core.functional.group_norm:group_norm_backward",
-                Pair(lambda g: (torch.randn(2, 4, 3, generator=g), 2, *torch.randn(2, 4, generator=g), 1e-5)),
+                Pair(
+                    lambda g: (torch.randn(2, 4, 3, generator=g), 2, *torch.randn(2, 4, generator=g), 1e-5),
+                    also=[lambda g: (torch.randn(2, 4, 3, generator=g), 2, None, None, 1e-5)],
+                ),
                 hint="weight and bias are of channels, the mean is of groups: reshape between the two.",
                 theory="normalization.md#Backward",
             ),

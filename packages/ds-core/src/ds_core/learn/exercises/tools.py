@@ -37,15 +37,18 @@ def _between(kind: Any, g: torch.Generator) -> dict[str, Any]:
 
 
 def _windows(sequential_windows: Any, g: torch.Generator) -> dict[str, Any]:
-    ids = torch.arange(23)
+    ids = torch.arange(24)
     return {
-        f"context {c}, batches of {n}": sequential_windows(ids, c, n) for c, n in [(4, 2), (5, 3), (22, 1)]
+        f"context {c}, batches of {n}": sequential_windows(ids, c, n) for c, n in [(4, 2), (5, 3), (23, 1)]
     }
 
 
 def _streams(text_streams: Any, g: torch.Generator) -> dict[str, Any]:
-    ids = torch.arange(23)
-    return {f"{n} streams of {s} steps": list(text_streams(ids, n, s)) for n, s in [(2, 3), (3, 2), (1, 7)]}
+    ids = torch.arange(24)
+    return {
+        f"{n} streams of {s} steps": list(text_streams(ids, n, s))
+        for n, s in [(2, 3), (3, 2), (1, 23), (2, 11), (4, 5)]
+    }
 
 
 def _vocabulary(kind: Any, g: torch.Generator) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def _vocabulary(kind: Any, g: torch.Generator) -> dict[str, Any]:
     return {
         "all tokens": kind.build(texts).tokens,
         "min_count=2": kind.build(texts, min_count=2).tokens,
-        "max_size=6": kind.build(texts, max_size=6).tokens,
+        "max_size=7": kind.build(texts, max_size=7).tokens,
     }
 
 

@@ -172,7 +172,15 @@ CHAPTERS = [
                 "lion",
                 "the sign alone",
                 "ds_core.functional.lion:lion",
-                Results(_steps({"exp_avg": Tensor}, lr=0.1, betas=(0.9, 0.99))),
+                Results(
+                    _steps(
+                        {"exp_avg": Tensor},
+                        {"betas": (0.9, 0.99)},
+                        {"betas": (0.9, 0.5)},
+                        {"betas": (0.5, 0.6)},
+                        lr=0.1,
+                    )
+                ),
                 hint="Two different mixtures of m and g: one gives the step, the other is kept.",
                 theory="optimizers.md#Lion (`lion.py`)",
                 formula="p = p - lr sign(beta1 m + (1 - beta1) g), then m = beta2 m + (1 - beta2) g.",
