@@ -248,7 +248,8 @@ class Site:
         with tempfile.TemporaryDirectory() as folder:
             for name in STEPS:
                 page = examples.EXAMPLES[name]().to_html(Path(folder) / "page.html")
-                found.append((f"steps/{name}.html", page.read_text(encoding="utf-8")))
+                html = with_way_back(page.read_text(encoding="utf-8"), "index.html", "All steps")
+                found.append((f"steps/{name}.html", html))
             for name in XRAYS:
                 page = examples.XRAYS[name.removeprefix("xray-")]().to_html(
                     Path(folder) / "page.html", links=LINKS
@@ -260,7 +261,7 @@ class Site:
                     page.read_text(encoding="utf-8"),
                 )
                 html = html.replace("<head>", '<head><link rel="icon" href="../_static/favicon.svg">')
-                found.append((place, html))
+                found.append((place, with_way_back(html, "index.html", "All steps")))
         return found
 
     @staticmethod
@@ -268,7 +269,9 @@ class Site:
         """Returns the sheets of paper and their solutions."""
         sys.path.insert(0, str(ROOT / "docs" / "course"))
         made = importlib.import_module("sheets")
-        return [(f"course/{name}.html", made.page(made.SHEETS, [0], name == "solutions")) for name in SHEETS]
+        made_pages = {name: made.page(made.SHEETS, [0], name == "solutions") for name in SHEETS}
+        back = ("teacher.html", "For teachers")
+        return [(f"course/{name}.html", with_way_back(html, *back)) for name, html in made_pages.items()]
 
     def link_of_xray(self, match: re.Match[str], place: str) -> str:
         """Returns a link of an x-ray to source or theory as one from a page of the site to the page of it."""
@@ -503,6 +506,13 @@ def doors(pages: dict[str, tuple[str, str]]) -> str:
         for name, (title, about) in pages.items()
     )
     return f"::::{{container}} doors\n{doors}::::\n"
+
+
+def with_way_back(html: str, goal: str, words: str) -> str:
+    """Returns a complete page of HTML with a link back to the site above all else, which is not printed."""
+    link = f'<a href="{goal}" style="color: inherit">← {words}</a>'
+    style = "<style>@media print { .way-back { display: none } } .way-back { padding: 0.5em 1em }</style>"
+    return html.replace("<body>", f'<body><nav class="way-back" aria-label="Site">{style}{link}</nav>', 1)
 
 
 def _toctree(entries: Any) -> str:

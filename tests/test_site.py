@@ -93,6 +93,16 @@ def test_links_in_the_outputs_of_notebooks_lead_to_pages(gathered: pages.Site) -
     assert [goal for goal in found if goal.suffix != ".html" or not goal.with_suffix(".md").is_file()] == []
 
 
+def test_pages_that_are_complete_have_a_way_back(gathered: pages.Site) -> None:
+    extra = gathered.folder / pages.EXTRA
+    places = list(extra.rglob("*.html"))
+    assert len(places) == len(pages.STEPS) + len(pages.XRAYS) + len(pages.SHEETS)
+    for page in places:
+        (goal,) = re.findall(r'<body><nav class="way-back".*?<a href="([^"]+)"', page.read_text())
+        there = (gathered.folder / page.relative_to(extra)).with_name(goal)
+        assert there.with_suffix(".md").is_file()
+
+
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A b, `c`\n\n[1](a.md#a-b-c) [2](a.md#b) [3](b.md) [4](https://x.y)\n")
     assert lost(tmp_path, tmp_path / "a.md") == ["a.md: a.md#b", "a.md: b.md"]

@@ -15,7 +15,7 @@ from ds_core.verify.inputs import normal
 def _perceptron(kind: Any, g: torch.Generator) -> dict[str, Any]:
     x = torch.randn(20, 2, generator=g)
     target = (x[:, 0] - 2 * x[:, 1] > 0.1).long()
-    found = {}
+    found: dict[str, Any] = {}
     for epochs in (50, 2):
         learner = kind(2, lr=0.5).fit(x, target, epochs=epochs, generator=g)
         found |= {
