@@ -50,8 +50,13 @@ def shown_verdict(verdict: Verdict, exercise: Exercise | None, name: str | None 
 
 
 def shown_hint(exercise: Exercise, step: int) -> RenderableType:
-    """Shows a hint: 1 shapes, 2 the formula, 3 where it is derived."""
-    step = max(1, min(step, len(HINTS)))
+    """Shows a hint: 1 shapes, 2 the formula, 3 where it is derived.
+
+    Raises:
+        ValueError: if there is none of that number.
+    """
+    if not 1 <= step <= len(HINTS):
+        raise ValueError(f"hint: expected step 1, 2 or 3, got {step}")
     title = Text(f"Hint {step} of {len(HINTS)}: {HINTS[step - 1]}", style="bold yellow")
     if step == 1:
         body = "\n".join(exercise.check.shapes(exercise.path, run(exercise.solution, "library")))
