@@ -4,9 +4,29 @@ import json
 
 import pytest
 import torch
-from ds_cnn import BasicBlock, FrozenBatchNorm2d, LeNet5, ResNet, SmallVGG, resnet18, resnet50
+from ds_cnn import (
+    BasicBlock,
+    BatchNorm2d,
+    Conv2d,
+    FrozenBatchNorm2d,
+    LeNet5,
+    ResNet,
+    SmallVGG,
+    resnet18,
+    resnet50,
+)
 from ds_cnn.models.resnet_hugging_face import DEFAULTS
-from ds_core import SGD, CrossEntropyLoss, engine
+from ds_core import (
+    SGD,
+    CrossEntropyLoss,
+    Dense,
+    Dropout,
+    GroupNorm,
+    Identity,
+    Sequential,
+    add_lora,
+    engine,
+)
 from sklearn.datasets import load_digits
 from transformers import ResNetConfig, ResNetForImageClassification
 
@@ -124,6 +144,56 @@ def test_files_that_do_not_fit(tmp_path):
         ResNet(BasicBlock, (1, 1, 1, 1), 3, stem="tiny")
     with pytest.raises(ValueError, match="activation 'tanh' or 'relu'"):
         LeNet5(activation="gelu")
+
+
+def test_labels_stay_with_the_model(tmp_path):
+    names = ("crane", "newt", "crane")  # ImageNet, too, has two of one name
+    ResNet(BasicBlock, (1, 1, 1, 1), 3, labels=names, **SMALL).save_pretrained(tmp_path / "first")
+    model = ResNet.from_pretrained(tmp_path / "first")
+    assert model.labels == names
+    model.save_pretrained(tmp_path / "second")
+    assert ResNet.from_pretrained(tmp_path / "second").labels == names
+    theirs = ResNetForImageClassification.from_pretrained(tmp_path / "second")
+    assert theirs.config.id2label == dict(enumerate(names))
+    config = json.loads((tmp_path / "second" / "config.json").read_text())
+    (tmp_path / "second" / "config.json").write_text(json.dumps(config | {"id2label": {"1": "a", "2": "b"}}))
+    with pytest.raises(ValueError, match="expected id2label to number labels from 0 on"):
+        ResNet.from_pretrained(tmp_path / "second")
+    with pytest.raises(ValueError, match="ResNet: expected 3 labels, got 2"):
+        ResNet(BasicBlock, (1, 1, 1, 1), 3, labels=("a", "b"), **SMALL)
+
+
+def test_layers_that_were_replaced_are_written_too(tmp_path):
+    model = ResNet(BasicBlock, (1, 1, 1, 1), 3, labels=("a", "b", "c"), **SMALL)
+    model.conv1, model.fc = Conv2d(1, 4, 7, 2, 3, bias=False), Dense(8, 5)
+    model.save_pretrained(tmp_path)
+    again, x = ResNet.from_pretrained(tmp_path), torch.randn(2, 1, 40, 40)
+    torch.testing.assert_close(again(x), model.eval()(x))
+    assert again.labels == tuple(f"LABEL_{number}" for number in range(5))
+    adapted = add_lora(model, 2, layers="fc")
+    adapted.save_pretrained(tmp_path)
+    torch.testing.assert_close(ResNet.from_pretrained(tmp_path)(x), adapted(x))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"norm": FrozenBatchNorm2d}, r"has BatchNorm2d\(4\) for bn1, this one FrozenBatchNorm2d\(4\)"),
+        ({"norm": lambda c: BatchNorm2d(c, eps=0.1)}, r"BatchNorm2d\(4\) for bn1, this one .*eps=0.1"),
+        ({"norm": lambda c: GroupNorm(2, c)}, r"for bn1, this one GroupNorm\(2, 4\)"),
+        ({"fc": Sequential(Dropout(0.1), Dense(8, 3))}, r"has Dense\(8, 3\) for fc, this one Sequential"),
+        ({"fc": Dense(8, 3, bias=False)}, r"for fc, this one Dense\(8, 3, bias=False\)"),
+        ({"layer4": Identity()}, r"has Sequential\(\) for layer4, this one Identity"),
+    ],
+)
+def test_what_the_format_cannot_describe_is_not_written(change, message, tmp_path):
+    norm = change.pop("norm", BatchNorm2d)
+    model = ResNet(BasicBlock, (1, 1, 1, 1), 3, norm=norm, **SMALL)
+    for name, layer in change.items():
+        setattr(model, name, layer)
+    with pytest.raises(ValueError, match=message):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_feature_maps_for_detectors():

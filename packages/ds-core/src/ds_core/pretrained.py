@@ -169,9 +169,9 @@ class Pretrained(Module):
         head: dict[str, Any] = {"model_type": form.model_type}
         if form.architecture is not None:
             head["architectures"] = [form.architecture]
-        content = json.dumps(head | self.to_config(), indent=2) + "\n"
-        tensors: dict[str, Tensor] = {}
         whole = merge_lora(self.copy()) if any(isinstance(part, LoRA) for part in self.modules()) else self
+        content = json.dumps(head | whole.to_config(), indent=2) + "\n"
+        tensors: dict[str, Tensor] = {}
         tied = tied_names(whole)
         for name, tensor in whole.state_dict().items():
             if name not in tied:

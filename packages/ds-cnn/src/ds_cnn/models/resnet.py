@@ -157,13 +157,14 @@ class ResNet(Pretrained):
         zero_init_residual: whether the last norm of each block starts at 0, so that the block starts as the
             identity.
         norm: makes a norm for a number of channels: ``FrozenBatchNorm2d`` for detectors.
+        labels: names of the classes, which ``config.json`` keeps; None for LABEL_0, LABEL_1, ...
         generator: source of the initial values; None for torch's global one.
 
     Shape:
         x ``(N, in_channels, H, W)`` -> ``(N, num_classes)``.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or there are more or fewer labels than classes.
 
     Source: He et al., Deep Residual Learning for Image Recognition (2016), table 1, and section 4.2 for small
     images; Goyal et al., Accurate, Large Minibatch SGD (2017), section 5.1, for the start at 0.
@@ -182,6 +183,7 @@ class ResNet(Pretrained):
         stem: str = "imagenet",
         zero_init_residual: bool = False,
         norm: Norm = BatchNorm2d,
+        labels: Sequence[str] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         if not 1 <= len(layers) <= 4 or len(widths) < len(layers) or min(layers) < 1:
@@ -194,6 +196,9 @@ class ResNet(Pretrained):
             raise ValueError(f"ResNet: expected stem 'imagenet' or 'small', got {stem!r}")
         self.block, self.blocks, self.widths, self.stem = block, tuple(layers), tuple(widths), stem
         self.in_channels, self.num_classes = in_channels, num_classes
+        self.labels = tuple(labels) if labels is not None else unnamed(num_classes or 0)
+        if len(self.labels) != (num_classes or 0):
+            raise ValueError(f"ResNet: expected {num_classes} labels, got {len(self.labels)}")
         large = stem == "imagenet"
         self.conv1 = conv(in_channels, widths[0], 7 if large else 3, 2 if large else 1, generator)
         self.bn1 = norm(widths[0])
@@ -284,19 +289,31 @@ class ResNet(Pretrained):
                 f"ResNet: the Hugging Face format knows the stem 'imagenet' only, got {self.stem!r}; "
                 "write the weights alone with ds_core.save_weights"
             )
-        if self.num_classes is None:
+        if self.fc is None:
             raise ValueError(
                 "ResNet: the Hugging Face format has a dense layer, this one has none (num_classes=None)"
             )
-        return {
-            "num_channels": self.in_channels,
+        # Layers may have been replaced since: the last one, to tell other classes apart.
+        classes = getattr(self.fc, "out_features", self.num_classes)
+        labels = self.labels if len(self.labels) == classes else unnamed(classes)
+        fields = {
+            "num_channels": self.conv1.in_channels,
             "embedding_size": self.widths[0],
             "hidden_sizes": [width * self.block.expansion for width in self.widths],
             "depths": list(self.blocks),
-            "layer_type": next(name for name, block in BLOCKS.items() if block is self.block),
-            "id2label": {str(i): f"LABEL_{i}" for i in range(self.num_classes)},
-            "label2id": {f"LABEL_{i}": i for i in range(self.num_classes)},
+            "layer_type": next((name for name, block in BLOCKS.items() if block is self.block), "other"),
+            "id2label": {str(number): label for number, label in enumerate(labels)},
+            "label2id": {label: number for number, label in enumerate(labels)},
         } | dict(RESNET.fixed)
+        with torch.device("meta"):  # what will be read: it has no memory
+            read = {path: part.label() for path, part in self.from_config(fields).named_modules() if path}
+        for path, part in self.named_modules():
+            if path and part.label() != read.get(path):
+                raise ValueError(
+                    f"ResNet: the Hugging Face format has {read.get(path, 'nothing')} for {path}, this one "
+                    f"{part.label()}; write the weights alone with ds_core.save_weights"
+                )
+        return fields
 
     @classmethod
     def from_config(cls, fields: dict[str, Any]) -> Self:
@@ -310,11 +327,26 @@ class ResNet(Pretrained):
                 f"expected embedding_size {widths[0]}, the width of the first stage, got "
                 f"{config['embedding_size']}"
             )
-        classes = len(config.get("id2label") or ()) or config.get("num_labels", 2)
-        return cls(block, config["depths"], classes, in_channels=config["num_channels"], widths=widths)
+        names = config.get("id2label") or dict(enumerate(unnamed(config.get("num_labels", 2))))
+        if sorted(map(int, names)) != list(range(len(names))):
+            raise ValueError(f"expected id2label to number labels from 0 on, got {names}")
+        labels = [names[number] for number in sorted(names, key=int)]
+        return cls(
+            block,
+            config["depths"],
+            len(labels),
+            in_channels=config["num_channels"],
+            widths=widths,
+            labels=labels,
+        )
 
     def extra_repr(self) -> str:
         return f"{self.block.__name__}, {self.blocks}, num_classes={self.num_classes}, stem={self.stem!r}"
+
+
+def unnamed(classes: int) -> tuple[str, ...]:
+    """Returns the names that `transformers` gives to labels without any."""
+    return tuple(f"LABEL_{number}" for number in range(classes))
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
