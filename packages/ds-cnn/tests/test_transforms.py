@@ -117,8 +117,54 @@ def test_batches_single_images_and_what_belongs_to_them(transform, dtype):
     assert transform(images[:0], generator=seeded()).shape == (0, *single.shape)
 
 
+@pytest.mark.parametrize(
+    ("plain", "of_numpy"),
+    [
+        (CenterCrop((3, 4)), lambda: CenterCrop(np.array([3, 4]))),
+        (Resize(3), lambda: Resize(np.int64(3))),
+        (RandomCrop(3, padding=1), lambda: RandomCrop(np.int32(3), padding=np.int64(1))),
+        (Normalize([0.5], [0.25]), lambda: Normalize(np.array([0.5]), np.float32([0.25]))),
+        (Cutout(2, fill=0.5), lambda: Cutout(np.int64(2), fill=np.float32(0.5))),
+        (ColorJitter(0.5, hue=0.25), lambda: ColorJitter(np.float32(0.5), hue=np.float64(0.25))),
+        (RandomErasing(1.0, value=[0.5]), lambda: RandomErasing(np.float64(1), value=np.array([0.5]))),
+        (RandAugment(2, 0.5), lambda: RandAugment(np.int64(2), np.float32(0.5))),
+        (RandomAffine(30, center=(1, 2)), lambda: RandomAffine(np.int64(30), center=np.array([1, 2]))),
+        (RandomAffine(30, center=(1, 2)), lambda: RandomAffine(30.0, center=torch.tensor([1.0, 2.0]))),
+    ],
+    ids=repr,
+)
+def test_numbers_and_arrays_of_numpy_are_numbers(plain, of_numpy):
+    images = pictures(4, 1, 7, 8)
+    assert torch.equal(of_numpy()(images, generator=seeded()), plain(images, generator=seeded()))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        RandomAffine(20, (0.3, 0.3)),
+        RandomAffine(20, (0.3, 0.3), interpolation="bilinear"),
+        RandAugment(4, 0.5),
+        Resize((9, 290)),
+        Resize((9, 700), "bicubic"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rounds_pixels_and_not_places(transform, dtype):
+    """600 pixels wide: bfloat16 has every other whole number from 256 on, and every fourth from 512 on."""
+    images = pictures(3, 1, 8, 600).to(dtype)
+    changed = transform(images, generator=seeded())
+    assert changed.dtype == dtype
+    expected = transform(images.float(), generator=seeded())
+    torch.testing.assert_close(changed.float(), expected, atol=1e-2, rtol=1e-2)
+
+
 @each
 def test_images_that_are_none(transform):
+    with pytest.raises(TypeError, match=r"expected a tensor, got an array of float64 and shape.*load_image"):
+        transform(np.zeros((3, 7, 8)))
+    with pytest.raises(ValueError, match=r"expected images with pixels, got \(3, 0, 8\)"):
+        transform(torch.zeros(3, 0, 8))
     with pytest.raises(ValueError, match=r"expected images \(N, C, H, W\) or one \(C, H, W\), got \(7,"):
         transform(torch.zeros(7, 8))
     with pytest.raises(TypeError, match=r"got torch.uint8; bytes become numbers .* images.float\(\) / 255"):
@@ -547,6 +593,11 @@ def test_mixup_refuses():
             lambda: mix(images, labels[:3]),
         ),
         ("pass num_classes=", TypeError, lambda: MixUp()(images, labels)),
+        (
+            r"\(4,\), or probabilities \(4, 3\), got \(4, 1\)",
+            ValueError,
+            lambda: mix(images, labels.view(4, 1)),
+        ),
         ("class indices 0 to 1, got 2", ValueError, lambda: MixUp(num_classes=2)(images, labels)),
     ]:
         with pytest.raises(error, match=words):
@@ -561,6 +612,19 @@ def test_normalize_and_back():
     torch.testing.assert_close(scaled.std((0, 2, 3)), torch.ones(3))
     torch.testing.assert_close(normalize.inverse(scaled), images)
     torch.testing.assert_close(normalize.inverse(scaled[0]), images[0])
+
+
+def test_normalize_measures_what_it_can():
+    images = pictures(3, 2, 4, 5)
+    assert Normalize.of(images[0]).mean == Normalize.of(images[:1]).mean
+    for words, error, bad in [
+        ("Normalize.of: expected floating point images, got torch.uint8", TypeError, images.byte()),
+        (r"Normalize.of: expected images, got \(0, 2, 4, 5\)", ValueError, images[:0]),
+        (r"Normalize.of: expected images \(N, C, H, W\) or one .* got \(4, 5\)", ValueError, images[0, 0]),
+        ("Normalize.of: expected a tensor, got an array of float32", TypeError, images.numpy()),
+    ]:
+        with pytest.raises(error, match=words):
+            Normalize.of(bad)
 
 
 @varied

@@ -7,6 +7,7 @@ same seed changes images alike on every device.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -47,16 +48,16 @@ def per_channel(fill: Fill, images: Tensor, who: str) -> Tensor:
 
 
 def is_number(value: Any) -> bool:
-    """Says whether a value is a finite number, and small enough for float32."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MOST
+    """Says whether a value is a finite number, numpy's too, and small enough for float32."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < _MOST
 
 
 def numbers(value: Any) -> list[float] | None:
-    """Returns a sequence, or a tensor in one dimension, as a list of numbers; None if it is neither."""
-    given = value.tolist() if isinstance(value, Tensor) else value
+    """Returns a sequence, a tensor or an array in one dimension as a list of numbers; None if it is none."""
+    given = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(given, Sequence) or not all(map(is_number, given)):
         return None
-    return list(given)
+    return [int(number) if isinstance(number, Integral) else float(number) for number in given]
 
 
 def probability(p: float, who: str) -> float:
@@ -76,7 +77,7 @@ def pair(value: int | Sequence[int], what: str) -> tuple[int, int]:
     Raises:
         ValueError: if it is neither, or not from 1 to 65,536.
     """
-    sides = [value, value] if isinstance(value, int) else numbers(value)
+    sides = numbers([value, value] if isinstance(value, Integral) else value)
     if sides is None or len(sides) != 2 or not all(_is_size(side) for side in sides):
         raise ValueError(
             f"{what}: expected a number of pixels from 1 to {_MOST_PIXELS}, or (height, width), got {value!r}"
@@ -85,7 +86,7 @@ def pair(value: int | Sequence[int], what: str) -> tuple[int, int]:
 
 
 def _is_size(side: float) -> bool:
-    return isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= _MOST_PIXELS
+    return isinstance(side, int) and 1 <= side <= _MOST_PIXELS
 
 
 def span(value: Sequence[float], what: str, least: float, most: float) -> tuple[float, float]:

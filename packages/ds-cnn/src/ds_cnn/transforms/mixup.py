@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from numbers import Integral
 
 import torch
 from ds_core.checks import shape
@@ -34,12 +35,14 @@ class Mixing(Transform):
             raise ValueError(
                 f"{type(self).__name__}: expected alpha above 0 and up to {_MOST:g}, got {alpha!r}"
             )
-        if num_classes is not None and (not isinstance(num_classes, int) or not 1 <= num_classes <= _MOST):
+        if num_classes is not None and (
+            not isinstance(num_classes, Integral) or not 1 <= num_classes <= _MOST
+        ):
             raise ValueError(
                 f"{type(self).__name__}: expected num_classes from 1 to {_MOST:g}, got {num_classes!r}"
             )
         self.alpha = alpha
-        self.num_classes = num_classes
+        self.num_classes = None if num_classes is None else int(num_classes)
 
     def __call__(
         self, images: Tensor, *others: Tensor, generator: torch.Generator | None = None
@@ -74,6 +77,11 @@ class Mixing(Transform):
                 f"{self.label()}: expected labels ({count},) or ({count}, classes), got {shape(labels)}"
             )
         if labels.dim() == 2:
+            if self.num_classes not in (None, labels.shape[1]):
+                raise ValueError(
+                    f"{self.label()}: expected labels ({count},), or probabilities ({count}, "
+                    f"{self.num_classes}), got {shape(labels)}"
+                )
             return labels
         if self.num_classes is None:
             raise TypeError(

@@ -9,7 +9,7 @@ from ds_core.checks import shape
 from torch import Tensor
 
 from ds_cnn.transforms.arguments import numbers
-from ds_cnn.transforms.transform import Transform
+from ds_cnn.transforms.transform import Transform, check_images
 
 
 class Normalize(Transform):
@@ -46,7 +46,11 @@ class Normalize(Transform):
 
     @classmethod
     def of(cls, images: Tensor) -> Normalize:
-        """Measures images ``(N, C, H, W)``: those of the training part, and no others."""
+        """Measures images ``(N, C, H, W)``, or one: those of the training part, and no others."""
+        check_images("Normalize.of", images)
+        if not images.numel():
+            raise ValueError(f"Normalize.of: expected images, got {shape(images)}")
+        images = images if images.dim() == 4 else images.unsqueeze(0)
         mean = images.mean((0, 2, 3), keepdim=True)
         return cls(mean.flatten(), (images - mean).square().mean((0, 2, 3)).sqrt())
 

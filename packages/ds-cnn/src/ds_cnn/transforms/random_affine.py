@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -59,7 +60,7 @@ class RandomAffine(Transform):
             raise ValueError(f"RandomAffine: expected translate of two shares from 0 to 1, got {translate!r}")
         self.translate = tuple(shares)
         self.scale = span((1, 1) if scale is None else scale, "RandomAffine: scale", 1e-6, 1e6)
-        shears: Any = [shear or 0] if shear is None or isinstance(shear, (int, float)) else numbers(shear)
+        shears: Any = [shear or 0] if shear is None or isinstance(shear, Real) else numbers(shear)
         if not shears:
             raise ValueError(f"RandomAffine: expected shear of one, two or four numbers, got {shear!r}")
         self.shear_x = _around(shears[0] if len(shears) == 1 else shears[:2], "RandomAffine: shear", 89)
@@ -70,9 +71,9 @@ class RandomAffine(Transform):
             )
         self.interpolation = interpolation
         self.fill = fill
-        if center is not None and len(numbers(center) or ()) != 2:
+        self.center = None if center is None else numbers(center)
+        if center is not None and len(self.center or ()) != 2:
             raise ValueError(f"RandomAffine: expected center (x, y), got {center!r}")
-        self.center = center
 
     def apply(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         height, width = images.shape[2:]
@@ -88,7 +89,7 @@ class RandomAffine(Transform):
             images,
             inverse_matrix(angle, scale, shear_x, shear_y),
             torch.stack([move_x, move_y], 1),
-            self.center or (width / 2, height / 2),
+            (width / 2, height / 2) if self.center is None else self.center,
             self.interpolation,
             per_channel(self.fill, images, f"{self.label()}: fill"),
         )
@@ -144,7 +145,8 @@ def affine(
     (x_x, x_y), (y_x, y_y) = inverse.permute(1, 2, 0).unsqueeze(3)  # each (N, 1)
     from_x = (x_x * x).unsqueeze(1) + (x_y * y).unsqueeze(2) + center[0] - 0.5  # (N, H, W)
     from_y = (y_x * x).unsqueeze(1) + (y_y * y).unsqueeze(2) + center[1] - 0.5
-    return at_points(images, from_y.to(images.dtype), from_x.to(images.dtype), interpolation, fill)
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32  # bfloat16 has no place 257
+    return at_points(images, from_y.to(dtype), from_x.to(dtype), interpolation, fill)
 
 
 def _places(size: int, images: Tensor) -> Tensor:
@@ -159,7 +161,7 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 
 def _around(value: float | Sequence[float], what: str, most: float) -> tuple[float, float]:
     """Returns a range; one number d means (-d, d)."""
-    if isinstance(value, (int, float)):
+    if isinstance(value, Real):
         if not is_number(value) or value < 0:
             raise ValueError(f"{what}: expected a number from 0 on, or (low, high), got {value}")
         value = (-value, value)

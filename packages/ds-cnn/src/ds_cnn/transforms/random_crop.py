@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -85,9 +86,8 @@ class RandomCrop(Transform):
 
 def _four(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
     """Returns padding as (left, top, right, bottom)."""
-    sides: list[Any] = (
-        [padding or 0] if padding is None or isinstance(padding, int) else numbers(padding) or []
-    )
+    given = [padding or 0] if padding is None or isinstance(padding, Integral) else padding
+    sides: list[Any] = numbers(given) or []
     if len(sides) not in (1, 2, 4) or not all(type(n) is int and 0 <= n <= 65_536 for n in sides):
         raise ValueError(
             f"RandomCrop: expected padding of one, two or four numbers of pixels, got {padding!r}"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal
 
 import torch
-from ds_core.checks import shape
+from ds_core.kernels import dispatch
 from torch import Tensor
 
-from ds_cnn.functional import upsample
+from ds_cnn import functional
 from ds_cnn.transforms.arguments import pair
 from ds_cnn.transforms.transform import Transform
+
+upsample, _ = dispatch(functional.upsample, half=torch.float32)
 
 
 class Resize(Transform):
@@ -32,7 +35,7 @@ class Resize(Transform):
         ``(N, C, H, W)`` -> ``(N, C, height, width)``, or without N.
 
     Raises:
-        ValueError: if the size is not what is said here, or an image has no pixels.
+        ValueError: if the size is not what is said here.
     """
 
     def __init__(
@@ -42,17 +45,15 @@ class Resize(Transform):
         *,
         antialias: bool = True,
     ) -> None:
-        pair(size, "Resize: size")
+        both = pair(size, "Resize: size")
         if interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"Resize: expected interpolation 'bilinear' or 'bicubic', got {interpolation!r}")
         self.interpolation = interpolation
-        self.size = size
+        self.size = both[0] if isinstance(size, Integral) else both
         self.antialias = antialias
 
     def apply(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         high, wide = images.shape[2:]
-        if not high or not wide:
-            raise ValueError(f"{self.label()}: expected images with pixels, got {shape(images)}")
         if isinstance(self.size, int):
             shorter = min(high, wide)
             height, width = self.size * high // shorter, self.size * wide // shorter

@@ -33,7 +33,7 @@ def at_points(images: Tensor, y: Tensor, x: Tensor, interpolation: str, fill: Te
 
     Args:
         images: ``(N, C, H, W)``.
-        y: ``(N, h, w)``.
+        y: ``(N, h, w)``, of a type that tells the places between pixels apart.
         x: ``(N, h, w)``.
         interpolation: "nearest" or "bilinear".
         fill: ``(C or 1, 1, 1)``.
@@ -48,7 +48,7 @@ def at_points(images: Tensor, y: Tensor, x: Tensor, interpolation: str, fill: Te
         pixels = at_pixels(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
         return torch.where(inside.unsqueeze(1), pixels, fill)
     top, left = y.floor(), x.floor()
-    total = torch.zeros((), dtype=images.dtype, device=images.device)
+    total = torch.zeros((), dtype=y.dtype, device=images.device)
     covered = torch.zeros_like(y)  # the share of each point that pixels make up; the rest is fill
     for rows in (top, top + 1):
         for columns in (left, left + 1):
@@ -57,4 +57,4 @@ def at_points(images: Tensor, y: Tensor, x: Tensor, interpolation: str, fill: Te
             pixels = at_pixels(images, rows.long().clamp(0, height - 1), columns.long().clamp(0, width - 1))
             total = total + weight.unsqueeze(1) * pixels
             covered = covered + weight
-    return total + (1 - covered).unsqueeze(1) * fill
+    return (total + (1 - covered).unsqueeze(1) * fill).to(images.dtype)

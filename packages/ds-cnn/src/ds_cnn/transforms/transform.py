@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from ds_core.checks import shape
+from ds_core.checks import shape, shown
 from torch import Tensor
 
 
@@ -20,8 +20,8 @@ class Transform:
         belongs to the batch, its targets for instance, is handed on as it is.
 
     Raises:
-        ValueError: if the images have other dimensions.
-        TypeError: if they are not floating point.
+        ValueError: if the images have other dimensions, or no pixels.
+        TypeError: if they are no tensor, or not floating point.
 
     Example:
         >>> flip = RandomHorizontalFlip()
@@ -49,15 +49,7 @@ class Transform:
 
     def check(self, images: Tensor) -> None:
         """Checks the shape and type of images."""
-        if images.dim() not in (3, 4):
-            raise ValueError(
-                f"{self.label()}: expected images (N, C, H, W) or one (C, H, W), got {shape(images)}"
-            )
-        if not images.is_floating_point():
-            raise TypeError(
-                f"{self.label()}: expected floating point images, got {images.dtype}; bytes become numbers "
-                "from 0 to 1 by images.float() / 255"
-            )
+        check_images(self.label(), images)
 
     def extra_repr(self) -> str:
         """Returns the constructor arguments worth showing."""
@@ -70,3 +62,26 @@ class Transform:
     def __repr__(self) -> str:
         """Shows name and arguments."""
         return self.label()
+
+
+def check_images(who: str, images: Tensor) -> None:
+    """Checks that images are a tensor ``(N, C, H, W)`` or ``(C, H, W)``, floating point, with pixels.
+
+    Raises:
+        ValueError: if they have other dimensions, or no pixels.
+        TypeError: if they are no tensor, or not floating point.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"{who}: expected a tensor, got {shown(images)}; ds_cnn.images.load_image makes one of a file, "
+            "torch.as_tensor of an array"
+        )
+    if images.dim() not in (3, 4):
+        raise ValueError(f"{who}: expected images (N, C, H, W) or one (C, H, W), got {shape(images)}")
+    if not min(images.shape[-2:]):
+        raise ValueError(f"{who}: expected images with pixels, got {shape(images)}")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"{who}: expected floating point images, got {images.dtype}; bytes become numbers from 0 to 1 by "
+            "images.float() / 255"
+        )
