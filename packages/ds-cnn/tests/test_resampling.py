@@ -1,5 +1,7 @@
 """Resampling, pads and dropout of channels: all options, and what happens to bad input."""
 
+import math
+
 import pytest
 import torch
 from ds_cnn import Dropout2d, PixelShuffle, PixelUnshuffle, ReflectionPad2d, Upsample, ZeroPad2d
@@ -66,6 +68,15 @@ def test_whole_channels_are_dropped():
     assert layer.eval()(x) is x
 
 
+@pytest.mark.parametrize("options", [{"size": (7,)}, {"scale_factor": (2.5,)}, {"scale_factor": (0.5,)}])
+def test_sequences_take_a_sequence_of_one_number(options):
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    for mode in ("nearest", "linear"):
+        layer = Upsample(mode=mode, **options)
+        torch.testing.assert_close(layer(x), nn.Upsample(mode=mode, **options)(x))
+        torch.testing.assert_close(layer.to_torch()(x), layer(x))
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="expected size or scale_factor"):
         Upsample()
@@ -81,6 +92,10 @@ def test_bad_input():
         Upsample(2, mode="linear")(torch.randn(1, 2, 3, 4))
     with pytest.raises(ValueError, match=r"expected one number for a sequence, got \(2, 3\)"):
         Upsample((2, 3))(torch.randn(1, 2, 3))
+    with pytest.raises(ValueError, match=r"expected two numbers for images, got \(2,\)"):
+        Upsample((2,))(torch.randn(1, 2, 3, 4))
+    with pytest.raises(ValueError, match="expected finite scale_factor above 0, one or two, got inf"):
+        Upsample(scale_factor=math.inf)
     with pytest.raises(ValueError, match=r"Upsample.*\(N, C, H, W\), got \(3, 4\)"):
         Upsample(2)(torch.randn(3, 4))
     with pytest.raises(ValueError, match=r"from 0 to 2 pixels of padding for a dimension of 3 .*got 3 and 0"):

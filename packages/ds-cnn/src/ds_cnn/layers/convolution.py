@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from ds_core import Module, Parameter
@@ -86,7 +87,7 @@ class Convolution(Module):
         images = images_of(self, x, self.layout, self.in_channels)
         size: Sequence[int] = images.shape[2:]
         if self.padding_mode != "zeros":
-            size = check_padding(self, images, self.edges, self.padding_mode)
+            size = check_padding(self, x, (images.shape[2], images.shape[3]), self.edges, self.padding_mode)
         check_fit(self, x, size, self.geometry)
         return images
 
@@ -144,7 +145,8 @@ def sizes(name: str, argument: str, value: int | Sequence[int], dims: int, least
     Raises:
         ValueError: if there are more or fewer numbers than dimensions, or one is less than ``least``.
     """
-    numbers = (value,) * dims if isinstance(value, int) else tuple(int(number) for number in value)
+    given = (value,) * dims if isinstance(value, (int, Integral)) else value  # of numpy, too
+    numbers = tuple(map(int, given))
     if len(numbers) != dims or min(numbers) < least:
         count = "a number or a sequence of one" if dims == 1 else f"a number or {dims} of them"
         raise ValueError(f"{name}: expected {argument} to be {count}, at least {least}, got {value}")
@@ -226,20 +228,20 @@ def check_fit(module: Module, x: Tensor, size: Sequence[int], geometry: Geometry
 
 
 def check_padding(
-    module: Module, x: Tensor, padding: tuple[int, int, int, int], mode: str
+    module: Module, x: Tensor, size: tuple[int, int], padding: tuple[int, int, int, int], mode: str
 ) -> tuple[int, int]:
-    """Returns height and width of images once they are padded.
+    """Returns height and width of images of a size once they are padded; x is what they were given as.
 
     Raises:
         ValueError: if nothing would be left, more be cut off than there is, or there are too few pixels to
             mirror or to repeat.
     """
-    (left, right, top, bottom), (height, width) = padding, x.shape[-2:]
+    (left, right, top, bottom), (height, width) = padding, size
     padded = top + height + bottom, left + width + right
     kept = min(top, 0) + height + min(bottom, 0), min(left, 0) + width + min(right, 0)
     if min(padded) < 1 or min(kept) < 0:
         raise ValueError(
-            f"{module.label()}: expected images from which padding {padding} leaves something, got {shape(x)}"
+            f"{module.label()}: expected input of which the padding leaves something, got {shape(x)}"
         )
     if mode == "zeros":
         return padded

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import final
 
 from ds_core import InputGrad, Module
-from ds_core.checks import check_floating, check_whole, shape
+from ds_core.checks import check_floating, shape
 from ds_core.kernels import dispatch
 from torch import Tensor
 
@@ -42,14 +42,13 @@ class Pad(Module):
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         sides = ("left", "right", "top", "bottom")[: 2 * len(self.layout) - 2]
-        numbers = tuple(padding) if isinstance(padding, Sequence) else (padding,) * len(sides)
+        given = tuple(padding) if isinstance(padding, Sequence) else (padding,) * len(sides)
+        numbers = tuple(map(int, given))
         if len(numbers) != len(sides):
             raise ValueError(
                 f"{type(self).__name__}: expected padding as one number or ({', '.join(sides)}), "
                 f"got {padding}"
             )
-        for number in numbers:
-            check_whole(type(self).__name__, -(2**63), padding=number)
         self.padding = numbers
         left, right, top, bottom = (*numbers, 0, 0)[:4]
         self.edges = (left, right, top, bottom)
@@ -63,7 +62,7 @@ class Pad(Module):
             )
         check_floating(self, x)
         images = x.unsqueeze(-2) if dims == 2 else x
-        check_padding(self, images, self.edges, self.mode)
+        check_padding(self, x, (images.shape[-2], images.shape[-1]), self.edges, self.mode)
         return images
 
     def extra_repr(self) -> str:

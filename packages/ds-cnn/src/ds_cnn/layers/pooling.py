@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from ds_core import Module
 from ds_core.checks import check_floating, shape
@@ -97,8 +98,9 @@ def make_windows(
     """
     kernel = _two(sizes(name, "kernel_size", kernel_size, 2))
     pads = _two(sizes(name, "padding", padding, 2, least=0))
-    if any(2 * pixels > size for pixels, size in zip(pads, kernel, strict=True)):
-        raise ValueError(f"{name}: expected padding of at most half of kernel_size {kernel}, got {pads}")
+    for pixels, size in zip(pads, kernel, strict=True):
+        if 2 * pixels > size:
+            raise ValueError(f"{name}: expected padding of at most half of kernel_size {size}, got {pixels}")
     steps, gaps = _two(sizes(name, "stride", stride, 2)), _two(sizes(name, "dilation", dilation, 2))
     return Windows(kernel, steps, pads, gaps, ceil_mode)
 
@@ -109,7 +111,10 @@ def make_bins(name: str, output_size: int | Sequence[int | None] | None) -> Bins
     Raises:
         ValueError: if it is out of range.
     """
-    both = (output_size,) * 2 if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    given = (
+        (output_size,) * 2 if output_size is None or isinstance(output_size, (int, Integral)) else output_size
+    )
+    both = [None if count is None else int(count) for count in given]
     if len(both) != 2 or any(count is not None and count < 1 for count in both):
         raise ValueError(
             f"{name}: expected output_size to be a number or 2 of them, at least 1, got {output_size}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, final
 
 import torch
@@ -73,16 +74,18 @@ class Upsample(Module):
             )
         if antialias and mode in ("nearest", "linear"):
             raise ValueError("Upsample: expected antialias with mode='bilinear' or 'bicubic' only")
-        dims = 1 if mode == "linear" else 2
+        given = scale_factor if size is None else size
+        one_of_them = isinstance(given, Sequence) and len(given) == 1  # that of a sequence, as in torch.nn
+        dims = 1 if mode == "linear" or (mode == "nearest" and one_of_them) else 2
         self.size = None if size is None else sizes("Upsample", "size", size, dims)
         self.scale_factor: tuple[float, ...] | None = None
         if scale_factor is not None:
-            factors: tuple[float, ...] = (
-                (scale_factor,) * dims if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
-            )
-            if len(factors) != dims or min(factors) <= 0:
+            factors = (scale_factor,) * dims if isinstance(scale_factor, (int, float, Real)) else scale_factor
+            if len(factors) != dims or not all(0 < factor < math.inf for factor in factors):
                 count = "one" if dims == 1 else "one or two"
-                raise ValueError(f"Upsample: expected scale_factor above 0, {count}, got {scale_factor}")
+                raise ValueError(
+                    f"Upsample: expected finite scale_factor above 0, {count}, got {scale_factor}"
+                )
             self.scale_factor = tuple(float(factor) for factor in factors)
         self.mode = mode
         self.align_corners = align_corners
@@ -115,6 +118,8 @@ class Upsample(Module):
         given = self.size or self.scale_factor or ()
         if input.dim() == 3 and len(set(given)) > 1:
             raise ValueError(f"{self.label()}: expected one number for a sequence, got {given}")
+        if input.dim() == 4 and len(given) == 1:
+            raise ValueError(f"{self.label()}: expected two numbers for images, got {given}")
         if self.scale_factor is None:
             assert self.size is not None
             return (1 if input.dim() == 3 else self.size[0], self.size[-1]), (None, None)

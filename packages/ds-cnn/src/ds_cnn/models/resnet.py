@@ -294,7 +294,7 @@ class ResNet(Pretrained):
                 "ResNet: the Hugging Face format has a dense layer, this one has none (num_classes=None)"
             )
         # Layers may have been replaced since: the last one, to tell other classes apart.
-        classes = getattr(self.fc, "out_features", self.num_classes)
+        classes: int = getattr(self.fc, "out_features", len(self.labels))
         labels = self.labels if len(self.labels) == classes else unnamed(classes)
         fields = {
             "num_channels": self.conv1.in_channels,

@@ -49,7 +49,7 @@ def per_channel(fill: Fill, images: Tensor, who: str) -> Tensor:
 
 def is_number(value: Any) -> bool:
     """Says whether a value is a finite number, numpy's too, and small enough for float32."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < _MOST
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < _MOST  # type: ignore[operator]
 
 
 def numbers(value: Any) -> list[float] | None:
@@ -77,7 +77,7 @@ def pair(value: int | Sequence[int], what: str) -> tuple[int, int]:
     Raises:
         ValueError: if it is neither, or not from 1 to 65,536.
     """
-    sides = numbers([value, value] if isinstance(value, Integral) else value)
+    sides = numbers([value, value] if isinstance(value, (int, Integral)) else value)
     if sides is None or len(sides) != 2 or not all(_is_size(side) for side in sides):
         raise ValueError(
             f"{what}: expected a number of pixels from 1 to {_MOST_PIXELS}, or (height, width), got {value!r}"

@@ -82,7 +82,7 @@ def _neutral(name: str) -> tuple[float, float]:
 def _range(value: float | Sequence[float], name: str, middle: float) -> tuple[float, float]:
     """Returns a range; one number means so much to either side of the middle."""
     least, most = (0.0, _MOST) if middle else (-0.5, 0.5)
-    if isinstance(value, Real):
+    if isinstance(value, (int, float, Real)):
         if not is_number(value) or not 0 <= value <= most:
             raise ValueError(
                 f"ColorJitter: {name}: expected a number from 0 to {most:g}, or (low, high), got {value}"

@@ -36,7 +36,7 @@ class Mixing(Transform):
                 f"{type(self).__name__}: expected alpha above 0 and up to {_MOST:g}, got {alpha!r}"
             )
         if num_classes is not None and (
-            not isinstance(num_classes, Integral) or not 1 <= num_classes <= _MOST
+            not isinstance(num_classes, (int, Integral)) or not 1 <= num_classes <= _MOST
         ):
             raise ValueError(
                 f"{type(self).__name__}: expected num_classes from 1 to {_MOST:g}, got {num_classes!r}"

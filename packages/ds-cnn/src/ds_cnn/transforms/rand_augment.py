@@ -51,7 +51,7 @@ class RandAugment(Transform):
     def __init__(
         self, num_ops: int = 2, magnitude: float = 0.3, *, geometry: bool = True, fill: Fill = 0.0
     ) -> None:
-        if not isinstance(num_ops, Integral) or isinstance(num_ops, bool) or num_ops < 0:
+        if not isinstance(num_ops, (int, Integral)) or isinstance(num_ops, bool) or num_ops < 0:
             raise ValueError(f"RandAugment: expected num_ops of at least 0, got {num_ops!r}")
         if not is_number(magnitude) or not 0 <= magnitude <= 1:
             raise ValueError(f"RandAugment: expected magnitude from 0 to 1, got {magnitude!r}")

@@ -60,7 +60,9 @@ class RandomAffine(Transform):
             raise ValueError(f"RandomAffine: expected translate of two shares from 0 to 1, got {translate!r}")
         self.translate = tuple(shares)
         self.scale = span((1, 1) if scale is None else scale, "RandomAffine: scale", 1e-6, 1e6)
-        shears: Any = [shear or 0] if shear is None or isinstance(shear, Real) else numbers(shear)
+        shears: Any = (
+            [shear or 0] if shear is None or isinstance(shear, (int, float, Real)) else numbers(shear)
+        )
         if not shears:
             raise ValueError(f"RandomAffine: expected shear of one, two or four numbers, got {shear!r}")
         self.shear_x = _around(shears[0] if len(shears) == 1 else shears[:2], "RandomAffine: shear", 89)
@@ -161,7 +163,7 @@ def _matrix(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 
 def _around(value: float | Sequence[float], what: str, most: float) -> tuple[float, float]:
     """Returns a range; one number d means (-d, d)."""
-    if isinstance(value, Real):
+    if isinstance(value, (int, float, Real)):
         if not is_number(value) or value < 0:
             raise ValueError(f"{what}: expected a number from 0 on, or (low, high), got {value}")
         value = (-value, value)

@@ -86,7 +86,7 @@ class RandomCrop(Transform):
 
 def _four(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
     """Returns padding as (left, top, right, bottom)."""
-    given = [padding or 0] if padding is None or isinstance(padding, Integral) else padding
+    given = [padding or 0] if padding is None or isinstance(padding, (int, Integral)) else padding
     sides: list[Any] = numbers(given) or []
     if len(sides) not in (1, 2, 4) or not all(type(n) is int and 0 <= n <= 65_536 for n in sides):
         raise ValueError(

@@ -49,7 +49,7 @@ class Resize(Transform):
         if interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"Resize: expected interpolation 'bilinear' or 'bicubic', got {interpolation!r}")
         self.interpolation = interpolation
-        self.size = both[0] if isinstance(size, Integral) else both
+        self.size = both[0] if isinstance(size, (int, Integral)) else both
         self.antialias = antialias
 
     def apply(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
