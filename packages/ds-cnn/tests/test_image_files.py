@@ -86,6 +86,7 @@ def test_save_image_refuses(tmp_path):
         (r"got shape \(3, 0, 4\)", ValueError, torch.zeros(3, 0, 4)),
         ("from 0 to 1, got NaN", ValueError, torch.full((1, 2, 2), torch.nan)),
         ("floating point numbers from 0 to 1, got torch.uint8", TypeError, torch.zeros(3, 4, 4).byte()),
+        ("expected a tensor, got an array of float32", TypeError, torch.zeros(3, 4, 4).numpy()),
     ]:
         with pytest.raises(error, match=words):
             save_image(image, tmp_path / "a.png")

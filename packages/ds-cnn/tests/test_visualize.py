@@ -246,8 +246,23 @@ def test_what_has_no_maps_or_scores_is_refused():
         ("a class, or one for each of 2 images", lambda: saliency(model, images, 0.5)),
         (r"images \(N, C, H, W\) or one \(C, H, W\), got \(8, 8\)", lambda: saliency(model, images[0, 0])),
         (r"got \(0, 1, 8, 8\)", lambda: feature_maps(model, images[:0], "0")),
+        ("saliency: expected finite scores, got NaN", lambda: saliency(model, images * torch.nan)),
+        ("target to be a class, or one .* got True", lambda: saliency(model, images, True)),
+        (r"grad_cam: expected one layer, got \['0', '5'\]", lambda: grad_cam(model, images, ["0", "5"])),
     ]:
         with pytest.raises(ValueError, match=words):
+            call()
+    for words, call in [
+        ("target to be a class, or one .* got cat", lambda: saliency(model, images, "cat")),
+        ("saliency: expected a tensor, got an array", lambda: saliency(model, images.numpy())),
+        (
+            r"feature_maps: expected floating point .*\.float\(\)",
+            lambda: feature_maps(model, images.int(), "0"),
+        ),
+        ("expected the path of a layer, .* got Conv2d", lambda: feature_maps(model, images, model[0])),
+        ("expected the path of a layer, .* got 0", lambda: grad_cam(model, images, 0)),
+    ]:
+        with pytest.raises(TypeError, match=words):
             call()
 
 
@@ -319,11 +334,39 @@ def test_pictures_of_the_odd(tmp_path):
     drawn(filters(Sequential(Conv2d(1, 3, (1, 5)))).plot(path), path)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_pictures_of_every_type(dtype, tmp_path):
+    model, images, path = small().to(dtype), pictures(2, 1, 8, 8).to(dtype), tmp_path / "picture.png"
+    for seen in (
+        saliency(model, images),
+        grad_cam(model, images, "5"),
+        feature_maps(model, images, "0"),
+        filters(model),
+    ):
+        drawn(seen.plot(path), path)
+
+
+def test_long_titles_go_on_in_a_second_line():
+    model = Sequential(resnet())
+    pictures_of = [
+        filters(model, "0.layer1.0.conv1").plot(most=4),
+        grad_cam(model, pictures(1, 3, 40, 40), "0.layer1.0.conv1").plot(),
+        *feature_maps(model, pictures(1, 3, 40, 40), "0.layer2.0.downsample.0").plot().subfigs[1].subfigs,
+    ]
+    for picture in pictures_of:
+        picture.figure.draw_without_rendering()
+        title = picture._suptitle
+        assert title.get_window_extent().x1 <= picture.bbox.x1, title.get_text()
+
+
 def test_pictures_that_cannot_be_drawn(monkeypatch):
     model, images = small(), pictures(2, 1, 8, 8)
     maps = feature_maps(model, images, ["0"])
+    with pytest.raises(TypeError, match="filters: expected most to be a whole number, got"):
+        filters(model).plot(most=2.5)
     for words, call in [
         ("expected an image from 0 to 1, got 2", lambda: maps.plot(image=2)),
+        ("expected an image from 0 to 1, got 0.5", lambda: maps.plot(image=0.5)),
         ("expected most of at least 1, got 0", lambda: maps.plot(most=0)),
         ("expected most of at least 1, got 0", lambda: filters(model).plot(most=0)),
         ("to draw, got none", lambda: feature_maps(model, images, ["8"]).plot()),

@@ -42,7 +42,7 @@ def new(title: str, width: float, height: float, dpi: int = 130) -> Figure:
 
     figure = Picture(figsize=(width, height), dpi=dpi, layout="constrained", facecolor="white")
     if title:
-        figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12, fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12, fontweight="bold", wrap=True)
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ds_core.checks import shape
+from ds_core.checks import shape, shown
 from ds_core.data.optional import needed
 from ds_core.data.read_image import ENDINGS
 from torch import Tensor
@@ -19,9 +19,11 @@ def save_image(image: Tensor, path: str | Path) -> None:
 
     Raises:
         ValueError: if the tensor is no such image, or no format has this ending.
-        TypeError: if it is not floating point.
+        TypeError: if it is no tensor, or not floating point.
         ImportError: if pillow is missing.
     """
+    if not isinstance(image, Tensor):
+        raise TypeError(f"save_image: expected a tensor, got {shown(image)}")
     if not image.is_floating_point():
         raise TypeError(f"save_image: expected floating point numbers from 0 to 1, got {image.dtype}")
     if image.dim() != 3 or image.shape[0] not in (1, 3) or not image.numel():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds_core import Module, engine
+from ds_core.checks import check_whole
 from ds_core.drawing import BOTH_SIDES, FROM_ZERO, INK, SOFT, explain, new, shades, write
 from ds_core.xray.observe import observe
 from torch import Tensor
@@ -90,10 +91,9 @@ def feature_maps(model: Module, images: Tensor, layers: str | Sequence[str]) -> 
 
 def _draw(seen: FeatureMaps, image: int, most: int) -> Figure:
     """Draws the image, and a block of maps for each layer."""
-    if not 0 <= image < len(seen.images):
+    if image not in range(len(seen.images)):
         raise ValueError(f"feature_maps: expected an image from 0 to {len(seen.images) - 1}, got {image}")
-    if most < 1:
-        raise ValueError(f"feature_maps: expected most of at least 1, got {most}")
+    check_whole("feature_maps", most=most)
     layers = {name: maps[image] for name, maps in seen.maps.items() if maps.dim() == 4}
     if not layers:
         raise ValueError("feature_maps: expected a layer with maps (N, channels, h, w) to draw, got none")
@@ -124,6 +124,7 @@ def _draw(seen: FeatureMaps, image: int, most: int) -> Figure:
             x=0.01,
             ha="left",
             color=INK,
+            wrap=True,
         )
         explain(block, drawn, list(grid.flat))
     return figure

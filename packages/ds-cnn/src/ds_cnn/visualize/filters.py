@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds_core import Module
+from ds_core.checks import check_whole
 from ds_core.drawing import BOTH_SIDES, INK, SOFT, explain, new, shades, write
 from ds_core.xray.summary import brief
 from torch import Tensor
@@ -79,16 +80,14 @@ def filters(model: Module, layer: str | None = None) -> Filters:
 
 def _draw(seen: Filters, most: int) -> Figure:
     """Draws kernels: in colour, in a grid, or in a table of outputs by inputs."""
-    if most < 1:
-        raise ValueError(f"filters: expected most of at least 1, got {most}")
-    weight = seen.weight.cpu()[:most]
+    check_whole("filters", most=most)
+    weight = seen.weight.cpu().float()[:most]
     kernels, channels, height, width = weight.shape
     label = brief(seen.label)
     title = f"Filters of layer {seen.layer}   {label}" if seen.layer else f"Filters of {label}"
     limit = float(weight.abs().amax()) or 1.0
-    dark = (
-        float(weight.abs().flatten().quantile(0.98)) or limit
-    )  # a few weights must not leave all others pale
+    # A few weights must not leave all others pale.
+    dark = float(weight.abs().flatten().quantile(0.98)) or limit
     if channels in (1, 3):
         columns = min(kernels, 8)
         rows = -(-kernels // columns)

@@ -88,7 +88,9 @@ def grad_cam(
     Example:
         >>> grad_cam(model, images, "layer4").plot("grad_cam.png")
     """
-    (name,) = chosen(model, layer, "grad_cam")
+    name, *others = chosen(model, layer, "grad_cam")
+    if others:
+        raise ValueError(f"grad_cam: expected one layer, got {layer}")
     passage = pass_through(model, images, target, [name], "grad_cam")
     maps = passage.outputs[name]  # (N, channels, h, w)
     if maps.dim() != 4:
@@ -110,7 +112,7 @@ def _draw(seen: GradCAM, class_names: Sequence[str] | None) -> Figure:
     for image, heat, panel in zip(seen.images, seen.heat.detach().cpu(), panels, strict=True):
         shades(panel, from_0_to_1(image).mean(0), "gray", 0, 1)
         # The hotter, the less of the image shows through.
-        shades(panel, heat, HEAT, 0, 1, alpha=(0.8 * heat.sqrt()).numpy())
+        shades(panel, heat, HEAT, 0, 1, alpha=(0.8 * heat.float().sqrt()).numpy())
         if not heat.any():
             panel.set_title("no place does", fontsize=8, color=SOFT, pad=2)
     return figure

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ds_core import Module
+from ds_core.checks import shown
 
 
 def chosen(model: Module, layers: str | Sequence[str], who: str) -> list[str]:
@@ -13,8 +14,12 @@ def chosen(model: Module, layers: str | Sequence[str], who: str) -> list[str]:
 
     Raises:
         ValueError: lists the layers there are, if one is unknown or none is given.
+        TypeError: if they are not paths.
     """
-    names = [layers] if isinstance(layers, str) else list(layers)
+    names = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else [layers]
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{who}: expected the path of a layer, such as 'layer1.0', got {shown(name)}")
     known = [path for path, _ in model.named_modules() if path]
     if not names:
         raise ValueError(f"{who}: expected at least one layer; there are {', '.join(known)}")

@@ -16,6 +16,8 @@ from ds_core.module import replaced
 from ds_core.xray.observe import observe
 from torch import Tensor
 
+from ds_cnn.transforms.transform import check_images
+
 
 @dataclass
 class Passage:
@@ -43,9 +45,11 @@ def as_batch(images: Tensor, who: str) -> Tensor:
 
     Raises:
         ValueError: if it is neither, or there are none.
+        TypeError: if it is no tensor, or not floating point.
     """
-    if images.dim() not in (3, 4) or not images.numel():
-        raise ValueError(f"{who}: expected images (N, C, H, W) or one (C, H, W), got {shape(images)}")
+    check_images(who, images)
+    if not images.numel():
+        raise ValueError(f"{who}: expected images, got {shape(images)}")
     return (images if images.dim() == 4 else images.unsqueeze(0)).detach()
 
 
@@ -68,8 +72,9 @@ def pass_through(
         who: asks, for error messages.
 
     Raises:
-        ValueError: if the output is not scores, a class is unknown, a layer is never called, or the model has
-            layers that compute otherwise in evaluation than in training and whose backward is unknown there.
+        ValueError: if the output is not finite scores, a class is unknown, a layer is never called, or the
+            model has layers that compute otherwise in evaluation than in training and whose backward is
+            unknown there.
     """
     images = as_batch(images, who)
     outputs: dict[str, Tensor] = {}
@@ -88,6 +93,8 @@ def pass_through(
         if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(images):
             got = shape(scores) if isinstance(scores, Tensor) else type(scores).__name__
             raise ValueError(f"{who}: expected a model that gives scores ({len(images)}, classes), got {got}")
+        if not scores.isfinite().all():
+            raise ValueError(f"{who}: expected finite scores, got NaN or infinity, as of images or weights")
         _check_calls(layers, outputs, who)
         _check_agreement(model, images, scores, who)
         classes = _classes(target, scores, who)
@@ -154,11 +161,13 @@ def _classes(target: int | Sequence[int] | Tensor | None, scores: Tensor, who: s
     if target is None:
         return scores.argmax(1)
     count, classes = scores.shape
-    given = torch.as_tensor(target, device=scores.device)
-    if given.is_floating_point() or given.shape not in ((), (count,)):
-        raise ValueError(
-            f"{who}: expected target to be a class, or one for each of {count} images, got {target}"
-        )
+    expected = f"{who}: expected target to be a class, or one for each of {count} images, got {target}"
+    try:
+        given = torch.as_tensor(target, device=scores.device)
+    except (TypeError, ValueError, RuntimeError) as error:  # a name, say
+        raise TypeError(expected) from error
+    if given.is_floating_point() or given.dtype == torch.bool or given.shape not in ((), (count,)):
+        raise ValueError(expected)
     given = given.long().expand(count)
     if int(given.min()) < 0 or int(given.max()) >= classes:
         raise ValueError(f"{who}: expected target classes from 0 to {classes - 1}, got {target}")
