@@ -218,6 +218,16 @@ def test_feature_maps_for_detectors():
         model.features(x, [3, 2])
 
 
+@pytest.mark.parametrize(("grads", "got"), [(1, "got 1, of which 0 None"), (3, "got 3, of which 1 None")])
+def test_every_feature_map_has_a_gradient(grads, got):
+    model = ResNet(BasicBlock, (1, 1, 1), None, widths=(4, 6, 8))
+    with engine("manual"):
+        maps = model.features(torch.randn(2, 3, 32, 32))
+        given = [torch.ones_like(maps[0]), None, torch.ones_like(maps[2])][:grads]
+        with pytest.raises(ValueError, match=rf"each of the 3 maps of levels \[1, 2, 3\], .*{got}"):
+            model.features_backward(given)
+
+
 def test_a_backbone_has_fewer_stages_and_no_head():
     model = ResNet(BasicBlock, (1, 1), None, widths=(4, 6))
     maps = model.eval().features(torch.randn(2, 3, 32, 32))

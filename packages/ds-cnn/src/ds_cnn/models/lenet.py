@@ -20,13 +20,15 @@ class LeNet5(Sequential):
         num_classes: how many numbers come out.
         in_channels: of the images.
         activation: "tanh" with average pooling, as then, or "relu" with maximum pooling, as now.
+        image_size: 28, which the first convolution pads, or 32, padded already.
         generator: source of the initial values; None for torch's global one.
 
     Shape:
-        x ``(N, in_channels, 28, 28)``, or 32 x 32 already padded -> ``(N, num_classes)``.
+        x ``(N, in_channels, image_size, image_size)`` -> ``(N, num_classes)``; of images of other sizes, only
+        those from which 5 x 5 pixels remain.
 
     Raises:
-        ValueError: if the activation is unknown, or the images have another size.
+        ValueError: if the activation is unknown, the size is another one, or other than 5 x 5 pixels remain.
 
     Source: LeCun et al., Gradient-based learning applied to document recognition (1998), section II.B.
     """

@@ -261,8 +261,18 @@ class ResNet(Pretrained):
         return maps
 
     def features_backward(self, grads: Sequence[Tensor]) -> InputGrad:
-        """Returns the gradient of x from those of the feature maps, in the order of :meth:`features`."""
+        """Returns the gradient of x from those of the feature maps, in the order of :meth:`features`.
+
+        Raises:
+            ValueError: if there are more or fewer gradients than maps, or one is None.
+        """
         (levels,) = self.saved()
+        if len(grads) != len(levels) or any(grad is None for grad in grads):
+            raise ValueError(
+                f"ResNet.features_backward: expected a gradient for each of the {len(levels)} maps of levels "
+                f"{list(levels)}, zeros where a map was not used, got {len(grads)}, of which "
+                f"{sum(grad is None for grad in grads)} None"
+            )
         wanted = dict(zip(levels, grads, strict=True))
         grad: Any = None
         for level, stage in reversed(list(enumerate(self._stages()[: levels[-1]], 1))):
