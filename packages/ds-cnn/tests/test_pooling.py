@@ -315,6 +315,11 @@ def test_sequences_that_do_not_fit():
         ds_cnn.MaxPool1d(3, padding=2)
     with pytest.raises(ValueError, match="norm_type above 0"):
         ds_cnn.LPPool1d(0, 2)
+    for pool in (ds_cnn.LPPool1d, LPPool2d):  # x to the power of infinity is 0, or infinite
+        with pytest.raises(
+            ValueError, match=r"expected finite norm_type above 0, got inf; .* MaxPool.d of x"
+        ):
+            pool(float("inf"), 2)
     with pytest.raises(ValueError, match=r"one number or \(left, right\)"):
         ds_cnn.ZeroPad1d((1, 2, 3))
     for wrong in (lambda: ds_cnn.ZeroPad1d(1.5), lambda: ds_cnn.ZeroPad2d((1, 2, 3.5, 4))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -57,8 +58,11 @@ class LPPool2d(Pooling):
         algorithm: str = "vectorised",
     ) -> None:
         name = type(self).__name__
-        if norm_type <= 0:
-            raise ValueError(f"{name}: expected norm_type above 0, got {norm_type}")
+        if not 0 < norm_type < math.inf:
+            raise ValueError(
+                f"{name}: expected finite norm_type above 0, got {norm_type}; for the largest, "
+                "MaxPool2d of x.abs()"
+            )
         self.norm_type = norm_type
         self.set_windows(kernel_size, stride, ceil_mode=ceil_mode)
         self.algorithm = check_pooling_algorithm(name, algorithm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -204,8 +205,11 @@ class LPPool1d(Pooling1d):
     def __init__(
         self, norm_type: float, kernel_size: Number, stride: Number | None = None, ceil_mode: bool = False
     ) -> None:
-        if norm_type <= 0:
-            raise ValueError(f"LPPool1d: expected norm_type above 0, got {norm_type}")
+        if not 0 < norm_type < math.inf:
+            raise ValueError(
+                f"LPPool1d: expected finite norm_type above 0, got {norm_type}; for the largest, "
+                "MaxPool1d of x.abs()"
+            )
         self.norm_type = norm_type
         self.set_windows(kernel_size, stride, ceil_mode=ceil_mode)
 
