@@ -19,7 +19,17 @@ import ds_zoo
 import pytest
 import torch
 from ds_cnn import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d, Upsample
-from ds_core import Dense, Dropout, ModuleDict, ModuleList, ParameterDict, ParameterList, ReLU, Sequential
+from ds_core import (
+    Dense,
+    Dropout,
+    ModuleDict,
+    ModuleList,
+    ParameterDict,
+    ParameterList,
+    Recompute,
+    ReLU,
+    Sequential,
+)
 from ds_core.verify import load_cases
 from torch import Tensor, nn
 
@@ -223,6 +233,8 @@ class Twice(Sequential):
         ),
         (lambda: Sequential(Dense(2, 3), ds_core.SpectralNorm(Dense(3, 3))), (4, 2), 2),
         (lambda: Twice(Dense(4, 4), ReLU()), (3, 4), 3),
+        (lambda: Recompute(Sequential(Recompute(Dense(4, 4)), ReLU())), (3, 4), []),
+        (lambda: Recompute(Twice(Recompute(Dense(4, 4)), ReLU())), (3, 4), 3),
         (lambda: ds_cnn.resnet18(num_classes=3), (2, 3, 32, 32), None),
     ],
 )

@@ -21,6 +21,7 @@ from ds_core import (
     summary,
     xray,
 )
+from ds_core.finetuning import add_lora, merge_lora
 from ds_core.random_state import random_state
 from ds_core.verify.benchmark import peak_memory
 from ds_core.xray.observe import tensors
@@ -347,6 +348,12 @@ def test_names_are_those_without_it():
     assert [n for n, _ in module.named_buffers()] == [n for n, _ in bare.named_buffers()]
     assert [n for n, _ in module.named_modules()] == [n for n, _ in bare.named_modules()]
     assert random_state(m=module)["sources"].keys() == random_state(m=bare)["sources"].keys()
+    for path, part in module.named_modules():
+        assert module.get_submodule(path) is part
+    for path, parameter in module.named_parameters():
+        assert module.get_parameter(path) is parameter
+    for path, buffer in module.named_buffers():
+        assert module.get_buffer(path) is buffer
     bare.load_state_dict(Recompute(wrapped(mlp_pair())).state_dict())
     module.load_state_dict(bare.state_dict())
     assert all(map(torch.equal, module.parameters(), bare.parameters()))
@@ -424,6 +431,17 @@ def test_tools_that_look_into_models_see_the_module():
     assert sparing.forward_flops == view.forward_flops
     assert sparing.backward_flops == view.backward_flops + view.forward_flops  # forward runs again
     assert "Recompute" in repr(module)
+
+
+def test_parts_are_replaced_by_the_names_they_have_without_it():
+    module = Sequential(Recompute(Sequential(Dense(6, 8), GELU(), Dense(8, 6))))
+    module.set_submodule("0.1", LayerNorm(8), strict=True)
+    assert isinstance(module[0].module[1], LayerNorm)
+    adapted = add_lora(module.copy(), 2, layers="0.0")
+    assert [n for n, p in adapted.named_parameters() if p.requires_grad] == ["0.0.lora_A", "0.0.lora_B"]
+    x = torch.randn(5, 6)
+    assert torch.equal(merge_lora(adapted).eval()(x), module.eval()(x))
+    assert "Recompute" in repr(adapted)
 
 
 # ---- errors ------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ class Formulas(nn.Module):
             if not persistent:
                 self._non_persistent_buffers_set.add(name)
         for name, child in ours._held_modules():
+            child = next(child.modules())  # of one that recomputes, what it runs
             self._modules[name] = made.get(id(child)) or Formulas(child, made)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -96,6 +97,7 @@ class Translator:
 
         A namesake that holds others stands only if they have namesakes, too; containers hold either.
         """
+        ours = next(ours.modules())  # of one that recomputes, what it runs
         if id(ours) not in self.modules:
             try:
                 self.modules[id(ours)] = self.by_namesake(ours, path)

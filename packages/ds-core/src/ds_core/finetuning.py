@@ -254,8 +254,7 @@ def _adapt(
     model: Module, path: str, rank: int, alpha: float, dropout: float, generator: torch.Generator | None
 ) -> None:
     """Puts LoRA in the place of a layer."""
-    parent, name = _place(model, path)
-    layer = getattr(parent, name)
+    layer, (parent, name) = model.get_submodule(path), _place(model, path)
     if isinstance(layer, Dense):
         adapted: LoRA = LoRADense(layer, rank, alpha, dropout, generator=generator)
     else:
@@ -268,10 +267,8 @@ def _adapt(
 
 def _place(model: Module, path: str) -> tuple[Module, str]:
     """Returns the module that holds the one at a path, and its name there."""
-    *above, name = path.split(".")
-    for part in above:
-        model = getattr(model, part)
-    return model, name
+    above, _, name = path.rpartition(".")
+    return model.get_submodule(above), name
 
 
 def _plain_names(model: Module) -> Iterator[tuple[str, Tensor]]:

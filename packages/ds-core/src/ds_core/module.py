@@ -474,7 +474,7 @@ class Module:
         Raises:
             AttributeError: if there is none; says up to where the path leads and what there is.
         """
-        found = self
+        found = next(self.modules())  # of one that recomputes, what it runs: the same as in named_modules()
         for i, name in enumerate(target.split(".") if target else []):
             children = dict(found._held_modules())
             if name not in children:
@@ -483,7 +483,7 @@ class Module:
                     f"{type(self).__name__}: expected {target!r} to be the path of a module, but {where} "
                     f"has no {name!r}; it has {', '.join(children) or 'no modules'}"
                 )
-            found = children[name]
+            found = next(children[name].modules())
         return found
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
