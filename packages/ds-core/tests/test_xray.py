@@ -1,6 +1,7 @@
 """xray: every number of a step, right, and a module that does not notice."""
 
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -12,14 +13,16 @@ from ds_core import (
     Embedding,
     Module,
     MSELoss,
+    Recompute,
     ReLU,
     Residual,
     Sequential,
     Softmax,
     engine,
 )
-from ds_core.xray import xray
+from ds_core.xray import trace, xray
 from ds_core.xray.statistics import BINS, Statistics
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -319,6 +322,39 @@ def test_a_target_goes_with_the_first_of_several_outputs():
     view = xray(TwoOutputs(), x, target)
     assert view.loss_value == pytest.approx((4 * x * x).mean().item(), rel=1e-5)
     assert_describes(view.root.input_grad, 2 * (2 * (2 * x) / x.numel()))
+
+
+class Named(NamedTuple):
+    loss: Tensor | None
+    logits: Tensor
+    further: tuple[Tensor | None, Tensor]
+    indices: Tensor
+    seen: Tensor
+
+
+class Outputs(Module):
+    """Outputs as models of the zoo have: absent, in tuples, whole numbers, and one only to be looked at."""
+
+    def forward(self, x):
+        return Named(None, 2 * x, (None, 3 * x), x.argmax(-1), x + 1)
+
+    def backward(self, grad_loss, grad_logits, grad_further, grad_indices=None, *_: None):
+        assert grad_loss is grad_indices is grad_further[0] is None
+        return 2 * grad_logits + 3 * grad_further[1]
+
+
+def test_each_gradient_goes_to_its_output():
+    x, target = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    for module in (Outputs(), Recompute(Outputs())):
+        view = xray(module, x, target)
+        expected = torch.nn.functional.cross_entropy(2 * x, target).item()
+        assert view.loss_value == pytest.approx(expected, rel=1e-5)
+        chances = (2 * x).softmax(-1) - torch.nn.functional.one_hot(target, 3)
+        assert_describes(view.root.input_grad, 2 * chances / 4)
+        assert trace(module, x, target).loss == pytest.approx(expected, rel=1e-5)
+        draw = torch.Generator().manual_seed(0)
+        r, s = (torch.randn(4, 3, generator=draw) / 12 for _ in range(2))
+        assert_describes(xray(module, x).root.input_grad, 2 * r + 3 * s)
 
 
 class PairLoss(Module):

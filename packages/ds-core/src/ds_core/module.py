@@ -1062,10 +1062,7 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
     :func:`ds_core.keep_for_second` it also keeps what a second backward will need. At its end it tells
     whoever listens, see :func:`ds_core.engines.on_backward`.
     """
-    code = backward.__code__
-    has_rest = code.co_flags & inspect.CO_VARARGS
-    passes_over = has_rest and code.co_varnames[code.co_argcount + code.co_kwonlyargcount] == "_"
-    taken = code.co_argcount - 1 if passes_over else None  # how many gradients come before those
+    taken = _taken(backward)
 
     @wraps(backward)
     def checked(self: Module, *grads: Any, **named: Any) -> Any:
@@ -1093,6 +1090,19 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
         return grad_x + entry.through_second
 
     return checked
+
+
+def gradients_taken(module: Module) -> int | None:
+    """Returns how many gradients a module's backward takes, before outputs it passes over; None for all."""
+    return _taken(inspect.unwrap(type(next(module.modules())).backward))
+
+
+def _taken(backward: Callable[..., Any]) -> int | None:
+    """Returns how many gradients come before a backward's ``*_``; None if it has none."""
+    code = backward.__code__
+    has_rest = code.co_flags & inspect.CO_VARARGS
+    passes_over = has_rest and code.co_varnames[code.co_argcount + code.co_kwonlyargcount] == "_"
+    return code.co_argcount - 1 if passes_over else None
 
 
 def _check_count(module: Module, outputs: int, grads: tuple[Any, ...]) -> None:

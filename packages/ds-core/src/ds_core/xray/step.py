@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ds_core.engines import engine
 from ds_core.losses import CrossEntropyLoss, MSELoss
-from ds_core.module import Module, begin_training
+from ds_core.module import Module, begin_training, gradients_taken
 from ds_core.xray.book import Line, watch_formulas
 from ds_core.xray.flops import FlopCounter
 from ds_core.xray.observe import observe, same_random_state, tensors
@@ -112,10 +113,10 @@ def take_step(
         with FlopCounter(running, loss_running) as backward_flops:
             try:
                 if measure is None or value is None:
-                    grads = _random_gradient(output, torch.Generator().manual_seed(0))
+                    grads = _random_gradients(model, output)
                 else:
                     grads = measure.backward(torch.ones_like(value))
-                    grads = _for_outputs(grads, output, only_first=loss is None)
+                    grads = _from_loss(model, output, grads, only_first=loss is None)
                 if isinstance(grads, tuple):
                     model.backward(*grads)
                 else:
@@ -136,22 +137,36 @@ def _loss_for(target: Any) -> Module | None:
     return MSELoss() if target.is_floating_point() else CrossEntropyLoss()
 
 
-def _random_gradient(output: Any, generator: torch.Generator) -> Any:
+def _random_gradients(module: Module, output: Any) -> Any:
     """Draws the gradient that enters where there is no loss: N(0, 1) over the number of outputs."""
-    if isinstance(output, (tuple, list)):
-        return tuple(_random_gradient(part, generator) for part in output)
-    if not (isinstance(output, Tensor) and output.is_floating_point()):
-        return None
-    return (torch.randn(output.shape, generator=generator) / max(output.numel(), 1)).to(output)
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(y: Tensor) -> Tensor:
+        return (torch.randn(y.shape, generator=generator) / max(y.numel(), 1)).to(y)
+
+    return _for_outputs(module, output, draw)
 
 
-def _for_outputs(grads: Any, output: Any, only_first: bool) -> Any:
+def _from_loss(module: Module, output: Any, grads: Any, only_first: bool) -> Any:
     """Shapes what a loss's backward returned into what the module's backward takes."""
-    if isinstance(output, Tensor):
-        return grads[0] if isinstance(grads, tuple) else grads
-    if not only_first:
+    if not only_first and not isinstance(output, Tensor):
         return grads
-    return (grads, *(torch.zeros_like(y) for y in list(tensors(output))[1:]))
+    first = iter([grads[0] if isinstance(grads, tuple) else grads])
+    return _for_outputs(module, output, lambda y: next(first, torch.zeros_like(y)))
+
+
+def _for_outputs(module: Module, output: Any, give: Callable[[Tensor], Any]) -> Any:
+    """Gives each output its gradient; None to those that can have none, nothing to those passed over."""
+    if isinstance(output, (tuple, list)):
+        taken = output[: gradients_taken(module)]
+        return tuple(_given(part, give) for part in taken)
+    return _given(output, give)
+
+
+def _given(output: Any, give: Callable[[Tensor], Any]) -> Any:
+    if isinstance(output, (tuple, list)):
+        return tuple(_given(part, give) for part in output)
+    return give(output) if isinstance(output, Tensor) and output.is_floating_point() else None
 
 
 def _copied(value: Any) -> Any:
