@@ -152,6 +152,12 @@ def test_an_error_comes_from_the_layer_and_leaves_nothing_behind():
     assert not any("forward" in vars(m) for m in model.modules())
 
 
+def test_only_modules_of_ours_have_one():
+    for module in (torch.nn.Linear(3, 2), ReLU):
+        with pytest.raises(TypeError, match="summary: expected a Module, got"):
+            summary(module, (4, 3))
+
+
 def test_the_table_reads_well():
     lines = str(summary(mlp(), (4, 6))).splitlines()
     first = next(line for line in lines if "Dense(6, 8)" in line)

@@ -9,6 +9,7 @@ from ds_core import (
     BatchNorm1d,
     CrossEntropyLoss,
     Dense,
+    Dropout,
     Module,
     Parameter,
     ReLU,
@@ -62,6 +63,12 @@ def test_a_part_in_eval_mode_stays_so():
     optimizer.step()
     assert seen.loss == pytest.approx(loss.item(), rel=1e-6)
     assert seen.loss_after == pytest.approx(loss_fn(model(X), Y).item(), rel=1e-6)
+
+
+def test_the_loss_after_is_of_the_same_random_numbers():
+    for generator in (None, torch.Generator()):
+        seen = trace(Sequential(Dense(3, 8), Dropout(0.5, generator=generator), Dense(8, 2)), X, Y, lr=0.0)
+        assert seen.loss_after == pytest.approx(seen.loss, rel=1e-6)
 
 
 def test_a_step_that_ends_at_infinity_is_still_written(tmp_path):
@@ -140,4 +147,11 @@ def test_refusals():
     with pytest.raises(ValueError, match="expected an input of at least one sample"):
         trace(mlp(), X[:0], Y[:0])
     with pytest.raises(ValueError, match="take a smaller model"):
-        trace(Sequential(Dense(3, 50_000), Dense(50_000, 2)), X, Y)
+        trace(Sequential(Dense(3, 20_000), Dense(20_000, 2)), X, Y)
+    large = Module()  # without a forward: it need not run to be counted
+    large.weight = Parameter(torch.zeros(200_001))
+    with pytest.raises(ValueError, match="got 200,001: take a smaller model"):
+        trace(large, X, Y)
+    for module in (torch.nn.Linear(3, 2), ReLU):
+        with pytest.raises(TypeError, match="trace: expected a Module, got"):
+            trace(module, X, Y)

@@ -369,6 +369,14 @@ def test_float32_and_bad_arguments():
         check_gradients(Dense(3, 2), X, dtype=torch.float16)
     with pytest.raises(RuntimeError, match="eval mode"):
         check_gradients(Dense(3, 2).eval(), X)
+    for module in (torch.nn.Linear(3, 2), Dense):
+        with pytest.raises(TypeError, match="check_gradients: expected a Module, got"):
+            check_gradients(module, X)
+    for options in ({"eps": 0.0}, {"eps": math.nan}, {"looser": -1.0}, {"max_entries": -1}):
+        with pytest.raises(ValueError, match=f"check_gradients: expected .*{next(iter(options))}"):
+            check_gradients(Dense(3, 2), X, **options)
+    with pytest.raises(TypeError, match="expected max_entries to be a whole number, got None"):
+        check_gradients(Dense(3, 2), X, max_entries=None)
 
     class Nothing(Module):
         def forward(self, x):
@@ -469,6 +477,7 @@ def test_hint():
     assert hint(reference * 0, reference) == "it is all zeros"
     assert hint(reference + 1, reference) == "all its numbers are too large by 1"
     assert hint(reference.square() + reference, reference) == ""
+    assert hint(reference, reference * math.nan) == ""
 
 
 def test_a_hint_knows_how_many_there_are():

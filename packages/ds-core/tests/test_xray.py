@@ -166,6 +166,15 @@ def test_a_loss_without_reduction_is_summed():
     assert each.root.output_grad == summed.root.output_grad
 
 
+def test_module_and_loss_are_modules_of_ours():
+    x, target = batch()
+    for module in (torch.nn.Linear(6, 3), ReLU, lambda x: x):
+        with pytest.raises(TypeError, match="xray: expected a Module, got"):
+            xray(module, x, target)
+    with pytest.raises(TypeError, match="xray: expected a Module as loss, got function"):
+        xray(mlp(), x, target, lambda y, target: y.mean())
+
+
 def test_a_loss_needs_a_target():
     with pytest.raises(ValueError, match=r"expected a target for MSELoss\(\)"):
         xray(mlp(), batch()[0], None, MSELoss())

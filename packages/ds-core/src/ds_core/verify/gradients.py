@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_number, check_whole
 from ds_core.engines import engine
-from ds_core.module import Module, usual_cause
+from ds_core.module import Module, _check_module, usual_cause
 from ds_core.verify.comparison import LIMITS, hint, largest, map_tensors, relative_error
 from ds_core.verify.report import GradientReport, GradientRow
 from ds_core.verify.trial import Named, Outcome, Trial
@@ -57,13 +58,20 @@ def check_gradients(
         A report to ``print``; ``report.ok`` is the verdict.
 
     Raises:
-        ValueError: if ``dtype`` is another one.
+        ValueError: if ``dtype`` is another one, or another number is out of range.
         RuntimeError: if the module is in eval mode, or backward takes more than forward saved.
-        TypeError: if the output is neither a tensor nor a tuple of them.
+        TypeError: if ``module`` is no Module, or its output neither a tensor nor a tuple of them.
 
     Example:
         >>> print(check_gradients(Dense(5, 3), torch.randn(4, 5)))
     """
+    _check_module(module, "check_gradients: expected a Module")
+    check_whole("check_gradients", 0, max_entries=max_entries)
+    check_whole("check_gradients", -(2**63), seed=seed)
+    for name, number in {"eps": eps, "looser": looser}.items():
+        check_number("check_gradients", **{name: number})
+        if number <= 0:
+            raise ValueError(f"check_gradients: expected {name} above 0, got {number}")
     if dtype not in LIMITS:
         raise ValueError(f"check_gradients: expected dtype {' or '.join(map(str, LIMITS))}, got {dtype}")
     with same_random_state(module):

@@ -52,6 +52,7 @@ def xray(
 
     Raises:
         ValueError: if a loss is given without a target.
+        TypeError: if ``module`` or ``loss`` is no Module, or a target without a loss is no tensor.
 
     Example:
         >>> view = xray(model, images, labels)

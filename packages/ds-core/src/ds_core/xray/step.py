@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ds_core.engines import engine
 from ds_core.losses import CrossEntropyLoss, MSELoss
-from ds_core.module import Module, begin_training, gradients_taken
+from ds_core.module import Module, _check_module, begin_training, gradients_taken
 from ds_core.xray.book import Line, watch_formulas
 from ds_core.xray.flops import FlopCounter
 from ds_core.xray.observe import observe, same_random_state, tensors
@@ -68,7 +68,14 @@ class Step:
 
 
 def take_step(
-    module: Module, x: Any, target: Any, loss: Module | None, watcher: Watcher, *, formulas: bool
+    module: Module,
+    x: Any,
+    target: Any,
+    loss: Module | None,
+    watcher: Watcher,
+    *,
+    formulas: bool,
+    who: str = "xray",
 ) -> Step:
     """Sends one batch through copies of a module and a loss, in training mode, and back.
 
@@ -79,15 +86,19 @@ def take_step(
         loss: None for one that suits the target.
         watcher: is told of every forward and backward.
         formulas: whether the formulas run instead of their kernels, and the watcher is told of their lines.
+        who: asks, in errors.
 
     Raises:
         ValueError: if a loss is given without a target.
-        TypeError: if no loss is given, and the target is no tensor.
+        TypeError: if no loss is given, and the target is no tensor; if module or loss is no Module.
     """
-    if loss is not None and target is None:
-        raise ValueError(f"xray: expected a target for {loss.label()}, got None")
+    _check_module(module, f"{who}: expected a Module")
+    if loss is not None:
+        _check_module(loss, f"{who}: expected a Module as loss")
+        if target is None:
+            raise ValueError(f"{who}: expected a target for {loss.label()}, got None")
     model = module.copy()
-    measure = _loss_for(target) if loss is None else loss.copy()
+    measure = _loss_for(target, who) if loss is None else loss.copy()
     begin_training(model, *([] if measure is None else [measure]))
     inputs = _copied(x if isinstance(x, tuple) else (x,))
     target, notes = _copied(target), []
@@ -126,13 +137,13 @@ def take_step(
     return Step(model, measure, inputs, value, grads, forward_flops, backward_flops, notes)
 
 
-def _loss_for(target: Any) -> Module | None:
+def _loss_for(target: Any, who: str) -> Module | None:
     """Chooses a loss by the type of the target."""
     if target is None:
         return None
     if not isinstance(target, Tensor):
         raise TypeError(
-            f"xray: expected a tensor as target, got {type(target).__name__}; give a loss that takes it"
+            f"{who}: expected a tensor as target, got {type(target).__name__}; give a loss that takes it"
         )
     return MSELoss() if target.is_floating_point() else CrossEntropyLoss()
 

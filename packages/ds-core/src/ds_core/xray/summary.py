@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ds_core.module import Module
+from ds_core.module import Module, _check_module
 from ds_core.xray.observe import observe, same_random_state, tensors
 
 if TYPE_CHECKING:
@@ -123,9 +123,13 @@ def summary(module: Module, *inputs: Tensor | tuple[int, ...], dtype: torch.dtyp
     Returns:
         What prints as a table; its numbers are attributes.
 
+    Raises:
+        TypeError: if ``module`` is no Module.
+
     Example:
         >>> print(summary(Sequential(Dense(784, 128), ReLU(), Dense(128, 10)), (32, 784)))
     """
+    _check_module(module, "summary: expected a Module")
     layers: dict[str, LayerSummary] = {}
     owners: dict[int, str] = {}
     for path, part in module._walk():

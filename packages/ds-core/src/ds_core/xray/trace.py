@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ds_core.engines import engine
-from ds_core.module import Module
+from ds_core.module import Module, _check_module
 from ds_core.optimizers import SGD
 from ds_core.training.files import write_text
 from ds_core.xray.book import Line, watch_formulas
@@ -61,6 +61,7 @@ def trace(
 
     Raises:
         ValueError: if there is no target or no sample, or the step has more than 200,000 numbers.
+        TypeError: if ``module`` or ``loss`` is no Module.
 
     Example:
         >>> trace(model, x, y).to_html("step.html")
@@ -69,8 +70,10 @@ def trace(
         raise ValueError("trace: expected a target, got None: a step begins at a loss")
     if any(tensor.dim() and not tensor.numel() for tensor in tensors(x)):
         raise ValueError("trace: expected an input of at least one sample, got an empty one: it has no loss")
+    _check_module(module, "trace: expected a Module")
+    _check_size(module.num_parameters())  # before a large model fills the memory
     seen = _Recorder()
-    step = take_step(module, x, target, loss, seen, formulas=True)
+    step = take_step(module, x, target, loss, seen, formulas=True, who="trace")
     seen.end()
     result = Trace(title or module.label().removesuffix("()"), about, list(words), seen.stops, step.notes)
     if step.value is not None and step.value.dim() == 0:
@@ -88,13 +91,12 @@ def trace(
         if parameter.grad is not None:
             result.stops.append(_update(name, parameter, lr))
     if result.loss is not None:
-        after = take_step(step.model, x, target, loss, _Recorder(), formulas=False).value
+        updated = module.copy()  # buffers and generators are as before: only the update tells the two apart
+        for parameter, moved in zip(updated.parameters(), step.model.parameters(), strict=True):
+            parameter.data = moved.data
+        after = take_step(updated, x, target, loss, _Recorder(), formulas=False).value
         result.loss_after = None if after is None else after.item()
-    count = sum(tensor.numel() for tensor in result.numbers())
-    if count > MOST:
-        raise ValueError(
-            f"trace: expected a step of at most {MOST:,} numbers, got {count:,}: take a smaller model"
-        )
+    _check_size(sum(tensor.numel() for tensor in result.numbers()))
     return result
 
 
@@ -326,6 +328,13 @@ class _Recorder:
             self.touched.add(path)
         else:
             self.touched.clear()
+
+
+def _check_size(count: int) -> None:
+    if count > MOST:
+        raise ValueError(
+            f"trace: expected a step of at most {MOST:,} numbers, got {count:,}: take a smaller model"
+        )
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
