@@ -27,6 +27,7 @@ from ds_core.xray.findings import DEAD_SHARE, EXPLODING, VANISHING
 from ds_core.xray.formula import formula_of
 from ds_core.xray.mathml import mathml
 from ds_core.xray.page import environment, fragment
+from ds_core.xray.sources import source_of
 from ds_core.xray.statistics import amount, number
 
 
@@ -55,6 +56,13 @@ class Scale(Module):
 
     def backward(self, grad):
         return self.scale * grad
+
+
+def test_where_a_class_is_written_is_looked_up_once(monkeypatch):
+    xray(Sequential(Dense(3, 2)), torch.ones(2, 3), inside=False)
+    monkeypatch.setattr("inspect.getsourcelines", lambda cls: pytest.fail("parsed for every layer"))
+    view = xray(Sequential(Dense(3, 4), Dense(4, 4), Dense(4, 2)), torch.ones(2, 3), inside=False)
+    assert [layer.source for layer in view.root.children] == [source_of(Dense)] * 3
 
 
 # ---- every kind of module -----------------------------------------------------------------------------

@@ -42,6 +42,11 @@ class Place(NamedTuple):
 
 def source_of(cls: type) -> Place | None:
     """Finds where a class is written; None if that is in no file, as in a notebook."""
+    return _written(cls)
+
+
+@cache  # Python parses the whole file for it
+def _written(cls: type) -> Place | None:
     try:
         file, (_, line) = inspect.getsourcefile(cls), inspect.getsourcelines(cls)
     except (TypeError, OSError):
