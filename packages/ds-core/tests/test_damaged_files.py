@@ -48,6 +48,7 @@ def refused(read, path):
         else:
             pytest.fail(f"in silence: {got!r}")
     frame = traceback.extract_tb(caught.__traceback__)[-1]
+    assert torch.is_grad_enabled()
     assert isinstance(caught, (ValueError, FileNotFoundError)), f"raw: {caught!r}"
     assert Path(frame.filename).is_relative_to(OURS), f"raw: {caught!r} in {frame.filename}"
     assert path.name in str(caught), f"does not name the file: {caught}"

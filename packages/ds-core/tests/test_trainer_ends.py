@@ -290,7 +290,7 @@ def test_names_are_found_however_they_are_written():
             lambda m: Trainer(m, "mse", "sgd", clip_norm=0),
             "clip_norm: expected a number above 0, or None, got 0",
         ),
-        (lambda m: Trainer(m, "mse", "sgd", accumulate=0), "accumulate: expected at least 1, got 0"),
+        (lambda m: Trainer(m, "mse", "sgd", accumulate=0), "expected accumulate of at least 1, got 0"),
         (
             lambda m: Trainer(m, "mse", "sgd", StepLR(SGD(m.parameters()), 2)),
             "the schedule belongs to another optimizer",

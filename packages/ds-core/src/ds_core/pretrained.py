@@ -333,6 +333,9 @@ def without_memory(make: Callable[[], Module], tensors: int) -> Module:
     return skeleton
 
 
+_SWITCH = torch._C._set_grad_enabled
+
+
 class _Limit(TorchFunctionMode):
     """Ends what calls torch too often."""
 
@@ -343,6 +346,8 @@ class _Limit(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if function is _SWITCH:  # refused, it would leave gradients switched off
+            return function(*args, **kwargs or {})
         self.calls -= 1
         if self.calls < 0:
             raise ValueError(f"asks for far more layers than there are: {self.reason}")
