@@ -15,7 +15,7 @@ from ds_core.training.files import load_tensors
 from ds_zoo.cli import command_line
 from ds_zoo.clip import MiniCLIP, MiniCLIPConfig
 from ds_zoo.clip.captions import encode_captions
-from ds_zoo.clip.data import FilePairs, open_pairs, pair_batches
+from ds_zoo.clip.data import FilePairs, matched, open_pairs, pair_batches
 from ds_zoo.clip.tokenizer import CLIPTokenizer
 from ds_zoo.clip.train import Recipe, evaluate, load, predict, save, scene_words, split_pairs, train, true_of
 from ds_zoo.clip.visualize import embedding_map, flat_map, similarity_matrix
@@ -404,6 +404,24 @@ def test_equal_captions_have_equal_numbers(tmp_path, encode):
     assert pixels.shape == (3, 3, 16, 16)
     assert ids.shape == (3, 4)
     assert numbers[0] == numbers[2] != numbers[1]
+
+
+def test_captions_of_one_picture_are_no_rivals(tmp_path, encode):
+    for name, pixels in zip("ab", pictures((16, 16), (20, 30)), strict=True):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / f"{name}.png")
+    rows = [("a.png", "a red circle"), ("b.png", "a blue square"), ("./a.png", "a large circle")]
+    pairs = open_pairs(str(table(tmp_path, rows)))
+    batches = pair_batches(
+        pairs, ImageProcessor.of_size(16), encode, batch_size=3, width=12, pad=0, shuffle=False
+    )
+    ((_, _, numbers),) = list(batches)
+    assert numbers[0] == numbers[2] != numbers[1]
+
+
+def test_pairs_that_go_together_by_a_third_have_one_number():
+    captions, pictures = torch.tensor([0, 1, 0, 2, 3]), torch.tensor([7, 8, 9, 9, 8])
+    assert matched(captions, pictures).tolist() == [0, 1, 0, 0, 1]
+    assert matched(captions, torch.arange(5)).tolist() == captions.tolist()
 
 
 def test_mistakes_in_tables(tmp_path):

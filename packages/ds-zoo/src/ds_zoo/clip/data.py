@@ -38,7 +38,7 @@ class Pairs(Protocol):
     def caption(self, number: int) -> str:
         """Returns its caption."""
 
-    def picture_id(self, number: int) -> int | str:
+    def picture_id(self, number: int) -> int:
         """Returns what tells its picture from others: a picture with several captions is several pairs."""
 
 
@@ -74,6 +74,8 @@ class FilePairs:
             if not file.is_file():
                 raise FileNotFoundError(f"{at}: {file}: no such file")
             self.places[name] = file
+        order = {file: number for number, file in enumerate(dict.fromkeys(self.places.values()))}
+        self.ids = {name: order[file] for name, file in self.places.items()}
         sizes = [file.stat().st_size for file in self.places.values()]
         self.print = _print((self.files, self.captions, sizes))
 
@@ -87,8 +89,8 @@ class FilePairs:
         caption: str = self.captions[number]
         return caption
 
-    def picture_id(self, number: int) -> str:
-        return str(self.places[self.files[number]])
+    def picture_id(self, number: int) -> int:
+        return self.ids[self.files[number]]
 
 
 class HubPairs:
@@ -182,7 +184,7 @@ def all_captions(pairs: Pairs) -> list[str]:
 
 
 class _Samples:
-    """What the loader takes: picture and token ids by number."""
+    """What the loader takes by number: picture, token ids, and which picture it is."""
 
     def __init__(self, pairs: Pairs, processor: ImageProcessor, encode: Encode, width: int, pad: int) -> None:
         self.pairs, self.processor, self.encode, self.width, self.pad = pairs, processor, encode, width, pad
@@ -190,7 +192,7 @@ class _Samples:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         if isinstance(self.pairs, ScenePairs):  # both at once: the scene is drawn once
             sample = self.pairs.scenes[number]
             pixels, caption = sample["pixels"], sample["caption"]
@@ -199,7 +201,21 @@ class _Samples:
         ids = torch.full((self.width,), self.pad)
         found = self.encode([caption])[0]
         ids[: len(found)] = found
-        return self.processor.sized(pixels), ids
+        return self.processor.sized(pixels), ids, torch.tensor(self.pairs.picture_id(number))
+
+
+def matched(captions: Tensor, pictures: Tensor) -> Tensor:
+    """Numbers pairs so that those are equal that have the same caption or picture, or both with a third.
+
+    Shape:
+        captions and pictures ``(N,)``, whole numbers -> ``(N,)``, int64.
+    """
+    if len(pictures.unique()) == len(pictures):
+        return captions
+    same = (captions[:, None] == captions) | (pictures[:, None] == pictures)
+    while not torch.equal(same, further := same.float() @ same.float() > 0):
+        same = further
+    return same.int().argmax(1)  # the first of those that go together
 
 
 def pair_batches(
@@ -217,7 +233,7 @@ def pair_batches(
     swap: float = 0.0,
     colours: Sequence[int] = (),
 ) -> DataLoader:
-    """Makes batches of (pixels, token ids, caption numbers): equal captions have equal numbers.
+    """Makes batches of (pixels, token ids, numbers), equal for pairs of equal captions or of one picture.
 
     Args:
         pairs: where they come from.
@@ -236,7 +252,9 @@ def pair_batches(
     """
     named = torch.tensor(list(colours), dtype=torch.int64)
 
-    def finish(pixels: Tensor, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def finish(
+        pixels: Tensor, ids: Tensor, pictures: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
         if swap:
             drawn = torch.rand(len(pixels), 4, generator=generator)
             order = drawn[:, :3].argsort(1)[:, :, None, None].expand_as(pixels)
@@ -246,8 +264,8 @@ def pair_batches(
             light = 1 + tint * (2 * torch.rand(len(pixels), 3, 1, 1, generator=generator) - 1)
             pixels = (pixels * light).clamp(0, 255)
         longest = int((ids != pad).sum(1).max())
-        _, numbers = torch.unique(ids, dim=0, return_inverse=True)
-        return processor.normalised(pixels), ids[:, :longest], numbers
+        _, captions = torch.unique(ids, dim=0, return_inverse=True)
+        return processor.normalised(pixels), ids[:, :longest], matched(captions, pictures)
 
     samples = _Samples(pairs, processor, encode, width, pad)
     return DataLoader(

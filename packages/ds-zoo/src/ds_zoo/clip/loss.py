@@ -105,12 +105,13 @@ class ContrastiveLoss(Loss):
     l = -1/2N (sum_ij R_ij log P_ij + sum_ij C_ij log Q_ij),   dl/dS = (P - R + Q - C) / 2N
 
     P is the softmax of S over the texts, Q over the images. Pairs lie on the diagonal: R and C are 1 there.
-    Where two pairs have the same caption, each image goes as well with the other's: ``captions`` tells, and
-    R and C share the 1 equally among equal captions. Without it, pairs that are right would be pushed apart.
+    Where two pairs have one caption, or one image, each image goes as well with the other's caption:
+    ``captions`` tells, and R and C share the 1 equally among equal ones. Without it, pairs that are right
+    would be pushed apart.
 
     Shape:
-        logits S ``(N, N)``, N at least 2; captions ``(N,)``, int64: equal numbers for equal captions, or None
-        if all differ -> scalar.
+        logits S ``(N, N)``, N at least 2; captions ``(N,)``, int64: equal numbers for equal captions and
+        for captions of one image, or None if all differ -> scalar.
 
     Raises:
         ValueError: if there is one pair only, from which nothing is learned, or a shape does not fit.

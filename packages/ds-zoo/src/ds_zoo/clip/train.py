@@ -333,7 +333,7 @@ class Part:
         """Returns its caption."""
         return self.pairs.caption(self.numbers[number])
 
-    def picture_id(self, number: int) -> int | str:
+    def picture_id(self, number: int) -> int:
         """Returns what tells its picture from others."""
         return self.pairs.picture_id(self.numbers[number])
 
@@ -384,7 +384,7 @@ def split_pairs(recipe: Recipe) -> tuple[Pairs, Pairs]:
     order = torch.randperm(len(pairs), generator=mixed_generator(recipe.seed)).tolist()
     pictures = [pairs.picture_id(number) for number in order]
     often, wanted = Counter(pictures), max(recipe.batch_size, len(order) // 10)
-    kept, count = set[int | str](), 0
+    kept, count = set[int](), 0
     for picture, times in often.items():
         if count >= wanted:
             break
