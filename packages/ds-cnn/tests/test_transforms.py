@@ -131,7 +131,6 @@ def test_batches_single_images_and_what_belongs_to_them(transform, dtype):
         (RandomAffine(30, center=(1, 2)), lambda: RandomAffine(np.int64(30), center=np.array([1, 2]))),
         (RandomAffine(30, center=(1, 2)), lambda: RandomAffine(30.0, center=torch.tensor([1.0, 2.0]))),
     ],
-    ids=repr,
 )
 def test_numbers_and_arrays_of_numpy_are_numbers(plain, of_numpy):
     images = pictures(4, 1, 7, 8)
