@@ -81,10 +81,11 @@ def _sampled(sample: Any, g: torch.Generator) -> dict[str, Any]:
 
 
 def _greedy(greedy_search: Any, g: torch.Generator) -> dict[str, Any]:
-    table, _ = log_softmax(torch.randn(5, 5, generator=g, dtype=torch.float64), -1)
+    table = torch.randn(5, 5, generator=g, dtype=torch.float64)
 
     def step(tokens: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
-        return table.roll(1, 1)[tokens] + state[:, None] * torch.arange(5), state * 0.9
+        scores = table.roll(1, 1)[tokens] + state[:, None] * torch.arange(5)
+        return log_softmax(scores, -1)[0], state * 0.9
 
     found = {}
     for length in (3, 7):
