@@ -392,29 +392,27 @@ def table(folder, rows, columns=("path", "caption")):
     return folder / "pairs.csv"
 
 
-def test_equal_captions_have_equal_numbers(tmp_path, encode):
+def batch_of(rows, folder, encode):
+    """Writes three pictures and a table of pairs; returns all pairs as a batch."""
     for name, pixels in zip("abc", pictures((16, 16), (20, 30), (16, 16)), strict=True):
-        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / f"{name}.png")
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{name}.png")
+    pairs = open_pairs(str(table(folder, rows)))
+    options = {"batch_size": len(rows), "width": 12, "pad": 0, "shuffle": False}
+    (batch,) = list(pair_batches(pairs, ImageProcessor.of_size(16), encode, **options))
+    return batch
+
+
+def test_equal_captions_have_equal_numbers(tmp_path, encode):
     rows = [("a.png", "a red circle"), ("b.png", "a blue square"), ("c.png", "a red circle")]
-    pairs = open_pairs(str(table(tmp_path, rows)))
-    batches = pair_batches(
-        pairs, ImageProcessor.of_size(16), encode, batch_size=3, width=12, pad=0, shuffle=False
-    )
-    ((pixels, ids, numbers),) = list(batches)
+    pixels, ids, numbers = batch_of(rows, tmp_path, encode)
     assert pixels.shape == (3, 3, 16, 16)
     assert ids.shape == (3, 4)
     assert numbers[0] == numbers[2] != numbers[1]
 
 
 def test_captions_of_one_picture_are_no_rivals(tmp_path, encode):
-    for name, pixels in zip("ab", pictures((16, 16), (20, 30)), strict=True):
-        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / f"{name}.png")
     rows = [("a.png", "a red circle"), ("b.png", "a blue square"), ("./a.png", "a large circle")]
-    pairs = open_pairs(str(table(tmp_path, rows)))
-    batches = pair_batches(
-        pairs, ImageProcessor.of_size(16), encode, batch_size=3, width=12, pad=0, shuffle=False
-    )
-    ((_, _, numbers),) = list(batches)
+    _, _, numbers = batch_of(rows, tmp_path, encode)
     assert numbers[0] == numbers[2] != numbers[1]
 
 

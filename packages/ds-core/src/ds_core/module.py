@@ -474,7 +474,7 @@ class Module:
         Raises:
             AttributeError: if there is none; says up to where the path leads and what there is.
         """
-        found = next(self.modules())  # of one that recomputes, what it runs: the same as in named_modules()
+        found = unwrapped(self)  # the same as in named_modules()
         for i, name in enumerate(target.split(".") if target else []):
             children = dict(found._held_modules())
             if name not in children:
@@ -483,7 +483,7 @@ class Module:
                     f"{type(self).__name__}: expected {target!r} to be the path of a module, but {where} "
                     f"has no {name!r}; it has {', '.join(children) or 'no modules'}"
                 )
-            found = next(children[name].modules())
+            found = unwrapped(children[name])
         return found
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
@@ -1092,9 +1092,14 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+def unwrapped(module: Module) -> Module:
+    """Returns what is found under a module's name: of one that recomputes, what it runs; else the module."""
+    return next(module.modules())
+
+
 def gradients_taken(module: Module) -> int | None:
     """Returns how many gradients a module's backward takes, before outputs it passes over; None for all."""
-    return _taken(inspect.unwrap(type(next(module.modules())).backward))
+    return _taken(inspect.unwrap(type(unwrapped(module)).backward))
 
 
 def _taken(backward: Callable[..., Any]) -> int | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ds_core.distributed.world import World
 from ds_core.engines import on_backward
-from ds_core.module import Module
+from ds_core.module import Module, unwrapped
 
 LIMIT = 25 << 20  # bytes of a bucket: fewer sums with little to wait for each
 FIRST = 1 << 20  # of the first one, so that sending begins early
@@ -71,7 +71,8 @@ class GradientBuckets:
                 self._holders[number].append(part)
         # A module may finish what its children began: spectral norm, an adapter.
         self._told_by = {
-            id(part): own[id(part)] + [number for child in part.children() for number in own[_id(child)]]
+            id(part): own[id(part)]
+            + [number for child in part.children() for number in own[id(unwrapped(child))]]
             for part in parts
         }
         self.buckets = [Bucket(members) for members in self._cut(limit, first)]
@@ -185,11 +186,6 @@ class GradientBuckets:
                 for grad, (was, version) in now
             )
         )
-
-
-def _id(module: Module) -> int:
-    """Returns the identity under which a module is found: of one that recomputes, that of what it runs."""
-    return id(next(module.modules()))
 
 
 def _held(module: Module) -> list[Tensor]:

@@ -49,7 +49,8 @@ def start(exercise: str | None = None, *, folder: Path = FOLDER, again: bool = F
 
     mine = Folder(folder)
     if exercise is None:
-        left = [one.name for one in exercises() if not mine.reached(one.name)["passed"]]
+        done = mine.passed()
+        left = [one.name for one in exercises() if one.name not in done]
         if not left:
             raise ValueError("every exercise is done; there are bugs to find: ds-learn bug")
         exercise, begun = left[0], mine.file(left[0]).exists() and not again
@@ -149,7 +150,8 @@ def bug(
     from ds_core.learn.show import shown_start, shown_verdict
 
     mine = Folder(folder)
-    done = [one for one in exercises() if mine.reached(one.name)["passed"]]
+    names = mine.passed()
+    done = [one for one in exercises() if one.name in names]
     pool = [task_named(exercise).exercise] if exercise else done or exercises()
     chance = random.Random(seed)
     found = draw(pool, chance, level)

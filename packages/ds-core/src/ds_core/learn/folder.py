@@ -124,6 +124,10 @@ class Folder:
             raise ValueError(f"{error}; delete the file to begin anew") from error
         return found
 
+    def passed(self) -> set[str]:
+        """Returns the names of the tasks that are done."""
+        return {name for name, reached in self.progress.items() if reached["passed"]}
+
     def reached(self, name: str) -> Progress:
         """Returns what has been reached in a task."""
         return self.progress.get(name, NOTHING)

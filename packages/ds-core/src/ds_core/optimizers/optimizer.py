@@ -150,14 +150,10 @@ class Optimizer:
         state = self.state.get(parameter)
         if state is None:
             state = self.state[parameter] = self.start(parameter, group)
-        kind = parameter.dtype, parameter.device
-        for name, value in state.items():
-            if (
-                isinstance(value, Tensor)
-                and value.is_floating_point()
-                and (value.dtype, value.device) != kind
-            ):
-                state[name] = value.to(parameter)
+        elif _left_behind(state, parameter):
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.is_floating_point():
+                    state[name] = value.to(parameter)
         return state
 
     def _direction(self, parameter: Tensor, group: Group) -> Tensor:
@@ -388,6 +384,14 @@ class Optimizer:
             options = [f"{key}={value}" for key, value in group.items() if not key.startswith("param")]
             lines.append(f"  {len(group['params'])} parameters: " + ", ".join(options))
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _left_behind(state: State, parameter: Tensor) -> bool:
+    """Says whether a state is of another type or device than its parameter: one number of it tells."""
+    for value in state.values():
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value.dtype != parameter.dtype or value.device != parameter.device
+    return False
 
 
 def _plain(name: str, value: Any) -> Any:

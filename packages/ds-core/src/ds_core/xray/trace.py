@@ -94,7 +94,7 @@ def trace(
         updated = module.copy()  # buffers and generators are as before: only the update tells the two apart
         for parameter, moved in zip(updated.parameters(), step.model.parameters(), strict=True):
             parameter.data = moved.data
-        after = take_step(updated, x, target, loss, _Recorder(), formulas=False).value
+        after = take_step(updated, x, target, loss, _Recorder(), formulas=False, who="trace").value
         result.loss_after = None if after is None else after.item()
     _check_size(sum(tensor.numel() for tensor in result.numbers()))
     return result
