@@ -11,6 +11,8 @@ from ds_core import (
     Dense,
     Dropout,
     Embedding,
+    Flatten,
+    Identity,
     LayerNorm,
     Module,
     Parameter,
@@ -19,6 +21,7 @@ from ds_core import (
     Sequential,
     Sum,
     Tanh,
+    Unflatten,
     engine,
 )
 from ds_core.verify.inputs import seeded
@@ -219,6 +222,7 @@ def unwanted(model, x, grad):
 
 
 SHARED = Dense(3, 3, generator=seeded())
+VIEW = Flatten()
 
 
 @pytest.mark.parametrize(
@@ -234,6 +238,10 @@ SHARED = Dense(3, 3, generator=seeded())
         (Sequential(SHARED, ReLU(), Sequential(SHARED)), 0),
         (Sequential(Sequential(SHARED), ReLU(), Residual(SHARED)), 0),
         (Sum(SHARED, Sequential(Dense(3, 3), SHARED)), 0),
+        (Sequential(Flatten(), Dense(3, 3)), 1),
+        (Sequential(Identity(), Unflatten(1, (3, 1)), Sequential(Flatten(), Dense(3, 3)), ReLU()), 1),
+        (Sequential(ReLU(), Dense(3, 3)), 0),
+        (Sequential(VIEW, Dense(3, 3), VIEW), 0),
     ],
     ids=[
         "layer",
@@ -246,6 +254,10 @@ SHARED = Dense(3, 3, generator=seeded())
         "shared and nested",
         "shared by two composites",
         "shared by two branches",
+        "behind a view",
+        "behind several",
+        "not behind a rectifier",
+        "nor behind a shared view",
     ],
 )
 def test_an_input_gradient_nobody_wants_is_not_computed(model, saved):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Self, TypeVar, overload
 
 import torch
@@ -390,7 +391,10 @@ class Sequential(ModuleList):
         if not len(self):
             self.saved()
         for module in reversed(self):
-            grad = module.backward(grad)
+            if grad is None and module.passes_on:  # nobody wants the gradient of its input, nor of its output
+                module.saved()
+            else:
+                grad = module.backward(grad)
         return grad
 
     def second_backward(self, grad_grad: Any) -> Any:
@@ -402,8 +406,13 @@ class Sequential(ModuleList):
         return grad_grad
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
-        """Sets it for the first module, too."""
-        return _pass_on(self, list(self)[:1], requires_input_grad)
+        """Sets it for the first module, too, and for the one behind what only passes its input on."""
+        _pass_on(self, list(self)[:1], requires_input_grad)
+        for module, behind in pairwise(self):
+            if not module.passes_on or module.input_grad != requires_input_grad:
+                break
+            _pass_on(self, [behind], requires_input_grad)
+        return self
 
 
 def _pass_on(container: Container, facing: list[Module], requires_input_grad: bool) -> Container:

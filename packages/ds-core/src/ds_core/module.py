@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -97,6 +97,7 @@ class Module:
     training: bool = True
     recorded_eval: bool = False  # in eval mode within a model in training: it evaluates, and is recorded
     input_grad: bool = True  # False: nobody wants the gradient of this module's input
+    passes_on: ClassVar[bool] = False  # True: its output is its input, in another shape perhaps
     _parameters: dict[str, None]  # names in definition order; the tensors are ordinary attributes
     _buffers: dict[str, bool]  # name -> saved in state_dict?
     _stack: list[Entry]

@@ -9,6 +9,7 @@ from ds_cnn.functional.conv_transpose import Saved, conv_transpose
 from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution.driver import (
     convolve,
+    convolve_and_backward_weight,
     convolve_backward_input,
     convolve_backward_weight,
 )
@@ -35,11 +36,15 @@ class ConvTransposeKernel:
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight, bias, geometry = saved
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
-        grad_x, grad_weight = None, None
-        if want_weight:
-            algorithm = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "weight")]
-            grad_weight = convolve_backward_weight(x, grad, geometry, algorithm)
-        if want_x:
-            algorithm = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "forward")]
-            grad_x = convolve(grad, weight, None, geometry, algorithm)
+        grad_x: Tensor | None = None
+        grad_weight: Tensor | None = None
+        forward = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "forward")]
+        algorithm = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "weight")]
+        if want_x and want_weight and forward is algorithm:
+            grad_x, grad_weight = convolve_and_backward_weight(grad, weight, x, geometry, algorithm)
+        else:
+            if want_weight:
+                grad_weight = convolve_backward_weight(x, grad, geometry, algorithm)
+            if want_x:
+                grad_x = convolve(grad, weight, None, geometry, forward)
         return grad_x, grad_weight, grad.sum((0, 2, 3)) if want_bias else None

@@ -12,14 +12,17 @@ from ds_core.kernels.elementary import bits, blocks, number
 
 @kernel(leaky_relu)
 class LeakyReLUKernel:
-    """y = max(x, s x), where s is at most 1 and not 0, which would make NaN of infinity."""
+    """y = max(x, s x), where s is at most 1 and not 0, which would make NaN of infinity.
+
+    If s is above 0, too, y is above 0 where x is, and is kept in its place: the next layer keeps it anyway.
+    """
 
     @staticmethod
     def forward(x: Tensor, negative_slope: float = 0.01) -> tuple[Tensor, tuple[Tensor, float]]:
         if negative_slope > 1 or not negative_slope:
             return _forward(x, negative_slope), (x, negative_slope)
         y = x * number(negative_slope, x)
-        return torch.maximum(x, y, out=y), (x, negative_slope)
+        return torch.maximum(x, y, out=y), (y if negative_slope > 0 else x, negative_slope)
 
     @staticmethod
     def backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:

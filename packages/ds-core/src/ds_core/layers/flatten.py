@@ -13,6 +13,8 @@ from ds_core.module import InputGrad, Module
 class _Reshape(Module):
     """What both share: no number changes, so the gradient only takes the input's shape again."""
 
+    passes_on = True
+
     def backward(self, grad: Tensor) -> InputGrad:
         (shape,) = self.saved()
         return grad.reshape(shape) if self.input_grad else None

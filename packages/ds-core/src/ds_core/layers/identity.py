@@ -20,6 +20,8 @@ class Identity(Module):
         any -> the same.
     """
 
+    passes_on = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 

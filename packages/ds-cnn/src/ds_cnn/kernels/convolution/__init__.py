@@ -19,6 +19,7 @@ from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass
 from ds_cnn.kernels.convolution.driver import (
     blocks,
     convolve,
+    convolve_and_backward_weight,
     convolve_backward_input,
     convolve_backward_weight,
 )
@@ -63,8 +64,10 @@ class ConvolutionKernel:
     def second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
         _, weight, _, geometry = saved
         forward = _algorithm(geometry, grad_grad.shape, weight, "forward")
-        grad_of_grad = convolve(grad_grad, weight, None, geometry, forward)
         algorithm = _algorithm(geometry, grad_grad.shape, weight, "weight")
+        if forward is algorithm:
+            return convolve_and_backward_weight(grad_grad, weight, grad, geometry, algorithm)
+        grad_of_grad = convolve(grad_grad, weight, None, geometry, forward)
         return grad_of_grad, convolve_backward_weight(grad, grad_grad, geometry, algorithm)
 
 

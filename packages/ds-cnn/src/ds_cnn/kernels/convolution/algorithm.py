@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from ds_core.kernels import matmul
@@ -102,7 +102,14 @@ class Algorithm:
         """Returns the weights ``(O, C / groups, *kernel)`` as :meth:`forward` needs them."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+    def lay(self, x: Tensor, geometry: Geometry) -> Any:
+        """Lays out images, as :meth:`forward` and :meth:`backward_weight` need them.
+
+        It is valid until the next pass; a gradient of the weights leaves it as it is.
+        """
+        raise NotImplementedError
+
+    def forward(self, laid: Any, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         """Writes y into ``out``, ``(n, H', W', O)``."""
         raise NotImplementedError
 
@@ -115,7 +122,7 @@ class Algorithm:
         raise NotImplementedError
 
     def backward_weight(
-        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+        self, grad: Tensor, laid: Any, geometry: Geometry, total: Tensor | None = None
     ) -> Tensor:
         """Returns the block's share of the gradient of the weights, packed; added to a total, if any."""
         raise NotImplementedError

@@ -48,7 +48,8 @@ def convolve(
     y = pixels.new_empty(x.shape[0], *size, weight.shape[0])
     for block in blocks(algorithm, geometry, x.shape, packed.numel()):
         part = block.positions(y)
-        algorithm.forward(block.pixels(pixels), packed, block.geometry, part)
+        laid = algorithm.lay(block.pixels(pixels), block.geometry)
+        algorithm.forward(laid, packed, block.geometry, part)
         if bias is not None:
             part += bias
     return channels_first(y)
@@ -78,12 +79,39 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
     """Returns dL/dweight ``(O, C / groups, *kernel)``, contiguous, from dL/dy ``(N, O, H', W')``."""
     shape, total = (grad.shape[1], x.shape[1] // geometry.groups, *geometry.kernel), None
     given, pixels = pixels_last(grad), pixels_last(x)
-    parts = blocks(algorithm, geometry, x.shape, math.prod(shape))
-    for block in parts:
-        total = algorithm.backward_weight(block.positions(given), block.pixels(pixels), block.geometry, total)
+    for block in blocks(algorithm, geometry, x.shape, math.prod(shape)):
+        laid = algorithm.lay(block.pixels(pixels), block.geometry)
+        total = algorithm.backward_weight(block.positions(given), laid, block.geometry, total)
     if total is None:  # no image at all
         return grad.new_zeros(shape)
     return algorithm.unpack_grad(total, geometry).contiguous()
+
+
+def convolve_and_backward_weight(
+    x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, algorithm: Algorithm
+) -> tuple[Tensor, Tensor]:
+    """Does both with the same images, and lays them out only once.
+
+    Args:
+        x: the images, ``(N, C, H, W)``.
+        weight: ``(O, C / groups, *kernel)``.
+        grad: with which the images make a gradient of the weights, ``(N, O, H', W')``.
+        geometry: of the convolution.
+        algorithm: of both.
+
+    Returns:
+        what :func:`convolve` returns without a bias, and :func:`convolve_backward_weight`.
+    """
+    parts = blocks(algorithm, geometry, x.shape, weight.numel())
+    if len(parts) != 1:  # of several, the weights would be packed while the memory for that is in use
+        y = convolve(x, weight, None, geometry, algorithm)
+        return y, convolve_backward_weight(grad, x, geometry, algorithm)
+    given, pixels = pixels_last(grad), pixels_last(x)
+    y = pixels.new_empty(given.shape)
+    laid = algorithm.lay(pixels, geometry)
+    total = algorithm.backward_weight(given, laid, geometry)
+    algorithm.forward(laid, algorithm.pack(weight, geometry), geometry, y)
+    return channels_first(y), algorithm.unpack_grad(total, geometry).contiguous()
 
 
 def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> tuple[Block, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -71,9 +72,11 @@ class Im2col(Algorithm):
         per_group = geometry.groups, kernels // geometry.groups, channels * math.prod(geometry.kernel)
         return weight.permute(0, 2, 3, 1).reshape(per_group).mT  # (g, kernel * C / g, O / g)
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
-        columns = _columns(x, geometry)  # (g, positions, kernel * C / g)
-        multiply_into(out, columns, packed)
+    def lay(self, x: Tensor, geometry: Geometry) -> Any:
+        return _columns(x, geometry)  # (g, positions, kernel * C / g)
+
+    def forward(self, laid: Any, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        multiply_into(out, laid, packed)
 
     def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         if narrow(geometry, out.shape[3]) and geometry.dilation == (1, 1):
@@ -90,12 +93,12 @@ class Im2col(Algorithm):
         _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, out)
 
     def backward_weight(
-        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+        self, grad: Tensor, laid: Any, geometry: Geometry, total: Tensor | None = None
     ) -> Tensor:
-        columns, given = _columns(x, geometry), grouped(grad, geometry.groups)
-        if narrow(geometry, x.shape[3]):  # they lie column by column
-            return product(columns.mT, given, None if total is None else total.mT).mT
-        return product(given.mT, columns, total)  # (g, O / g, kernel * C / g)
+        given = grouped(grad, geometry.groups)
+        if laid.stride(2) > 1:  # they lie column by column
+            return product(laid.mT, given, None if total is None else total.mT).mT
+        return product(given.mT, laid, total)  # (g, O / g, kernel * C / g)
 
     def unpack_grad(self, grad_packed: Tensor, geometry: Geometry) -> Tensor:
         groups, kernels, numbers = grad_packed.shape

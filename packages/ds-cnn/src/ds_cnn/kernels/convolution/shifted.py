@@ -53,12 +53,16 @@ class Shifted(Algorithm):
         per_group = weight.unflatten(0, (geometry.groups, -1))  # (g, O / g, C / g, *kernel)
         return per_group.permute(3, 4, 0, 1, 2).contiguous().mT  # (*kernel, g, C / g, O / g)
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
-        size = geometry.output_size(x.shape[1:3])
-        padded = _padded(x, geometry)
-        _multiply(shift(padded, 0, 0, size, geometry.stride), packed[0, 0], out)
+    def lay(self, x: Tensor, geometry: Geometry) -> Tensor:
+        """Places images on their padding."""
+        (top, _), (left, _) = geometry.padding
+        return canvas(x, (top, left), geometry.padded_size(x.shape[1:3]))
+
+    def forward(self, laid: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        size = out.shape[1:3]
+        _multiply(shift(laid, 0, 0, size, geometry.stride), packed[0, 0], out)
         for u, v in _pixels(geometry)[1:]:
-            seen = shift(padded, u, v, size, geometry.stride, geometry.dilation)
+            seen = shift(laid, u, v, size, geometry.stride, geometry.dilation)
             _add_product(out, seen, packed[u, v])
 
     def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
@@ -77,14 +81,13 @@ class Shifted(Algorithm):
         out.copy_(canvas(padded, (-top, -left), size))
 
     def backward_weight(
-        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+        self, grad: Tensor, laid: Tensor, geometry: Geometry, total: Tensor | None = None
     ) -> Tensor:
-        padded = _padded(x, geometry)
         given = grouped(grad, geometry.groups)  # (g, positions, O / g)
         products = []
         for u, v in _pixels(geometry):
-            seen = shift(padded, u, v, grad.shape[1:3], geometry.stride, geometry.dilation)
-            if x.shape[-1] == grad.shape[-1] == geometry.groups:
+            seen = shift(laid, u, v, grad.shape[1:3], geometry.stride, geometry.dilation)
+            if laid.shape[-1] == grad.shape[-1] == geometry.groups:
                 memory = scratch("convolution: patches", seen.shape, seen)
                 products.append(torch.mul(seen, grad, out=memory).sum((0, 1, 2)).view(-1, 1, 1))
             else:
@@ -100,12 +103,6 @@ class Shifted(Algorithm):
 def _pixels(geometry: Geometry) -> list[tuple[int, int]]:
     """Returns the pixels (u, v) of the kernel."""
     return [(u, v) for u in range(geometry.kernel[0]) for v in range(geometry.kernel[1])]
-
-
-def _padded(x: Tensor, geometry: Geometry) -> Tensor:
-    """Places images with pixels last on their padding."""
-    (top, _), (left, _) = geometry.padding
-    return canvas(x, (top, left), geometry.padded_size(x.shape[1:3]))
 
 
 def _add_product(total: Tensor, x: Tensor, weight: Tensor) -> None:

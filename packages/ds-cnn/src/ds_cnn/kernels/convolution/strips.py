@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ds_core.kernels import matmul
 from ds_core.kernels.scratch import scratch
@@ -64,8 +64,12 @@ class Strips(Im2col):
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return weight.permute(2, 3, 1, 0).flatten(0, 2)  # (kernel * C, O)
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
-        _convolve(x, packed, geometry, out)
+    def lay(self, x: Tensor, geometry: Geometry) -> Any:
+        plan = _plan(geometry, x.shape)
+        return _Laid(plan, _windows(x, plan))
+
+    def forward(self, laid: Any, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        _multiply(laid, packed, out)
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         if geometry.stride != (1, 1):
@@ -76,15 +80,15 @@ class Strips(Im2col):
         if geometry.stride != (1, 1):
             super().backward_input(grad, packed, geometry, out)
         else:
-            _convolve(grad, packed, _turned(geometry), out)
+            _multiply(self.lay(grad, _turned(geometry)), packed, out)
 
     def backward_weight(
-        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+        self, grad: Tensor, laid: Any, geometry: Geometry, total: Tensor | None = None
     ) -> Tensor:
-        plan = _plan(geometry, x.shape)
+        plan = laid.plan
         given = _products(plan, grad.shape[3], grad).fill_(0)  # also where a window runs into the next strip
         _by_position(given, plan, grad.shape).copy_(grad)
-        for a, windows in zip(given.permute(1, 2, 0), _windows(x, plan), strict=True):
+        for a, windows in zip(given.permute(1, 2, 0), laid.windows, strict=True):
             if total is None:
                 total = matmul.mm(a, windows)
             else:
@@ -118,6 +122,13 @@ class _Plan(NamedTuple):
     begun: int
     windows: tuple[int, int, int]
     step: int
+
+
+class _Laid(NamedTuple):
+    """Strips that are laid out, and the k matrices of windows in them."""
+
+    plan: _Plan
+    windows: tuple[Tensor, ...]
 
 
 @lru_cache(maxsize=1024)
@@ -168,13 +179,12 @@ def _by_position(products: Tensor, plan: _Plan, shape: Sequence[int]) -> Tensor:
     return products.as_strided(shape, (width * plan.begun * kernels, kernels, plan.begun * kernels, 1))
 
 
-def _convolve(x: Tensor, weight: Tensor, geometry: Geometry, out: Tensor) -> None:
-    """Writes the convolution of x with weights ``(kernel * C, O)`` into ``out``, ``(n, H', W', O)``."""
-    plan = _plan(geometry, x.shape)
-    products = _products(plan, out.shape[3], out)
-    for windows, part in zip(_windows(x, plan), products.unbind(1), strict=True):
+def _multiply(laid: _Laid, weight: Tensor, out: Tensor) -> None:
+    """Writes what windows give with weights ``(kernel * C, O)`` into ``out``, ``(n, H', W', O)``."""
+    products = _products(laid.plan, out.shape[3], out)
+    for windows, part in zip(laid.windows, products.unbind(1), strict=True):
         matmul.mm(windows, weight, out=part)
-    out.copy_(_by_position(products, plan, out.shape))
+    out.copy_(_by_position(products, laid.plan, out.shape))
 
 
 def _turned(geometry: Geometry) -> Geometry:

@@ -140,12 +140,16 @@ class Winograd(Algorithm):
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3))
 
-    def forward(self, x: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
-        tiling, size = self._tiling(geometry), geometry.output_size(x.shape[1:3])
-        (top, _), (left, _) = geometry.padding
-        patches = _patches(tiling, x, (top, left), tiling.tiles(size), geometry.stride)
-        products = _convolved(tiling, patches, packed)
-        _from_tiles(basis("A", tiling, x).T, products, tiling.tiles(size), (1, 1), (0, 0), out)
+    def lay(self, x: Tensor, geometry: Geometry) -> Tensor:
+        """Lays out patches in the other basis: ``(threads, 36, n / threads * tiles, cell)``."""
+        tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
+        tiles = tiling.tiles(geometry.output_size(x.shape[1:3]))
+        return _patches(tiling, x, (top, left), tiles, geometry.stride)
+
+    def forward(self, laid: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
+        tiling = self._tiling(geometry)
+        products, tiles = _convolved(tiling, laid, packed), tiling.tiles(out.shape[1:3])
+        _from_tiles(basis("A", tiling, out).T, products, tiles, (1, 1), (0, 0), out)
 
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         return _packed(self._tiling(geometry), _by_cell(weight, geometry).flatten(3), turned=True)
@@ -169,18 +173,18 @@ class Winograd(Algorithm):
         _from_tiles(basis("A", tiling, grad).T, products, tiles, geometry.stride, first, out)
 
     def backward_weight(
-        self, grad: Tensor, x: Tensor, geometry: Geometry, total: Tensor | None = None
+        self, grad: Tensor, laid: Tensor, geometry: Geometry, total: Tensor | None = None
     ) -> Tensor:
-        tiling, ((top, _), (left, _)) = self._tiling(geometry), geometry.padding
-        patches = _patches(tiling, x, (top, left), tiling.tiles(grad.shape[1:3]), geometry.stride)
+        tiling = self._tiling(geometry)
         spread = _spread(tiling, grad, "spread")
-        kernels, cell = grad.shape[-1], patches.shape[3]
+        kernels, cell = grad.shape[-1], laid.shape[3]
         if not _many(tiling, kernels * cell):
-            return _weighted(spread, patches, total)  # (36, O, cell)
-        grad_weight = grad.new_zeros(kernels, x.shape[3], *geometry.kernel) if total is None else total
+            return _weighted(spread, laid, total, "kernels")  # (36, O, cell)
+        channels = cell // math.prod(geometry.stride)
+        grad_weight = grad.new_zeros(kernels, channels, *geometry.kernel) if total is None else total
         by_cell = _by_cell(grad_weight, geometry)
-        for some in parts(kernels, patches.shape[1] * cell, LARGEST):
-            share = _weighted(spread[..., some], patches, None, "between")
+        for some in parts(kernels, laid.shape[1] * cell, LARGEST):
+            share = _weighted(spread[..., some], laid, None, "between")
             part = by_cell[:, :, some]
             part += _weights(tiling, share, "kernels").view(part.shape)
         return grad_weight
@@ -356,19 +360,18 @@ def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = F
     return products
 
 
-def _weighted(spread: Tensor, patches: Tensor, total: Tensor | None, memory: str | None = None) -> Tensor:
+def _weighted(spread: Tensor, patches: Tensor, total: Tensor | None, memory: str) -> Tensor:
     """Multiplies what tiles gave back with what they saw, and adds that up over tiles and threads.
 
     Args:
         spread: ``(threads, 36, tiles, O)``.
         patches: ``(threads, 36, tiles, cell)``.
         total: ``(36, O, cell)``, to which the products are added in place.
-        memory: the name of memory for the sum, if there is no total; None for new memory.
+        memory: the name of memory for the sum, if there is no total.
     """
     for a, b in zip(spread.mT, patches, strict=True):
         if total is None:
-            out = None if memory is None else _scratch(memory, (len(b), a.shape[1], b.shape[2]), b)
-            total = matmul.bmm(a, b, out=out)
+            total = matmul.bmm(a, b, out=_scratch(memory, (len(b), a.shape[1], b.shape[2]), b))
         else:
             matmul.baddbmm(total, a, b, out=total)
     assert total is not None
