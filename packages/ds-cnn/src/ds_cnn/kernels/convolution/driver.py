@@ -103,7 +103,7 @@ def convolve_and_backward_weight(
         what :func:`convolve` returns without a bias, and :func:`convolve_backward_weight`.
     """
     parts = blocks(algorithm, geometry, x.shape, weight.numel())
-    if len(parts) != 1:  # of several, the weights would be packed while the memory for that is in use
+    if len(parts) != 1:  # then the memory for packed weights would be in use
         y = convolve(x, weight, None, geometry, algorithm)
         return y, convolve_backward_weight(grad, x, geometry, algorithm)
     given, pixels = pixels_last(grad), pixels_last(x)

@@ -179,7 +179,7 @@ class Winograd(Algorithm):
         spread = _spread(tiling, grad, "spread")
         kernels, cell = grad.shape[-1], laid.shape[3]
         if not _many(tiling, kernels * cell):
-            return _weighted(spread, laid, total, "kernels")  # (36, O, cell)
+            return _weighted(spread, laid, total)  # (36, O, cell)
         channels = cell // math.prod(geometry.stride)
         grad_weight = grad.new_zeros(kernels, channels, *geometry.kernel) if total is None else total
         by_cell = _by_cell(grad_weight, geometry)
@@ -360,18 +360,19 @@ def _convolved(tiling: Tiling, patches: Tensor, packed: Tensor, turned: bool = F
     return products
 
 
-def _weighted(spread: Tensor, patches: Tensor, total: Tensor | None, memory: str) -> Tensor:
+def _weighted(spread: Tensor, patches: Tensor, total: Tensor | None, memory: str | None = None) -> Tensor:
     """Multiplies what tiles gave back with what they saw, and adds that up over tiles and threads.
 
     Args:
         spread: ``(threads, 36, tiles, O)``.
         patches: ``(threads, 36, tiles, cell)``.
         total: ``(36, O, cell)``, to which the products are added in place.
-        memory: the name of memory for the sum, if there is no total.
+        memory: the name of memory for the sum, if there is no total; None for new memory.
     """
     for a, b in zip(spread.mT, patches, strict=True):
         if total is None:
-            total = matmul.bmm(a, b, out=_scratch(memory, (len(b), a.shape[1], b.shape[2]), b))
+            out = None if memory is None else _scratch(memory, (len(b), a.shape[1], b.shape[2]), b)
+            total = matmul.bmm(a, b, out=out)
         else:
             matmul.baddbmm(total, a, b, out=total)
     assert total is not None
