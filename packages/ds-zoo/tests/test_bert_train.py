@@ -226,6 +226,11 @@ def test_labels_are_learned(world, tmp_path, engine):
     rows = bert.predict(loaded, ["the cat saw the dog.", "the dog saw the cat."])
     assert [row["label"] for row in rows] == ["purrs", "runs"]
     assert rows[0]["purrs"] + rows[0]["runs"] == pytest.approx(1)
+    loaded.model.config = replace(loaded.model.config, labels=("text", "label"))
+    named = bert.predict(loaded, ["the cat saw the dog."])[0]
+    shares = [named["text (class)"], named["label (class)"]]
+    assert shares == pytest.approx([rows[0]["purrs"], rows[0]["runs"]])
+    assert (named["label"], named["text"]) == ("text", "the cat saw the dog.")
 
 
 def test_lora_is_saved_alone_and_merged(world, tmp_path):

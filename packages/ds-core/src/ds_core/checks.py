@@ -33,6 +33,19 @@ class Labelled(Protocol):
     def parameters(self) -> Iterator[Tensor]: ...
 
 
+class Partial(ValueError):
+    """Some of what was asked could be answered, and the rest could not: the message says why.
+
+    Args:
+        message: what could not.
+        result: the answers there are; a command prints them first.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 # ---- arguments, by their annotations -----------------------------------------------------------------
 
 
@@ -347,6 +360,25 @@ def check_numbers(wrong: Tensor, error: Callable[[], Exception]) -> bool:
         return False
     _block.doubts.append(Doubt(wrong, error))
     return True
+
+
+def check_shows(who: str, name: str, mask: Tensor) -> None:
+    """Checks that a mask of floating point says 1 where something is and 0 where there is filling.
+
+    One that is added to scores, 0 and -inf, says the opposite; without filling it is 0 everywhere.
+
+    Raises:
+        ValueError: if it holds anything but 0 and 1, or no 1 at all.
+    """
+    if not mask.is_floating_point() or not mask.numel():
+        return
+    check_numbers(
+        ((mask != 0) & (mask != 1)).any() | (mask == 0).all(),
+        lambda: ValueError(
+            f"{who}: expected {name} of 1 where something is and 0 where there is filling, got numbers from "
+            f"{mask.min().item():g} to {mask.max().item():g}; of one that is added to scores give mask == 0"
+        ),
+    )
 
 
 def shape(x: Tensor) -> str:

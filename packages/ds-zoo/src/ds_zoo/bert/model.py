@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from ds_core import Dense, Dropout, Embedding, LayerNorm, Module, ModuleList, Tanh
-from ds_core.checks import check_fields, shape
+from ds_core.checks import check_fields, check_shows, shape
 from ds_core.pretrained import Pretrained
 from ds_transformer import TransformerEncoderLayer, attention_maps
 from torch import Tensor
@@ -357,6 +357,8 @@ class MiniBERT(Pretrained):
                 raise ValueError(
                     f"MiniBERT: expected {name} of the shape {shape(ids)} of input_ids, got {shape(other)}"
                 )
+        if mask is not None:
+            check_shows("MiniBERT", "attention_mask", mask)
 
     def to_config(self) -> dict[str, Any]:
         return self.config.to_fields()

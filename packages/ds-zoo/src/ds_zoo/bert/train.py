@@ -615,6 +615,10 @@ def predict(loaded: Loaded, inputs: list[str]) -> list[dict[str, Any]]:
         loaded: what :func:`load` returns.
         inputs: the texts; of one that is longer than the context the end is cut off.
 
+    Returns:
+        ``label``, the share of each class by its name, and ``text``; the share of a class that is itself
+        called "label" or "text" stands under "label (class)" or "text (class)".
+
     Raises:
         ValueError: if the model labels no texts, there are none, or no word of a text is known.
     """
@@ -622,7 +626,8 @@ def predict(loaded: Loaded, inputs: list[str]) -> list[dict[str, Any]]:
     if not inputs:
         raise ValueError("predict: expected at least one text, got none")
     loaded.tokenizer.check_known(inputs)
-    names, problem = model.config.labels, model.config.problem_type
+    names = [f"{name} (class)" if name in ("label", "text") else name for name in model.config.labels]
+    problem = model.config.problem_type
     rows = []
     for text, scores in zip(inputs, _scores(loaded, inputs), strict=True):
         if problem == "regression" or len(names) == 1:
@@ -632,10 +637,11 @@ def predict(loaded: Loaded, inputs: list[str]) -> list[dict[str, Any]]:
             continue
         if problem == "multi_label_classification":
             p, _ = functional.sigmoid(scores)
-            label = ", ".join(name for name, share in zip(names, p.tolist(), strict=True) if share >= 0.5)
+            shares = zip(model.config.labels, p.tolist(), strict=True)
+            label = ", ".join(name for name, share in shares if share >= 0.5)
         else:
             p, _ = functional.softmax(scores, -1)
-            label = names[int(p.argmax())]
+            label = model.config.labels[int(p.argmax())]
         rows.append({"label": label, **dict(zip(names, p.tolist(), strict=True)), "text": text})
     return rows
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from ds_cnn import BasicBlock, ResNet
 from ds_core import Embedding, GroupNorm, InputGrad, LayerNorm, Module, ModuleList, Parameter
-from ds_core.checks import shape
+from ds_core.checks import check_shows, shape
 from ds_core.initializers import normal_
 from ds_core.kernels import dispatch
 from ds_transformer import TransformerEncoderLayer, attention_maps
@@ -191,6 +191,8 @@ class CLIPTextTower(Tower):
             raise ValueError(
                 f"MiniCLIP: expected attention_mask of the shape {shape(ids)} of input_ids, got {shape(mask)}"
             )
+        if mask is not None:
+            check_shows("MiniCLIP", "attention_mask", mask)
 
 
 class CLIPVisionTower(Tower):

@@ -18,7 +18,7 @@ import torch
 from ds_cnn import Conv2d
 from ds_core import Dense, InputGrad, LayerNorm, Module, ModuleList, Parameter, ReLU, Sigmoid
 from ds_core import functional as core
-from ds_core.checks import shape
+from ds_core.checks import check_shows, shape
 from ds_core.initializers import normal_, uniform_, xavier_uniform_, zeros_
 from ds_core.kernels import dispatch
 from ds_core.kernels.scratch import scratch
@@ -399,6 +399,8 @@ class MiniDETR(Pretrained):
                 f"MiniDETR: expected pixel_mask {(images.shape[0], *images.shape[2:])} for images "
                 f"{shape(images)}, got {shape(mask)}"
             )
+        if mask is not None:
+            check_shows("MiniDETR", "pixel_mask", mask)
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         self.backbone.requires_input_grad_(requires_input_grad)

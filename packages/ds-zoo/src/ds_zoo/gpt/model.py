@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from ds_core import GELU, CrossEntropyLoss, Dense, Dropout, Embedding, LayerNorm, ModuleList
-from ds_core.checks import check_fields, shape
+from ds_core.checks import check_fields, check_shows, shape
 from ds_core.functional.gelu import GELUForm
 from ds_core.initializers import normal_
 from ds_core.pretrained import Pretrained
@@ -332,6 +332,8 @@ class MiniGPT(Generates, Pretrained):
                     + (" and what came before" if width > length else "")
                     + f", got {shape(other)}"
                 )
+        if mask is not None:
+            check_shows("MiniGPT", "attention_mask", mask)
 
     # ---- weights as common currency ------------------------------------------------------------------
 
