@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ds_core import Callback
+from ds_core.checks import Partial
 from ds_core.text import Tokenizer, WordTokenizer
 from ds_core.training import CheckpointError
 from ds_core.training.files import load_tensors
@@ -660,6 +661,14 @@ def test_prediction_and_evaluation(run, tmp_path):
         evaluate(loaded, among=0)
     with pytest.raises(FileNotFoundError, match="no such file"):
         predict(loaded, [str(tmp_path / "none.png")], labels="a,b")
+
+    pictures = [str(tmp_path / "none.png"), str(tmp_path / "one.png")]
+    with pytest.raises(Partial, match=r"1 of 2 pictures could .*\n.*none\.png: no such file") as told:
+        predict(loaded, pictures, labels="a red circle, image", embeddings=str(vectors))
+    assert told.value.result == [first, second]
+    assert vectors.read_bytes() != b"another's"
+    with pytest.raises(FileExistsError, match="is one of the pictures"):
+        predict(loaded, pictures, labels="a red circle, image", out=pictures[1])
 
     write_scenes(Scenes(3, size=16), tmp_path / "scenes")
     found = evaluate(loaded, data=str(tmp_path / "scenes" / "captions.csv"), among=9)

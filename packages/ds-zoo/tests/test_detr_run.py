@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -345,6 +346,40 @@ def test_presets_and_mistakes(run, tmp_path):
         predict(load(run.out), [], threshold=2.0)
     with pytest.raises(FileNotFoundError, match="holds no finished training"):
         load(tmp_path)
+
+
+def test_a_picture_that_cannot_be_read_costs_no_other(run, tmp_path):
+    good, broken, json_path = tmp_path / "ä b.png", tmp_path / "broken.png", tmp_path / "r.json"
+    Image.new("RGB", (32, 32), "red").save(good)
+    broken.write_text("no picture")
+    asked = ["predict", str(run.out), str(broken), str(good), str(tmp_path), "--threshold", "0"]
+    files = ["--out", str(tmp_path / "all"), "--json", str(json_path)]
+    told = CliRunner().invoke(command_line(), [*asked, *files])
+    assert told.exit_code == 2
+    assert len(told.stdout.splitlines()) == 4
+    assert all(line.startswith(str(good)) for line in told.stdout.splitlines())
+    assert "2 of 3 pictures could not be read" in told.stderr
+    assert str(broken) in told.stderr
+    assert "is a folder" in told.stderr
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["ä b.png"]
+    assert {result["image_id"] for result in json.loads(json_path.read_text())} == {1}
+    before = json_path.read_bytes()
+    with pytest.raises(ValueError, match="broken"):
+        predict(load(run.out), [str(broken), str(tmp_path)], json=str(json_path))
+    assert json_path.read_bytes() == before
+
+
+def test_no_picture_is_written_over(run, tmp_path):
+    loaded, pictures = load(run.out), [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    for picture in pictures:
+        Image.new("RGB", (32, 32), "red").save(picture)
+    before = [Path(picture).read_bytes() for picture in pictures]
+    for option in ("out", "attention", "json"):
+        with pytest.raises(FileExistsError, match="is one of the pictures"):
+            predict(loaded, pictures[:1], **{option: pictures[0]})
+    with pytest.raises(FileExistsError, match="is one of the pictures"):
+        predict(loaded, pictures, out=str(tmp_path))
+    assert [Path(picture).read_bytes() for picture in pictures] == before
 
 
 def test_the_command_line_finds_objects(run, tmp_path):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from ds_core import Callback, DiceLoss, FocalLoss, engine
+from ds_core.checks import Partial
 from ds_core.training.files import load_tensors
 from ds_zoo.backbone import BackboneConfig
 from ds_zoo.data.annotated.image import AnnotatedImage
@@ -634,6 +635,12 @@ def test_a_run_can_be_used(run, tmp_path):
         evaluate(loaded, threshold=2.0)
     with pytest.raises(ValueError, match="cannot be read as an image"):
         predict(loaded, [str(made.out / "config.json")])
+    with pytest.raises(Partial, match=r"1 of 2 pictures could not be read\n.*config\.json") as told:
+        predict(loaded, [str(made.out / "config.json"), str(picture)], kind="semantic")
+    assert told.value.result == [answer]
+    for option in ("out", "attention", "json"):
+        with pytest.raises(FileExistsError, match="is one of the pictures"):
+            predict(loaded, [str(picture)], **{option: str(picture)})
     with Image.open(made.out / "matching.png") as drawn:
         assert drawn.size == (2 * 480 + 8, 480)
 

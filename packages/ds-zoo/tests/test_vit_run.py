@@ -110,6 +110,12 @@ def test_the_command_line(run, folder):
     said = runner.invoke(app, ["predict", str(run.out), str(folder / "dark" / "bad.png")])
     assert said.exit_code != 0
     assert "bad.png: cannot be read as an image" in " ".join(said.output.split())
+    asked = [str(folder / "dark" / name) for name in ("bad.png", "3.png")]
+    said = runner.invoke(app, ["predict", str(run.out), *asked, "--top", "1"])
+    assert said.exit_code == 2
+    assert said.stdout.rstrip().split("\t") == [path, label, score]
+    assert "1 of 2 pictures could not be read" in said.stderr
+    assert "bad.png" in said.stderr
 
 
 def test_scores_are_of_the_models_problem(run, folder):

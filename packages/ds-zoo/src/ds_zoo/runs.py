@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
+from ds_core.checks import Partial
 from ds_core.pretrained import has_weights
 from ds_core.training.checkpoint import load_checkpoint
 from ds_core.training.trainer import CHECKPOINT_FILE
@@ -58,6 +60,60 @@ def check_unchanged(folder: Path, name: str, data: str) -> None:
         )
 
 
+T = TypeVar("T")
+
+
+def readable(
+    pictures: Sequence[str], read: Callable[[str], T], unread: list[str]
+) -> Iterator[tuple[int, str, T]]:
+    """Reads pictures one by one, past those that cannot be read.
+
+    Args:
+        pictures: image files.
+        read: reads one.
+        unread: takes what is wrong with each that cannot be read; see :func:`check_all_read`.
+
+    Yields:
+        number, file and what was read.
+
+    Raises:
+        FileNotFoundError: if there is one picture, and no such file.
+        ValueError: if none can be read.
+    """
+    for number, path in enumerate(pictures):
+        try:
+            picture = read(path)
+        except (OSError, ValueError) as error:
+            if len(pictures) == 1:
+                raise
+            unread.append(str(error))
+            continue
+        yield number, path, picture
+    if unread and len(unread) == len(pictures):
+        raise ValueError("\n".join(unread))
+
+
+def check_all_read(answers: list[Any], unread: Sequence[str], pictures: Sequence[str]) -> None:
+    """Checks that all pictures could be read.
+
+    Raises:
+        Partial: names those that could not; holds the answers about the others.
+    """
+    if unread:
+        missing = f"{len(unread)} of {len(pictures)} pictures could not be read"
+        raise Partial("\n".join([missing, *unread]), answers)
+
+
+def check_apart(out: str | Path, pictures: Sequence[str]) -> None:
+    """Checks that nothing is written over a picture that is asked about.
+
+    Raises:
+        FileExistsError: if it would be.
+    """
+    if any(Path(out).resolve() == Path(picture).resolve() for picture in pictures):
+        raise FileExistsError(f"{out}: is one of the pictures that are asked about; give another name")
+
+
 def place_of(out: str | Path, number: int, pictures: Sequence[str]) -> Path:
     """Returns where what is drawn of a picture goes, whose folder is made if needed.
 
@@ -67,6 +123,7 @@ def place_of(out: str | Path, number: int, pictures: Sequence[str]) -> Path:
         pictures: all that are asked about; if two have one name, all get their numbers besides.
 
     Raises:
+        FileExistsError: if a picture that is asked about would be written over.
         NotADirectoryError: if there are several pictures, and ``out`` is a file.
         ValueError: if there is one, and ``out`` is a folder, or no picture's name.
     """
@@ -79,5 +136,6 @@ def place_of(out: str | Path, number: int, pictures: Sequence[str]) -> Path:
         place /= f"{stems[number]}.png" if alone else f"{stems[number]}-{number + 1}.png"
     elif place.is_dir() or not place.suffix:
         raise ValueError(f"{out}: expected the name of a picture, as found.png")
+    check_apart(place, pictures)
     place.parent.mkdir(parents=True, exist_ok=True)
     return place

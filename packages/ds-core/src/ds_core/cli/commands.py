@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origi
 from rich.console import Console
 from rich.markup import escape
 
+from ds_core.checks import Partial
 from ds_core.cli import clear_errors, read_standard_input
 from ds_core.data.optional import needed
 from ds_core.devices import KINDS, pick_device
@@ -353,7 +354,8 @@ def function_command(
     """Makes a command from a function whose first parameter is a loaded run, and prints what it returns.
 
     A text is printed, a dict and a list line by line, a dict in a list as columns with tabs between. Where an
-    argument or ``--prompt`` is "-", it is read from the standard input: a list from its lines.
+    argument or ``--prompt`` is "-", it is read from the standard input: a list from its lines. Where
+    the function raises :class:`ds_core.checks.Partial`, the answers there are come first, then the error.
 
     Args:
         function: what to call.
@@ -378,7 +380,11 @@ def function_command(
                     given[key] = read_standard_input()
                 elif given[key] == [STANDARD_INPUT]:
                     given[key] = read_standard_input().split("\n")
-            show(function(load(device), **given))
+            try:
+                show(function(load(device), **given))
+            except Partial as error:
+                show(error.result)
+                raise
 
     return make_command(run, parameters, name, text, **options)
 

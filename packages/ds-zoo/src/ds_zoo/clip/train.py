@@ -39,7 +39,7 @@ from ds_zoo.data.scenes import (
     hold_out,
 )
 from ds_zoo.groups import decay_groups
-from ds_zoo.runs import check_unchanged, finished
+from ds_zoo.runs import check_all_read, check_apart, check_unchanged, finished, readable
 
 TOKENIZER_FILE = "vocabulary.json"
 ZERO_SHOT_FILE = "zero_shot.csv"
@@ -555,16 +555,23 @@ def predict(
         ``image``, ``label`` and ``score``, the label's probability, for each; without labels the images.
 
     Raises:
-        FileNotFoundError: if an image file is missing.
-        ValueError: if an image cannot be read, there are fewer than two labels, or nothing is asked for.
+        FileExistsError: if one of the images would be written over.
+        FileNotFoundError: if there is one image file, and it is missing.
+        ValueError: if an image cannot be read, where all others are answered nevertheless, see
+            :class:`ds_core.checks.Partial`; if there are fewer than two labels, or nothing is asked for.
     """
     if labels is None and embeddings is None:
         raise ValueError('predict: expected --labels "a red circle,a blue square", or --embeddings FILE')
     if labels is None and out is not None:
         raise ValueError("predict: --out draws the answer to --labels; none are given")
-    pictures = [read_picture(path) for path in inputs]
+    for place in (out, embeddings):
+        if place is not None:
+            check_apart(place, inputs)
+    unread: list[str] = []
+    read = list(readable(inputs, read_picture, unread))
+    files, pictures = [path for _, path, _ in read], [picture for _, _, picture in read]
     pixels = loaded.processor(pictures)
-    rows: list[dict[str, Any]] = [{"image": path} for path in inputs]
+    rows: list[dict[str, Any]] = [{"image": path} for path in files]
     if labels is not None:
         names = [name.strip() for name in labels.split(",") if name.strip()]
         shares = ZeroShot(loaded.model, loaded.encode, names, template.split("|")).probabilities(pixels)
@@ -574,11 +581,12 @@ def predict(
             answers(pictures, names, shares, path=out)
         rows = [
             {"image": path, "label": names[place], "score": row[place].item()}
-            for path, row in zip(inputs, shares, strict=True)
+            for path, row in zip(files, shares, strict=True)
             for place in row.argsort(descending=True, stable=True).tolist()
         ]
     if embeddings is not None:
-        save_embeddings(embeddings, inputs, embed_images(loaded.model, pixels))
+        save_embeddings(embeddings, files, embed_images(loaded.model, pixels))
+    check_all_read(rows, unread, inputs)
     return rows
 
 

@@ -50,7 +50,7 @@ from ds_zoo.detr.matching import solver
 from ds_zoo.detr.model import Layers, MiniDETR
 from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention, surest
 from ds_zoo.groups import backbone_groups
-from ds_zoo.runs import check_unchanged, finished, place_of
+from ds_zoo.runs import check_all_read, check_apart, check_unchanged, finished, place_of, readable
 
 SCENES = "scenes"  # the data word
 MEASURED_FILE, MATCHING_FILE = "measured.csv", "matching.png"
@@ -527,14 +527,21 @@ def predict(
             category_id that of the class.
         attention: where a picture is written of what the surest queries look at; of several pictures, a
             folder.
+
+    Raises:
+        FileExistsError: if one of the pictures would be written over.
+        ValueError: if a picture cannot be read; all others are answered nevertheless, see
+            :class:`ds_core.checks.Partial`.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold: expected a number from 0 to 1, got {threshold}")
     names = loaded.model.config.labels
     rows: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
-    for number, path in enumerate(inputs):
-        image = AnnotatedImage.read(path)
+    unread: list[str] = []
+    if json is not None:
+        check_apart(json, inputs)
+    for number, path, image in readable(inputs, AnnotatedImage.read, unread):
         (found,) = detect(loaded.model, loaded.preparation, [image], threshold)
         results += coco_results(found, number, range(len(names)))
         for score, label, box in zip(*(t.tolist() for t in found[:3]), strict=True):
@@ -556,6 +563,7 @@ def predict(
             what_queries_see(loaded, image, place_of(attention, number, inputs))
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
+    check_all_read(rows, unread, inputs)
     return rows
 
 

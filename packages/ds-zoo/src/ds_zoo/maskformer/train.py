@@ -40,7 +40,7 @@ from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.model import Layers, MiniMaskFormer
 from ds_zoo.maskformer.segments import Said, Segmentation, instances, panoptic, semantic, whole_images
 from ds_zoo.maskformer.visualize import draw_matching, draw_segments, query_attention
-from ds_zoo.runs import check_unchanged, finished, place_of
+from ds_zoo.runs import check_all_read, check_apart, check_unchanged, finished, place_of, readable
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
 MATCHING_FILE = "matching.png"
@@ -589,13 +589,20 @@ def predict(
         json: where the segments are written as COCO's results, masks as run lengths; image_id is the place of
             the image, category_id that of the class.
         attention: where a picture is written of what the surest queries look at; of several images, a folder.
+
+    Raises:
+        FileExistsError: if one of the images would be written over.
+        ValueError: if an image cannot be read; all others are answered nevertheless, see
+            :class:`ds_core.checks.Partial`.
     """
     check_threshold(threshold)
     labels = loaded.model.config.labels
     answers: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
-    for number, path in enumerate(inputs):
-        image = AnnotatedImage.read(path)
+    unread: list[str] = []
+    if json is not None:
+        check_apart(json, inputs)
+    for number, path, image in readable(inputs, AnnotatedImage.read, unread):
         found = found_on(loaded, image, kind, threshold)
         areas = [int((found.segmentation == segment.id).sum()) for segment in found.segments]
         answers.append(
@@ -615,6 +622,7 @@ def predict(
             what_queries_see(loaded, image, place_of(attention, number, inputs))
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
+    check_all_read(answers, unread, inputs)
     return answers
 
 
