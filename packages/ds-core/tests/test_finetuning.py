@@ -11,6 +11,7 @@ from ds_core import (
     Module,
     ModuleList,
     MSELoss,
+    Recompute,
     Sequential,
     Tanh,
     add_lora,
@@ -101,6 +102,21 @@ def test_merging_keeps_the_function():
     assert merge_lora(model) is model
     assert not any(isinstance(part, LoRADense) for part in model.modules())
     assert model.state_dict().keys() == Small().state_dict().keys()
+    torch.testing.assert_close(model(IDS), output)
+
+
+def test_what_recomputes_a_layer_recomputes_the_adapted_one():
+    model = Small()
+    names = model.state_dict().keys()
+    model.head = Recompute(model.head)
+    add_lora(model, 2, layers="head")
+    assert isinstance(model.head, Recompute)
+    assert isinstance(model.head.module, LoRADense)
+    train(model)
+    output = model.eval()(IDS)
+    merge_lora(model)
+    assert isinstance(model.head, Recompute)
+    assert model.state_dict().keys() == names
     torch.testing.assert_close(model(IDS), output)
 
 

@@ -348,6 +348,17 @@ def test_the_environment_fixes_the_table(monkeypatch, tmp_path):
         use_table(None)
 
 
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"name": "tuned:1"}', '{"name": "t", "onednn": {}, "rates": 3}']
+)
+def test_a_damaged_tuned_table_is_passed_over(text):
+    tuned_path().parent.mkdir(parents=True)
+    tuned_path().write_text(text)
+    with pytest.warns(UserWarning, match=r"products-.*not a table of products.*passed over: delete it"):
+        use_table(None)
+    assert table_in_force()["name"]
+
+
 def test_the_environment_is_read_with_the_first_product():
     code = (
         "import torch; from ds_core.kernels.matmul import mm, table_in_force\n"

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ds_core.layers.dense import Dense
 from ds_core.layers.lora import LoRA, LoRADense, LoRAWeight
-from ds_core.module import Module
+from ds_core.module import Module, unwrapped
+from ds_core.recompute import Recompute
 from ds_core.training.files import CheckpointError, load_tensors, save_tensors
 
 __all__ = ["add_lora", "freeze", "layer_groups", "load_lora", "merge_lora", "save_lora"]
@@ -152,12 +153,11 @@ def merge_lora(model: Model) -> Model:
     Raises:
         ValueError: if the model is itself an adapted layer.
     """
-    if isinstance(model, LoRA):
+    if isinstance(unwrapped(model), LoRA):
         raise ValueError("merge_lora: expected the model around the adapted layer; merged() is for one alone")
     for path, part in reversed(list(model.named_modules())):  # what lies inside another first
         if isinstance(part, LoRA):
-            parent, name = _place(model, path)
-            setattr(parent, name, part.merged())
+            _replace(model, path, part.merged())
     return model
 
 
@@ -254,7 +254,7 @@ def _adapt(
     model: Module, path: str, rank: int, alpha: float, dropout: float, generator: torch.Generator | None
 ) -> None:
     """Puts LoRA in the place of a layer."""
-    layer, (parent, name) = model.get_submodule(path), _place(model, path)
+    layer = model.get_submodule(path)
     if isinstance(layer, Dense):
         adapted: LoRA = LoRADense(layer, rank, alpha, dropout, generator=generator)
     else:
@@ -262,13 +262,16 @@ def _adapt(
         adapted = LoRAWeight(layer, JOINT_PROJECTION, rank, alpha, generator=generator)
         for parameter in inner:
             parameter.requires_grad_()
-    setattr(parent, name, adapted.train(layer.training))
+    _replace(model, path, adapted.train(layer.training))
 
 
-def _place(model: Module, path: str) -> tuple[Module, str]:
-    """Returns the module that holds the one at a path, and its name there."""
+def _replace(model: Module, path: str, layer: Module) -> None:
+    """Puts a layer at a path; what recomputes the one there recomputes it."""
     above, _, name = path.rpartition(".")
-    return model.get_submodule(above), name
+    parent = model.get_submodule(above)
+    if isinstance(getattr(parent, name), Recompute):
+        layer = Recompute(layer).requires_input_grad_(layer.input_grad)
+    setattr(parent, name, layer)
 
 
 def _plain_names(model: Module) -> Iterator[tuple[str, Tensor]]:

@@ -371,7 +371,13 @@ def _named(name: str) -> Table:
 
 def _tuned() -> Table | None:
     path = tuned_path()
-    return _load(path) if os.path.isfile(path) else None
+    if not os.path.isfile(path):
+        return None
+    try:
+        return _load(path)
+    except ValueError as error:
+        warnings.warn(f"{error}; it is passed over: delete it, or measure anew: hatch run tune", stacklevel=4)
+        return None
 
 
 def _load(path: Path) -> Table:
