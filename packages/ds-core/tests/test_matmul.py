@@ -470,6 +470,32 @@ def test_tune_writes_the_table_that_is_used_from_then_on(monkeypatch, capsys):
     assert table_in_force() == here
 
 
+def test_tune_looks_at_the_place_before_it_measures(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(tune, "share_of_processor", lambda: pytest.fail("measured"))
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "table.json", tmp_path):
+        with pytest.raises(SystemExit):
+            tune.main(["--output", str(place)])
+        assert "--output: [Errno" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+@needs_onednn
+def test_tune_shows_what_it_cannot_keep(monkeypatch, capsys):
+    monkeypatch.setattr(tune, "SIZES", [(8, 8, 8)])
+    monkeypatch.setattr(tune, "BATCHES", [(2, 8, 8, 8)])
+
+    def full(*_):
+        raise OSError(28, "cannot write it: no space")
+
+    monkeypatch.setattr(tune, "write", full)
+    assert tune.main(["--seconds", "0", "--anyway"]) == 1
+    shown = capsys.readouterr()
+    assert "8 × 8 × 8" in shown.out
+    assert "Not kept: " in shown.err
+    assert "no space" in shown.err
+
+
 @needs_onednn
 def test_tune_keeps_nothing_of_a_busy_machine(monkeypatch, capsys):
     monkeypatch.setattr(tune, "SIZES", [(8, 8, 8)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
 import statistics
@@ -10,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
@@ -219,6 +222,15 @@ def write(path: Path, rules: dict[str, Rule], rates: Rates, rows: Sequence[Measu
     return table
 
 
+def _check_place(path: Path) -> None:
+    """Raises an OSError if no file can be written there; one that is there stays as it is."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "expected a file, got a folder", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=path.parent):
+        pass
+
+
 def _products() -> Iterator[tuple[str, tuple[int, ...]]]:
     for form in FORMS:
         for size in BATCHES if form == "batched" else SIZES:
@@ -242,6 +254,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.threads < 1:
             parser.error(f"--threads: expected at least 1, got {options.threads}")
         torch.set_num_threads(options.threads)
+    path = options.output or tuned_path()
+    try:
+        _check_place(path)
+    except OSError as error:
+        parser.error(f"--output: {error}")
     use_table("onednn")
     if table_in_force()["name"] != "onednn":
         return 1  # the warning has said why
@@ -262,8 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     rules = {form: rule for form in FORMS if (rule := rule_from([row for row in rows if row.form == form]))}
-    rates, path = rates_from(rows), options.output or tuned_path()
-    written = write(path, rules, rates, rows)
+    rates = rates_from(rows)
 
     here = processor()
     shown = new_table(
@@ -287,6 +303,11 @@ def main(arguments: list[str] | None = None) -> int:
         f"products run at half the rate with {rates.narrow:.0f} columns",
         highlight=False,
     )
+    try:
+        written = write(path, rules, rates, rows)
+    except OSError as error:  # after the table is shown: what was measured is not lost
+        progress.print(f"[bold red]Not kept:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return 1
     console.print(f"Kept as {written.name} in {path}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
