@@ -230,6 +230,8 @@ def test_an_open_body_is_told_apart_from_a_wrong_one_and_an_empty_file():
     ("code", "message"),
     [
         ("import torch.nn\n" + RIGHT, "uses torch.nn"),
+        (RIGHT.replace("    rows =", "    nn = __import__('torch').nn\n    rows ="), "uses __import__"),
+        (RIGHT.replace("    rows =", "    nn = eval('torch.' + 'nn')\n    rows ="), "uses eval"),
         ("import numpy\n" + RIGHT, "numpy did not come with the file"),
         (
             "from ds_core.functional import linear_backward\n" + RIGHT,
