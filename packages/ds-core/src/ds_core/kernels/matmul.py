@@ -376,7 +376,8 @@ def _tuned() -> Table | None:
     try:
         return _load(path)
     except ValueError as error:
-        warnings.warn(f"{error}; it is passed over: delete it, or measure anew: hatch run tune", stacklevel=4)
+        again = "python -m ds_core.kernels.tune"
+        warnings.warn(f"{error}; it is passed over: delete it, or measure anew: {again}", stacklevel=4)
         return None
 
 
