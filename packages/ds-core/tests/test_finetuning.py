@@ -147,6 +147,14 @@ def test_files_that_do_not_fit_change_nothing(tmp_path):
         load_lora(wide, path)
     with pytest.raises(ValueError, match="no LoRA"):
         save_lora(Small(), path)
+    for name, other in (
+        ("alpha", LoRADense(Dense(4, 3), 2, 3.0)),
+        ("dropout", LoRADense(Dense(4, 3), 2, 16.0, 0.5)),
+    ):
+        model = add_lora(Small(), 2, alpha=16.0, layers=r"layers\.1")
+        model.head = other
+        with pytest.raises(ValueError, match=f"expected one {name} for all parts"):
+            save_lora(model, path)
 
 
 def test_mistakes_of_lora():

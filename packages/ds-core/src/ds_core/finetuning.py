@@ -169,13 +169,18 @@ def save_lora(model: Module, path: str | Path) -> None:
         path: a safetensors file.
 
     Raises:
-        ValueError: if the model has no LoRA.
+        ValueError: if the model has no LoRA, or its parts differ in alpha or dropout, which are written once.
     """
     parts = [part for part in model.modules() if isinstance(part, LoRA)]
     if not parts:
         raise ValueError("save_lora: the model has no LoRA; add_lora puts it there")
     tensors = {name: parameter.detach() for name, parameter in _plain_names(model) if parameter.requires_grad}
     dropouts = [part.dropout.p for part in parts if isinstance(part, LoRADense)]
+    for name, values in (("alpha", [part.alpha for part in parts]), ("dropout", dropouts)):
+        if len(set(values)) > 1:
+            raise ValueError(
+                f"save_lora: expected one {name} for all parts, as add_lora gives, got {sorted(set(values))}"
+            )
     words = {"alpha": parts[0].alpha, "dropout": max(dropouts, default=0.0)}
     save_tensors(path, tensors, {"lora": json.dumps(words)})
 
