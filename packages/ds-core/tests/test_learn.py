@@ -282,7 +282,7 @@ def test_the_librarys_code_passes_and_mistakes_are_named(name):
     ("line", "message"),
     [
         ("while True: pass", "did not end within 2 seconds"),
-        ("import os; os.kill(os.getpid(), 9)", "ended by signal 9"),
+        ("torch.os.kill(torch.os.getpid(), 9)", "ended by signal 9"),
         ("[0] * 10**10", "needs more memory than it may have"),
         ("torch.empty(10**10)", "needs more memory than it may have"),
         ("raise SystemExit", "SystemExit"),
@@ -290,7 +290,6 @@ def test_the_librarys_code_passes_and_mistakes_are_named(name):
 )
 def test_whatever_code_does_is_a_result(line, message):
     code = RIGHT.replace("    rows =", f"    import torch\n    {line}\n    rows =")
-    code = code.replace("import os; ", "os = __import__('os'); ")
     text = cut.put(LINEAR.given, LINEAR.path, code)
     verdict = judge_apart(LINEAR.name, text, Limits(2 if "while" in line else 20, 1024), fork=True)
     assert not verdict.passed
