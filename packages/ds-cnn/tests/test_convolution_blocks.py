@@ -87,8 +87,9 @@ def test_images_divided_among_threads(algorithm, room, threads, monkeypatch):
             driver.convolve(x, weight, None, geometry, fast),
             driver.convolve_backward_input(grad, weight, geometry, size, fast),
             driver.convolve_backward_weight(grad, x, geometry, fast),
-            *driver.convolve_and_backward_weight(x, weight, grad, geometry, fast),
+            *driver.convolve_and_backward_weight(x, weight, grad, geometry, fast, fast),
+            *driver.convolve_and_backward_weight(x, weight, grad, geometry, ALGORITHMS["im2col"], fast),
         )
-        for got, wanted in zip(ours, (y, *grads[:2], y, grads[1]), strict=True):
+        for got, wanted in zip(ours, (y, *grads[:2], y, grads[1], y, grads[1]), strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
     assert shared > 3 or not fast.divides

@@ -36,15 +36,13 @@ class ConvTransposeKernel:
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight, bias, geometry = saved
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
-        grad_x: Tensor | None = None
-        grad_weight: Tensor | None = None
+        grad_x, grad_weight = None, None
         forward = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "forward")]
         algorithm = ALGORITHMS[select(geometry, grad.shape, weight.shape[0], "weight")]
-        if want_x and want_weight and forward is algorithm:
-            grad_x, grad_weight = convolve_and_backward_weight(grad, weight, x, geometry, algorithm)
-        else:
-            if want_weight:
-                grad_weight = convolve_backward_weight(x, grad, geometry, algorithm)
-            if want_x:
-                grad_x = convolve(grad, weight, None, geometry, forward)
+        if want_x and want_weight:
+            grad_x, grad_weight = convolve_and_backward_weight(grad, weight, x, geometry, forward, algorithm)
+        elif want_weight:
+            grad_weight = convolve_backward_weight(x, grad, geometry, algorithm)
+        elif want_x:
+            grad_x = convolve(grad, weight, None, geometry, forward)
         return grad_x, grad_weight, grad.sum((0, 2, 3)) if want_bias else None

@@ -65,10 +65,7 @@ class ConvolutionKernel:
         _, weight, _, geometry = saved
         forward = _algorithm(geometry, grad_grad.shape, weight, "forward")
         algorithm = _algorithm(geometry, grad_grad.shape, weight, "weight")
-        if forward is algorithm:
-            return convolve_and_backward_weight(grad_grad, weight, grad, geometry, algorithm)
-        grad_of_grad = convolve(grad_grad, weight, None, geometry, forward)
-        return grad_of_grad, convolve_backward_weight(grad, grad_grad, geometry, algorithm)
+        return convolve_and_backward_weight(grad_grad, weight, grad, geometry, forward, algorithm)
 
 
 def _algorithm(geometry: Geometry, shape: Sequence[int], weight: Tensor, step: Pass) -> Algorithm:

@@ -88,23 +88,29 @@ def convolve_backward_weight(grad: Tensor, x: Tensor, geometry: Geometry, algori
 
 
 def convolve_and_backward_weight(
-    x: Tensor, weight: Tensor, grad: Tensor, geometry: Geometry, algorithm: Algorithm
+    x: Tensor,
+    weight: Tensor,
+    grad: Tensor,
+    geometry: Geometry,
+    forward: Algorithm,
+    algorithm: Algorithm,
 ) -> tuple[Tensor, Tensor]:
-    """Does both with the same images, and lays them out only once.
+    """Does both with the same images, and lays them out only once if one algorithm does both.
 
     Args:
         x: the images, ``(N, C, H, W)``.
         weight: ``(O, C / groups, *kernel)``.
         grad: with which the images make a gradient of the weights, ``(N, O, H', W')``.
         geometry: of the convolution.
-        algorithm: of both.
+        forward: the algorithm that convolves.
+        algorithm: that of the gradient.
 
     Returns:
         what :func:`convolve` returns without a bias, and :func:`convolve_backward_weight`.
     """
     parts = blocks(algorithm, geometry, x.shape, weight.numel())
-    if len(parts) != 1:  # then the memory for packed weights would be in use
-        y = convolve(x, weight, None, geometry, algorithm)
+    if forward is not algorithm or len(parts) != 1:  # of several, memory for packed weights would be in use
+        y = convolve(x, weight, None, geometry, forward)
         return y, convolve_backward_weight(grad, x, geometry, algorithm)
     given, pixels = pixels_last(grad), pixels_last(x)
     y = pixels.new_empty(given.shape)
