@@ -292,7 +292,10 @@ def _choose(data: Any, split: str | None, source: str) -> Any:
     if split is None and len(data) == 1:
         return next(iter(data.values()))
     if split not in data:
-        raise ValueError(f"{source}: expected split to be one of {', '.join(data)}, got {split!r}")
+        raise ValueError(
+            f"{source}: expected split to be one of {', '.join(data)}, got {split!r}; it "
+            "is said by hf:NAME[SPLIT] or split="
+        )
     return data[split]
 
 
