@@ -1,62 +1,76 @@
-"""The GRU, fast: gates in memory made once, one sigmoid for two, each slope as a difference."""
+"""The GRU, fast: gates in memory made once, one sigmoid for two, and the slopes of many steps at once."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from ds_core.kernels import kernel, matmul
-from ds_core.kernels.elementary import sigmoid, tanh
+from ds_core.kernels.elementary import number, sigmoid
 from torch import Tensor
 
 from ds_rnn.functional.gru import gru, gru_step
 from ds_rnn.functional.recurrence import State, Weights
-from ds_rnn.kernels.recurrence import Recurrence, one_step, one_step_backward, read, read_backward
+from ds_rnn.kernels.recurrence import (
+    Recurrence,
+    Taken,
+    in_rows,
+    one_step,
+    one_step_backward,
+    read,
+    read_backward,
+)
 
 
-class SavedStep(NamedTuple):
-    """What the backward of a step needs."""
-
-    gates: tuple[Tensor, ...]  # r, z, n, (B, H) each
-    memory: Tensor  # (B, H), W_hn h + b_hn, which r gates
-    h_before: Tensor  # (B, H)
-
-
-def step(gates: Tensor, state: State, weights: Weights, out: Tensor | None) -> tuple[State, SavedStep]:
-    """Takes a step, in the memory of what the input says."""
+def step(
+    sums: Tensor, state: State, weights: Weights, out: Tensor | None = None, room: Tensor | None = None
+) -> State:
+    """Takes a step, in the memory of what the input says; the room takes W_hn h + b_hn, which r gates."""
     (h_before,) = state
     size = h_before.shape[1]
     recurrent = matmul.linear(h_before, weights.hh, weights.bias_hh)  # (B, 3 H)
-    (rz, n), (m_rz, memory) = (x.split([2 * size, size], dim=1) for x in (gates, recurrent))
+    (rz, n), (m_rz, memory) = (x.split([2 * size, size], dim=1) for x in (sums, recurrent))
     rz += m_rz
     r, z = sigmoid(rz, out=rz).split(size, dim=1)
-    n.addcmul_(r, memory)
-    tanh(n, out=n)
-    h = torch.lerp(n, h_before, z, out=out)
-    return (h,), SavedStep((r, z, n), memory.clone(), h_before)  # what r and z got is needed no more
+    torch.tanh(n.addcmul_(r, memory), out=n)
+    if room is not None:
+        room.copy_(memory)  # what r and z got is needed no more
+    return (torch.lerp(n, h_before, z, out=out),)
+
+
+def slopes(taken: Taken, grad_gates: Tensor, grad_recurrent: Tensor) -> tuple[Tensor, ...]:
+    """Returns by what dL/dh' is multiplied, with each slope as a difference: u (1 - s) = u - u s.
+
+    For n a = (1 - z) (1 - n n), for what r gates a r, for r a memory (r - r r), for z (h - n) (z - z z); and
+    by z to dL/dh.
+    """
+    r, z, n = taken.gates.chunk(3, dim=1)
+    h_before = in_rows([h for (h,) in taken.before])
+    of_gates, of_recurrent = (x.unflatten(1, (3, -1)) for x in (grad_gates, grad_recurrent))  # (rows, 3, H)
+    of_r, of_z, of_n = of_gates.unbind(1)
+    torch.mul(n, n, out=of_n).neg_().add_(number(1, n))
+    of_n.addcmul_(of_n, z, value=-1)
+    torch.sub(h_before, n, out=of_z).mul_(z)
+    of_z.addcmul_(of_z, z, value=-1)
+    of_memory = torch.mul(of_n, r, out=of_recurrent[:, 2])
+    torch.mul(of_memory, taken.room, out=of_r)
+    of_r.addcmul_(of_r, r, value=-1)
+    of_recurrent[:, :2] = of_gates[:, :2]
+    return of_gates, of_recurrent, grad_recurrent, z
 
 
 def step_backward(
-    grad: State, saved: SavedStep, weights: Weights, grad_gates: Tensor, grad_recurrent: Tensor
+    grad: State, weights: Weights, of_gates: Tensor, of_recurrent: Tensor, grad_recurrent: Tensor, z: Tensor
 ) -> State:
-    """Takes the step back, with each slope written as a difference: u (1 - s) = u - u s."""
+    """Takes the step back: each slope times what comes back."""
     (grad_h,) = grad
-    r, z, n = saved.gates
-    size = n.shape[1]
-    grad_r, grad_z, grad_n = grad_gates.chunk(3, dim=1)
+    of_gates.mul_(grad_h.unsqueeze(1))
+    of_recurrent.mul_(grad_h.unsqueeze(1))
     grad_h_z = grad_h * z
-    through_n = grad_h - grad_h_z  # dL/dn
-    torch.addcmul(through_n, through_n * n, n, value=-1, out=grad_n)
-    through_z = (saved.h_before - n).mul_(grad_h_z)  # dL/dz z
-    torch.addcmul(through_z, through_z, z, value=-1, out=grad_z)
-    grad_memory = torch.mul(grad_n, r, out=grad_recurrent[:, 2 * size :])
-    through_r = grad_memory * saved.memory  # dL/dr r
-    torch.addcmul(through_r, through_r, r, value=-1, out=grad_r)
-    grad_recurrent[:, : 2 * size] = grad_gates[:, : 2 * size]
     return (matmul.addmm(grad_h_z, grad_recurrent, weights.hh, out=grad_h_z),)
 
 
-GRU = Recurrence(step, step_backward, two_gradients=True)
+GRU = Recurrence(step, slopes, step_backward, two_gradients=True)
 
 
 @kernel(gru_step)

@@ -1,66 +1,86 @@
-"""The LSTM, fast: gates in memory made once, one sigmoid for all four, each slope as a difference."""
+"""The LSTM, fast: one tanh for all four gates, in memory made once, and the slopes of many steps at once."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import torch
 from ds_core.kernels import kernel, matmul
-from ds_core.kernels.elementary import sigmoid, tanh
 from torch import Tensor
 
 from ds_rnn.functional.lstm import lstm, lstm_step
 from ds_rnn.functional.recurrence import State, Weights
-from ds_rnn.kernels.recurrence import Recurrence, one_step, one_step_backward, read, read_backward
+from ds_rnn.kernels.recurrence import (
+    Recurrence,
+    Taken,
+    in_rows,
+    one_step,
+    one_step_backward,
+    read,
+    read_backward,
+)
 
 
-class SavedStep(NamedTuple):
-    """What the backward of a step needs."""
-
-    gates: tuple[Tensor, ...]  # i, f, g, o, (B, H) each
-    tanh_c: Tensor  # (B, H)
-    c_before: Tensor  # (B, H)
-    h_before: Tensor  # (B, P)
-
-
-def step(gates: Tensor, state: State, weights: Weights, out: Tensor | None) -> tuple[State, SavedStep]:
-    """Takes a step. As tanh(x) = 2 sigmoid(2x) - 1, one sigmoid of all sums, that of g doubled, will do."""
+def step(
+    sums: Tensor, state: State, weights: Weights, out: Tensor | None = None, room: Tensor | None = None
+) -> State:
+    """Takes a step. sigmoid(x) = 1/2 + 1/2 tanh(x/2), so one tanh of all sums will do, all but g's halved."""
     h_before, c_before = state
-    sums = matmul.addmm(gates, h_before, weights.hh.T, out=gates)  # (B, 4 H)
-    i, f, g, o = sums.chunk(4, dim=1)
-    g *= 2
-    sigmoid(sums, out=sums)
-    g.mul_(2).sub_(1)
+    scale, shift = _halves(sums.shape[1] // 4, sums.dtype, sums.device)
+    matmul.addmm(sums, h_before, weights.hh.T, out=sums)  # (B, 4 H)
+    gates = torch.addcmul(shift, sums.mul_(scale).tanh_(), scale, out=sums)
+    i, f, g, o = gates.chunk(4, dim=1)
     c = torch.addcmul(f * c_before, i, g)
-    tanh_c = tanh(c)
+    tanh_c = torch.tanh(c, out=room)
     if weights.hr is None:
         h = torch.mul(o, tanh_c, out=out)
     else:
         h = matmul.linear(o * tanh_c, weights.hr, out=out)
-    return (h, c), SavedStep((i, f, g, o), tanh_c, c_before, h_before)
+    return h, c
+
+
+def slopes(taken: Taken, grad_gates: Tensor, grad_recurrent: Tensor) -> tuple[Tensor, ...]:
+    """Returns by what dL/dm and dL/dc' are multiplied, with each slope as a difference: u (1 - s) = u - u s.
+
+    For i, f, g what dL/dc' is: (i - i i) g, (f - f f) c, i - i g g; for o what dL/dm is: (o - o o) tanh(c').
+    Of what goes on, dL/dm by o - o tanh(c')^2 to dL/dc', and that by f to dL/dc.
+    """
+    i, f, g, o = taken.gates.chunk(4, dim=1)
+    tanh_c, c_before = taken.room, in_rows([c for _, c in taken.before])
+    of_gates = grad_gates.unflatten(1, (4, -1))  # (rows, 4, H)
+    of_i, of_f, of_g, of_o = of_gates.unbind(1)
+    torch.addcmul(i, i, i, value=-1, out=of_i).mul_(g)
+    torch.addcmul(f, f, f, value=-1, out=of_f).mul_(c_before)
+    torch.addcmul(i, torch.mul(i, g, out=of_g), g, value=-1, out=of_g)
+    torch.addcmul(o, o, o, value=-1, out=of_o).mul_(tanh_c)
+    through = o * tanh_c
+    torch.addcmul(o, through, tanh_c, value=-1, out=through)
+    return grad_gates, of_gates[:, :3], of_o, through, f
 
 
 def step_backward(
-    grad: State, saved: SavedStep, weights: Weights, grad_gates: Tensor, grad_recurrent: Tensor
+    grad: State, weights: Weights, sums: Tensor, of_ifg: Tensor, of_o: Tensor, through: Tensor, f: Tensor
 ) -> State:
-    """Takes the step back, with each slope written as a difference: u (1 - s) = u - u s."""
+    """Takes the step back: each gate's slope times what comes back to it."""
     grad_h, grad_c = grad
-    i, f, g, o = saved.gates
-    grad_i, grad_f, grad_g, grad_o = grad_gates.chunk(4, dim=1)
     grad_m = grad_h if weights.hr is None else matmul.mm(grad_h, weights.hr)
-    dm_o = grad_m * o
-    dm_o_tanh = dm_o * saved.tanh_c
-    dc = (grad_c + dm_o).addcmul_(dm_o_tanh, saved.tanh_c, value=-1)
-    torch.addcmul(dm_o_tanh, dm_o_tanh, o, value=-1, out=grad_o)
-    dc_f, dc_i = dc * f, dc * i
-    dc_f_c, dc_i_g = dc_f * saved.c_before, dc_i * g
-    torch.addcmul(dc_f_c, dc_f_c, f, value=-1, out=grad_f)
-    torch.addcmul(dc_i_g, dc_i_g, i, value=-1, out=grad_i)
-    torch.addcmul(dc_i, dc_i_g, g, value=-1, out=grad_g)
-    return matmul.mm(grad_gates, weights.hh), dc_f
+    grad_c = torch.addcmul(grad_c, grad_m, through)
+    of_ifg.mul_(grad_c.unsqueeze(1))
+    of_o.mul_(grad_m)
+    return matmul.mm(sums, weights.hh), grad_c * f
 
 
-LSTM = Recurrence(step, step_backward)
+@lru_cache(maxsize=16)
+def _halves(size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns 1/2, 1/2, 1, 1/2 and 1/2, 1/2, 0, 1/2, each for as many numbers as a gate has, ``(4 H,)``."""
+    with torch.inference_mode(False), torch.no_grad():
+        rows = torch.tensor([[0.5, 0.5, 1, 0.5], [0.5, 0.5, 0, 0.5]], dtype=dtype, device=device)
+        scale, shift = rows.repeat_interleave(size, dim=1)
+    return scale, shift
+
+
+LSTM = Recurrence(step, slopes, step_backward)
 
 
 @kernel(lstm_step)

@@ -1,60 +1,49 @@
-"""The plain recurrent network, fast: the sums of all steps in memory made once."""
+"""The plain recurrent network, fast: the sums of all steps in memory made once, and many slopes at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from ds_core.kernels import kernel, matmul
-from ds_core.kernels.elementary import tanh
+from ds_core.kernels.elementary import number
 from torch import Tensor
 
 from ds_rnn.functional.recurrence import AllWeights, State, Weights
 from ds_rnn.functional.rnn import Nonlinearity, rnn, rnn_step
-from ds_rnn.kernels.recurrence import Recurrence, one_step, one_step_backward, read, read_backward
+from ds_rnn.kernels.recurrence import Recurrence, Taken, one_step, one_step_backward, read, read_backward
 
 
-class SavedStep(NamedTuple):
-    """What the backward of a step needs."""
-
-    h: Tensor  # (B, H), the new state
-    h_before: Tensor  # (B, H)
+def tanh_step(sums: Tensor, state: State, weights: Weights, *_: Tensor | None) -> State:
+    """H' = tanh(a), in the memory of a."""
+    return (matmul.addmm(sums, state[0], weights.hh.T, out=sums).tanh_(),)
 
 
-def tanh_step(gates: Tensor, state: State, weights: Weights, out: Tensor | None) -> tuple[State, SavedStep]:
-    """H' = tanh(a)."""
-    sums = matmul.addmm(gates, state[0], weights.hh.T, out=gates)
-    h = tanh(sums, out=sums if out is None else out)
-    return (h,), SavedStep(h, state[0])
+def tanh_slopes(taken: Taken, grad_gates: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+    """1 - h'^2."""
+    h = taken.gates
+    return (torch.mul(h, h, out=grad_gates).neg_().add_(number(1, h)),)
 
 
-def tanh_step_backward(
-    grad: State, saved: SavedStep, weights: Weights, grad_gates: Tensor, grad_recurrent: Tensor
-) -> State:
-    """dL/da = dL/dh' - dL/dh' h'^2."""
-    torch.addcmul(grad[0], grad[0] * saved.h, saved.h, value=-1, out=grad_gates)
-    return (matmul.mm(grad_gates, weights.hh),)
+def relu_step(sums: Tensor, state: State, weights: Weights, *_: Tensor | None) -> State:
+    """H' = max(a, 0), in the memory of a."""
+    return (matmul.addmm(sums, state[0], weights.hh.T, out=sums).clamp_(min=0),)
 
 
-def relu_step(gates: Tensor, state: State, weights: Weights, out: Tensor | None) -> tuple[State, SavedStep]:
-    """H' = max(a, 0)."""
-    sums = matmul.addmm(gates, state[0], weights.hh.T, out=gates)
-    h = torch.clamp(sums, min=0, out=sums if out is None else out)
-    return (h,), SavedStep(h, state[0])
+def relu_slopes(taken: Taken, grad_gates: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+    """1 where h' > 0: a sign, which is quicker than a choice per number."""
+    return (torch.sign(taken.gates, out=grad_gates),)
 
 
-def relu_step_backward(
-    grad: State, saved: SavedStep, weights: Weights, grad_gates: Tensor, grad_recurrent: Tensor
-) -> State:
-    """dL/da = dL/dh' where h' > 0: a product with its sign, which is quicker than a choice per number."""
-    torch.sign(saved.h, out=grad_gates).mul_(grad[0])
-    return (matmul.mm(grad_gates, weights.hh),)
+def step_backward(grad: State, weights: Weights, grad_gates: Tensor) -> State:
+    """dL/da = dL/dh' times the slope."""
+    return (matmul.mm(grad_gates.mul_(grad[0]), weights.hh),)
 
 
 RNN = {
-    "tanh": Recurrence(tanh_step, tanh_step_backward),
-    "relu": Recurrence(relu_step, relu_step_backward),
+    "tanh": Recurrence(tanh_step, tanh_slopes, step_backward, gated=False),
+    "relu": Recurrence(relu_step, relu_slopes, step_backward, gated=False),
 }
 
 
