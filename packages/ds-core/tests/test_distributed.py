@@ -153,6 +153,31 @@ def test_more_processes_than_samples(reduction: str) -> None:
         assert found == pytest.approx(expected, rel=1e-9)
 
 
+class Thaw(Callback):
+    """Thaws one layer and gives another to the optimizer, in the middle of a training."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.step == 2:
+            trainer.model[1].requires_grad_()
+            trainer.optimizer.add_param_group({"params": trainer.model[0].parameters(), "lr": 0.2})
+
+
+def thawed() -> Weights:
+    model = Sequential(*(Dense(3, 3, generator=draw(seed)) for seed in range(3))).to(DOUBLE)
+    model[1].requires_grad_(False)
+    optimizer = SGD([*model[1].parameters(), *model[2].parameters()], lr=0.1)
+    Trainer(model, "mse", optimizer, callbacks=[Thaw()], progress=False).fit(
+        normal(20, 3), normal(4, 15).view(20, 3), steps=6, batch_size=5
+    )
+    return weights_of(model)
+
+
+def test_what_is_thawed_in_the_middle_is_trained_together() -> None:
+    weights = thawed()
+    for other in together(2, thawed):
+        assert_same(other, weights)
+
+
 # ---- games ---------------------------------------------------------------------------------------------
 
 
@@ -175,19 +200,32 @@ class Pull(Module):
         return {"loss": loss, "gap": gap.mean()}
 
 
-def played(samples: int = 20) -> tuple[list[float], Weights]:
+class GiveBias(Callback):
+    """Gives a player's bias to its optimizer, in the middle of a training."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.step == 2:
+            assert isinstance(trainer, GameTrainer)
+            trainer.optimizers["left"].add_param_group({"params": [trainer.model.left.bias]})
+
+
+def game_trainer(out: Path | None = None) -> GameTrainer:
     game = Pull().to(DOUBLE)
     optimizers = {
-        "left": SGD(game.left.parameters(), lr=0.1, momentum=0.5),
+        "left": SGD([game.left.weight], lr=0.1, momentum=0.5),
         "right": SGD(game.right.parameters(), lr=0.05),
     }
-    trainer = GameTrainer(game, optimizers, batches=2, progress=False)
+    return GameTrainer(game, optimizers, batches=2, callbacks=[GiveBias()], progress=False, out=out)
+
+
+def played(samples: int = 20) -> tuple[list[float], Weights]:
+    trainer = game_trainer()
     x, y = (
         torch.randn(samples, 2, generator=draw(1), dtype=DOUBLE),
         torch.randn(samples, 1, generator=draw(2), dtype=DOUBLE),
     )
     history = trainer.fit(x, y, steps=5, batch_size=5)
-    return history["gap"], weights_of(game)
+    return history["gap"], weights_of(trainer.model)
 
 
 def test_a_game_of_several_processes_is_that_of_one() -> None:
@@ -195,6 +233,17 @@ def test_a_game_of_several_processes_is_that_of_one() -> None:
     for other_gaps, other_weights in together(2, played):
         assert other_gaps == pytest.approx(gaps, rel=1e-9)
         assert_same(other_weights, weights)
+
+
+def test_a_game_resumes_with_a_group_that_a_callback_has_added(tmp_path: Path) -> None:
+    x, y = normal(20, 2), normal(20, 1)
+    straight, resumed = game_trainer(), game_trainer(tmp_path)
+    straight.fit(x, y, steps=6, batch_size=5)
+    game_trainer(tmp_path).fit(x, y, steps=4, batch_size=5)
+    resumed.fit(x, y, steps=6, batch_size=5, resume=True)
+    assert_same(weights_of(resumed.model), weights_of(straight.model), 0)
+    with pytest.raises(TypeError, match="expected a group in the optimizer of one player"):
+        resumed.optimizer.add_param_group({"params": [Parameter(torch.ones(1))]})
 
 
 def played_unevenly() -> str:

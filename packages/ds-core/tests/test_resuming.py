@@ -13,7 +13,7 @@ import time
 
 import pytest
 import torch
-from ds_core import Dense, Module, MSELoss, ReLU, Sequential
+from ds_core import Dense, Module, MSELoss, Parameter, ReLU, Sequential
 from ds_core.data import DataLoader
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.layers import Dropout
@@ -229,6 +229,79 @@ def test_resuming_behind_a_last_group_of_fewer_batches(tmp_path, steps):
     make(tmp_path, accumulate=3).fit(x, y, steps=steps, batch_size=4)
     assert len(resumed.fit(x, y, epochs=5, batch_size=4, resume=True)) == len(expected) == 20
     assert same(bits(straight.model), bits(resumed.model))
+
+
+class Thaw(Callback):
+    """Thaws the first layer after some epochs, and gives it to the optimizer."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, trainer):
+        if trainer.epoch == self.epoch:
+            trainer.model[0].requires_grad_()
+            trainer.optimizer.add_param_group({"params": trainer.model[0].parameters(), "lr": 0.02})
+
+
+def thawing(out=None, schedule=None):
+    g = torch.Generator().manual_seed(0)
+    model = Sequential(Dense(6, 8, generator=g), ReLU(), Dense(8, 1, generator=g))
+    model[0].requires_grad_(False)
+    optimizer = AdamW(model[2].parameters(), lr=0.01)
+    return Trainer(model, "mse", optimizer, schedule, callbacks=[Thaw(2)], progress=False, out=out)
+
+
+@pytest.mark.parametrize("schedule", [None, lambda o: ExponentialLR(o, 0.9), "plateau"])
+@pytest.mark.parametrize("split", [1, 2, 4])
+def test_groups_that_a_callback_has_added_and_thawed_resume(tmp_path, schedule, split):
+    x, y = data()
+    straight, resumed = thawing(schedule=schedule), thawing(tmp_path, schedule)
+    expected = straight.fit(x, y, epochs=6, validation=(x, y))
+    thawing(tmp_path, schedule).fit(x, y, epochs=split, validation=(x, y))
+    early = (tmp_path / "checkpoint.safetensors").read_bytes()
+    history = resumed.fit(x, y, epochs=6, resume=True, validation=(x, y))
+    assert history.to_dict() == expected.to_dict()
+    assert same(bits(straight.model), bits(resumed.model))
+    assert [len(group["params"]) for group in resumed.optimizer.param_groups] == [2, 2]
+
+    (tmp_path / "checkpoint.safetensors").write_bytes(early)  # and back, from where there may have been none
+    resumed.fit(x, y, epochs=6, resume=True, validation=(x, y))
+    assert same(bits(straight.model), bits(resumed.model))
+
+
+def test_other_parameters_in_the_optimizer_or_frozen_are_refused(tmp_path):
+    x, y = data()
+    thawing(tmp_path).fit(x, y, epochs=3)
+
+    def refused(change, said):
+        trainer = thawing(tmp_path)
+        change(trainer)
+        before = everything(trainer, tmp_path)
+        with pytest.raises(CheckpointError, match=said):
+            trainer.fit(x, y, epochs=4, resume=True)
+        assert same_everything(before, everything(trainer, tmp_path))
+
+    def turn(trainer):
+        trainer.optimizer.param_groups[0]["params"].reverse()
+
+    frozen = r"were frozen when it began:\n  frozen.model.2.bias: None in the checkpoint, True here$"
+    refused(lambda trainer: trainer.model[2].bias.requires_grad_(False), frozen)
+    refused(turn, r"trained\[0\]: 'model.2.weight' in the checkpoint, 'model.2.bias' here")
+    path = tmp_path / "checkpoint.safetensors"
+    state = load_checkpoint(path)
+    save_checkpoint(path, state | {"optimizer": state["optimizer"] | {"state": {0: {}}}})  # fails behind both
+    refused(lambda trainer: None, "expected a state of")
+
+
+def test_a_parameter_of_nobody_in_the_optimizer_is_refused_when_it_is_saved(tmp_path):
+    class Strange(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == 2:
+                trainer.optimizer.add_param_group({"params": [Parameter(torch.ones(3))]})
+
+    x, y = data()
+    with pytest.raises(ValueError, match=r"model's or the loss's, got one that is neither, .*3"):
+        make(tmp_path, schedule="plateau", callbacks=[Strange()]).fit(x, y, steps=4, validation=(x, y))
 
 
 class StopAt(Callback):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -206,6 +206,21 @@ class Optimizer:
         self._check_names(param_group)
         self.check_options(group)
         self.param_groups.append(group)
+
+    def regroup(self, state_dict: Mapping[str, Any], parameters: Sequence[Tensor]) -> None:
+        """Has as many groups as a saved state: those added since it was made go, those it has beyond come.
+
+        Args:
+            state_dict: as :meth:`state_dict` returns it.
+            parameters: of its groups, in their order.
+
+        Raises:
+            TypeError, ValueError: as the constructor does.
+        """
+        saved_groups = state_dict["param_groups"]
+        for saved in saved_groups[len(self.param_groups) :]:
+            self.add_param_group({**saved, "params": [parameters[index] for index in saved["params"]]})
+        del self.param_groups[len(saved_groups) :]
 
     def _options(self, given: Group) -> Group:
         """Returns options as the rule takes them: numbers, and none that choose among implementations.

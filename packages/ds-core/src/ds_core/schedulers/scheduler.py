@@ -85,8 +85,12 @@ class Scheduler:
         self._write()
 
     def _write(self, keep: bool = False) -> None:
-        """Gives every group its rate; a group added to the optimizer since joins with its own."""
+        """Gives every group its rate; a group added to the optimizer since joins with its own.
+
+        One that a loaded state has not is forgotten.
+        """
         groups = self.optimizer.param_groups
+        del self.base_lrs[len(groups) :]
         if len(groups) > len(self.base_lrs):
             self.prepare(resumed=True)
         for group in groups[len(self.base_lrs) :]:

@@ -116,6 +116,11 @@ def schedule_by_name(name: str) -> str:
     return found
 
 
+def over_all_steps(name: str) -> bool:
+    """Says whether the schedule of a name goes over all steps of a training."""
+    return name in _OVER_ALL_STEPS
+
+
 def make_schedule(name: str, optimizer: Optimizer, steps: int | None) -> Scheduler:
     """Returns the schedule of a name.
 
@@ -129,7 +134,7 @@ def make_schedule(name: str, optimizer: Optimizer, steps: int | None) -> Schedul
     """
     for group in optimizer.param_groups:
         group["lr"] = group.get("initial_lr", group["lr"])
-    if name not in _OVER_ALL_STEPS:
+    if not over_all_steps(name):
         return SCHEDULERS[name](optimizer)
     if steps is None:
         raise ValueError(f"fit: expected steps= with schedule {name!r}: these data do not know their length")

@@ -31,7 +31,6 @@ class DataParallel:
 
     Args:
         world: the processes.
-        parameters: what is trained.
         modules: the model and the loss.
         data: what all of them walk through.
         step: at which training begins or goes on.
@@ -43,15 +42,12 @@ class DataParallel:
     def __init__(
         self,
         world: World,
-        parameters: Sequence[Tensor],
         modules: Sequence[Module],
         data: Batches,
         step: int,
     ) -> None:
         self.world, self.modules, self.data = world, modules, data
-        trained = {id(parameter): parameter for parameter in parameters if parameter.requires_grad}
-        ordered = {id(p): p for module in modules for p in module.parameters() if id(p) in trained}
-        self.buckets = GradientBuckets(list((ordered | trained).values()), modules, world)
+        self._buckets: dict[str, GradientBuckets] = {}
         self._seen = 0.0  # what tells the batches of this step from others
         steps = world.text(str(step))
         if steps != str(step):
@@ -72,17 +68,31 @@ class DataParallel:
         rows = rows_of(count, self.world.rank, self.world.size)
         return self.data.part(batch, rows) if rows.stop > rows.start else None
 
-    def add_up(self, buckets: GradientBuckets | None = None) -> None:
+    def buckets(self, parameters: Sequence[Tensor], whose: str = "") -> GradientBuckets:
+        """Returns what adds up the gradients of these parameters, made anew if they were others before.
+
+        Args:
+            parameters: what is trained at this step: a callback may have thawed some.
+            whose: they are, if several optimizers take turns.
+        """
+        known, wanted = self._buckets.get(whose), {id(parameter): parameter for parameter in parameters}
+        if known is None or {id(parameter) for parameter in known.parameters} != wanted.keys():
+            ordered = {id(p): p for module in self.modules for p in module.parameters() if id(p) in wanted}
+            known = GradientBuckets(list((ordered | wanted).values()), self.modules, self.world)
+            self._buckets[whose] = known
+        return known
+
+    def add_up(self, buckets: GradientBuckets) -> None:
         """Adds up the gradients over all processes, and gives all of them the buffers of process 0.
 
         Args:
-            buckets: the gradients; None for those of all that is trained.
+            buckets: the gradients.
 
         Raises:
             RuntimeError: if another process has seen other batches.
         """
         seen, self._seen = self._seen, 0.0
-        (mean,) = (buckets or self.buckets).finish(seen / self.world.size)
+        (mean,) = buckets.finish(seen / self.world.size)
         if abs(mean - seen) > 1e-9 * max(1.0, abs(seen)):
             raise RuntimeError(
                 f"{self.world}: got another batch than others: expected all of them to walk through "

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from ds_core.checks import shown
-from ds_core.distributed import GradientBuckets
 from ds_core.engines import engine
 from ds_core.layers import Identity
 from ds_core.module import Module
 from ds_core.optimizers import Optimizer
+from ds_core.optimizers.optimizer import Group
 from ds_core.precision import precision
 from ds_core.training.batches import Batch, samples, to_device
-from ds_core.training.data_parallel import DataParallel
 from ds_core.training.history import COUNTS
 from ds_core.training.settings import optimizer_settings
 from ds_core.training.trainer import Trainer, _Step
@@ -46,13 +45,31 @@ class Players(Optimizer):
     def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
         if not optimizers:
             raise ValueError("Players: expected at least one optimizer, got none")
-        self.optimizers = dict(optimizers)
+        self.optimizers: dict[str, Optimizer] = {}
         self.defaults: dict[str, Any] = {}
-        self.param_groups = []
-        for optimizer in self.optimizers.values():
+        for name, optimizer in optimizers.items():
             for group in optimizer.param_groups:
                 self._check_params(group["params"])
-                self.param_groups.append(group)
+            self.optimizers[name] = optimizer
+
+    @property
+    def param_groups(self) -> list[Group]:  # type: ignore[override]  # those of each, whenever they are asked for
+        """Returns the groups of each, one after the other."""
+        return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
+
+    def add_param_group(self, param_group: Group) -> None:
+        raise TypeError(
+            "Players: expected a group in the optimizer of one player, got one more for all of them; "
+            "add it to trainer.optimizers[NAME]"
+        )
+
+    def regroup(self, state_dict: Mapping[str, Any], parameters: Sequence[Tensor]) -> None:
+        """Regroups each; the parameters are those of all of them."""
+        self._check_players(state_dict)
+        rest = list(parameters)
+        for name, optimizer in self.optimizers.items():
+            optimizer.regroup(state_dict[name], rest)
+            del rest[: sum(len(group["params"]) for group in optimizer.param_groups)]
 
     @property
     def state(self) -> Any:
@@ -74,12 +91,15 @@ class Players(Optimizer):
         Raises:
             ValueError: if there are other players, or a state does not fit.
         """
+        self._check_players(state_dict)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state_dict[name])
+
+    def _check_players(self, state_dict: Mapping[str, Any]) -> None:
         if state_dict.keys() != self.optimizers.keys():
             raise ValueError(
                 f"Players: expected states of {', '.join(self.optimizers)}, got {', '.join(state_dict)}"
             )
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state_dict[name])
 
 
 class _Together:
@@ -211,23 +231,12 @@ class GameTrainer(Trainer):
                 f"{self._parallel.world}"
             )
         self._share = sum(map(samples, parts)) / sum(map(samples, batches))
-        together = {
-            name: _Together(one, self._share, partial(self._parallel.add_up, buckets=self._buckets[name]))
-            for name, one in self.optimizers.items()
-        }
+        together = {}
+        for name, one in self.optimizers.items():
+            trained = [p for group in one.param_groups for p in group["params"]]
+            buckets = self._parallel.buckets(trained, name)
+            together[name] = _Together(one, self._share, partial(self._parallel.add_up, buckets))
         return parts, cast(Mapping[str, Optimizer], together)
-
-    def _joined(self) -> DataParallel | None:
-        """Joins the other processes; gradients of each player are added up for themselves."""
-        parallel = super()._joined()
-        if parallel is not None:
-            self._buckets = {
-                name: GradientBuckets(
-                    [p for group in one.param_groups for p in group["params"]], [self.model], parallel.world
-                )
-                for name, one in self.optimizers.items()
-            }
-        return parallel
 
     def _means(self, numbers: list[Tensor]) -> list[Tensor]:
         """Returns the numbers of a round, over all samples of all processes."""

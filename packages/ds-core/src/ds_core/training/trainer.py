@@ -26,7 +26,7 @@ from ds_core.checks import check_whole, checked_together, shown
 from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.split import train_test_split
 from ds_core.devices import pick_device
-from ds_core.distributed import ProcessLost, alone, leads, world
+from ds_core.distributed import GradientBuckets, ProcessLost, alone, leads, world
 from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.metrics import Metric
@@ -56,6 +56,7 @@ from ds_core.training.by_name import (
     make_metrics,
     make_optimizer,
     make_schedule,
+    over_all_steps,
     schedule_by_name,
 )
 from ds_core.training.callbacks import Callback
@@ -215,6 +216,7 @@ class Trainer:
             "optimizer": optimizer_settings(self.optimizer),
             "schedule": schedule_settings(self.schedule),
         }
+        self._frozen_first = self._frozen()  # callbacks may freeze and thaw
         self._generator = torch.Generator(self.device).manual_seed(seed)
 
         # Where training is.
@@ -330,7 +332,7 @@ class Trainer:
                 self._load(state, path, batches, held_out)
         else:
             self._begin(History(), 0, 0)
-            self._products = table_in_force()
+            self._products, self._frozen_first = table_in_force(), self._frozen()
         self._data, self.validation = batches, held_out
         self._saved_at = (self.step, self.epoch) if resume is True else None
         self._midway, self._waiting, self._to_save = False, [], []
@@ -511,7 +513,10 @@ class Trainer:
         """Makes the schedule that was given by name, over so many steps."""
         assert self._named is not None
         self.schedule = make_schedule(self._named, self.optimizer, steps)
-        self._rules["schedule"] = {"name": self._named, "steps": steps}
+        self._rules["schedule"] = {
+            "name": self._named,
+            "steps": steps if over_all_steps(self._named) else None,
+        }
 
     def _shares(self, batches: list[Batch]) -> list[tuple[Batch, float]]:
         """Says how much each batch counts, so that together they give the gradient of one big batch.
@@ -550,7 +555,7 @@ class Trainer:
         """Sends gradients to the other processes as soon as they are complete, in a step's last backward."""
         if self._parallel is None or not last or self._compiled is not None:  # a program tells nobody
             return nullcontext()
-        return self._parallel.buckets.listening()
+        return self._buckets(self._parallel).listening()
 
     def _of_all(self, losses: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
         """Adds up gradients over all processes, and returns the loss of the whole batches."""
@@ -558,8 +563,13 @@ class Trainer:
         whole = torch.zeros((), dtype=torch.float64, device=self.device)
         for loss, share in zip(losses, shares, strict=True):
             whole += share * loss.double()
-        self._parallel.add_up()
+        self._parallel.add_up(self._buckets(self._parallel))
         return self._parallel.world.sum_(whole)
+
+    def _buckets(self, parallel: DataParallel) -> GradientBuckets:
+        """Returns what adds up the gradients of all that is trained at this step."""
+        groups = self.optimizer.param_groups
+        return parallel.buckets([p for group in groups for p in group["params"] if p.requires_grad])
 
     def _agree_to_stop(self) -> None:
         """Ends training in all processes after the same step, if one of them is asked to."""
@@ -708,8 +718,7 @@ class Trainer:
         if others is None:
             return None
         assert self._data is not None
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        return DataParallel(others, parameters, (self.model, self.loss), self._data, self.step)
+        return DataParallel(others, (self.model, self.loss), self._data, self.step)
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
@@ -955,6 +964,8 @@ class Trainer:
             "products": self._products,
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
+            "trained": self._trained(),
+            "frozen": {"first": self._frozen_first, "now": self._frozen()},
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "loss_scaling": None if self._scaling is None else self._scaling.state_dict(),
@@ -993,6 +1004,32 @@ class Trainer:
             "validation": self._fingerprint(validation),
         }
 
+    @property
+    def _parameters(self) -> dict[str, Tensor]:
+        """Returns path -> parameter of all that can be trained."""
+        parts = {"model": self.model, "loss": self.loss}
+        return {f"{part}.{path}": p for part, one in parts.items() for path, p in one.named_parameters()}
+
+    def _trained(self) -> list[str]:
+        """Returns the paths of the optimizer's parameters, in their order.
+
+        Raises:
+            ValueError: if one of them, added since, is of neither the model nor the loss.
+        """
+        paths = {id(parameter): path for path, parameter in self._parameters.items()}
+        given = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for parameter in given:
+            if id(parameter) not in paths:
+                raise ValueError(
+                    "Trainer: expected the optimizer's parameters to be the model's or the loss's, got one "
+                    f"that is neither, {shown(parameter)}: no checkpoint could say which it is"
+                )
+        return [paths[id(parameter)] for parameter in given]
+
+    def _frozen(self) -> list[str]:
+        """Returns the paths of the parameters that need no gradient."""
+        return [path for path, parameter in self._parameters.items() if not parameter.requires_grad]
+
     def _fingerprint(self, validation: Any) -> str | None:
         """Returns what tells validation data from others; they are read once."""
         if validation is not self._printed[0]:
@@ -1025,6 +1062,11 @@ class Trainer:
         named = {"settings": there.pop("settings")}, {"settings": here.pop("settings")}
         if told := differences(*named) or differences(there, here):
             raise ValueError(f"it was made with other settings:{told}")
+        frozen, frozen_here = state["frozen"], self._frozen_first if self.step else self._frozen()
+        if told := differences(
+            {"frozen": dict.fromkeys(frozen["first"], True)}, {"frozen": dict.fromkeys(frozen_here, True)}
+        ):
+            raise ValueError(f"other parameters were frozen when it began:{told}")
         if (self._scaling is None) != (state["loss_scaling"] is None):
             raise ValueError("one of the two scales its loss, the other does not")
         if has_position(validation) == (state["validation"] is None):
@@ -1038,6 +1080,7 @@ class Trainer:
                 data.load_state_dict(state["data"])
             if state["validation"] is not None:
                 validation.load_state_dict(state["validation"])
+            self._train_and_freeze(state["trained"], frozen["now"], state["optimizer"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.schedule is not None:
                 self.schedule.load_state_dict(state["schedule"])
@@ -1051,7 +1094,29 @@ class Trainer:
             with use_table(state["products"]):  # that there is such a one
                 pass
         self._begin(history, step, epoch)
-        self._products, self._random = state["products"], None
+        self._products, self._random, self._frozen_first = state["products"], None, frozen["first"]
+
+    def _train_and_freeze(
+        self, trained: Sequence[str], frozen: Sequence[str], groups: Mapping[str, Any]
+    ) -> None:
+        """Gives the optimizer the parameters of a checkpoint, and freezes and thaws: callbacks may have.
+
+        Args:
+            trained: paths of the optimizer's parameters.
+            frozen: paths of those that need no gradient.
+            groups: the optimizer's state, which says how they are grouped.
+
+        Raises:
+            ValueError: if the model has not these parameters, or the optimizer has others to begin with.
+        """
+        parameters = self._parameters
+        if unknown := [path for path in (*trained, *frozen) if path not in parameters]:
+            raise ValueError(f"expected a parameter {unknown[0]}, got none")
+        self.optimizer.regroup(groups, [parameters[path] for path in trained])
+        if told := differences({"trained": trained}, {"trained": self._trained()}):
+            raise ValueError(f"it was made with other parameters in the optimizer:{told}")
+        for path, parameter in parameters.items():
+            parameter.requires_grad_(path not in frozen)
 
     @contextmanager
     def _undone_on_error(
@@ -1061,6 +1126,7 @@ class Trainer:
         places = [one for one in (data, validation) if has_position(one)]
         owners: list[Any] = [*places, *filter(None, (self.schedule, self._scaling)), *callbacks]
         states = [copy.deepcopy(owner.state_dict()) for owner in owners]
+        trained, frozen, grouped = self._trained(), self._frozen(), self.optimizer.state_dict()
         groups, optimizer_state = [dict(g) for g in self.optimizer.param_groups], self.optimizer.state
         weights = [
             {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -1072,6 +1138,7 @@ class Trainer:
         except BaseException:
             for owner, state in zip(owners, states, strict=True):
                 owner.load_state_dict(state)
+            self._train_and_freeze(trained, frozen, grouped)
             self.optimizer.state = optimizer_state
             for group, options in zip(self.optimizer.param_groups, groups, strict=True):
                 group.clear()
@@ -1112,8 +1179,8 @@ Look = Callable[[_Step, list[float]], dict[str, float]]
 
 # What a checkpoint holds.
 _STATE = (
-    *("step", "epoch", "settings", "products", "model", "loss", "optimizer", "schedule", "loss_scaling"),
-    *("history", "data", "validation", "callbacks", "random"),
+    *("step", "epoch", "settings", "products", "model", "loss", "trained", "frozen", "optimizer"),
+    *("schedule", "loss_scaling", "history", "data", "validation", "callbacks", "random"),
 )
 
 
