@@ -305,8 +305,9 @@ def test_a_wrong_trainer(make, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"accumulate": 2.5}, r"accumulate: expected a whole number, got 2\.5"),
-        ({"seed": "1"}, "seed: expected a whole number, got '1'"),
+        ({"accumulate": 2.5}, r"expected accumulate to be a whole number, got 2\.5"),
+        ({"accumulate": True}, "expected accumulate to be a whole number, got True"),
+        ({"seed": "1"}, "expected seed to be a whole number, got '1'"),
         ({"schedule": 5}, "schedule: expected a Scheduler, a function that makes one, or a name, got int"),
         ({"schedule": lambda optimizer: None}, "or a name, got NoneType"),
     ],
@@ -321,19 +322,19 @@ def test_a_trainer_of_the_wrong_types(options, said):
     [
         ({}, ValueError, "expected either epochs or steps, got epochs=None and steps=None"),
         ({"epochs": 1, "steps": 1}, ValueError, "expected either epochs or steps, got epochs=1 and steps=1"),
-        ({"epochs": -1}, ValueError, "epochs: expected at least 0, got -1"),
-        ({"epochs": 2.5}, TypeError, r"epochs: expected a whole number, got 2\.5"),
-        ({"steps": 2.0}, TypeError, r"steps: expected a whole number, got 2\.0"),
+        ({"epochs": -1}, ValueError, "expected epochs of at least 0, got -1"),
+        ({"epochs": 2.5}, TypeError, r"expected epochs to be a whole number, got 2\.5"),
+        ({"steps": 2.0}, TypeError, r"expected steps to be a whole number, got 2\.0"),
         (
             {"steps": 1, "checkpoint_every": 1.5},
             TypeError,
-            r"checkpoint_every: expected a whole number, got 1\.5",
+            r"expected checkpoint_every to be a whole number, got 1\.5",
         ),
         ({"steps": 1, "validation_split": 1.0}, ValueError, r"a share between 0 and 1, .*got 1\.0"),
         (
             {"steps": 1, "validate_every": 0},
             ValueError,
-            "validate_every: expected at least 1, or None, got 0",
+            "expected validate_every of at least 1, got 0",
         ),
         (
             {"steps": 1, "batch_size": 0},

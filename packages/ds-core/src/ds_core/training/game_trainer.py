@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from ds_core.checks import shown
+from ds_core.checks import check_whole, shown
 from ds_core.engines import engine
 from ds_core.layers import Identity
 from ds_core.module import Module
@@ -169,8 +169,7 @@ class GameTrainer(Trainer):
                 f"GameTrainer: precision: expected 'float32' or 'bf16', got {options['precision']!r}: a game "
                 "makes its gradients itself"
             )
-        if batches < 1:
-            raise ValueError(f"GameTrainer: expected batches of at least 1, got {batches}")
+        check_whole("GameTrainer", batches=batches)
         super().__init__(game, Identity(), Players(optimizers), accumulate=batches, **options)
         self.optimizers = optimizers
         self._rules["optimizer"] = {name: optimizer_settings(one) for name, one in optimizers.items()}

@@ -15,9 +15,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from numbers import Real
-from operator import index
 from pathlib import Path
-from typing import Any, ClassVar, SupportsIndex
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -172,11 +171,9 @@ class Trainer:
         _expect(not compile or engine == "manual", "compile", "False with torch's autograd", compile)
         positive = isinstance(clip_norm, Real) and clip_norm > 0
         _expect(clip_norm is None or positive, "clip_norm", "a number above 0, or None", clip_norm)
-        for name, value in (("accumulate", accumulate), ("seed", seed)):
-            _expect_whole(name, value)
-        accumulate, seed = index(accumulate), index(seed)
         check_whole("Trainer", accumulate=accumulate)
         check_whole("Trainer", -(2**63), seed=seed)
+        accumulate, seed = int(accumulate), int(seed)  # numpy's are welcome, too
         world()  # before anything is put on a device: each process has one of its own
         self.model = model if device is None else model.to(pick_device(device, "Trainer: device"))
         kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
@@ -303,12 +300,8 @@ class Trainer:
         """
         if (epochs is None) == (steps is None):
             raise ValueError(f"fit: expected either epochs or steps, got epochs={epochs} and steps={steps}")
-        for name, value in (("epochs", epochs), ("steps", steps)):
-            _expect_whole(name, value)
-            _expect(value is None or value >= 0, name, "at least 0", value)
-        for name, value in (("validate_every", validate_every), ("checkpoint_every", checkpoint_every)):
-            _expect_whole(name, value)
-            _expect(value is None or value >= 1, name, "at least 1, or None", value)
+        check_whole("fit", 0, **_given(epochs=epochs, steps=steps))
+        check_whole("fit", **_given(validate_every=validate_every, checkpoint_every=checkpoint_every))
         if validation_split is not None:
             data, validation = self._split(data, validation, validation_split)
         made = as_batches(data, batch_size, shuffle, self.seed, self._dtype)
@@ -1228,6 +1221,6 @@ def _expect(satisfied: bool, name: str, expected: str, got: object) -> None:
         raise ValueError(f"Trainer: {name}: expected {expected}, got {got!r}")
 
 
-def _expect_whole(name: str, got: object) -> None:
-    if got is not None and not isinstance(got, SupportsIndex):  # numpy's are welcome, too
-        raise TypeError(f"Trainer: {name}: expected a whole number, got {got!r}")
+def _given(**options: Any) -> dict[str, Any]:
+    """Returns the options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
