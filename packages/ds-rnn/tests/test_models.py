@@ -6,11 +6,12 @@ import re
 
 import pytest
 import torch
-from ds_core import Adam, CrossEntropyLoss, engine
-from ds_core.text import WordTokenizer, text_streams
+from ds_core import Adam, CrossEntropyLoss, Dense, FirstOutput, Sequential, Trainer, engine
+from ds_core.text import RandomWindows, WordTokenizer, sequential_windows, text_streams
 from ds_core.text.translation import Translator
 from ds_core.verify import check_gradients
 from ds_rnn import (
+    GRU,
     RecurrentDecoder,
     RecurrentEncoder,
     RecurrentLanguageModel,
@@ -90,6 +91,37 @@ def test_a_language_model_learns_a_loop_and_goes_on_with_it():
         written = model.generate(torch.tensor([1, 3, 0]), 15, temperature=0)
         assert written.tolist() == (loop * 3)[:18]
         assert model.training  # as it was before
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_trainer_trains_a_language_model_without_its_state(cell, tmp_path):
+    loop = [1, 3, 0, 2, 2, 4]
+    ids = torch.tensor(loop * 40)
+
+    def trainer(model, out=None):
+        first = FirstOutput(model)
+        return Trainer(first, CrossEntropyLoss(dim=-1), "adam", lr=0.02, progress=False, out=out)
+
+    straight, resumed = (RecurrentLanguageModel(5, 8, 24, cell=cell, generator=generator()) for _ in range(2))
+    windows = sequential_windows(ids, 12, 4)
+    history = trainer(straight).fit(RandomWindows(ids, 12, 8), validation=windows, steps=80)
+    assert history["val_loss"][-1] < 0.2
+    assert straight.generate(torch.tensor([1, 3, 0]), 15, temperature=0).tolist() == (loop * 3)[:18]
+    for steps, resume in ((30, False), (80, True)):
+        trainer(resumed, tmp_path).fit(
+            RandomWindows(ids, 12, 8), validation=windows, steps=steps, resume=resume
+        )
+    assert all(map(torch.equal, straight.parameters(), resumed.parameters()))
+
+
+def test_the_first_output_stands_in_a_sequence():
+    draw = generator()
+    model = Sequential(FirstOutput(GRU(3, 4, generator=draw)), Dense(4, 2, generator=draw)).to(torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    assert check_gradients(model, x).ok
+    assert model.requires_input_grad_(False)[0].module.input_grad is False
+    with pytest.raises(TypeError, match=r"FirstOutput.*expected a module that returns a tuple, got a tensor"):
+        FirstOutput(Dense(3, 2))(x.float())
 
 
 def test_the_same_seed_writes_the_same_text():

@@ -38,7 +38,8 @@ else:
             ),
             "clipping": "clip_grad_norm_ clip_grad_value_",
             "containers": (
-                "Concatenate ModuleDict ModuleList ParameterDict ParameterList Residual Sequential Sum"
+                "Concatenate FirstOutput ModuleDict ModuleList ParameterDict ParameterList Residual "
+                "Sequential Sum"
             ),
             "engines": "engine keep_for_second",
             "finetuning": "add_lora freeze layer_groups load_lora merge_lora save_lora",

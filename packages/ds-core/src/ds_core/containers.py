@@ -15,6 +15,7 @@ from ds_core.module import InputGrad, Module, Parameter, _check_module, _lost_in
 
 __all__ = [
     "Concatenate",
+    "FirstOutput",
     "ModuleDict",
     "ModuleList",
     "ParameterDict",
@@ -522,6 +523,41 @@ class Residual(Module):
     def backward(self, grad: Tensor) -> InputGrad:
         grad_x = self.module.backward(grad)
         return grad + grad_x if self.input_grad else None
+
+    def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
+        """Sets it for the module, too."""
+        return _pass_on(self, [self.module], requires_input_grad)
+
+
+class FirstOutput(Module):
+    """Gives a module's first output, and passes the others over.
+
+    y = y_1,   (y_1, y_2, ...) = f(x)
+
+    So what also returns a state or attention weights stands in a :class:`Sequential`, or is trained with a
+    loss of one input.
+
+    Args:
+        module: f, which returns a tuple, and whose backward takes the gradient of y_1 alone.
+
+    Raises:
+        TypeError: if the module returns anything but a tuple.
+
+    Example:
+        >>> Sequential(FirstOutput(GRU(8, 16)), Dense(16, 2))
+    """
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        outputs = self.module(*inputs, **options)
+        if not isinstance(outputs, tuple) or not outputs:
+            raise TypeError(f"{self.label()}: expected a module that returns a tuple, got {shown(outputs)}")
+        return outputs[0]
+
+    def backward(self, grad: Any) -> Any:
+        return self.module.backward(grad)
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         """Sets it for the module, too."""

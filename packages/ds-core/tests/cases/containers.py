@@ -10,6 +10,7 @@ from ds_core import (
     Concatenate,
     Dense,
     Dropout,
+    FirstOutput,
     LayerNorm,
     Module,
     Recompute,
@@ -38,6 +39,26 @@ def shared_dense() -> Sequential:
 def shared_recomputed() -> Sequential:
     layer = Recompute(Dense(4, 4))
     return Sequential(layer, ReLU(), layer, ReLU(), layer)
+
+
+class Halves(Module):
+    """Cuts what a layer gives in two."""
+
+    def __init__(self, layer: Dense) -> None:
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.layer(x)
+        self.save(y.shape)
+        return y[..., :2], y[..., 2:]
+
+    def backward(self, grad: Tensor, grad_rest: Tensor | None = None) -> Any:
+        (size,) = self.saved()
+        whole = grad.new_zeros(size)
+        whole[..., :2] = grad
+        return self.layer.backward(
+            whole if grad_rest is None else whole.index_add(-1, torch.arange(2, 5), grad_rest)
+        )
 
 
 class TheirShared(nn.Sequential):
@@ -180,6 +201,13 @@ CASES = [
         reference=lambda m, x: torch.cat(
             [affine(m[0][0], x) + affine(m[0][1], x), x + affine(m[1].module, x)], 1
         ),
+    ),
+    Case(
+        name="FirstOutput of two, of which the loss sees one",
+        make=lambda: Sequential(FirstOutput(Halves(Dense(3, 5))), ReLU()),
+        inputs=normal((4, 3)),
+        no_namesake=NONE,
+        reference=lambda m, x: affine(m[0].module.layer, x)[..., :2].clamp(min=0),
     ),
     # A wrapper without a name of its own: the namesake is that of the module in it.
     Case(

@@ -22,7 +22,8 @@ class RecurrentLanguageModel(SequenceModel):
     It takes and gives a state, so a long text can be read in chunks, each going on where the last one ended.
     What stands in the state from earlier chunks is a constant to the gradient: truncated backpropagation
     through time. To let the gradient cross the border, pass ``grad_state`` on. (Under torch's autograd the
-    state is no constant: detach it, as with torch.nn.)
+    state is no constant: detach it, as with torch.nn.) A :class:`~ds_core.Trainer` trains
+    ``FirstOutput(model)``, which passes the state over: every window of the text is read from the start.
 
     Args:
         vocab_size: V, how many tokens there are.
