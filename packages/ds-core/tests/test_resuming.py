@@ -597,6 +597,35 @@ def test_resume_refuses_another_training_and_changes_nothing(tmp_path):
     refused("wrong shape: 0.weight", None, False)
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_refused_resume_leaves_a_schedule_given_by_name_as_it_was(tmp_path, trained):
+    x, y = data()
+
+    def named(out=None):
+        model = Dense(6, 1, generator=torch.Generator().manual_seed(0))
+        return Trainer(model, "mse", "sgd", "cosine", lr=0.1, progress=False, out=out)
+
+    named(tmp_path).fit(x, y, steps=4)
+    trainer = named(tmp_path / "other")
+    if trained:
+        trainer.fit(x, y, steps=3)
+    before, schedule = copy.deepcopy((trainer.state_dict(), trainer._rules)), trainer.schedule
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(CheckpointError, match=r"schedule\.steps: 4 in the checkpoint, 8 here"):
+        trainer.fit(x, y, steps=8, resume=path)
+    state = load_checkpoint(path)
+    save_checkpoint(path, state | {"random": {"sources": {}}})  # fails late
+    with pytest.raises(CheckpointError):
+        trainer.fit(x, y, steps=4, resume=path)
+    if not trained:
+        with pytest.raises(CheckpointError):
+            trainer.load(path)
+    with pytest.raises(ValueError, match="expected steps= with schedule 'cosine'"):
+        trainer.fit(((x, y) for _ in range(3)), epochs=1)
+    assert trainer.schedule is schedule
+    assert same_everything(before, (trainer.state_dict(), trainer._rules))
+
+
 def test_a_refused_resume_makes_no_folder(tmp_path):
     x, y = data()
     with pytest.raises(CheckpointError, match="no such file"):

@@ -116,9 +116,21 @@ def schedule_by_name(name: str) -> str:
     return found
 
 
-def over_all_steps(name: str) -> bool:
-    """Says whether the schedule of a name goes over all steps of a training."""
-    return name in _OVER_ALL_STEPS
+def planned(name: str, steps: int | None) -> dict[str, Any]:
+    """Returns what a schedule given by name depends on, to make it from and to keep in checkpoints.
+
+    Args:
+        name: one of SCHEDULERS that needs no arguments.
+        steps: of the whole training; None if unknown.
+
+    Raises:
+        ValueError: if the schedule goes over all steps and their number is unknown.
+    """
+    if name not in _OVER_ALL_STEPS:
+        return {"name": name, "steps": None}
+    if steps is None:
+        raise ValueError(f"fit: expected steps= with schedule {name!r}: these data do not know their length")
+    return {"name": name, "steps": steps}
 
 
 def make_schedule(name: str, optimizer: Optimizer, steps: int | None) -> Scheduler:
@@ -127,18 +139,11 @@ def make_schedule(name: str, optimizer: Optimizer, steps: int | None) -> Schedul
     Args:
         name: one of SCHEDULERS that needs no arguments.
         optimizer: whose learning rate it moves, from what it was before any schedule.
-        steps: of the whole training; None if unknown.
-
-    Raises:
-        ValueError: if the schedule goes over all steps and their number is unknown.
+        steps: over which it goes; None where it does not ask.
     """
     for group in optimizer.param_groups:
         group["lr"] = group.get("initial_lr", group["lr"])
-    if not over_all_steps(name):
-        return SCHEDULERS[name](optimizer)
-    if steps is None:
-        raise ValueError(f"fit: expected steps= with schedule {name!r}: these data do not know their length")
-    return _OVER_ALL_STEPS[name](optimizer, max(1, steps))
+    return SCHEDULERS[name](optimizer) if steps is None else _OVER_ALL_STEPS[name](optimizer, max(1, steps))
 
 
 def make_callbacks(chosen: Sequence[Callback | str] | Callback | str) -> list[Callback]:

@@ -55,7 +55,7 @@ from ds_core.training.by_name import (
     make_metrics,
     make_optimizer,
     make_schedule,
-    over_all_steps,
+    planned,
     schedule_by_name,
 )
 from ds_core.training.callbacks import Callback
@@ -317,13 +317,14 @@ class Trainer:
         state = None if path is None else load_checkpoint(path)
         per_epoch = batches.steps(self.accumulate)
         total = epochs * per_epoch if epochs is not None and per_epoch is not None else steps
-        if self._named is not None:
-            self._make_schedule(total)
+        plan = None if self._named is None else planned(self._named, total)
 
         if state is not None:
             with kept_random_state(world=_is_main_thread()):  # those of the training are not the caller's
-                self._load(state, path, batches, held_out)
+                self._load(state, path, batches, held_out, plan)
         else:
+            if plan is not None:
+                self._make_schedule(plan)
             self._begin(History(), 0, 0)
             self._products, self._frozen_first = table_in_force(), self._frozen()
         self._data, self.validation = batches, held_out
@@ -502,14 +503,10 @@ class Trainer:
             return _as_tuple(self.model(**inputs[0]))
         return _as_tuple(self.model(*inputs))
 
-    def _make_schedule(self, steps: int | None) -> None:
-        """Makes the schedule that was given by name, over so many steps."""
-        assert self._named is not None
-        self.schedule = make_schedule(self._named, self.optimizer, steps)
-        self._rules["schedule"] = {
-            "name": self._named,
-            "steps": steps if over_all_steps(self._named) else None,
-        }
+    def _make_schedule(self, plan: Mapping[str, Any]) -> None:
+        """Makes the schedule that was given by name."""
+        self.schedule = make_schedule(plan["name"], self.optimizer, plan["steps"])
+        self._rules["schedule"] = dict(plan)
 
     def _shares(self, batches: list[Batch]) -> list[tuple[Batch, float]]:
         """Says how much each batch counts, so that together they give the gradient of one big batch.
@@ -943,7 +940,7 @@ class Trainer:
             CheckpointError: if the file is missing or damaged, or belongs to another training; nothing has
                 changed then.
         """
-        self._load(load_checkpoint(path), path, self._data, self.validation)
+        self._load(load_checkpoint(path), path, self._data, self.validation, None)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns weights, optimizer, schedule, history, position, random numbers and callbacks' memory.
@@ -975,7 +972,7 @@ class Trainer:
         Raises:
             ValueError: if a part is missing, or does not fit its counterpart here.
         """
-        self._load_state(state, self._data, self.validation)
+        self._load_state(state, self._data, self.validation, None)
 
     def _all_settings(self, data: Batches | None, validation: Any) -> dict[str, Any]:
         """Returns all that the result depends on, except how long to train."""
@@ -1030,24 +1027,42 @@ class Trainer:
         return self._printed[1]
 
     def _load(
-        self, state: Mapping[str, Any], path: str | Path | None, data: Batches | None, validation: Any
+        self,
+        state: Mapping[str, Any],
+        path: str | Path | None,
+        data: Batches | None,
+        validation: Any,
+        plan: Mapping[str, Any] | None,
     ) -> None:
         """Takes a state over, all or nothing; what does not fit is said with the name of the file."""
         try:
-            self._load_state(state, data, validation)
+            self._load_state(state, data, validation, plan)
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
             raise CheckpointError(f"{path}: does not fit this training: {error}") from error
 
-    def _load_state(self, state: Mapping[str, Any], data: Batches | None, validation: Any) -> None:
-        """Takes a state over, all or nothing: all is compared first, and what was changed is put back."""
+    def _load_state(
+        self,
+        state: Mapping[str, Any],
+        data: Batches | None,
+        validation: Any,
+        plan: Mapping[str, Any] | None,
+    ) -> None:
+        """Takes a state over, all or nothing: all is compared first, and what was changed is put back.
+
+        Args:
+            state: as :meth:`state_dict` returns it.
+            data: to go on with.
+            validation: to go on with.
+            plan: of a schedule given by name; None for that of the latest ``fit``.
+        """
         missing = [name for name in _STATE if name not in state]
         if missing:
             raise ValueError(f"the state lacks {', '.join(missing)}")
         there = dict(state["settings"])
-        planned = there.get("schedule")
-        if self.schedule is None and isinstance(planned, Mapping) and planned.get("name") == self._named:
-            self._make_schedule(planned["steps"])  # there was no fit yet
-        here = self._all_settings(data, validation)
+        plan, saved = plan or self._rules["schedule"], there.get("schedule")
+        if plan is None and isinstance(saved, Mapping) and saved.get("name") == self._named:
+            plan = saved  # there was no fit yet
+        here = {**self._all_settings(data, validation), "schedule": plan}
         for name in ("data", "validation"):
             if there[name] is None or here[name] is None:  # nothing is known of it
                 there[name] = here[name] = None
@@ -1074,6 +1089,8 @@ class Trainer:
             if state["validation"] is not None:
                 validation.load_state_dict(state["validation"])
             self._train_and_freeze(state["trained"], frozen["now"], state["optimizer"])
+            if self._named is not None and plan is not None:
+                self._make_schedule(plan)
             self.optimizer.load_state_dict(state["optimizer"])
             if self.schedule is not None:
                 self.schedule.load_state_dict(state["schedule"])
@@ -1119,6 +1136,7 @@ class Trainer:
         places = [one for one in (data, validation) if has_position(one)]
         owners: list[Any] = [*places, *filter(None, (self.schedule, self._scaling)), *callbacks]
         states = [copy.deepcopy(owner.state_dict()) for owner in owners]
+        schedule, rule = self.schedule, self._rules["schedule"]
         trained, frozen, grouped = self._trained(), self._frozen(), self.optimizer.state_dict()
         groups, optimizer_state = [dict(g) for g in self.optimizer.param_groups], self.optimizer.state
         weights = [
@@ -1131,6 +1149,7 @@ class Trainer:
         except BaseException:
             for owner, state in zip(owners, states, strict=True):
                 owner.load_state_dict(state)
+            self.schedule, self._rules["schedule"] = schedule, rule
             self._train_and_freeze(trained, frozen, grouped)
             self.optimizer.state = optimizer_state
             for group, options in zip(self.optimizer.param_groups, groups, strict=True):
