@@ -1,5 +1,6 @@
 """Trainer: what it takes by name, and data of every kind, in fit, evaluate and predict alike."""
 
+import math
 import sys
 
 import numpy as np
@@ -323,8 +324,12 @@ def test_a_model_is_a_module():
     [
         ({"loss": 1.0}, TypeError, "play: expected loss as a tensor of one number and shape .*, got 1.0"),
         ({"loss": torch.ones(2)}, TypeError, "got a tensor of torch.float32"),
-        ({"step": torch.tensor(1.0)}, ValueError, "expected another name than 'step'"),
-        ({"lr": torch.tensor(1.0)}, ValueError, "expected another name than 'lr'"),
+        ({"loss": torch.tensor(0.0), "step": torch.tensor(1.0)}, ValueError, "another name than 'step'"),
+        ({"loss": torch.tensor(0.0), "lr": torch.tensor(1.0)}, ValueError, "another name than 'lr'"),
+        ({"gap": torch.tensor(1.0)}, ValueError, "play: expected 'loss' among the numbers .*, got 'gap'"),
+        ({}, ValueError, "expected 'loss' among the numbers it returns, got none"),
+        (torch.tensor(1.0), TypeError, "play: expected a dict of numbers to be returned, got a tensor"),
+        ({"loss": torch.tensor(math.nan)}, FloatingPointError, "gradients that the game clips"),
     ],
 )
 def test_what_a_game_returns_is_checked(numbers, error, said):
@@ -339,6 +344,15 @@ def test_what_a_game_returns_is_checked(numbers, error, said):
     trainer = GameTrainer(game, {"one": SGD(game.player.parameters())}, progress=False)
     with pytest.raises(error, match=said):
         trainer.fit(*data(), steps=1)
+
+
+def test_a_game_plays_and_its_optimizers_are_some():
+    model = mlp()
+    with pytest.raises(TypeError, match=r"with a method play\(batches, optimizers\), got Sequential"):
+        GameTrainer(model, {"one": SGD(model.parameters())})
+    model.play = print
+    with pytest.raises(TypeError, match="Players: expected an Optimizer as 'one', got 'adam'"):
+        GameTrainer(model, {"one": "adam"})
 
 
 def test_no_metric_takes_the_place_of_the_loss():

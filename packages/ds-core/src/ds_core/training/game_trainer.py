@@ -40,6 +40,7 @@ class Players(Optimizer):
 
     Raises:
         ValueError: if there is none, or two have a parameter in common.
+        TypeError: if one is no optimizer.
     """
 
     def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
@@ -48,6 +49,8 @@ class Players(Optimizer):
         self.optimizers: dict[str, Optimizer] = {}
         self.defaults: dict[str, Any] = {}
         for name, optimizer in optimizers.items():
+            if not isinstance(optimizer, Optimizer):
+                raise TypeError(f"Players: expected an Optimizer as {name!r}, got {shown(optimizer)}")
             for group in optimizer.param_groups:
                 self._check_params(group["params"])
             self.optimizers[name] = optimizer
@@ -155,6 +158,7 @@ class GameTrainer(Trainer):
     """
 
     _whole_groups = True
+    _remedies = "gradients that the game clips"
 
     def __init__(
         self, game: Module, optimizers: Mapping[str, Optimizer], *, batches: int = 1, **options: Any
@@ -171,6 +175,11 @@ class GameTrainer(Trainer):
             )
         check_whole("GameTrainer", batches=batches)
         super().__init__(game, Identity(), Players(optimizers), accumulate=batches, **options)
+        if not hasattr(game, "play"):
+            raise TypeError(
+                "GameTrainer: expected a module with a method play(batches, optimizers), got "
+                + type(game).__name__
+            )
         self.optimizers = optimizers
         self._rules["optimizer"] = {name: optimizer_settings(one) for name, one in optimizers.items()}
 
@@ -195,9 +204,18 @@ class GameTrainer(Trainer):
         """Checks that what a round returns can be recorded.
 
         Raises:
-            TypeError: if something is no tensor of one number.
-            ValueError: if a name is that of a column which the trainer writes itself.
+            TypeError: if it is no dict, or something in it no tensor of one number.
+            ValueError: if there is no loss, or a name is that of a column which the trainer writes itself.
         """
+        if not isinstance(numbers, Mapping):
+            raise TypeError(
+                f"{self.model.label()}.play: expected a dict of numbers to be returned, got {shown(numbers)}"
+            )
+        if "loss" not in numbers:
+            raise ValueError(
+                f"{self.model.label()}.play: expected 'loss' among the numbers it returns, got "
+                + (", ".join(map(repr, numbers)) or "none")
+            )
         for name, number in numbers.items():
             if not isinstance(number, Tensor) or number.numel() != 1 or number.dim():
                 raise TypeError(

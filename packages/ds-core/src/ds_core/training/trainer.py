@@ -139,6 +139,7 @@ class Trainer:
     """
 
     _whole_groups: ClassVar[bool] = False  # may the last step of an epoch have fewer batches than others?
+    _remedies: ClassVar[str] = "clip_norm=1.0 or a warm-up"  # against numbers that are not finite
 
     def __init__(
         self,
@@ -761,7 +762,7 @@ class Trainer:
         elif batch is not None and not self._count(batch):
             advice = f"{self._says_ignored()} Leave such batches out, or accumulate them with others."
         else:
-            advice = f"Try a smaller learning rate (such as {step.lr / 10:.2g}), clip_norm=1.0 or a warm-up."
+            advice = f"Try a smaller learning rate (such as {step.lr / 10:.2g}), {self._remedies}."
             if self.precision == "fp16":
                 advice += " float16 ends at 65504: precision='bf16' goes as far as float32."
         advice += self._says_left()
