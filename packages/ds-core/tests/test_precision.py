@@ -244,7 +244,7 @@ def test_low_precision_resumes_bit_for_bit(tmp_path, name):
 def test_what_precision_asks_for():
     with pytest.raises(TypeError, match=r"expected a model in float32.* got one in torch.float64"):
         Trainer(mlp().double(), "mse", "sgd", precision="bf16")
-    with pytest.raises(ValueError, match="precision: expected 'float32', 'bf16' or 'fp16', got 'fp8'"):
+    with pytest.raises(ValueError, match="expected precision 'float32' or 'bf16' or 'fp16', got 'fp8'"):
         Trainer(mlp(), "mse", "sgd", precision="fp8")
 
     class Game(Module):

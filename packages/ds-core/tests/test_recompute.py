@@ -458,5 +458,5 @@ def test_backward_without_forward_says_whose():
 
 
 def test_only_modules_can_be_wrapped():
-    with pytest.raises(TypeError, match=r"Recompute: expected module to be a Module, got .Dense."):
+    with pytest.raises(TypeError, match=r"Recompute: expected module to be a Module of ds_core, got .Dense."):
         Recompute("Dense")

@@ -284,7 +284,7 @@ def test_names_are_found_however_they_are_written():
         ),
         (
             lambda m: Trainer(m, "mse", "sgd", engine="magic"),
-            "engine: expected 'manual' or 'autograd', got 'magic'",
+            "expected engine 'manual' or 'autograd', got 'magic'",
         ),
         (
             lambda m: Trainer(m, "mse", "sgd", clip_norm=0),
@@ -308,8 +308,14 @@ def test_a_wrong_trainer(make, said):
         ({"accumulate": 2.5}, r"expected accumulate to be a whole number, got 2\.5"),
         ({"accumulate": True}, "expected accumulate to be a whole number, got True"),
         ({"seed": "1"}, "expected seed to be a whole number, got '1'"),
-        ({"schedule": 5}, "schedule: expected a Scheduler, a function that makes one, or a name, got int"),
-        ({"schedule": lambda optimizer: None}, "or a name, got NoneType"),
+        ({"schedule": 5}, "expected schedule to be a Scheduler or a function or a text or None, got 5"),
+        ({"schedule": lambda optimizer: None}, "expected a function that makes a Scheduler, got None"),
+        ({"clip_norm": "1"}, "expected clip_norm to be a number or None, got '1'"),
+        ({"clip_norm": True}, "expected clip_norm to be a number or None, got True"),
+        ({"callbacks": None}, "expected callbacks to be several of: a Callback or a text"),
+        ({"metrics": None}, "expected metrics to be several of: a Metric or a text or a Mapping"),
+        ({"settings": 3}, "expected settings to be a Mapping or None, got 3"),
+        ({"out": 5}, "expected out to be a text or a Path or None, got 5"),
     ],
 )
 def test_a_trainer_of_the_wrong_types(options, said):
@@ -324,6 +330,8 @@ def test_a_trainer_of_the_wrong_types(options, said):
         ({"epochs": 1, "steps": 1}, ValueError, "expected either epochs or steps, got epochs=1 and steps=1"),
         ({"epochs": -1}, ValueError, "expected epochs of at least 0, got -1"),
         ({"epochs": 2.5}, TypeError, r"expected epochs to be a whole number, got 2\.5"),
+        ({"steps": 1, "resume": 5}, TypeError, "fit: expected the path of a file or folder, got 5"),
+        ({"steps": 1, "batch_size": "8"}, TypeError, "expected batch_size to be a whole number, got '8'"),
         ({"steps": 2.0}, TypeError, r"expected steps to be a whole number, got 2\.0"),
         (
             {"steps": 1, "checkpoint_every": 1.5},

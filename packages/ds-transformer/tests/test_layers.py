@@ -361,7 +361,7 @@ def test_functions_and_layers_of_torch_are_refused_by_name():
         ):
             make(8, 2, activation=torch.nn.functional.relu)
     with pytest.raises(
-        TypeError, match="TransformerEncoder: expected encoder_layer to be a Module, got Transf"
+        TypeError, match="TransformerEncoder: expected encoder_layer to be a Module of ds_core, got T"
     ):
         TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 1)
 

@@ -152,6 +152,7 @@ def described(hint: Any) -> str:
         number = str(len(parts)) if origin is tuple and parts[-1] is not Ellipsis else "several"
         return f"{number} of: {described(parts[0])}"
     name = str(getattr(hint, "__name__", hint))
+    name += " of ds_core" if name == "Module" else ""  # torch has one, too
     return _WORDS.get(hint) or _WORDS.get(origin) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 

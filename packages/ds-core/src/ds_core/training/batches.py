@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ds_core.checks import check_whole
 from ds_core.data.fingerprint import fingerprint
 from ds_core.data.loader import DataLoader, stacked
 from ds_core.random_state import kept_random_state, random_state, set_random_state
@@ -162,8 +163,10 @@ def as_batches(
         dtype: of floating point numbers in arrays.
 
     Raises:
-        TypeError: if it is none of these.
+        TypeError: if it is none of these, or a number is not whole.
     """
+    if batch_size is not None:
+        check_whole("data", batch_size=batch_size)
     tensors = as_tensors(data, dtype)
     if tensors is not None and len(tensors) > 1:
         several_batches = batch_size is not None and batch_size < tensors[0].shape[:1].numel()

@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
-from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ds_core.checks import check_whole, checked_together, shown
+from ds_core.checks import as_path, check_whole, checked_constructor, checked_together, shown
 from ds_core.clipping import grad_norm, scale_to_norm_
 from ds_core.data.split import train_test_split
 from ds_core.devices import pick_device
@@ -141,6 +140,7 @@ class Trainer:
     _whole_groups: ClassVar[bool] = False  # may the last step of an epoch have fewer batches than others?
     _remedies: ClassVar[str] = "clip_norm=1.0 or a warm-up"  # against numbers that are not finite
 
+    @checked_constructor
     def __init__(
         self,
         model: Module,
@@ -162,16 +162,10 @@ class Trainer:
         lr: float | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(model, Module):
-            got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-            raise TypeError(f"Trainer: model: expected a Module of ds_core, got {got}")
-        _expect(engine in ("manual", "autograd"), "engine", "'manual' or 'autograd'", engine)
-        _expect(
-            precision in ("float32", "bf16", "fp16"), "precision", "'float32', 'bf16' or 'fp16'", precision
-        )
-        _expect(not compile or engine == "manual", "compile", "False with torch's autograd", compile)
-        positive = isinstance(clip_norm, Real) and clip_norm > 0
-        _expect(clip_norm is None or positive, "clip_norm", "a number above 0, or None", clip_norm)
+        if compile and engine != "manual":
+            raise ValueError(f"Trainer: compile: expected False with torch's autograd, got {compile!r}")
+        if clip_norm is not None and clip_norm <= 0:
+            raise ValueError(f"Trainer: clip_norm: expected a number above 0, or None, got {clip_norm}")
         check_whole("Trainer", accumulate=accumulate)
         check_whole("Trainer", -(2**63), seed=seed)
         accumulate, seed = int(accumulate), int(seed)  # numpy's are welcome, too
@@ -191,10 +185,8 @@ class Trainer:
         if not isinstance(schedule, str):
             self.schedule = schedule(self.optimizer) if callable(schedule) else schedule
             if schedule is not None and not isinstance(self.schedule, Scheduler):
-                raise TypeError(
-                    "Trainer: schedule: expected a Scheduler, a function that makes one, or a name, got "
-                    + type(self.schedule).__name__
-                )
+                made = shown(self.schedule)
+                raise TypeError(f"Trainer: schedule: expected a function that makes a Scheduler, got {made}")
         if self.schedule is not None and self.schedule.optimizer is not self.optimizer:
             raise ValueError("Trainer: the schedule belongs to another optimizer than the one given")
         self.engine: EngineName = engine
@@ -314,7 +306,7 @@ class Trainer:
             check_ends(held_out, 1, "give some of them as validation=, in a list")
         if held_out is None and (isinstance(self.schedule, ReduceLROnPlateau) or self._named == "plateau"):
             raise ValueError("fit: ReduceLROnPlateau goes by the validation loss; give validation=...")
-        path = self.checkpoint_path if resume is True else Path(resume) if resume else None
+        path = self.checkpoint_path if resume is True else as_path("fit", resume) if resume else None
         state = None if path is None else load_checkpoint(path)
         per_epoch = batches.steps(self.accumulate)
         total = epochs * per_epoch if epochs is not None and per_epoch is not None else steps
@@ -1234,11 +1226,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor) and value.numel() == 1:
         return float(value)
     return float(value) if isinstance(value, (int, float)) else value
-
-
-def _expect(satisfied: bool, name: str, expected: str, got: object) -> None:
-    if not satisfied:
-        raise ValueError(f"Trainer: {name}: expected {expected}, got {got!r}")
 
 
 def _given(**options: Any) -> dict[str, Any]:
