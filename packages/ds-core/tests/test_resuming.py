@@ -313,6 +313,11 @@ class StopAt(Callback):
             trainer.stop("enough")
 
 
+class StopAtOnce(Callback):
+    def on_fit_start(self, trainer):
+        trainer.stop("enough")
+
+
 class Stream:
     """Endless random batches, with a position."""
 
@@ -624,6 +629,21 @@ def test_a_refused_resume_leaves_a_schedule_given_by_name_as_it_was(tmp_path, tr
         trainer.fit(((x, y) for _ in range(3)), epochs=1)
     assert trainer.schedule is schedule
     assert same_everything(before, (trainer.state_dict(), trainer._rules))
+
+
+def test_a_training_from_elsewhere_that_makes_no_step_leaves_the_folder_as_it_was(tmp_path):
+    x, y = data()
+    there, here = tmp_path / "there", tmp_path / "here"
+    callbacks = ["csv_log", "best_checkpoint"]
+    for folder, lr in ((there, 0.05), (here, 0.1)):
+        make(folder, lr=lr, callbacks=callbacks).fit(x, y, steps=4, validation=(x, y))
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    elsewhere = there / "checkpoint.safetensors"
+    for steps, more in ((4, []), (9, [StopAtOnce()])):
+        trainer = make(here, callbacks=[*callbacks, *more])
+        history = trainer.fit(x, y, steps=steps, validation=(x, y), resume=elsewhere)
+        assert len(history) == 4
+        assert before == {path.name: path.read_bytes() for path in here.iterdir()}
 
 
 def test_a_refused_resume_makes_no_folder(tmp_path):

@@ -262,7 +262,7 @@ class CSVLog(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if len(trainer.history):
-            self._try(trainer, self._rewrite)
+            trainer.once_begun(lambda: self._try(trainer, self._rewrite))
 
     def _append(self, trainer: Trainer, stop: int) -> None:
         """Writes the rows up to ``stop`` that are not in the file yet."""

@@ -320,7 +320,7 @@ class Trainer:
                 self._make_schedule(plan)
             self._begin(History(), 0, 0)
             self._products, self._frozen_first = table_in_force(), self._frozen()
-        self._data, self.validation = batches, held_out
+        self._data, self.validation, first = batches, held_out, self.step
         self._saved_at = (self.step, self.epoch) if resume is True else None
         self._midway, self._waiting, self._to_save = False, [], []
         self.total_epochs, self.total_steps = epochs, total
@@ -337,7 +337,10 @@ class Trainer:
                     raise
                 self.stop(INTERRUPTED)
             self._record()
-            if self.step and not self._midway:  # without a step, what is there is worth more
+            begun = (
+                self.step > first or self._saved_at is not None
+            )  # without a step, what is there is worth more
+            if begun and not self._midway:
                 self._save_if_wanted()
             if self.history.stopped != INTERRUPTED:
                 self._validate()  # after the checkpoint: to a training resumed from it, this never happened
