@@ -536,6 +536,24 @@ def test_metrics_reach_history_under_their_names():
     assert history.best("val_right", "max") == max(history["val_right"])
 
 
+@pytest.mark.parametrize("metrics", ["accuracy", {"accuracy": "accuracy"}, ["accuracy", "perplexity"]])
+def test_metrics_by_name_look_where_the_loss_does(metrics):
+    """As many tokens as classes: the shapes alone do not say which dimension is which."""
+    tokens = torch.randint(4, (20, 4), generator=torch.Generator().manual_seed(0))
+    target = tokens.masked_fill(tokens == 3, 0)
+    target[:, 0] = 4  # ignored
+    model = Sequential(Embedding(4, 8), Dense(8, 4))
+    loss = CrossEntropyLoss(dim=-1, ignore_index=4)
+    trainer = Trainer(model, loss, "adam", lr=0.1, metrics=metrics, progress=False)
+    numbers = trainer.evaluate(tokens, target)
+    right = trainer.predict(tokens).argmax(-1) == target
+    assert numbers["accuracy"] == pytest.approx(right[:, 1:].float().mean().item())
+    if "perplexity" in numbers:
+        assert numbers["perplexity"] == pytest.approx(math.exp(numbers["loss"]), rel=1e-5)
+    with pytest.raises(ValueError, match="each target class 0 to 3, got 4"):  # an object is what it is made
+        Trainer(model, loss, "adam", metrics=Accuracy(dim=-1), progress=False).evaluate(tokens, target)
+
+
 def test_predict_and_predict_proba():
     x, _ = data(11)
     model = Sequential(Dropout(0.5), Dense(5, 3))

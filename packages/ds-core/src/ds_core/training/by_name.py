@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ds_core.checks import did_you_mean, shape
-from ds_core.losses import LOSSES, Loss
+from ds_core.losses import LOSSES, ClassLoss, Loss
 from ds_core.metrics import Metric, as_metric
+from ds_core.metrics.metric import ClassMetric
 from ds_core.module import Module
 from ds_core.optimizers import OPTIMIZERS, Optimizer
 from ds_core.schedulers import (
@@ -160,17 +161,28 @@ def make_callbacks(chosen: Sequence[Callback | str] | Callback | str) -> list[Ca
 
 
 def make_metrics(
-    chosen: Sequence[Metric | str] | Mapping[str, Metric | str] | Metric | str,
+    chosen: Sequence[Metric | str] | Mapping[str, Metric | str] | Metric | str, loss: Module
 ) -> dict[str, Metric]:
     """Returns name -> metric, for metrics as objects or by name; a dict gives them names of its own.
+
+    Args:
+        chosen: the metrics.
+        loss: a metric given by name finds the classes in the loss's dimension, and ignores what it ignores.
 
     Raises:
         ValueError: if no metric has the name, or two would be shown under one name, or one as the loss.
     """
+
+    def made(metric: Metric | str) -> Metric:
+        found = as_metric(metric)
+        if isinstance(metric, str) and isinstance(found, ClassMetric) and isinstance(loss, ClassLoss):
+            found.dim, found.ignore_index = loss.dim, loss.ignore_index
+        return found
+
     if isinstance(chosen, Mapping):
-        named = {name: as_metric(metric) for name, metric in chosen.items()}
+        named = {name: made(metric) for name, metric in chosen.items()}
     else:
-        metrics = [as_metric(one) for one in ([chosen] if isinstance(chosen, (Metric, str)) else chosen)]
+        metrics = [made(one) for one in ([chosen] if isinstance(chosen, (Metric, str)) else chosen)]
         named = {metric.name: metric for metric in metrics}
         if len(named) < len(metrics):
             names = ", ".join(metric.name for metric in metrics)

@@ -104,7 +104,8 @@ class Trainer:
             first steps take long, and ids outside a vocabulary are not found out. Or the name of a backend
             of it. ``trainer.compilations`` counts.
         metrics: what to measure besides the loss, from the model's first output, when validating: metrics or
-            their names, ``"accuracy"``, ...; one of them or several; a dict says what to call them.
+            their names, ``"accuracy"``, ...; one of them or several; a dict says what to call them. By name,
+            they find classes in the dimension, and ignore the targets, that the loss does.
         clip_norm: largest norm of all gradients together; None for no clipping.
         accumulate: batches whose gradients are averaged into one optimizer step, so that four batches of 8
             make the step that one of 32 makes, in a quarter of the memory.
@@ -194,7 +195,7 @@ class Trainer:
         self.compile = compile
         self._scaling = LossScaling() if precision == "fp16" else None
         self._compiled = Compiled(self._forward_backward, self.device, compile) if compile else None
-        self.metrics = make_metrics(metrics)
+        self.metrics = make_metrics(metrics, self.loss)
         self.clip_norm = clip_norm
         self.accumulate = accumulate
         self.callbacks = make_callbacks(callbacks)
