@@ -91,3 +91,18 @@ def test_a_resumed_training_has_the_same_moving_average(tmp_path):
 def test_the_average_moves():
     with pytest.raises(ValueError, match=r"expected a decay between 0 and 1, got 1\.0"):
         MovingAverage(1.0)
+
+
+@pytest.mark.parametrize("kind", [MovingAverage(0.9), AverageWeights(2)])
+def test_what_a_checkpoint_keeps_goes_where_the_parameters_are(kind):
+    """As from main memory to a CUDA device, so from one type to another."""
+    x, y = torch.randn(8, 3), torch.randn(8, 1)
+    trainer = Trainer(Dense(3, 1), "mse", "sgd", lr=0.1, progress=False, callbacks=kind)
+    trainer.fit(x, y, epochs=3)
+    elsewhere = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
+    kind.load_state_dict({"average": elsewhere, "kept": [[2, elsewhere]]})
+    kind.on_fit_start(trainer)
+    kind.on_step_end(trainer)
+    kind.on_epoch_end(trainer)
+    kind.on_fit_end(trainer)
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in trainer.model.parameters())

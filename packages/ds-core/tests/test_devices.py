@@ -6,7 +6,7 @@ import pytest
 import torch
 from ds_core import Dense, Dropout, ReLU, Sequential, Trainer
 from ds_core.devices import pick_device
-from ds_core.training import load_checkpoint
+from ds_core.training import AverageWeights, MovingAverage, load_checkpoint
 from ds_core.training import trainer as trainer_module
 from ds_core.training.batches import to_device
 from ds_core.training.reading import Reading
@@ -215,3 +215,13 @@ def test_no_step_waits_for_a_cuda_device():
                 trainer._update(batches)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
+
+
+@cuda
+@pytest.mark.parametrize("kind", [MovingAverage, AverageWeights])
+def test_averages_of_a_checkpoint_come_to_the_device(tmp_path, kind):
+    x, y = data()
+    for epochs, resume in ((2, False), (3, True)):
+        trainer = make(device="cuda", out=tmp_path, callbacks=kind(2 if kind is AverageWeights else 0.9))
+        trainer.fit(x, y, epochs=epochs, resume=resume)
+    assert all(p.is_cuda and p.isfinite().all() for p in trainer.model.parameters())

@@ -55,7 +55,8 @@ class AverageWeights(Callback):
         if len(last) > 1:
             with torch.no_grad():
                 for name, parameter in trainer.model.named_parameters():
-                    parameter.copy_(torch.stack([weights[name] for weights in last]).mean(0))
+                    # Those of a checkpoint lie in main memory.
+                    parameter.copy_(torch.stack([weights[name].to(parameter) for weights in last]).mean(0))
 
     def state_dict(self) -> dict[str, Any]:
         return {"kept": [[epoch, weights] for epoch, weights in self.kept.items()]}
@@ -92,6 +93,9 @@ class MovingAverage(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         if trainer.step == 0:
             self.average = {}
+        for name, parameter in trainer.model.named_parameters():
+            if name in self.average:  # a checkpoint's, which lies in main memory
+                self.average[name] = self.average[name].to(parameter)
 
     def on_step_end(self, trainer: Trainer) -> None:
         decay = min(self.decay, (1 + trainer.step) / (10 + trainer.step))
