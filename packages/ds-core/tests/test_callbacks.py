@@ -327,6 +327,8 @@ def test_history_answers():
     assert history.rows(60)[0]["grad_norm"] == 2.0
     with pytest.raises(KeyError):
         History().best()
+    with pytest.raises(ValueError, match=r"history\.best: expected mode 'min' or 'max', got 'highest'"):
+        history.best("val_accuracy", "highest")
 
 
 def test_history_survives_its_state_dict():

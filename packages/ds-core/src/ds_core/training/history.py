@@ -63,8 +63,10 @@ class History:
 
         Raises:
             KeyError: if there is no such column.
-            ValueError: if it holds no number.
+            ValueError: if it holds no number, or the mode is another word.
         """
+        if mode not in ("min", "max"):
+            raise ValueError(f"history.best: expected mode 'min' or 'max', got {mode!r}")
         numbers = [value for value in self[name] if not math.isnan(value)]
         if not numbers:
             raise ValueError(f"history: {name} holds no number")
