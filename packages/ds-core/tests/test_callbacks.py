@@ -85,6 +85,16 @@ def test_the_moments_come_in_order():
     ]
 
 
+def test_a_moment_that_never_comes_is_refused():
+    with pytest.raises(
+        TypeError, match=r"Keras: .* on_epoch_end, on_fit_end, got on_epoch_begin; did you mean"
+    ):
+
+        class Keras(Callback):
+            def on_epoch_begin(self, trainer):
+                pass
+
+
 def test_stop_ends_after_the_step(capsys):
     class Enough(Callback):
         def on_step_end(self, trainer):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
-from ds_core.checks import checked_constructor
+from ds_core.checks import checked_constructor, did_you_mean
 
 if TYPE_CHECKING:
     from ds_core.training.trainer import Trainer
@@ -39,8 +39,19 @@ class Callback:
     writes: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Makes a callback's constructor check its arguments."""
+        """Makes a callback's constructor check its arguments, and refuses moments that never come.
+
+        Raises:
+            TypeError: if a method is called like a moment, but is none.
+        """
         super().__init_subclass__(**options)
+        moments = [name for name in vars(Callback) if name.startswith("on_")]
+        for name, value in vars(cls).items():
+            if name.startswith("on_") and callable(value) and name not in moments:
+                raise TypeError(
+                    f"{cls.__name__}: expected moments among {', '.join(moments)}, got {name}"
+                    + did_you_mean(name, moments)
+                )
         if "__init__" in vars(cls):
             cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
 
