@@ -222,6 +222,16 @@ def test_quiet_and_plain_lines(capsys, monkeypatch):
     assert "\x1b" not in "".join(lines)
 
 
+def test_the_epoch_shown_is_that_of_the_latest_step(capsys):
+    class Enough(Callback):
+        def on_epoch_end(self, trainer):
+            if trainer.epoch == 2:
+                trainer.stop("enough")
+
+    Trainer(mlp(), "mse", "sgd", lr=0.1, callbacks=Enough()).fit(*data(), epochs=5, batch_size=12)
+    assert capsys.readouterr().out.startswith("epoch 2/5, step 4  loss ")
+
+
 def test_a_live_bar_on_a_terminal(monkeypatch, capsys):
     x, y = data()
     screen = io.StringIO()

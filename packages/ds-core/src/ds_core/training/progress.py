@@ -105,8 +105,8 @@ class ProgressDisplay(Callback):
         """Says ``step 120/2000`` or ``epoch 3/10, step 120``."""
         if trainer.total_epochs is None:
             return f"step {trainer.step}/{trainer.total_steps}"
-        epoch = min(trainer.epoch + 1, trainer.total_epochs)
-        return f"epoch {epoch}/{trainer.total_epochs}, step {trainer.step}"
+        epoch = trainer.history.train.get("epoch", [0])[-1]  # that of the latest step
+        return f"epoch {min(epoch, trainer.total_epochs)}/{trainer.total_epochs}, step {trainer.step}"
 
     def _numbers(self, trainer: Trainer) -> str:
         """Says ``loss 2.134  val_loss 2.201  lr 0.001  35 steps/s  4,480 tokens/s``."""
