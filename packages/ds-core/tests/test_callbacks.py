@@ -139,6 +139,15 @@ def test_early_stopping_can_watch_a_metric_that_should_grow():
     assert len(history["val_r2"]) == 3
 
 
+def test_what_ends_in_its_time_was_not_stopped(capsys):
+    x, y = data()
+    history = trainer(Script([1, 2, 2]), EarlyStopping(patience=2)).fit(x, y, epochs=3, validation=(x, y))
+    assert history.stopped is None
+    assert "Stopped" not in capsys.readouterr().out
+    longer = trainer(Script([1, 2, 2]), EarlyStopping(patience=2)).fit(x, y, epochs=4, validation=(x, y))
+    assert longer.stopped == "val_loss has not improved on 1 in 2 validations"
+
+
 @pytest.mark.parametrize("restore", [True, False])
 def test_the_best_weights_come_back_and_the_checkpoint_keeps_the_latest(tmp_path, restore):
     weights = []

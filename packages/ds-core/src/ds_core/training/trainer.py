@@ -634,7 +634,12 @@ class Trainer:
         return self.total_steps is not None and self.step >= self.total_steps
 
     def stop(self, reason: str) -> None:
-        """Ends training after the step at hand, in all processes; for callbacks."""
+        """Ends training after the step at hand, in all processes; for callbacks.
+
+        Where it ends there anyway, or somebody has said so before, this is without effect.
+        """
+        if self.done and reason != INTERRUPTED:
+            return
         if self._parallel is None:
             self.past.stopped = reason
         else:
