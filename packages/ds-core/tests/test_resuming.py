@@ -646,6 +646,26 @@ def test_a_training_from_elsewhere_that_makes_no_step_leaves_the_folder_as_it_wa
         assert before == {path.name: path.read_bytes() for path in here.iterdir()}
 
 
+def test_data_that_end_before_the_position_are_refused(tmp_path):
+    x, y = data()
+
+    class Few:
+        def __init__(self, count):
+            self.count = count
+
+        def __iter__(self):
+            return iter([(x, y)] * self.count)
+
+    make(tmp_path).fit(Few(9), steps=7)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(
+        ValueError, match=r"an epoch of at least 7 batches, which .* has had, got 3; give the"
+    ):
+        make(tmp_path).fit(Few(3), steps=12, resume=True)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    assert make(tmp_path).fit(Few(7), steps=9, resume=True)["epoch"] == [1] * 7 + [2] * 2
+
+
 def test_a_refused_resume_makes_no_folder(tmp_path):
     x, y = data()
     with pytest.raises(CheckpointError, match="no such file"):

@@ -66,7 +66,8 @@ class Batches:
         The last group may have fewer, unless groups are to be whole.
 
         Raises:
-            ValueError: if the epoch has no batch at all, or too few for one group that is to be whole.
+            ValueError: if the epoch has no batch at all, too few for one group that is to be whole, or fewer
+                than the position says.
             TypeError: if a batch is not inputs and a target.
         """
         batches = self._rest()
@@ -117,8 +118,12 @@ class Batches:
         with kept_random_state(world=self.world):
             set_random_state(self._epoch_start, world=self.world)
             batches = iter(self.data)
-            for _ in islice(batches, self._skip):
-                pass
+            found = sum(1 for _ in islice(batches, self._skip))
+        if found < self._skip:
+            raise ValueError(
+                f"data: expected an epoch of at least {self._skip} batches, which the resumed training has had, "
+                f"got {found}; give the data of before"
+            )
         self._skip = 0
         return batches
 
