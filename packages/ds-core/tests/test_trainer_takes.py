@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from ds_core import Dense, Module, ReLU, Sequential
+from ds_core import Dense, Module, MSELoss, Parameter, ReLU, Sequential
 from ds_core.data import Dataset
 from ds_core.metrics import MAE
 from ds_core.optimizers import SGD
@@ -311,6 +311,36 @@ def test_a_model_has_something_to_train_and_returns_tensors():
         TypeError, match="predict: expected the model to return a tensor or a tuple of tensors"
     ):
         make(Names()).predict(data()[0])
+
+
+class Weighted(Module):
+    """The mean square, times a weight that is learnt."""
+
+    def __init__(self):
+        self.weight = Parameter(torch.ones(()))
+        self.inner = MSELoss()
+
+    def forward(self, prediction, target):
+        loss = self.inner(prediction, target)
+        self.save(loss)
+        return self.weight * loss
+
+    def backward(self, grad=1.0):
+        (loss,) = self.saved()
+        self.add_grad("weight", grad * loss)
+        return self.inner.backward(grad * self.weight)
+
+
+@pytest.mark.parametrize("engine", ["manual", "autograd"])
+def test_an_optimizer_by_name_trains_the_loss_too(engine):
+    found = []
+    for by_name in (True, False):
+        model, loss = mlp(), Weighted()
+        optimizer = "sgd" if by_name else SGD([*model.parameters(), loss.weight], lr=0.1)
+        lr = {"lr": 0.1} if by_name else {}
+        Trainer(model, loss, optimizer, engine=engine, progress=False, **lr).fit(*data(), steps=3)
+        found.append(float(loss.weight.detach()))
+    assert found[0] == found[1] != 1.0
 
 
 def test_a_model_is_a_module():

@@ -121,8 +121,8 @@ class Batches:
             found = sum(1 for _ in islice(batches, self._skip))
         if found < self._skip:
             raise ValueError(
-                f"data: expected an epoch of at least {self._skip} batches, which the resumed training has had, "
-                f"got {found}; give the data of before"
+                f"data: expected an epoch of at least {self._skip} batches, which the resumed training has "
+                f"had, got {found}; give the data of before"
             )
         self._skip = 0
         return batches

@@ -61,12 +61,12 @@ def make_loss(loss: Module | str) -> Module:
 
 
 def make_optimizer(optimizer: Optimizer | str, model: Module, loss: Module, lr: float | None) -> Optimizer:
-    """Returns the optimizer itself, or the one of that name over the model's trainable parameters.
+    """Returns the optimizer itself, or the one of that name over what can be trained of model and loss.
 
     Args:
         optimizer: the optimizer, over parameters of the model and the loss, or its name.
         model: what is trained.
-        loss: may have parameters, too.
+        loss: may have parameters to train, too.
         lr: of an optimizer given by name.
 
     Raises:
@@ -76,12 +76,12 @@ def make_optimizer(optimizer: Optimizer | str, model: Module, loss: Module, lr: 
     """
     if isinstance(optimizer, str):
         options = {} if lr is None else {"lr": lr}
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        if not trainable:
+        both = {id(p): p for module in (model, loss) for p in module.parameters() if p.requires_grad}
+        if not both:
             raise ValueError(
                 "optimizer: expected a model with parameters to train, got none that requires a gradient"
             )
-        return _find("optimizer", optimizer, OPTIMIZERS)(trainable, **options)
+        return _find("optimizer", optimizer, OPTIMIZERS)(list(both.values()), **options)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer: expected an Optimizer or its name, got {type(optimizer).__name__}")
     if lr is not None:

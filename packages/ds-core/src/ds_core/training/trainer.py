@@ -91,7 +91,8 @@ class Trainer:
         model: the module to train, on ``device`` if one is given. Its inputs come from the data; several
             outputs (a tuple) go to the loss as ``loss(*outputs, target)``.
         loss: a scalar loss, or its name: ``"mse"``, ``"cross_entropy"``, ...
-        optimizer: an optimizer over parameters of the model, or of the loss, or its name: ``"sgd"``, ...
+        optimizer: an optimizer over parameters of the model, or of the loss, or its name: ``"sgd"``, ..., for
+            all of both that need a gradient.
         schedule: a scheduler on that optimizer, a function that makes one from it, or a name. It is stepped
             after every optimizer step, not every epoch; ReduceLROnPlateau after every validation, with its
             loss. By name, ``"cosine"``, ``"linear"`` and ``"polynomial"`` lead to 0 over all steps of
