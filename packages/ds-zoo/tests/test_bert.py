@@ -431,7 +431,8 @@ def test_mistakes(folder):
         model(torch.full((1, 3), 23))
     with pytest.raises(IndexError, match=r"Embedding\(2, 12\): token id 2"):
         model(ids, mask, types + 1)
-    for added in (torch.where(mask == 0, -torch.inf, 0.0), torch.where(mask == 0, -1e9, 0.0), 0.0 * mask):
+    minus = [torch.where(mask == 0, least, 0) for least in (-torch.inf, -1e9, -10000)]
+    for added in (*minus, 0.0 * mask, 0 * mask):
         with pytest.raises(ValueError, match=r"MiniBERT: expected attention_mask of 1 .* give mask == 0"):
             model(ids, added)
     with pytest.raises(ValueError, match=r"expected attention_mask of the shape \(3, 7\)"):

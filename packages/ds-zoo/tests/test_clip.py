@@ -370,6 +370,7 @@ def test_mistakes_in_what_it_is_given():
         ((ids, images()[:, :1]), r"expected pixel_values \(B, 3, H, W\), got"),
         ((ids, images(), torch.ones(4, 3)), "attention_mask of the shape"),
         ((ids, images(), torch.full(ids.shape, -1e9)), "attention_mask of 1 where something is"),
+        ((ids, images(), torch.full(ids.shape, -10000)), "attention_mask of 1 where something is"),
         ((ids[:1], images(1), None, True), "at least 2 pairs, to tell one from the other, got 1"),
         ((ids, images(3), None, True), "as many images as texts"),
     ]

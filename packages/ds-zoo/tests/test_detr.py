@@ -455,8 +455,9 @@ def test_wrong_calls():
         model(torch.randn(2, 1, 32, 32))
     with pytest.raises(ValueError, match=r"at least one, got \(0, 3, 32, 32\)"):
         model(torch.randn(0, 3, 32, 32))
-    with pytest.raises(ValueError, match="expected pixel_mask of 1 where something is"):
-        model(torch.randn(2, 3, 32, 32), torch.zeros(2, 32, 32))
+    for added in (torch.zeros(2, 32, 32), torch.zeros(2, 32, 32, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match="expected pixel_mask of 1 where something is"):
+            model(torch.randn(2, 3, 32, 32), added)
     with pytest.raises(ValueError, match=r"expected pixel_mask \(2, 32, 32\)"):
         model(torch.randn(2, 3, 32, 32), torch.ones(2, 32, 31))
     with engine("manual"):

@@ -531,8 +531,9 @@ def test_tokens_outside_the_vocabulary_are_named(model):
             model.generate(text, 3)
     with pytest.raises(IndexError, match="11"):
         model(input_ids=torch.tensor([[1, 2]]), labels=torch.tensor([[1, 11]]))
-    with pytest.raises(ValueError, match="MiniGPT: expected attention_mask of 1 where something is"):
-        model(input_ids=torch.tensor([[1, 2]]), attention_mask=torch.tensor([[0.0, -torch.inf]]))
+    for added in (torch.tensor([[0.0, -torch.inf]]), torch.tensor([[0, -10000]])):
+        with pytest.raises(ValueError, match="MiniGPT: expected attention_mask of 1 where something is"):
+            model(input_ids=torch.tensor([[1, 2]]), attention_mask=added)
     with pytest.raises(ValueError, match=r"labels of the shape \(1, 2\)"):
         model(input_ids=torch.tensor([[1, 2]]), labels=torch.tensor([[1]]))
     with pytest.raises(TypeError, match="once"):

@@ -364,14 +364,14 @@ def check_numbers(wrong: Tensor, error: Callable[[], Exception]) -> bool:
 
 
 def check_shows(who: str, name: str, mask: Tensor) -> None:
-    """Checks that a mask of floating point says 1 where something is and 0 where there is filling.
+    """Checks that a mask of numbers says 1 where something is and 0 where there is filling.
 
-    One that is added to scores, 0 and -inf, says the opposite; without filling it is 0 everywhere.
+    One that is added to scores, 0 and -inf or -10000, says the opposite; without filling it is 0 everywhere.
 
     Raises:
         ValueError: if it holds anything but 0 and 1, or no 1 at all.
     """
-    if not mask.is_floating_point() or not mask.numel():
+    if mask.dtype == torch.bool or not mask.numel():
         return
     check_numbers(
         ((mask != 0) & (mask != 1)).any() | (mask == 0).all(),
