@@ -7,7 +7,7 @@ import warnings
 import pytest
 from ds_core.checks import check_whole
 from ds_core.cli import clear_errors
-from ds_core.cli.commands import function_command
+from ds_core.cli.commands import function_command, show
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, IndexError, ImportError])
@@ -38,6 +38,19 @@ def test_only_a_line_feed_ends_a_line_of_the_standard_input(monkeypatch, capsys,
     command = function_command(count, lambda device: None, "count")
     command(["-"], standalone_mode=False)
     assert capsys.readouterr().out == "'a\\x0cb'\n'\\u2028c\\x85'\n"
+
+
+def test_dicts_are_a_table(capsys):
+    """Its columns have names; neither a name nor a text begins another column or line; no pixel is lost."""
+    show(
+        [
+            {"image": "a\tb\r\n.png", "score": 0.123456, "left": 12345.6},
+            {"image": "b", "score": 1.0, "left": 9},
+        ]
+    )
+    assert capsys.readouterr().out == ("image\tscore\tleft\na\\tb\\r\\n.png\t0.1235\t12345.6\nb\t1\t9\n")
+    show([])
+    assert not capsys.readouterr().out
 
 
 def test_what_is_no_mistake_of_the_user_stays_a_traceback():

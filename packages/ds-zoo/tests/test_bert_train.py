@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ds_core import Callback, load_lora
+from ds_core.checks import Partial
 from ds_core.text import WordPieceTokenizer
 from ds_core.training import CheckpointError, load_checkpoint
 from ds_zoo import (
@@ -446,7 +447,10 @@ def test_uses_that_a_run_does_not_have(world, tmp_path):
     labels = bert.load(bert.train(labelling(folder), tmp_path / "out", progress=False).out)
     for text in ("猫", ""):
         with pytest.raises(ValueError, match="no word is known"):
-            bert.predict(labels, ["the cat", text])
+            bert.predict(labels, [text])
+        with pytest.raises(Partial, match=r"1 of 2 could not be answered\n.*no word is known") as told:
+            bert.predict(labels, [text, "the cat"])
+        assert told.value.result == bert.predict(labels, ["the cat"])
     with pytest.raises(ValueError, match="at least one text"):
         bert.predict(labels, [])
     with pytest.raises(ValueError, match="guesses hidden words"):
@@ -494,7 +498,12 @@ def test_the_command_line(world, tmp_path):
     assert run("train", "bert", "--data", f"csv:{folder / 'labels.csv'}", "--out", out, *words).exit_code == 0
     assert run("train", "bert", "--out", out, "--resume", "--quiet").exit_code == 0
     said = run("predict", out, "the cat saw the dog.", "the dog.").output.splitlines()
-    assert [line.split("\t")[-1] for line in said] == ["the cat saw the dog.", "the dog."]
+    assert said[0] == "label\tpurrs\truns\ttext"
+    assert [line.split("\t")[-1] for line in said[1:]] == ["the cat saw the dog.", "the dog."]
+    partly = run("predict", out, "猫", "the dog.", "")
+    assert (partly.exit_code, partly.stdout.splitlines()) == (2, [said[0], said[2]])
+    assert "2 of 3 could not be answered" in partly.stderr
+    assert "no word is known of the text '猫'" in partly.stderr
     assert "accuracy" in run("eval", out).output
     assert "sat" in run("fill-mask", folder / "words", "the cat [MASK] on the dog", "--top-k", 5).output
     refused = run("predict", out, "猫")

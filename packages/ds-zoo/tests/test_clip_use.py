@@ -663,7 +663,7 @@ def test_prediction_and_evaluation(run, tmp_path):
         predict(loaded, [str(tmp_path / "none.png")], labels="a,b")
 
     pictures = [str(tmp_path / "none.png"), str(tmp_path / "one.png")]
-    with pytest.raises(Partial, match=r"1 of 2 pictures could .*\n.*none\.png: no such file") as told:
+    with pytest.raises(Partial, match=r"1 of 2 could .*\n.*none\.png: no such file") as told:
         predict(loaded, pictures, labels="a red circle, image", embeddings=str(vectors))
     assert told.value.result == [first, second]
     assert vectors.read_bytes() != b"another's"
@@ -695,7 +695,8 @@ def test_the_command_line_draws_scenes_and_names_them(run, tmp_path):
         app, ["predict", str(run.out), str(image), "--labels", "a red circle,a blue square"]
     )
     assert named.exit_code == 0, named.output
-    rows = [line.split("\t") for line in named.output.splitlines()]
+    names, *rows = [line.split("\t") for line in named.output.splitlines()]
+    assert names == ["image", "label", "score"]
     assert [row[0] for row in rows] == 2 * [str(image)]
     assert {row[1] for row in rows} == {"a red circle", "a blue square"}
     refused = runner.invoke(app, ["predict", str(run.out), str(image), "--labels", "a red circle"])

@@ -352,20 +352,23 @@ def test_a_picture_that_cannot_be_read_costs_no_other(run, tmp_path):
     good, broken, json_path = tmp_path / "ä b.png", tmp_path / "broken.png", tmp_path / "r.json"
     Image.new("RGB", (32, 32), "red").save(good)
     broken.write_text("no picture")
-    asked = ["predict", str(run.out), str(broken), str(good), str(tmp_path), "--threshold", "0"]
+    (tmp_path / "none").mkdir()
+    asked = ["predict", str(run.out), str(broken), str(good), str(tmp_path / "none"), "--threshold", "0"]
     files = ["--out", str(tmp_path / "all"), "--json", str(json_path)]
     told = CliRunner().invoke(command_line(), [*asked, *files])
     assert told.exit_code == 2
-    assert len(told.stdout.splitlines()) == 4
-    assert all(line.startswith(str(good)) for line in told.stdout.splitlines())
-    assert "2 of 3 pictures could not be read" in told.stderr
+    names, *lines = told.stdout.splitlines()
+    assert names.split("\t") == ["image", "label", "score", "left", "top", "right", "bottom"]
+    assert len(lines) == 4
+    assert all(line.startswith(str(good)) for line in lines)
+    assert "2 of 3 could not be answered" in told.stderr
     assert str(broken) in told.stderr
     assert "is a folder" in told.stderr
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["ä b.png"]
     assert {result["image_id"] for result in json.loads(json_path.read_text())} == {1}
     before = json_path.read_bytes()
     with pytest.raises(ValueError, match="broken"):
-        predict(load(run.out), [str(broken), str(tmp_path)], json=str(json_path))
+        predict(load(run.out), [str(broken), str(tmp_path / "none")], json=str(json_path))
     assert json_path.read_bytes() == before
 
 
@@ -389,4 +392,4 @@ def test_the_command_line_finds_objects(run, tmp_path):
     result = CliRunner().invoke(command_line(), ["predict", *arguments])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "found.png").is_file()
-    assert len(result.output.splitlines()) == 4
+    assert len(result.output.splitlines()) == 5

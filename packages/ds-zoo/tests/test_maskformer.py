@@ -626,18 +626,20 @@ def test_a_run_can_be_used(run, tmp_path):
     picture = tmp_path / "picture.png"
     Image.new("RGB", (40, 30), "red").save(picture)
     for kind in ("panoptic", "instance", "semantic"):
-        (answer,) = predict(loaded, [str(picture)], kind=kind, out=str(tmp_path / f"{kind}.png"))
-        assert answer["image"] == str(picture)
-        assert sum(segment["pixels"] for segment in answer["segments"]) <= 40 * 30
+        rows = predict(loaded, [str(picture)], kind=kind, out=str(tmp_path / f"{kind}.png"))
+        assert {row["image"] for row in rows} <= {str(picture)}
+        assert {row["label"] for row in rows} <= set(loaded.model.config.labels)
+        assert sum(row["pixels"] for row in rows) <= 40 * 30
         with Image.open(tmp_path / f"{kind}.png") as drawn:
             assert min(drawn.size) >= 480
+    assert sum(row["pixels"] for row in rows) == 40 * 30
     with pytest.raises(ValueError, match="threshold: expected a number from 0 to 1, got 2"):
         evaluate(loaded, threshold=2.0)
     with pytest.raises(ValueError, match="cannot be read as an image"):
         predict(loaded, [str(made.out / "config.json")])
-    with pytest.raises(Partial, match=r"1 of 2 pictures could not be read\n.*config\.json") as told:
+    with pytest.raises(Partial, match=r"1 of 2 could not be answered\n.*config\.json") as told:
         predict(loaded, [str(made.out / "config.json"), str(picture)], kind="semantic")
-    assert told.value.result == [answer]
+    assert told.value.result == rows
     for option in ("out", "attention", "json"):
         with pytest.raises(FileExistsError, match="is one of the pictures"):
             predict(loaded, [str(picture)], **{option: str(picture)})
@@ -652,7 +654,7 @@ def test_results_are_cocos(run, tmp_path):
     pictures = [str(tmp_path / name) for name in ("a.png", "b.png")]
     for number, path in enumerate(pictures):
         scenes(run[0], 2, 99).scenes.scene(number).image.save(path)
-    answers = predict(
+    rows = predict(
         loaded,
         pictures,
         kind="instance",
@@ -661,7 +663,7 @@ def test_results_are_cocos(run, tmp_path):
         attention=str(tmp_path / "attention"),
     )
     results = json.loads((tmp_path / "r.json").read_text())
-    assert sum(len(answer["segments"]) for answer in answers) == len(results) > 0
+    assert len(rows) == len(results) > 0
     assert {result["image_id"] for result in results} == {0, 1}
     for result in results:
         mask = mask_module.decode(result["segmentation"])

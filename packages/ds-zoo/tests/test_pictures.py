@@ -1,12 +1,17 @@
 """Pictures as they come, before ViT and CLIP: every mode, sizes, damage."""
 
 import io
+from functools import partial
 
 import pytest
 import torch
+from ds_core.checks import Partial
+from ds_core.text import WordTokenizer
 from ds_zoo import MiniViTConfig, MiniViTForImageClassification
-from ds_zoo.clip import MiniCLIPVisionConfig, MiniCLIPVisionModelWithProjection
+from ds_zoo.clip import MiniCLIP, MiniCLIPConfig, MiniCLIPVisionConfig, MiniCLIPVisionModelWithProjection
+from ds_zoo.clip import train as clip
 from ds_zoo.data.processor import ImageProcessor
+from ds_zoo.runs import pictures_in
 from ds_zoo.vit.train import Loaded, predict
 from PIL import Image
 
@@ -78,8 +83,48 @@ def test_damage_is_named(tmp_path, monkeypatch):
     for name in ("cut", "corrupt", "words", "deep", "bomb"):
         with pytest.raises(ValueError, match=rf"{name}\.png: cannot be read as an image"):
             predict(loaded, [str(tmp_path / f"{name}.png")])
-    with pytest.raises(FileNotFoundError, match="is a folder"):
-        predict(loaded, [str(tmp_path)])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(FileNotFoundError, match="none: is a folder; expected an image file"):
+        predict(loaded, [str(tmp_path / "none")])
+
+
+def test_a_folder_stands_for_its_pictures(tmp_path):
+    for name in ("b.PNG", "a.jpg", "sub/c.png", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9), RED).save(tmp_path / name)
+    (tmp_path / "a.txt").write_text("no picture")
+    loaded = Loaded(MiniViTForImageClassification(MiniViTConfig(8, 1, 1, 8, 8, 4)), PROCESSOR, tmp_path)
+    rows = predict(loaded, [str(tmp_path / "sub" / "c.png"), str(tmp_path)], top=1)
+    assert [row["image"] for row in rows] == [
+        str(tmp_path / name) for name in ("sub/c.png", "a.jpg", "b.PNG")
+    ]
+    assert pictures_in(["nowhere.png", ""]) == ["nowhere.png", ""]  # whoever reads them says so
+
+
+@pytest.mark.parametrize("name", ["vit", "clip"])
+def test_a_picture_that_the_model_cannot_take_costs_no_other(tmp_path, name):
+    """The picture is in order, but of another size than the model's, and nobody resizes it."""
+    as_it_is = ImageProcessor(None, None, (0.5,) * 3, (0.5,) * 3)
+    if name == "vit":
+        ask = partial(
+            predict,
+            Loaded(MiniViTForImageClassification(MiniViTConfig(8, 1, 1, 8, 8, 4)), as_it_is, tmp_path),
+        )
+    else:
+        tokens = WordTokenizer.train(["red blue"])
+        sizes = {"image_size": 8, "patch_size": 4, "width": 8, "layers": 1, "heads": 2}
+        model = MiniCLIP(MiniCLIPConfig.of_size(tokens.vocab_size, **sizes, eos_token_id=tokens.eos_id))
+        ask = partial(clip.predict, clip.Loaded(model, tokens, as_it_is, tmp_path), labels="red,blue")
+    pictures = [str(tmp_path / f"{side}.png") for side in (9, 8, 10)]
+    for side, picture in zip((9, 8, 10), pictures, strict=True):
+        Image.new("RGB", (side, side), RED).save(picture)
+    with pytest.raises(
+        Partial, match=r"2 of 3 could not be answered\n.*9\.png: Mini.* expected images of 8 x 8"
+    ) as told:
+        ask(pictures)
+    assert told.value.result == ask(pictures[1:2])
+    with pytest.raises(ValueError, match=r"9\.png: Mini.*\n.*10\.png: Mini"):
+        ask(pictures[::2])
 
 
 def test_models_refuse_another_size():

@@ -100,7 +100,9 @@ def test_the_command_line(run, folder):
     runner, app = CliRunner(), command_line()
     said = runner.invoke(app, ["predict", str(run.out), str(folder / "dark" / "3.png"), "--top", "1"])
     assert said.exit_code == 0, said.output
-    path, label, score = said.output.rstrip().split("\t")
+    names, answer = said.output.splitlines()
+    assert names.split("\t") == ["image", "label", "score"]
+    path, label, score = answer.split("\t")
     assert (path, label in ("bright", "dark")) == (str(folder / "dark" / "3.png"), True)
     assert 0.5 <= float(score) <= 1
     said = runner.invoke(app, ["eval", str(run.out), "--data", f"imagefolder:{folder}"])
@@ -113,8 +115,8 @@ def test_the_command_line(run, folder):
     asked = [str(folder / "dark" / name) for name in ("bad.png", "3.png")]
     said = runner.invoke(app, ["predict", str(run.out), *asked, "--top", "1"])
     assert said.exit_code == 2
-    assert said.stdout.rstrip().split("\t") == [path, label, score]
-    assert "1 of 2 pictures could not be read" in said.stderr
+    assert said.stdout.splitlines() == [names, answer]
+    assert "1 of 2 could not be answered" in said.stderr
     assert "bad.png" in said.stderr
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ds_core.checks import Partial
+from ds_core.data.read_image import ENDINGS
 from ds_core.pretrained import has_weights
 from ds_core.training.checkpoint import load_checkpoint
 from ds_core.training.trainer import CHECKPOINT_FILE
@@ -60,48 +62,67 @@ def check_unchanged(folder: Path, name: str, data: str) -> None:
         )
 
 
+def pictures_in(inputs: Sequence[str]) -> list[str]:
+    """Returns image files; in place of a folder the pictures in it, by name, those of its subfolders not."""
+    found: list[str] = []
+    for path in inputs:
+        files = sorted(Path(path).iterdir()) if path and Path(path).is_dir() else []
+        inside = [str(file) for file in files if file.suffix.lower() in ENDINGS and file.name[0] != "."]
+        found += inside or [path]
+    return found
+
+
+@contextmanager
+def about(one: str) -> Iterator[None]:
+    """Lets an error in the block name the input that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{one}: {error}") from error
+
+
 T = TypeVar("T")
 
 
-def readable(
-    pictures: Sequence[str], read: Callable[[str], T], unread: list[str]
+def answered(
+    inputs: Sequence[str], answer: Callable[[str], T], failed: list[str]
 ) -> Iterator[tuple[int, str, T]]:
-    """Reads pictures one by one, past those that cannot be read.
+    """Answers about inputs one by one, past those about which nothing can be said.
 
     Args:
-        pictures: image files.
-        read: reads one.
-        unread: takes what is wrong with each that cannot be read; see :func:`check_all_read`.
+        inputs: image files, say.
+        answer: says what is asked about one; its errors name it, see :func:`about`.
+        failed: takes what is wrong with each that cannot be answered; see :func:`check_all_answered`.
 
     Yields:
-        number, file and what was read.
+        number, input and answer.
 
     Raises:
-        FileNotFoundError: if there is one picture, and no such file.
-        ValueError: if none can be read.
+        FileNotFoundError: if there is one input, and no such file.
+        ValueError: if none can be answered.
     """
-    for number, path in enumerate(pictures):
+    for number, one in enumerate(inputs):
         try:
-            picture = read(path)
+            said = answer(one)
         except (OSError, ValueError) as error:
-            if len(pictures) == 1:
+            if len(inputs) == 1:
                 raise
-            unread.append(str(error))
+            failed.append(str(error))
             continue
-        yield number, path, picture
-    if unread and len(unread) == len(pictures):
-        raise ValueError("\n".join(unread))
+        yield number, one, said
+    if failed and len(failed) == len(inputs):
+        raise ValueError("\n".join(failed))
 
 
-def check_all_read(answers: list[Any], unread: Sequence[str], pictures: Sequence[str]) -> None:
-    """Checks that all pictures could be read.
+def check_all_answered(answers: list[Any], failed: Sequence[str], inputs: Sequence[str]) -> None:
+    """Checks that there is an answer about every input.
 
     Raises:
-        Partial: names those that could not; holds the answers about the others.
+        Partial: says what is wrong with the others; holds the answers there are.
     """
-    if unread:
-        missing = f"{len(unread)} of {len(pictures)} pictures could not be read"
-        raise Partial("\n".join([missing, *unread]), answers)
+    if failed:
+        missing = f"{len(failed)} of {len(inputs)} could not be answered"
+        raise Partial("\n".join([missing, *failed]), answers)
 
 
 def check_apart(out: str | Path, pictures: Sequence[str]) -> None:

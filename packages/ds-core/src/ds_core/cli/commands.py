@@ -353,9 +353,10 @@ def function_command(
 ) -> Any:
     """Makes a command from a function whose first parameter is a loaded run, and prints what it returns.
 
-    A text is printed, a dict and a list line by line, a dict in a list as columns with tabs between. Where an
-    argument or ``--prompt`` is "-", it is read from the standard input: a list from its lines. Where
-    the function raises :class:`ds_core.checks.Partial`, the answers there are come first, then the error.
+    A text is printed, a dict and a list line by line, dicts in a list as a table: the names of its columns,
+    then a line for each, with tabs between. Where an argument or ``--prompt`` is "-", it is read from the
+    standard input: a list from its lines. Where the function raises :class:`ds_core.checks.Partial`, the
+    answers there are come first, then the error.
 
     Args:
         function: what to call.
@@ -397,11 +398,23 @@ def show(result: Any) -> None:
         for key, value in result.items():
             typer.echo(f"{key:{width}}  {_number(value)}")
     elif isinstance(result, list):
+        if result and isinstance(result[0], dict):
+            typer.echo("\t".join(map(_cell, result[0])))
         for row in result:
-            typer.echo("\t".join(map(_number, row.values())) if isinstance(row, dict) else str(row))
+            typer.echo("\t".join(map(_cell, row.values())) if isinstance(row, dict) else str(row))
     elif result is not None:
         typer.echo(str(result))
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
+
+
+def _cell(value: Any) -> str:
+    """Writes a value so that it ends neither its column nor its line."""
+    return _number(value).translate(_ENDS)
+
+
+_ENDS = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})

@@ -48,7 +48,7 @@ from ds_zoo.bert.sentences import check_vocabulary
 from ds_zoo.data.labelled import Labelled, read_labelled
 from ds_zoo.data.rows import RowBatches
 from ds_zoo.data.text import BETWEEN, read_texts
-from ds_zoo.runs import check_unchanged, finished
+from ds_zoo.runs import answered, check_all_answered, check_unchanged, finished
 
 ADAPTER_FILE = "adapter.safetensors"
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
@@ -620,16 +620,23 @@ def predict(loaded: Loaded, inputs: list[str]) -> list[dict[str, Any]]:
         called "label" or "text" stands under "label (class)" or "text (class)".
 
     Raises:
-        ValueError: if the model labels no texts, there are none, or no word of a text is known.
+        ValueError: if the model labels no texts, there are none, or no word of a text is known; all others
+            are answered nevertheless, see :class:`ds_core.checks.Partial`.
     """
     model = _of(loaded, MiniBERTForSequenceClassification, "labels texts")
     if not inputs:
         raise ValueError("predict: expected at least one text, got none")
-    loaded.tokenizer.check_known(inputs)
+    failed: list[str] = []
+
+    def known(text: str) -> str:
+        loaded.tokenizer.check_known([text])
+        return text
+
+    texts = [text for _, _, text in answered(inputs, known, failed)]
     names = [f"{name} (class)" if name in ("label", "text") else name for name in model.config.labels]
     problem = model.config.problem_type
     rows = []
-    for text, scores in zip(inputs, _scores(loaded, inputs), strict=True):
+    for text, scores in zip(texts, _scores(loaded, texts), strict=True):
         if problem == "regression" or len(names) == 1:
             rows.append(
                 {name: score.item() for name, score in zip(names, scores, strict=True)} | {"text": text}
@@ -643,6 +650,7 @@ def predict(loaded: Loaded, inputs: list[str]) -> list[dict[str, Any]]:
             p, _ = functional.softmax(scores, -1)
             label = model.config.labels[int(p.argmax())]
         rows.append({"label": label, **dict(zip(names, p.tolist(), strict=True)), "text": text})
+    check_all_answered(rows, failed, inputs)
     return rows
 
 

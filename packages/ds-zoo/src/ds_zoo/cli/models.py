@@ -27,7 +27,7 @@ And those of these that make sense for it, each a command ``ds-zoo COMMAND RUN``
 
 ``evaluate(loaded, *, data=None, ...) -> dict[str, float]``        ``eval``
 ``generate(loaded, *, ...) -> str``                                ``generate``
-``predict(loaded, inputs: list[str], *, ...) -> list[dict]``       ``predict``, a dict for each input
+``predict(loaded, inputs: list[str], *, ...) -> list[dict]``       ``predict``, a dict for each answer
 ``fill_mask(loaded, text: str, *, ...) -> list[dict]``             ``fill-mask``, a dict for each proposal
 
 Their keyword parameters are the command's options; the docstring's first sentence and its ``Args`` are the

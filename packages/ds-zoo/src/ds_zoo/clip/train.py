@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from ds_core import AdamW, Callback, History, Module, Trainer, WarmupCosine
 from ds_core.data.epochs import mixed_generator
+from ds_core.functional import softmax
 from ds_core.text import Tokenizer, WordTokenizer
 from ds_core.training import CSVLog, RunFolder
 from ds_core.training.files import write_text
@@ -39,7 +40,15 @@ from ds_zoo.data.scenes import (
     hold_out,
 )
 from ds_zoo.groups import decay_groups
-from ds_zoo.runs import check_all_read, check_apart, check_unchanged, finished, readable
+from ds_zoo.runs import (
+    about,
+    answered,
+    check_all_answered,
+    check_apart,
+    check_unchanged,
+    finished,
+    pictures_in,
+)
 
 TOKENIZER_FILE = "vocabulary.json"
 ZERO_SHOT_FILE = "zero_shot.csv"
@@ -545,7 +554,7 @@ def predict(
 
     Args:
         loaded: what :func:`load` returns.
-        inputs: image files.
+        inputs: image files, or folders of some.
         labels: what it may be, separated by commas.
         template: sentences that labels are put into, with {} where the label goes, separated by |.
         out: a picture of the answer, written there.
@@ -557,24 +566,41 @@ def predict(
     Raises:
         FileExistsError: if one of the images would be written over.
         FileNotFoundError: if there is one image file, and it is missing.
-        ValueError: if an image cannot be read, where all others are answered nevertheless, see
-            :class:`ds_core.checks.Partial`; if there are fewer than two labels, or nothing is asked for.
+        ValueError: if an image cannot be read, or the model cannot look at it, where all others are answered
+            nevertheless, see :class:`ds_core.checks.Partial`; if there are fewer than two labels, or nothing
+            is asked for.
     """
     if labels is None and embeddings is None:
         raise ValueError('predict: expected --labels "a red circle,a blue square", or --embeddings FILE')
     if labels is None and out is not None:
         raise ValueError("predict: --out draws the answer to --labels; none are given")
+    inputs = pictures_in(inputs)
+    if not inputs:
+        raise ValueError("predict: expected at least one picture, got none")
     for place in (out, embeddings):
         if place is not None:
             check_apart(place, inputs)
-    unread: list[str] = []
-    read = list(readable(inputs, read_picture, unread))
-    files, pictures = [path for _, path, _ in read], [picture for _, _, picture in read]
-    pixels = loaded.processor(pictures)
+    names = [name.strip() for name in (labels or "").split(",") if name.strip()]
+    namer = None if labels is None else ZeroShot(loaded.model, loaded.encode, names, template.split("|"))
+    files: list[str] = []
+    pictures: list[Tensor] = []
+    vectors: list[Tensor] = []
+    failed: list[str] = []
+
+    def look(path: str) -> tuple[Tensor, Tensor]:
+        picture = read_picture(path)
+        with about(path):
+            return picture, embed_images(loaded.model, loaded.processor([picture]))
+
+    for _, path, (picture, vector) in answered(inputs, look, failed):
+        files.append(path)
+        vectors.append(vector)
+        if out is not None:
+            pictures.append(picture)
+    images = torch.cat(vectors)  # (N, D)
     rows: list[dict[str, Any]] = [{"image": path} for path in files]
-    if labels is not None:
-        names = [name.strip() for name in labels.split(",") if name.strip()]
-        shares = ZeroShot(loaded.model, loaded.encode, names, template.split("|")).probabilities(pixels)
+    if namer is not None:
+        shares, _ = softmax(namer.compared(images), -1)
         if out is not None:
             from ds_zoo.clip.visualize import answers
 
@@ -585,8 +611,8 @@ def predict(
             for place in row.argsort(descending=True, stable=True).tolist()
         ]
     if embeddings is not None:
-        save_embeddings(embeddings, files, embed_images(loaded.model, pixels))
-    check_all_read(rows, unread, inputs)
+        save_embeddings(embeddings, files, images)
+    check_all_answered(rows, failed, inputs)
     return rows
 
 

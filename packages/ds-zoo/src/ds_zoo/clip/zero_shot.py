@@ -79,7 +79,10 @@ class ZeroShot:
 
     def logits(self, pixel_values: Tensor) -> Tensor:
         """Returns similarities, ``(N, labels)``."""
-        images = embed_images(self.model, pixel_values)
+        return self.compared(embed_images(self.model, pixel_values))
+
+    def compared(self, images: Tensor) -> Tensor:
+        """Returns similarities, ``(N, labels)``, of images as vectors of unit length ``(N, D)``."""
         scale = self.model.similarity.log_scale.detach().exp().to(images.device)
         return scale * (images @ self.weight.mT.to(images.device))
 

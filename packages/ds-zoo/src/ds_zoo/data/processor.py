@@ -21,6 +21,7 @@ PROCESSOR_FILE = "preprocessor_config.json"
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pictures that the published CLIP learned from
 STD = (0.26862954, 0.26130258, 0.27577711)
 BILINEAR, BICUBIC = 2, 3  # pillow's numbers
+_FOLDER = "is a folder; expected an image file (`predict` takes a folder that has some, too)"
 
 # What a file leaves out, by the model it belongs to; as in transformers.
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -290,5 +291,5 @@ def read_picture(path: str | Path, mode: Literal["RGB", "L"] = "RGB") -> Tensor:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: " + ("is a folder" if path.is_dir() else "no such file"))
+        raise FileNotFoundError(f"{path}: " + (_FOLDER if path.is_dir() else "no such file"))
     return read_image(path, str(path), mode)

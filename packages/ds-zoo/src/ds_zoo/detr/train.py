@@ -40,7 +40,7 @@ from ds_zoo.data.annotated import (
     prepared,
     targets_of,
 )
-from ds_zoo.data.annotated.average_precision import coco_results
+from ds_zoo.data.annotated.average_precision import Found, coco_results
 from ds_zoo.data.annotated.batches import PROCESSOR_FILE
 from ds_zoo.data.annotated.coco import coco_module
 from ds_zoo.data.scenes import Scenes
@@ -50,7 +50,16 @@ from ds_zoo.detr.matching import solver
 from ds_zoo.detr.model import Layers, MiniDETR
 from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention, surest
 from ds_zoo.groups import backbone_groups
-from ds_zoo.runs import check_all_read, check_apart, check_unchanged, finished, place_of, readable
+from ds_zoo.runs import (
+    about,
+    answered,
+    check_all_answered,
+    check_apart,
+    check_unchanged,
+    finished,
+    pictures_in,
+    place_of,
+)
 
 SCENES = "scenes"  # the data word
 MEASURED_FILE, MATCHING_FILE = "measured.csv", "matching.png"
@@ -520,29 +529,34 @@ def predict(
 
     Args:
         loaded: what :func:`load` returns.
-        inputs: image files.
+        inputs: image files, or folders of some.
         threshold: how sure the model must be, from 0 to 1.
         out: where the picture with boxes, labels and scores is written; of several pictures, a folder.
-        json: where what was found is written as COCO's results; image_id is the place of the picture,
-            category_id that of the class.
+        json: where what was found is written as COCO's results; image_id is the place of the picture among
+            all, category_id that of the class.
         attention: where a picture is written of what the surest queries look at; of several pictures, a
             folder.
 
     Raises:
         FileExistsError: if one of the pictures would be written over.
-        ValueError: if a picture cannot be read; all others are answered nevertheless, see
-            :class:`ds_core.checks.Partial`.
+        ValueError: if a picture cannot be read, or the model cannot look at it; all others are answered
+            nevertheless, see :class:`ds_core.checks.Partial`.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold: expected a number from 0 to 1, got {threshold}")
-    names = loaded.model.config.labels
+    inputs, names = pictures_in(inputs), loaded.model.config.labels
     rows: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
-    unread: list[str] = []
+    failed: list[str] = []
+
+    def look(path: str) -> tuple[AnnotatedImage, Found]:
+        image = AnnotatedImage.read(path)
+        with about(path):
+            return image, *detect(loaded.model, loaded.preparation, [image], threshold)
+
     if json is not None:
         check_apart(json, inputs)
-    for number, path, image in readable(inputs, AnnotatedImage.read, unread):
-        (found,) = detect(loaded.model, loaded.preparation, [image], threshold)
+    for number, path, (image, found) in answered(inputs, look, failed):
         results += coco_results(found, number, range(len(names)))
         for score, label, box in zip(*(t.tolist() for t in found[:3]), strict=True):
             left, top, right, bottom = (round(side, 1) for side in box)
@@ -563,7 +577,7 @@ def predict(
             what_queries_see(loaded, image, place_of(attention, number, inputs))
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
-    check_all_read(rows, unread, inputs)
+    check_all_answered(rows, failed, inputs)
     return rows
 
 

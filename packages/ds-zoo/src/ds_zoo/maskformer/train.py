@@ -40,7 +40,16 @@ from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.model import Layers, MiniMaskFormer
 from ds_zoo.maskformer.segments import Said, Segmentation, instances, panoptic, semantic, whole_images
 from ds_zoo.maskformer.visualize import draw_matching, draw_segments, query_attention
-from ds_zoo.runs import check_all_read, check_apart, check_unchanged, finished, place_of, readable
+from ds_zoo.runs import (
+    about,
+    answered,
+    check_all_answered,
+    check_apart,
+    check_unchanged,
+    finished,
+    pictures_in,
+    place_of,
+)
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
 MATCHING_FILE = "matching.png"
@@ -578,42 +587,42 @@ def predict(
     json: str | None = None,
     attention: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Cut images into segments, and say which there are.
+    """Cut images into segments, and say which there are: a line for each.
 
     Args:
         loaded: what :func:`load` returns.
-        inputs: image files.
+        inputs: image files, or folders of some.
         kind: every pixel to one segment, things one by one, or a class for every pixel.
         threshold: what the score of a segment must reach.
         out: where the coloured image with its legend is written; of several images, a folder.
         json: where the segments are written as COCO's results, masks as run lengths; image_id is the place of
-            the image, category_id that of the class.
+            the image among all, category_id that of the class.
         attention: where a picture is written of what the surest queries look at; of several images, a folder.
 
     Raises:
         FileExistsError: if one of the images would be written over.
-        ValueError: if an image cannot be read; all others are answered nevertheless, see
-            :class:`ds_core.checks.Partial`.
+        ValueError: if an image cannot be read, or the model cannot look at it; all others are answered
+            nevertheless, see :class:`ds_core.checks.Partial`.
     """
     check_threshold(threshold)
-    labels = loaded.model.config.labels
-    answers: list[dict[str, Any]] = []
+    inputs, labels = pictures_in(inputs), loaded.model.config.labels
+    rows: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
-    unread: list[str] = []
+    failed: list[str] = []
+
+    def look_at(path: str) -> tuple[AnnotatedImage, Segmentation]:
+        image = AnnotatedImage.read(path)
+        with about(path):
+            return image, found_on(loaded, image, kind, threshold)
+
     if json is not None:
         check_apart(json, inputs)
-    for number, path, image in readable(inputs, AnnotatedImage.read, unread):
-        found = found_on(loaded, image, kind, threshold)
+    for number, path, (image, found) in answered(inputs, look_at, failed):
         areas = [int((found.segmentation == segment.id).sum()) for segment in found.segments]
-        answers.append(
-            {
-                "image": path,
-                "segments": [
-                    {"label": labels[s.label_id], "score": round(s.score, 4), "pixels": area}
-                    for s, area in zip(found.segments, areas, strict=True)
-                ],
-            }
-        )
+        rows += [
+            {"image": path, "label": labels[s.label_id], "score": round(s.score, 4), "pixels": area}
+            for s, area in zip(found.segments, areas, strict=True)
+        ]
         if json is not None:
             results += coco_results(objects_of(found), number, range(len(labels)), masks=True)
         if out is not None:
@@ -622,8 +631,8 @@ def predict(
             what_queries_see(loaded, image, place_of(attention, number, inputs))
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
-    check_all_read(answers, unread, inputs)
-    return answers
+    check_all_answered(rows, failed, inputs)
+    return rows
 
 
 def check_threshold(threshold: float) -> None:

@@ -30,7 +30,7 @@ from rich.console import Console
 from ds_zoo.data.processor import PROCESSOR_FILE, ImageProcessor
 from ds_zoo.groups import decay_groups
 from ds_zoo.heads import Logits
-from ds_zoo.runs import check_all_read, check_unchanged, finished, readable
+from ds_zoo.runs import about, answered, check_all_answered, check_unchanged, finished, pictures_in
 from ds_zoo.vit.data import SCENES, Augment, LabelledImages, load_processor, processor_of, read_images
 from ds_zoo.vit.model import MiniViTConfig, MiniViTForImageClassification, pair
 
@@ -379,27 +379,32 @@ def predict(loaded: Loaded, inputs: list[str], *, top: int = 3) -> list[dict[str
 
     Args:
         loaded: what :func:`load` returns.
-        inputs: image files.
+        inputs: image files, or folders of some.
         top: how many labels of each.
 
     Returns:
         ``image``, ``label`` and ``score`` for each, see :func:`scores`.
 
     Raises:
-        ValueError: if an image cannot be read; all others are answered nevertheless, see
-            :class:`ds_core.checks.Partial`.
+        ValueError: if an image cannot be read, or the model cannot look at it; all others are answered
+            nevertheless, see :class:`ds_core.checks.Partial`.
     """
     if top < 1:
         raise ValueError(f"top: expected at least 1, got {top}")
-    labels = loaded.model.config.labels
+    inputs, labels = pictures_in(inputs), loaded.model.config.labels
     found: list[dict[str, Any]] = []
-    unread: list[str] = []
-    for _, path, picture in readable(inputs, loaded.processor.read, unread):
-        pixels = loaded.processor([picture])
-        best = scores(loaded.model, pixels)[0].topk(min(top, len(labels)))
+    failed: list[str] = []
+
+    def look(path: str) -> torch.Tensor:
+        picture = loaded.processor.read(path)
+        with about(path):
+            return scores(loaded.model, loaded.processor([picture]))[0]
+
+    for _, path, of_labels in answered(inputs, look, failed):
+        best = of_labels.topk(min(top, len(labels)))
         for score, number in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             found.append({"image": path, "label": labels[number], "score": round(score, 4)})
-    check_all_read(found, unread, inputs)
+    check_all_answered(found, failed, inputs)
     return found
 
 
