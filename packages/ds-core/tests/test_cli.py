@@ -45,12 +45,18 @@ def test_dicts_are_a_table(capsys):
     show(
         [
             {"image": "a\tb\r\n.png", "score": 0.123456, "left": 12345.6},
-            {"image": "b", "score": 1.0, "left": 9},
+            {"image": "b", "score": 1.0, "left": -0.0},
         ]
     )
-    assert capsys.readouterr().out == ("image\tscore\tleft\na\\tb\\r\\n.png\t0.1235\t12345.6\nb\t1\t9\n")
+    assert capsys.readouterr().out == ("image\tscore\tleft\na\\tb\\r\\n.png\t0.1235\t12345.6\nb\t1\t0\n")
     show([])
     assert not capsys.readouterr().out
+
+
+def test_a_pipe_that_is_closed_is_no_mistake():
+    """As by head, which has read enough: the command line ends without a word."""
+    with pytest.raises(BrokenPipeError), clear_errors():
+        raise BrokenPipeError
 
 
 def test_what_is_no_mistake_of_the_user_stays_a_traceback():

@@ -74,6 +74,10 @@ def test_scheduled_sampling_and_no_attention_train(data, tmp_path):
     result = run("translate", out, "the cat", "--heat-map", tmp_path / "map.png")
     assert result.exit_code == 2
     assert "has no attention" in result.output
+    for wrong in ("map.xyz", "."):
+        result = run("translate", out, "the cat", "--heat-map", tmp_path / wrong)
+        assert result.exit_code == 2
+        assert "expected the name of a picture" in result.output
 
 
 @pytest.mark.parametrize(

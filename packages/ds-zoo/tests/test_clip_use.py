@@ -669,6 +669,15 @@ def test_prediction_and_evaluation(run, tmp_path):
     assert vectors.read_bytes() != b"another's"
     with pytest.raises(FileExistsError, match="is one of the pictures"):
         predict(loaded, pictures, labels="a red circle, image", out=pictures[1])
+    for wrong, message in (
+        ({"out": str(tmp_path / "a.xyz")}, "expected the name of a picture"),
+        ({"out": str(out), "embeddings": str(out)}, "would be written twice"),
+        ({"labels": None, "embeddings": str(vectors), "template": "a {}"}, "--template are of the answer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict(loaded, pictures, **{"labels": "a red circle, image"} | wrong)
+    with pytest.raises(ValueError, match="draws at most 200 pictures, got 201; leave it out"):
+        predict(loaded, pictures[1:] * 201, labels="a red circle, image", out=str(out))
 
     write_scenes(Scenes(3, size=16), tmp_path / "scenes")
     found = evaluate(loaded, data=str(tmp_path / "scenes" / "captions.csv"), among=9)

@@ -16,6 +16,7 @@ from ds_zoo.data.annotated import (
     detection_batches,
 )
 from ds_zoo.data.annotated.average_precision import Found
+from ds_zoo.data.annotated.drawing import enlarged
 from ds_zoo.data.scenes import Scenes, write_scenes
 from ds_zoo.detr import MiniDETR, Target
 from ds_zoo.detr import train as detr_train
@@ -37,7 +38,7 @@ from ds_zoo.detr.train import (
     verify,
 )
 from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention
-from ds_zoo.runs import place_of
+from ds_zoo.runs import places_of
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -108,10 +109,11 @@ def test_what_a_run_is_good_for(run, tmp_path):
     predict(loaded, [str(picture), str(tmp_path / "b" / "a.png")], out=str(tmp_path / "all"))
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["a-1.png", "a-2.png"]
     pictures = ["x/p.png", "y/p.png", "p-2.png"]
-    assert len({place_of(tmp_path / "all", number, pictures) for number in range(3)}) == 3
-    for wrong in (tmp_path / "all", tmp_path / "found"):
-        with pytest.raises(ValueError, match=r"expected the name of a picture, as found\.png"):
-            predict(loaded, [str(picture)], out=str(wrong))
+    assert len(set(places_of(tmp_path / "all", pictures, {".png"}))) == 3
+    for wrong in (tmp_path / "all", tmp_path / "found", tmp_path / "found.xyz"):
+        for option in ("out", "attention"):
+            with pytest.raises(ValueError, match=r"expected the name of a picture, as found\.png"):
+                predict(loaded, [str(picture)], **{option: str(wrong)})
     with pytest.raises(NotADirectoryError, match="is a file; expected a folder for 2 pictures"):
         predict(loaded, [str(picture)] * 2, out=out)
     for number in ({"images": 0}, {"batch_size": 0}):
@@ -383,6 +385,27 @@ def test_no_picture_is_written_over(run, tmp_path):
     with pytest.raises(FileExistsError, match="is one of the pictures"):
         predict(loaded, pictures, out=str(tmp_path))
     assert [Path(picture).read_bytes() for picture in pictures] == before
+
+
+def test_what_cannot_be_written_is_said_before_anything_is(run, tmp_path):
+    loaded, pictures = load(run.out), [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    for picture in pictures:
+        Image.new("RGB", (32, 32), "red").save(picture)
+    one, folder = str(tmp_path / "found.png"), str(tmp_path / "found")
+    for places in ({"out": one, "attention": one}, {"out": one, "json": one}):
+        with pytest.raises(ValueError, match=r"found\.png: would be written twice"):
+            predict(loaded, pictures[:1], **places)
+    with pytest.raises(ValueError, match=r"a\.png: would be written twice"):
+        predict(loaded, pictures, out=folder, attention=folder)
+    with pytest.raises(IsADirectoryError, match="is a folder; expected the name of a file"):
+        predict(loaded, pictures, out=folder, json=str(tmp_path))
+    assert sorted(tmp_path.iterdir()) == [Path(picture) for picture in pictures]
+
+
+def test_a_thin_picture_is_not_drawn_larger_than_anybody_looks_at():
+    """Until its shorter side can be read, it would have 720,000 x 480 pixels."""
+    for size, expected in (((3000, 2), 1), ((1, 700), 6), ((64, 64), 8), ((1, 1), 480), ((900, 1200), 1)):
+        assert enlarged(size) == expected
 
 
 def test_the_command_line_finds_objects(run, tmp_path):

@@ -61,6 +61,8 @@ def test_a_run_is_trained_measured_and_asked(run, folder, tmp_path):
     assert results["accuracy"] == pytest.approx(run.accuracy)
     assert results["top-5"] == 1.0
     assert (run.out / "confusion.png").is_file()
+    with pytest.raises(ValueError, match=r"a\.xyz: expected the name of a picture"):
+        evaluate(load(run.out), picture="a.xyz", data="nowhere")  # before anything else
     picture = str(tmp_path / "other.png")
     whole = evaluate(loaded, data=f"imagefolder:{folder}", picture=picture)
     assert whole["images"] == 32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -125,38 +125,55 @@ def check_all_answered(answers: list[Any], failed: Sequence[str], inputs: Sequen
         raise Partial("\n".join([missing, *failed]), answers)
 
 
-def check_apart(out: str | Path, pictures: Sequence[str]) -> None:
-    """Checks that nothing is written over a picture that is asked about.
-
-    Raises:
-        FileExistsError: if it would be.
-    """
-    if any(Path(out).resolve() == Path(picture).resolve() for picture in pictures):
-        raise FileExistsError(f"{out}: is one of the pictures that are asked about; give another name")
-
-
-def place_of(out: str | Path, number: int, pictures: Sequence[str]) -> Path:
-    """Returns where what is drawn of a picture goes, whose folder is made if needed.
+def places_of(out: str | Path | None, pictures: Sequence[str], endings: Collection[str]) -> list[Path]:
+    """Returns where what is drawn of each picture goes; nothing if ``out`` is None.
 
     Args:
         out: a file; a folder if there are several pictures.
-        number: of the picture.
         pictures: all that are asked about; if two have one name, all get their numbers besides.
+        endings: of the files that can be drawn, as ".png".
 
     Raises:
-        FileExistsError: if a picture that is asked about would be written over.
         NotADirectoryError: if there are several pictures, and ``out`` is a file.
         ValueError: if there is one, and ``out`` is a folder, or no picture's name.
     """
+    if out is None:
+        return []
     place = Path(out)
-    if len(pictures) > 1:
-        if place.is_file():
-            raise NotADirectoryError(f"{out}: is a file; expected a folder for {len(pictures)} pictures")
-        stems = [Path(picture).stem for picture in pictures]
-        alone = len(set(stems)) == len(stems)
-        place /= f"{stems[number]}.png" if alone else f"{stems[number]}-{number + 1}.png"
-    elif place.is_dir() or not place.suffix:
-        raise ValueError(f"{out}: expected the name of a picture, as found.png")
-    check_apart(place, pictures)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+    if len(pictures) == 1:
+        if place.is_dir() or place.suffix.lower() not in endings:
+            known = ", ".join(sorted(endings))
+            raise ValueError(
+                f"{out}: expected the name of a picture, as found.png; what it may end with: {known}"
+            )
+        return [place]
+    if place.is_file():
+        raise NotADirectoryError(f"{out}: is a file; expected a folder for {len(pictures)} pictures")
+    stems = [Path(picture).stem for picture in pictures]
+    alone = len(set(stems)) == len(stems)
+    return [
+        place / (f"{stem}.png" if alone else f"{stem}-{number}.png") for number, stem in enumerate(stems, 1)
+    ]
+
+
+def check_apart(places: Iterable[str | Path | None], pictures: Sequence[str]) -> None:
+    """Checks, before anything is computed, that each file to be written has a place of its own.
+
+    Args:
+        places: of the files; None for one that is not wanted.
+        pictures: that are asked about.
+
+    Raises:
+        FileExistsError: if a picture that is asked about would be written over.
+        IsADirectoryError: if a place is a folder.
+        ValueError: if a file would be written over another one.
+    """
+    asked, taken = {Path(picture).resolve() for picture in pictures}, set[Path]()
+    for place in (Path(place).resolve() for place in places if place is not None):
+        if place in asked:
+            raise FileExistsError(f"{place}: is one of the pictures that are asked about; give another name")
+        if place in taken:
+            raise ValueError(f"{place}: would be written twice; give each option a name of its own")
+        if place.is_dir():
+            raise IsADirectoryError(f"{place}: is a folder; expected the name of a file")
+        taken.add(place)

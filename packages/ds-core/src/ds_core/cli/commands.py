@@ -409,7 +409,7 @@ def show(result: Any) -> None:
 def _number(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
+    return f"{value:z.4g}" if abs(value) < 1000 else f"{value:.6g}"
 
 
 def _cell(value: Any) -> str:

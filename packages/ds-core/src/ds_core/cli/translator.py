@@ -13,6 +13,7 @@ from rich.console import Console
 from ds_core.cli import clear_errors, group_of, new_command_line
 from ds_core.cli.commands import Trainable, absolute, function_command, make_group, train_command
 from ds_core.devices import pick_device
+from ds_core.drawing import check_figure
 from ds_core.engines import EngineName
 from ds_core.text import Pairs, load_pairs
 from ds_core.text.translation.score import exact_share, sacre_bleu
@@ -170,6 +171,8 @@ def translator_command_line(
             length_penalty: 0 favours short sentences.
             heat_map: a PNG of where the decoder looked, of the first text.
         """
+        if heat_map is not None:
+            check_figure(heat_map)
         written = translator.translate(texts, beam_size=beam_size, length_penalty=length_penalty)
         if heat_map is not None:
             draw(translator, texts[0], written[0], heat_map)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from ds_core import AdamW, Callback, History, Module, Trainer, WarmupCosine
 from ds_core.data.epochs import mixed_generator
+from ds_core.drawing import check_figure
 from ds_core.functional import softmax
 from ds_core.text import Tokenizer, WordTokenizer
 from ds_core.training import CSVLog, RunFolder
@@ -28,6 +29,7 @@ from ds_zoo.clip.data import Pairs, ScenePairs, all_captions, open_pairs, pair_b
 from ds_zoo.clip.loss import ContrastiveLoss
 from ds_zoo.clip.model import CLIPPairs, MiniCLIP
 from ds_zoo.clip.tokenizer import CLIPTokenizer
+from ds_zoo.clip.visualize import MOST_DRAWN, answers, thinned
 from ds_zoo.clip.zero_shot import ZeroShot, embed_captions, embed_images, retrieval, save_embeddings
 from ds_zoo.data.processor import PROCESSOR_FILE, ImageProcessor, read_picture
 from ds_zoo.data.scenes import (
@@ -565,6 +567,7 @@ def predict(
 
     Raises:
         FileExistsError: if one of the images would be written over.
+        OSError, ValueError: if what is to be written has no place of its own, or none at all.
         FileNotFoundError: if there is one image file, and it is missing.
         ValueError: if an image cannot be read, or the model cannot look at it, where all others are answered
             nevertheless, see :class:`ds_core.checks.Partial`; if there are fewer than two labels, or nothing
@@ -572,14 +575,18 @@ def predict(
     """
     if labels is None and embeddings is None:
         raise ValueError('predict: expected --labels "a red circle,a blue square", or --embeddings FILE')
-    if labels is None and out is not None:
-        raise ValueError("predict: --out draws the answer to --labels; none are given")
+    if labels is None and (out is not None or template != "{}"):
+        raise ValueError("predict: --out and --template are of the answer to --labels; none are given")
     inputs = pictures_in(inputs)
     if not inputs:
         raise ValueError("predict: expected at least one picture, got none")
-    for place in (out, embeddings):
-        if place is not None:
-            check_apart(place, inputs)
+    if out is not None:
+        check_figure(out)
+        if len(inputs) > MOST_DRAWN:
+            raise ValueError(
+                f"predict: --out draws at most {MOST_DRAWN} pictures, got {len(inputs)}; leave it out"
+            )
+    check_apart([out, embeddings], inputs)
     names = [name.strip() for name in (labels or "").split(",") if name.strip()]
     namer = None if labels is None else ZeroShot(loaded.model, loaded.encode, names, template.split("|"))
     files: list[str] = []
@@ -596,14 +603,12 @@ def predict(
         files.append(path)
         vectors.append(vector)
         if out is not None:
-            pictures.append(picture)
+            pictures.append(thinned(picture))
     images = torch.cat(vectors)  # (N, D)
     rows: list[dict[str, Any]] = [{"image": path} for path in files]
     if namer is not None:
         shares, _ = softmax(namer.compared(images), -1)
         if out is not None:
-            from ds_zoo.clip.visualize import answers
-
             answers(pictures, names, shares, path=out)
         rows = [
             {"image": path, "label": names[place], "score": row[place].item()}

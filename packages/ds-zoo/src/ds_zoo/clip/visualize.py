@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_DRAWN = 200  # pictures beside their answers: matplotlib draws no figure of 65,536 pixels
+_SIDE = 200  # pixels of a picture in a figure, at least
+
+
+def thinned(picture: Tensor) -> Tensor:
+    """Returns every so many-th row and column of a picture ``(3, H, W)``: enough to be drawn small."""
+    step = max(1, max(picture.shape[1:]) // _SIDE)
+    return picture[:, ::step, ::step].clone()
+
+
 def similarity_matrix(
     similarities: Tensor,
     images: Sequence[Tensor],

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from ds_core import AdamW, Callback, History, LambdaLR, Module, Trainer
 from ds_core.data.epochs import mixed_generator
+from ds_core.drawing import FIGURES
 from ds_core.module import evaluating
 from ds_core.training import CSVLog, RunFolder
 from ds_core.training.files import write_text
@@ -43,6 +44,7 @@ from ds_zoo.data.annotated import (
 from ds_zoo.data.annotated.average_precision import Found, coco_results
 from ds_zoo.data.annotated.batches import PROCESSOR_FILE
 from ds_zoo.data.annotated.coco import coco_module
+from ds_zoo.data.annotated.drawing import ENDINGS, write_picture
 from ds_zoo.data.scenes import Scenes
 from ds_zoo.detr.config import MiniDETRConfig
 from ds_zoo.detr.detect import detect, detected
@@ -58,7 +60,7 @@ from ds_zoo.runs import (
     check_unchanged,
     finished,
     pictures_in,
-    place_of,
+    places_of,
 )
 
 SCENES = "scenes"  # the data word
@@ -539,6 +541,7 @@ def predict(
 
     Raises:
         FileExistsError: if one of the pictures would be written over.
+        OSError, ValueError: if what is to be written has no place of its own, or none at all.
         ValueError: if a picture cannot be read, or the model cannot look at it; all others are answered
             nevertheless, see :class:`ds_core.checks.Partial`.
     """
@@ -554,8 +557,9 @@ def predict(
         with about(path):
             return image, *detect(loaded.model, loaded.preparation, [image], threshold)
 
-    if json is not None:
-        check_apart(json, inputs)
+    drawn = places_of(out, inputs, ENDINGS)
+    looked_at = places_of(attention, inputs, FIGURES)
+    check_apart([*drawn, *looked_at, json], inputs)
     for number, path, (image, found) in answered(inputs, look, failed):
         results += coco_results(found, number, range(len(names)))
         for score, label, box in zip(*(t.tolist() for t in found[:3]), strict=True):
@@ -569,12 +573,11 @@ def predict(
                 }
             )
         if out is not None:
-            drawn = draw_objects(
-                image.pixels, found.boxes, found.labels.tolist(), names, found.scores.tolist()
-            )
-            drawn.save(place_of(out, number, inputs))
+            labels, scores = found.labels.tolist(), found.scores.tolist()
+            picture = draw_objects(image.pixels, found.boxes, labels, names, scores)
+            write_picture(picture, drawn[number])
         if attention is not None:
-            what_queries_see(loaded, image, place_of(attention, number, inputs))
+            what_queries_see(loaded, image, looked_at[number])
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
     check_all_answered(rows, failed, inputs)

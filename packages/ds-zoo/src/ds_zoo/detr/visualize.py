@@ -16,7 +16,7 @@ from ds_transformer import attention_maps
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ds_zoo.data.annotated.drawing import COLOURS, LEAST_SIDE, font_of, to_picture, write_label
+from ds_zoo.data.annotated.drawing import COLOURS, enlarged, font_of, to_picture, write_label
 from ds_zoo.detr.matching import Matched
 from ds_zoo.detr.model import MiniDETR
 
@@ -113,7 +113,7 @@ def draw_matching(
         The picture, enlarged where it is small.
     """
     picture = to_picture(pixels)
-    factor = max(1, -(-LEAST_SIDE // min(picture.size)))
+    factor = enlarged(picture.size)
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.LANCZOS)
     on, font = ImageDraw.Draw(picture), font_of(max(12, round(min(picture.size) / 34)))
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from ds_core import AdamW, Callback, History, Trainer, WarmupCosine
 from ds_core.data.epochs import mixed_generator
+from ds_core.drawing import FIGURES
 from ds_core.initializers import normal_
 from ds_core.module import evaluating
 from ds_core.training import CSVLog, MovingAverage, RunFolder
@@ -28,6 +29,7 @@ from ds_zoo.backbone import BackboneConfig
 from ds_zoo.data.annotated.average_precision import Found, average_precision, coco_results
 from ds_zoo.data.annotated.batches import PROCESSOR_FILE, Preparation, detection_batches, prepared
 from ds_zoo.data.annotated.changes import Change, Colour, Crop, Flip, Scale
+from ds_zoo.data.annotated.drawing import ENDINGS, write_picture
 from ds_zoo.data.annotated.image import AnnotatedImage, AnnotatedImages, Part, box_of
 from ds_zoo.data.annotated.source import SceneImages, open_annotated
 from ds_zoo.data.scenes import Scenes
@@ -48,7 +50,7 @@ from ds_zoo.runs import (
     check_unchanged,
     finished,
     pictures_in,
-    place_of,
+    places_of,
 )
 
 # What a run leaves behind, besides its checkpoint, its log and what describes it.
@@ -601,6 +603,7 @@ def predict(
 
     Raises:
         FileExistsError: if one of the images would be written over.
+        OSError, ValueError: if what is to be written has no place of its own, or none at all.
         ValueError: if an image cannot be read, or the model cannot look at it; all others are answered
             nevertheless, see :class:`ds_core.checks.Partial`.
     """
@@ -615,8 +618,9 @@ def predict(
         with about(path):
             return image, found_on(loaded, image, kind, threshold)
 
-    if json is not None:
-        check_apart(json, inputs)
+    drawn = places_of(out, inputs, ENDINGS)
+    looked_at = places_of(attention, inputs, FIGURES)
+    check_apart([*drawn, *looked_at, json], inputs)
     for number, path, (image, found) in answered(inputs, look_at, failed):
         areas = [int((found.segmentation == segment.id).sum()) for segment in found.segments]
         rows += [
@@ -626,9 +630,9 @@ def predict(
         if json is not None:
             results += coco_results(objects_of(found), number, range(len(labels)), masks=True)
         if out is not None:
-            draw_segments(image.pixels, found, labels).save(place_of(out, number, inputs))
+            write_picture(draw_segments(image.pixels, found, labels), drawn[number])
         if attention is not None:
-            what_queries_see(loaded, image, place_of(attention, number, inputs))
+            what_queries_see(loaded, image, looked_at[number])
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
     check_all_answered(rows, failed, inputs)

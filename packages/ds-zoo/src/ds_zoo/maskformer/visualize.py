@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ds_zoo.data.annotated.changes import nearest
-from ds_zoo.data.annotated.drawing import COLOURS, LEAST_SIDE, font_of, to_picture, write_label
+from ds_zoo.data.annotated.drawing import COLOURS, enlarged, font_of, to_picture, write_label
 from ds_zoo.detr.matching import Matched
 from ds_zoo.maskformer.model import MiniMaskFormer
 from ds_zoo.maskformer.segments import Segment, Segmentation
@@ -40,7 +40,7 @@ def draw_segments(pixels: Tensor, found: Segmentation, class_names: Sequence[str
     cover = table[painted].permute(2, 0, 1)  # (3, H, W)
     share = torch.where(painted > 0, COVER, 0.0)
     mixed = (pixels * (1 - share) + cover * share).round().to(torch.uint8)
-    factor = max(1, -(-LEAST_SIDE // min(pixels.shape[1:])))
+    factor = enlarged(pixels.shape[1:])
     large = mixed.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
     numbers = painted.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
     edge = torch.zeros_like(numbers, dtype=torch.bool)
@@ -130,7 +130,7 @@ def draw_matching(
         [masks[number].bool() for _, number in pairs],
         drawn,
     ]
-    factor = max(1, -(-LEAST_SIDE // min(size)))
+    factor = enlarged(size)
     pictures = []
     for right, side in enumerate(sides):
         mixed = pixels.float()

@@ -20,6 +20,7 @@ from ds_cnn.transforms import (
 )
 from ds_core import AdamW, Callback, CrossEntropyLoss, History, Trainer, WarmupCosine, functional
 from ds_core.data import train_test_split
+from ds_core.drawing import check_figure
 from ds_core.metrics import Accuracy, ConfusionMatrix
 from ds_core.module import evaluating
 from ds_core.training import CSVLog, MovingAverage, RunFolder
@@ -433,10 +434,13 @@ def evaluate(
         batch_size: images at a time.
 
     Raises:
+        OSError, ValueError: if the picture cannot be drawn there.
         ValueError: if the images have other classes, those of the run have changed, or the model does not
             choose one of several labels.
     """
     model, processor = loaded.model, loaded.processor
+    place = loaded.folder / "confusion.png" if picture is None else picture
+    check_figure(place)
     problem = model.config.problem_type or "single_label_classification"
     if problem != "single_label_classification" or model.config.num_labels == 1:
         raise ValueError(
@@ -463,7 +467,7 @@ def evaluate(
         for metric in (one, five, confused):
             metric.update(chances, target)
         losses -= chances.gather(1, target[:, None]).clamp(min=1e-12).log().sum().item()
-    confused.plot(loaded.folder / "confusion.png" if picture is None else picture, names)
+    confused.plot(place, names)
     return {
         "images": len(images),
         "accuracy": float(one.compute()),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from ds_core.data.read_image import ENDINGS as PICTURES
+from ds_core.training.files import atomic_write
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -13,7 +16,9 @@ COLOURS = (
     *((230, 57, 70), (29, 120, 200), (255, 183, 3), (42, 157, 80), (155, 80, 200), (0, 175, 185)),
     *((244, 120, 40), (240, 110, 170), (130, 90, 60), (120, 190, 60)),
 )
-LEAST_SIDE = 480  # pixels of the shorter side of what is drawn: on smaller pictures nobody could read
+# Pixels of the shorter side of what is drawn, as on smaller pictures nobody could read; of the longer one.
+LEAST_SIDE, MOST_SIDE = 480, 4800
+ENDINGS = frozenset({*PICTURES, ".pdf"})  # of the files that :func:`write_picture` writes
 COVER = 0.45  # of a mask's colour
 
 
@@ -45,7 +50,7 @@ def draw_objects(
                 "L", image.size, bytes((mask.int() * int(255 * COVER)).flatten().tolist())
             )
             image.paste(COLOURS[label % len(COLOURS)], (0, 0), cover)
-    factor = max(1, -(-LEAST_SIDE // min(image.size)))
+    factor = enlarged(image.size)
     if factor > 1:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
     on = ImageDraw.Draw(image)
@@ -58,6 +63,17 @@ def draw_objects(
         words = class_names[label] + ("" if scores is None else f" {100 * scores[row]:.0f} %")
         write_label(on, words, (factor * box[0], factor * box[1]), COLOURS[label % len(COLOURS)], font)
     return image
+
+
+def enlarged(size: Sequence[int]) -> int:
+    """Returns by what whole number a picture of two sides is enlarged to be drawn on."""
+    return max(1, min(-(-LEAST_SIDE // min(size)), MOST_SIDE // max(size)))
+
+
+def write_picture(picture: Image.Image, path: Path) -> None:
+    """Writes a picture, all or nothing; the path's ending, of :data:`ENDINGS`, says how."""
+    with atomic_write(path) as temporary:
+        picture.save(temporary, Image.registered_extensions()[path.suffix.lower()])
 
 
 def to_picture(pixels: Tensor) -> Image.Image:
