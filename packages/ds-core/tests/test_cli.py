@@ -38,6 +38,9 @@ def test_only_a_line_feed_ends_a_line_of_the_standard_input(monkeypatch, capsys,
     command = function_command(count, lambda device: None, "count")
     command(["-"], standalone_mode=False)
     assert capsys.readouterr().out == "'a\\x0cb'\n'\\u2028c\\x85'\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(written)))
+    command(["x", "-", "y"], standalone_mode=False)
+    assert capsys.readouterr().out == "'x'\n'a\\x0cb'\n'\\u2028c\\x85'\n'y'\n"
 
 
 def test_dicts_are_a_table(capsys):

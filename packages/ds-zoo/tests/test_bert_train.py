@@ -505,6 +505,7 @@ def test_the_command_line(world, tmp_path):
     assert "2 of 3 could not be answered" in partly.stderr
     assert "no word is known of the text '猫'" in partly.stderr
     assert "accuracy" in run("eval", out).output
+    assert "expected --seed with --data alone" in run("eval", out, "--seed", 3).output
     assert "sat" in run("fill-mask", folder / "words", "the cat [MASK] on the dog", "--top-k", 5).output
     refused = run("predict", out, "猫")
     assert refused.exit_code != 0

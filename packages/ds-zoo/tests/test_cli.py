@@ -298,7 +298,7 @@ def test_a_prompt_comes_from_the_standard_input(trained):
         result = CliRunner().invoke(app, words, input=content)
         assert result.exit_code == 2
         assert f"standard input: {message}" in result.output
-    assert "expected at least one character" in run("generate", trained[0], "--prompt", "").output
+    assert "expected a prompt of 1 to 16 tokens" in run("generate", trained[0], "--prompt", "").output
     assert "a gpt, which has no `predict`" in run("predict", trained[0], "x").output
 
 
@@ -316,6 +316,14 @@ def test_several_prompts_go_side_by_side(trained, tmp_path):
     words = ["generate", str(trained[0]), "--prompts", "-", *map(str, ask), "--seed", "5"]
     given = CliRunner().invoke(command_line(), words, input="the fox\nbrown\n\nover the lazy\n")
     assert given.output == together.output
+    lines = "the fox\n猫\n\n" + "brown " * 9 + "\nover the lazy\n"
+    given = CliRunner().invoke(command_line(), words, input=lines)
+    assert given.exit_code == 2
+    last = run("generate", trained[0], "--prompt", "over the lazy", *ask, "--seed", 5 + 3).stdout
+    assert given.stdout == f"{alone[0]}\n---\n{last}"
+    assert "2 of 4 could not be answered" in given.stderr
+    assert "'猫': CharacterTokenizer: token '猫' at position 0" in given.stderr
+    assert "expected a prompt of 1 to 16 tokens (the context), got 54" in given.stderr
 
 
 def test_only_a_line_end_ends_a_prompt(tmp_path):
@@ -355,7 +363,10 @@ def test_beams_find_a_likelier_text(trained):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--prompt", "the quick brown fox jumps"], "at most 16 (the context), got (25,)"),
+        (
+            ["--prompt", "the quick brown fox jumps"],
+            "expected a prompt of 1 to 16 tokens (the context), got 25",
+        ),
         (["--prompt", "ÄÖÜ 123"], "'Ä' at position 0 is not among the"),
         (["--prompt", "a", "--prompts", "file"], "either a prompt or a file of prompts, got both"),
         (["--prompts", "{missing}"], "no such file"),

@@ -635,6 +635,9 @@ def test_a_run_can_be_used(run, tmp_path):
     assert sum(row["pixels"] for row in rows) == 40 * 30
     with pytest.raises(ValueError, match="threshold: expected a number from 0 to 1, got 2"):
         evaluate(loaded, threshold=2.0)
+    for data in (None, "scenes"):
+        with pytest.raises(ValueError, match="expected --classes with --data of label maps"):
+            evaluate(loaded, data=data, classes="classes.csv")
     with pytest.raises(ValueError, match="cannot be read as an image"):
         predict(loaded, [str(made.out / "config.json")])
     with pytest.raises(Partial, match=r"1 of 2 could not be answered\n.*config\.json") as told:

@@ -114,7 +114,7 @@ def answered(
         raise ValueError("\n".join(failed))
 
 
-def check_all_answered(answers: list[Any], failed: Sequence[str], inputs: Sequence[str]) -> None:
+def check_all_answered(answers: Any, failed: Sequence[str], inputs: Sequence[str]) -> None:
     """Checks that there is an answer about every input.
 
     Raises:

@@ -355,8 +355,8 @@ def function_command(
 
     A text is printed, a dict and a list line by line, dicts in a list as a table: the names of its columns,
     then a line for each, with tabs between. Where an argument or ``--prompt`` is "-", it is read from the
-    standard input: a list from its lines. Where the function raises :class:`ds_core.checks.Partial`, the
-    answers there are come first, then the error.
+    standard input; in a list its lines take the place of "-". Where the function raises
+    :class:`ds_core.checks.Partial`, the answers there are come first, then the error.
 
     Args:
         function: what to call.
@@ -379,8 +379,8 @@ def function_command(
             for key in by_position & given.keys():
                 if given[key] == STANDARD_INPUT and hints[key] in (str, str | None):
                     given[key] = read_standard_input()
-                elif given[key] == [STANDARD_INPUT]:
-                    given[key] = read_standard_input().split("\n")
+                elif isinstance(given[key], list):
+                    given[key] = [line for word in given[key] for line in _lines(word)]
             try:
                 show(function(load(device), **given))
             except Partial as error:
@@ -388,6 +388,10 @@ def function_command(
                 raise
 
     return make_command(run, parameters, name, text, **options)
+
+
+def _lines(word: str) -> list[str]:
+    return read_standard_input().split("\n") if word == STANDARD_INPUT else [word]
 
 
 def show(result: Any) -> None:

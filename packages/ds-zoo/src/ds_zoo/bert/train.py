@@ -688,20 +688,24 @@ def fill_mask(loaded: Loaded, text: str, *, top_k: int = 5) -> list[dict[str, An
     ]
 
 
-def evaluate(loaded: Loaded, *, data: str | None = None, seed: int = 0) -> dict[str, float]:
+def evaluate(loaded: Loaded, *, data: str | None = None, seed: int | None = None) -> dict[str, float]:
     """Measure the accuracy: of guessed words, of next sentences, or of labels.
 
     Args:
         loaded: what :func:`load` returns.
         data: texts, or texts with labels; if none are given, what the run held out.
-        seed: of which words are hidden, or which sentences are no next ones, if data are given.
+        seed: of which words are hidden, or which sentences are no next ones, if data are given; 0 if not
+            given.
 
     Raises:
         FileNotFoundError: if the data, or the run's recipe, are missing.
-        ValueError: if the model does none of these, a label is none of its own, or the run's own data have
-            changed since it was trained.
+        ValueError: if the model does none of these, a label is none of its own, the run's own data have
+            changed since it was trained, or a seed is given without data.
     """
+    if data is None and seed is not None:
+        raise ValueError("eval: expected --seed with --data alone; of what a run held out its own seed tells")
     model, tokenizer, recipe = loaded.model, loaded.tokenizer, None
+    seed = seed or 0
     if data is None:
         recipe = _recipe_of(loaded.folder)
         seed = recipe.seed

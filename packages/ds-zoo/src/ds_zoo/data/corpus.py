@@ -165,7 +165,9 @@ def _shown(pieces: Iterator[tuple[int, str]], word: str, progress: bool) -> Iter
         total = Path(parsed.what).stat().st_size
     columns = (TextColumn("reading {task.fields[read]}"), BarColumn(), TimeRemainingColumn())
     console = Console(emoji=False, stderr=True)
-    with Progress(*columns, transient=True, console=console, disable=not progress) as bar:
+    with Progress(
+        *columns, transient=True, console=console, disable=not (progress and console.is_terminal)
+    ) as bar:
         task = bar.add_task("", total=total, read="")
         count = 0
         for number, piece in pieces:

@@ -129,7 +129,7 @@ def read_text(path: str | Path) -> str:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; give a plain text file to learn from")
+        raise FileNotFoundError(f"{path}: no such file; expected a plain text file")
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; give one plain text file")
     try:

@@ -22,6 +22,7 @@ from ds_core import (
     Trainer,
     WarmupCosine,
 )
+from ds_core.checks import shown
 from ds_core.cli import read_standard_input
 from ds_core.cli.commands import STANDARD_INPUT
 from ds_core.data.optional import needed
@@ -52,7 +53,7 @@ from ds_zoo.data.text import read_pieces, read_text
 from ds_zoo.gpt.model import MiniGPT, MiniGPTConfig
 from ds_zoo.gpt.perplexity import perplexity, perplexity_of
 from ds_zoo.groups import decay_groups
-from ds_zoo.runs import check_unchanged, finished
+from ds_zoo.runs import about, answered, check_all_answered, check_unchanged, finished
 
 TOKENIZER_FILES = (VOCABULARY_FILE, PUBLISHED_FILE, "vocab.json", "vocab.txt")
 SAMPLES_FILE = "samples.txt"
@@ -412,7 +413,7 @@ def generate(
         loaded: what :func:`load` returns.
         prompt: the beginning of the text; "-" reads it from the standard input. "The " if not given.
         prompts: in its place a file with a prompt in each line, "-" for the standard input; a line of three
-            hyphens stands between the texts.
+            hyphens stands between the texts. Lines that cannot be continued are named after them.
         length: tokens to add, at most.
         temperature: 0: always the likeliest; 1: as learned. 0.8 if not given, and there are no beams.
         top_k: choose among the k likeliest tokens.
@@ -426,18 +427,28 @@ def generate(
     """
     if prompt is not None and prompts is not None:
         raise ValueError("generate: expected either a prompt or a file of prompts, got both")
+    context = loaded.model.config.n_positions
+    failed: list[str] = []
     if prompts is not None:
         content = read_standard_input() if prompts == STANDARD_INPUT else read_text(prompts)
-        given = [line for line in content.split("\n") if line]
-        if not given:
+        lines = [line for line in content.split("\n") if line]
+        if not lines:
             raise ValueError(f"{prompts}: expected a prompt in each line, got nothing")
     else:
-        context = loaded.model.config.n_positions
-        given = [some_prompt(loaded.tokenizer, context) if prompt is None else prompt]
+        lines = [some_prompt(loaded.tokenizer, context) if prompt is None else prompt]
+
+    def fitting(line: str) -> str:
+        with about(shown(line)):
+            tokens = len(loaded.tokenizer.encode(line))
+            if not 1 <= tokens <= context:
+                raise ValueError(f"expected a prompt of 1 to {context} tokens (the context), got {tokens}")
+        return line
+
+    given = list(answered(lines, fitting, failed))
     texts = continue_texts(
         loaded.model,
         loaded.tokenizer,
-        given,
+        [text for _, _, text in given],
         length,
         temperature=(1.0 if beams > 1 else 0.8) if temperature is None else temperature,
         top_k=top_k,
@@ -447,9 +458,11 @@ def generate(
         num_beams=beams,
         length_penalty=length_penalty,
         stop_strings=stop or (),
-        seed=seed,
+        seed=[seed + number for number, _, _ in given],
     )
-    return "\n---\n".join(texts)
+    written = "\n---\n".join(texts)
+    check_all_answered(written, failed, lines)
+    return written
 
 
 def some_prompt(tokenizer: Tokenizer, context: int) -> str:

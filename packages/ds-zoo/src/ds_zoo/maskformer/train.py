@@ -551,6 +551,8 @@ def evaluate(
         threshold: what the score of a segment must reach.
     """
     check_threshold(threshold)
+    if classes is not None and data in (None, SCENES):
+        raise ValueError("eval: expected --classes with --data of label maps alone")
     if data is None:
         recipe = recipe_of(loaded.folder)
         learned, images = open_images(recipe)
