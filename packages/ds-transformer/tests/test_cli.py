@@ -48,6 +48,10 @@ def test_it_trains_goes_on_and_translates(data, tmp_path):
     assert translated.stdout.splitlines()[:2] == ["die katze hört eine hündin", "eine hündin sieht die katze"]
     assert picture.read_bytes()[:4] == b"\x89PNG"
     assert run("translate", out, "the cat hears a dog", "--beam-size", 1).stdout.startswith("die katze")
+    partly = run("translate", out, "", "the cat hears a dog", " ", "--heat-map", picture)
+    assert (partly.exit_code, partly.stdout.split("\n")) == (2, ["", "die katze hört eine hündin", "", ""])
+    assert "2 of 3 could not be translated" in partly.stderr
+    assert "text 2 has no tokens: ' '" in partly.stderr
 
     again = train(data, out, "--epochs", 25)
     assert again.exit_code == 2

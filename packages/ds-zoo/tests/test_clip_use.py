@@ -669,6 +669,8 @@ def test_prediction_and_evaluation(run, tmp_path):
     assert vectors.read_bytes() != b"another's"
     with pytest.raises(FileExistsError, match="is one of the pictures"):
         predict(loaded, pictures, labels="a red circle, image", out=pictures[1])
+    with pytest.warns(UserWarning, match="does not know every word of 'a red zebra': their scores"):
+        predict(loaded, pictures[1:], labels="a red circle,a red zebra")
     for wrong, message in (
         ({"out": str(tmp_path / "a.xyz")}, "expected the name of a picture"),
         ({"out": str(out), "embeddings": str(out)}, "would be written twice"),

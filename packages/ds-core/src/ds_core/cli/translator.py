@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
+from ds_core.checks import Partial
 from ds_core.cli import clear_errors, group_of, new_command_line
 from ds_core.cli.commands import Trainable, absolute, function_command, make_group, train_command
 from ds_core.devices import pick_device
@@ -162,20 +163,37 @@ def translator_command_line(
         length_penalty: float = 0.6,
         heat_map: Path | None = None,
     ) -> list[str]:
-        """Translate texts with what a training left behind.
+        """Translate texts with what a training left behind, a line for each, empty where one cannot be.
 
         Args:
             translator: what was trained.
             texts: what to translate; "-" reads lines from the standard input.
             beam_size: beginnings followed at once; 1 is greedy.
             length_penalty: 0 favours short sentences.
-            heat_map: a PNG of where the decoder looked, of the first text.
+            heat_map: a PNG of where the decoder looked, of the first text that can be translated.
         """
         if heat_map is not None:
             check_figure(heat_map)
-        written = translator.translate(texts, beam_size=beam_size, length_penalty=length_penalty)
+        failed: dict[int, str] = {}
+        for number, text in enumerate(texts):
+            try:
+                translator.read(text, number)
+            except ValueError as error:
+                failed[number] = str(error)
+        good = [number for number in range(len(texts)) if number not in failed]
+        if not good:
+            raise ValueError("\n".join(failed.values()))
+        written = [""] * len(texts)
+        found = translator.translate(
+            [texts[number] for number in good], beam_size=beam_size, length_penalty=length_penalty
+        )
+        for number, line in zip(good, found, strict=True):
+            written[number] = line
         if heat_map is not None:
-            draw(translator, texts[0], written[0], heat_map)
+            draw(translator, texts[good[0]], found[0], heat_map)
+        if failed:
+            told = "\n".join(failed.values())
+            raise Partial(f"{len(failed)} of {len(texts)} could not be translated\n{told}", written)
         return written
 
     def of_a_run(command: str, text: str, make_function: Callable[[str], Callable[..., Any]]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -554,6 +555,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Say how well labels fit pictures: a line for each label of each picture, the likeliest first.
 
+    A warning names the labels of which the model does not know every word.
+
     Args:
         loaded: what :func:`load` returns.
         inputs: image files, or folders of some.
@@ -589,6 +592,13 @@ def predict(
     check_apart([out, embeddings], inputs)
     names = [name.strip() for name in (labels or "").split(",") if name.strip()]
     namer = None if labels is None else ZeroShot(loaded.model, loaded.encode, names, template.split("|"))
+    unknown = getattr(loaded.tokenizer, "unk_id", None)
+    if strange := [name for name in names if unknown in loaded.tokenizer.encode(name)]:
+        warnings.warn(
+            f"labels: the model does not know every word of {', '.join(map(repr, strange))}: their scores "
+            "mean little",
+            stacklevel=2,
+        )
     files: list[str] = []
     pictures: list[Tensor] = []
     vectors: list[Tensor] = []

@@ -107,26 +107,10 @@ class Translator(Generic[Model]):
         check_whole("Translator.translate", batch_size=batch_size)
         if max_length is not None:
             check_whole("Translator.translate", max_length=max_length)
-        texts = list(texts)
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(f"Translator.translate: expected text {number} to be one, got {shown(text)}")
-        sources = [torch.tensor(self.source_tokenizer.encode(text), dtype=torch.int64) for text in texts]
-        context = getattr(getattr(self.model, "config", None), "max_length", None)
-        for number, source in enumerate(sources):
-            if len(source) == 0:
-                raise ValueError(
-                    f"Translator.translate: text {number} has no tokens: {texts[number]!r}; "
-                    "give at least a word"
-                )
-            if context is not None and len(source) > context:
-                raise ValueError(
-                    f"Translator.translate: text {number} has {len(source)} tokens, expected at most "
-                    f"{context}, the context of the model: {texts[number][:60]!r}"
-                )
-        order = sorted(range(len(texts)), key=lambda number: len(sources[number]))
+        sources = [self.read(text, number) for number, text in enumerate(texts)]
+        order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
         device = self._device()
-        written = [""] * len(texts)
+        written = [""] * len(sources)
         for longest, alike in groupby(order, lambda number: max_length or _longest(sources[number])):
             while numbers := list(islice(alike, batch_size)):
                 ids, lengths = pad([sources[number] for number in numbers], self.source_tokenizer.pad_id)
@@ -135,6 +119,32 @@ class Translator(Generic[Model]):
                 for number, tokens in zip(numbers, decoded.tokens, strict=True):
                     written[number] = self.target_tokenizer.decode(tokens)
         return written
+
+    def read(self, text: str, number: int = 0) -> Tensor:
+        """Returns the tokens of a text, ``(T,)``, int64, as :meth:`translate` reads it.
+
+        Args:
+            text: a sentence of the source language.
+            number: of the text, as errors call it.
+
+        Raises:
+            TypeError: if it is no text.
+            ValueError: if it is empty or longer than the model's context.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"Translator.translate: expected text {number} to be one, got {shown(text)}")
+        tokens = self.source_tokenizer.encode(text)
+        context = getattr(getattr(self.model, "config", None), "max_length", None)
+        if not tokens:
+            raise ValueError(
+                f"Translator.translate: text {number} has no tokens: {text!r}; give at least a word"
+            )
+        if context is not None and len(tokens) > context:
+            raise ValueError(
+                f"Translator.translate: text {number} has {len(tokens)} tokens, expected at most {context}, "
+                f"the context of the model: {text[:60]!r}"
+            )
+        return torch.tensor(tokens, dtype=torch.int64)
 
     def forced(self, text: str, translation: str) -> Forced:
         """Returns what to show the model so that it writes this translation, and not its own.
