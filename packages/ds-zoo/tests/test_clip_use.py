@@ -366,6 +366,8 @@ def test_embeddings_go_to_a_file(tmp_path, model):
     tensors, words = load_tensors(tmp_path / "e.safetensors")
     assert torch.equal(tensors["embeddings"], vectors)
     assert words["names"].splitlines() == ["a.png", "b.png"]
+    save_embeddings(tmp_path / "odd.safetensors", ["a\nb.png", "\udcff.png"], vectors)  # as Linux allows
+    assert load_tensors(tmp_path / "odd.safetensors")[1]["names"].splitlines() == [r"a\nb.png", r"\udcff.png"]
     with pytest.raises(ValueError, match="a name for each of 2 vectors, got 1"):
         save_embeddings(tmp_path / "e.safetensors", ["a.png"], vectors)
 

@@ -466,6 +466,13 @@ def maps(seed, size=(13, 17), count=4):
     return prediction, target.masked_fill(torch.rand(size, generator=draw) > 0.95, 255)
 
 
+def test_the_score_of_a_class_is_its_mean_share():
+    scores = torch.tensor([[[3.0, 1.0, 0.0]], [[1.0, 3.0, 2.0]], [[0.0, 0.0, 0.0]]])
+    found = Segmentation.of_classes(scores)
+    assert found.segmentation.tolist() == [[1, 2, 2]]
+    assert [(s.label_id, s.score) for s in found.segments] == [(0, 0.75), (1, 0.875)]
+
+
 def plain_semantic(pairs, classes):
     """Mean IoU, pixel accuracy and boundary F by sets of pixels."""
     sets = [[defaultdict(set), defaultdict(set)] for _ in pairs]
@@ -633,6 +640,9 @@ def test_a_run_can_be_used(run, tmp_path):
         with Image.open(tmp_path / f"{kind}.png") as drawn:
             assert min(drawn.size) >= 480
     assert sum(row["pixels"] for row in rows) == 40 * 30
+    assert all(
+        1 / len(loaded.model.config.labels) <= row["score"] < 1 for row in rows
+    )  # of the largest share
     with pytest.raises(ValueError, match="threshold: expected a number from 0 to 1, got 2"):
         evaluate(loaded, threshold=2.0)
     for data in (None, "scenes"):

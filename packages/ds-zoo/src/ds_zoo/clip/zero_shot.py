@@ -113,11 +113,12 @@ def _embed(model: MiniCLIP, inputs: Tensor, embed: Callable[[Tensor], Tensor]) -
 
 
 def save_embeddings(path: str | Path, names: Sequence[str], vectors: Tensor) -> None:
-    """Writes vectors, as ``embeddings`` in a safetensors file, and whose they are.
+    r"""Writes vectors, as ``embeddings`` in a safetensors file, and whose they are.
 
     Args:
         path: the file.
-        names: N of them: paths of images, or captions; they stand in the file's metadata, one a line.
+        names: N of them: paths of images, or captions; they stand in the file's metadata, one a line; a line
+            feed within one as ``\n``, what is no UTF-8 as ``\udcff``.
         vectors: ``(N, D)``.
 
     Raises:
@@ -125,7 +126,8 @@ def save_embeddings(path: str | Path, names: Sequence[str], vectors: Tensor) -> 
     """
     if len(names) != len(vectors):
         raise ValueError(f"embeddings: expected a name for each of {len(vectors)} vectors, got {len(names)}")
-    save_tensors(Path(path), {"embeddings": vectors.contiguous()}, {"names": "\n".join(names)})
+    lines = [name.replace("\n", r"\n").encode("utf-8", "backslashreplace").decode() for name in names]
+    save_tensors(Path(path), {"embeddings": vectors.contiguous()}, {"names": "\n".join(lines)})
 
 
 class Found(NamedTuple):

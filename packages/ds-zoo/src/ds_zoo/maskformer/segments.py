@@ -77,12 +77,20 @@ class Segmentation(NamedTuple):
     masks: Tensor
 
     @classmethod
-    def of_classes(cls, classes: Tensor) -> Self:
-        """Makes one segment of each class of a map ``(H, W)``."""
+    def of_classes(cls, scores: Tensor) -> Self:
+        """Makes one segment of each class that has the largest score of a pixel, of scores ``(K, H, W)``.
+
+        The segment's own score is the share of its class in those of all, the mean over its pixels.
+        """
+        classes, shares = scores.argmax(0), scores / scores.sum(0).clamp(min=1e-30)
         labels = classes.unique()
         numbers = torch.arange(1, len(labels) + 1, device=classes.device)
         masks = classes == labels[:, None, None]
-        segments = tuple(Segment(i, label, 1.0, True) for i, label in enumerate(labels.tolist(), 1))
+        sure = [shares[label][mask].mean().item() for label, mask in zip(labels, masks, strict=True)]
+        segments = tuple(
+            Segment(i, label, s, True)
+            for i, (label, s) in enumerate(zip(labels.tolist(), sure, strict=True), 1)
+        )
         return cls((masks * numbers[:, None, None]).sum(0), segments, masks)
 
     def without(self, label_ids: Collection[int]) -> Self:
@@ -110,13 +118,16 @@ def semantic(outputs: Outputs, sizes: Sizes | None = None) -> list[Tensor]:
     Source: Cheng et al., Per-Pixel Classification is Not All You Need for Semantic Segmentation (2021),
     section 3.4.
     """
+    return [scores.argmax(0) for scores in class_scores(outputs, sizes)]
+
+
+def class_scores(outputs: Outputs, sizes: Sizes | None = None) -> list[Tensor]:
+    """Says of each image how much speaks for each class at each pixel, ``(K, H, W)``: semantic's sum."""
     classes, _ = softmax(outputs.class_queries_logits, -1)
     places, _ = sigmoid(outputs.masks_queries_logits, keep=False)
     scores = classes[..., :-1].mT @ places.flatten(2)  # (B, K, h w)
     scores = scores.unflatten(2, places.shape[2:])
-    return [
-        resized(of_image, size).argmax(0) for of_image, size in zip(scores, _each(scores, sizes), strict=True)
-    ]
+    return [resized(of_image, size) for of_image, size in zip(scores, _each(scores, sizes), strict=True)]
 
 
 def instances(outputs: Outputs, sizes: Sizes | None = None, *, threshold: float = 0.5) -> list[Segmentation]:

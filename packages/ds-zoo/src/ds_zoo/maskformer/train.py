@@ -40,7 +40,15 @@ from ds_zoo.maskformer.config import DecoderConfig, MiniMaskFormerConfig
 from ds_zoo.maskformer.data import VOID, class_maps, classes_of, targets_of
 from ds_zoo.maskformer.metrics import PanopticQuality, SemanticScores
 from ds_zoo.maskformer.model import Layers, MiniMaskFormer
-from ds_zoo.maskformer.segments import Said, Segmentation, instances, panoptic, semantic, whole_images
+from ds_zoo.maskformer.segments import (
+    Said,
+    Segmentation,
+    class_scores,
+    instances,
+    panoptic,
+    semantic,
+    whole_images,
+)
 from ds_zoo.maskformer.visualize import draw_matching, draw_segments, query_attention
 from ds_zoo.runs import (
     about,
@@ -482,7 +490,7 @@ def found_on(loaded: Loaded, image: AnnotatedImage, kind: Kind, threshold: float
         return panoptic(outputs, threshold=threshold, label_ids_to_fuse=stuff)[0]
     if kind == "instance":
         return instances(outputs, threshold=threshold)[0].without(stuff)
-    return Segmentation.of_classes(semantic(outputs)[0])
+    return Segmentation.of_classes(class_scores(outputs)[0])
 
 
 def measure(
@@ -597,7 +605,7 @@ def predict(
         loaded: what :func:`load` returns.
         inputs: image files, or folders of some.
         kind: every pixel to one segment, things one by one, or a class for every pixel.
-        threshold: what the score of a segment must reach.
+        threshold: what the score of a segment must reach; a class for every pixel needs none.
         out: where the coloured image with its legend is written; of several images, a folder.
         json: where the segments are written as COCO's results, masks as run lengths; image_id is the place of
             the image among all, category_id that of the class.
