@@ -805,6 +805,11 @@ def test_preparation_is_read_back_and_as_transformers_has_it(tmp_path):
         assert Preparation.load(tmp_path) == other
     for wrong, said in (
         ({"image_mean": [1]}, "three channels"),
+        ({"image_mean": ["a", 1, 2]}, "three channels"),
+        ({"image_std": 1}, "three channels"),
+        ({"image_std": [1, 0, 1]}, "above 0, got"),
+        ({"size": {"shortest_edge": 0}}, "above 0, got"),
+        ({"size": {"shortest_edge": "a"}}, "above 0, got"),
         ({"size": {"height": 5, "width": 6}}, "as short"),
     ):
         (tmp_path / "preprocessor_config.json").write_text(json.dumps(wrong))

@@ -1,10 +1,11 @@
 """Text files as they are read: without a byte order mark, and not if they are something else."""
 
 import codecs
+import gzip
 
 import pytest
 from ds_core.text import CharacterTokenizer, WordPieceTokenizer
-from ds_zoo.data.text import read_text
+from ds_zoo.data.text import read_pieces, read_text
 
 
 def test_a_byte_order_mark_is_no_character(tmp_path):
@@ -23,6 +24,22 @@ def test_other_encodings_are_refused(tmp_path, encoding):
     path.write_bytes("Él".encode(encoding))
     with pytest.raises(ValueError, match=r"book\.txt: not UTF-8 text"):
         read_text(path)
+
+
+def test_a_packed_file_that_is_damaged_is_named(tmp_path):
+    whole, path = gzip.compress("Él. ".encode() * 900), tmp_path / "book.txt.gz"
+    path.write_bytes(whole)
+    assert read_text(path) == "".join(read_pieces(str(path))) == "Él. " * 900
+    for content in (
+        whole[: len(whole) // 2],
+        b"no gzip",
+        whole[:-8] + bytes(8),
+        whole[:20] + b"\xff" + whole[21:],
+    ):
+        path.write_bytes(content)
+        for read in (read_text, lambda path: list(read_pieces(str(path)))):
+            with pytest.raises(ValueError, match=r"book\.txt\.gz: (cut off or damaged|not UTF-8)"):
+                read(path)
 
 
 # ---- BERT's vocabularies -------------------------------------------------------------------------------

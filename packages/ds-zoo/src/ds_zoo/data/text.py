@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ds_core.data import read_csv
 from ds_core.data.hugging_face import stream_hugging_face
+from ds_core.data.unpack import unpacked
 
 from ds_zoo.data.tasks import TASKS, make_task
 from ds_zoo.data.words import Word, parse, text_column
@@ -116,6 +118,8 @@ def _parts_of_files(paths: Sequence[Path]) -> Iterator[str]:
                     yield "".join(lines)
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: not UTF-8 text ({error.reason})") from error
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path}: cut off or damaged ({error})") from error
         if empty:
             raise ValueError(f"{path}: the file is empty; there is nothing to learn from")
 
@@ -125,7 +129,7 @@ def read_text(path: str | Path) -> str:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is a folder, is empty, or is not UTF-8.
+        ValueError: if it is a folder, is empty, cut off or damaged, or is not UTF-8.
     """
     path = Path(path)
     if not path.exists():
@@ -133,7 +137,7 @@ def read_text(path: str | Path) -> str:
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; give one plain text file")
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        raw = unpacked(path) if path.suffix == ".gz" else path.read_bytes()
         text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from ds_core.checks import fits
 from ds_core.data import DataLoader
 from ds_core.data.epochs import mixed_generator
 from ds_core.training.files import read_json
@@ -107,8 +108,15 @@ class Preparation:
         if isinstance(size, int):  # of before 2022
             size = {"shortest_edge": size, "longest_edge": fields.get("max_size", 1333)}
         mean, std = fields.get("image_mean", list(MEAN)), fields.get("image_std", list(STD))
-        if not isinstance(size, dict) or any(not isinstance(n, list) or len(n) != 3 for n in (mean, std)):
+        channels = [numbers if isinstance(numbers, list) else [] for numbers in (mean, std)]
+        if not isinstance(size, dict) or any(
+            [fits(n, float) for n in part] != [True] * 3 for part in channels
+        ):
             raise ValueError(f"{path}: expected size, image_mean and image_std of three channels")
+        if min(std) <= 0 or any(
+            not fits(side, int | None) or (side is not None and side < 1) for side in size.values()
+        ):
+            raise ValueError(f"{path}: expected sizes and image_std above 0, got {size} and {std}")
         if not fields.get("do_resize", True) and size.keys() != {"longest_edge"}:
             size = {}
         if not size.keys() <= {"shortest_edge", "longest_edge"}:
