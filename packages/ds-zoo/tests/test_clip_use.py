@@ -675,6 +675,7 @@ def test_prediction_and_evaluation(run, tmp_path):
         predict(loaded, pictures[1:], labels="a red circle,a red zebra")
     for wrong, message in (
         ({"out": str(tmp_path / "a.xyz")}, "expected the name of a picture"),
+        ({"out": f"{tmp_path / 'folder'}/"}, "expected the name of a picture"),
         ({"out": str(out), "embeddings": str(out)}, "would be written twice"),
         ({"labels": None, "embeddings": str(vectors), "template": "a {}"}, "--template are of the answer"),
     ):

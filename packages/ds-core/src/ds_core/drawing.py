@@ -17,7 +17,7 @@ BLUE, RED, GREEN = "#2a6fbb", "#d1495b", "#3a8a6e"
 INK, SOFT, LINE, PALE = "#30343b", "#6b717b", "#d5d8dd", "#eceef1"
 # Scales of shades: white is 0, blue more; orange less than 0, purple more; from dark to light; heat.
 FROM_ZERO, BOTH_SIDES, IN_ORDER, HEAT = "Blues", "PuOr", "viridis", "inferno"
-# Of the files that :func:`write` writes; without an ending it is a PNG.
+# The endings of the files that :func:`write` writes.
 FIGURES = frozenset({".eps", ".jpeg", ".jpg", ".pdf", ".png", ".ps", ".svg", ".tif", ".tiff", ".webp"})
 # For words that are not ours: a $ in them begins no formula.
 PLAIN: dict[str, Any] = {"parse_math": False}
@@ -57,7 +57,7 @@ def check_figure(path: str | Path) -> None:
     """
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path}: is a folder; expected the name of a picture")
-    if Path(path).suffix.lower() not in FIGURES | {""}:
+    if Path(path).suffix.lower() not in FIGURES:
         known = ", ".join(sorted(FIGURES))
         raise ValueError(f"{path}: expected the name of a picture, that ends with {known}")
 

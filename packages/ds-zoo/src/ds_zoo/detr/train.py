@@ -555,7 +555,7 @@ def predict(
     def look(path: str) -> tuple[AnnotatedImage, Found]:
         image = AnnotatedImage.read(path)
         with about(path):
-            return image, *detect(loaded.model, loaded.preparation, [image], threshold)
+            return image, detect(loaded.model, loaded.preparation, [image], threshold)[0]
 
     drawn = places_of(out, inputs, ENDINGS)
     looked_at = places_of(attention, inputs, FIGURES)
