@@ -122,7 +122,7 @@ def semantic(outputs: Outputs, sizes: Sizes | None = None) -> list[Tensor]:
 
 
 def class_scores(outputs: Outputs, sizes: Sizes | None = None) -> list[Tensor]:
-    """Says of each image how much speaks for each class at each pixel, ``(K, H, W)``: semantic's sum."""
+    """Returns for each image how much speaks for a class at each pixel, ``(K, H, W)``: semantic's sum."""
     classes, _ = softmax(outputs.class_queries_logits, -1)
     places, _ = sigmoid(outputs.masks_queries_logits, keep=False)
     scores = classes[..., :-1].mT @ places.flatten(2)  # (B, K, h w)
