@@ -373,8 +373,9 @@ def check_shows(who: str, name: str, mask: Tensor) -> None:
     """
     if mask.dtype == torch.bool or not mask.numel():
         return
+    some = mask != 0
     check_numbers(
-        ((mask != 0) & (mask != 1)).any() | (mask == 0).all(),
+        (some & (mask != 1)).any() | ~some.any(),
         lambda: ValueError(
             f"{who}: expected {name} of 1 where something is and 0 where there is filling, got numbers from "
             f"{mask.min().item():g} to {mask.max().item():g}; of one that is added to scores give mask == 0"
