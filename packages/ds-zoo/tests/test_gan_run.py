@@ -83,6 +83,11 @@ def test_what_a_run_is_asked(digits, tmp_path):
         dcgan.generate(loaded, out=tmp_path / "a.png", interpolate=3, columns=2)
     with pytest.raises(ValueError, match="not told the classes"):
         dcgan.generate(loaded, out=tmp_path / "a.png", class_="1", interpolate=3)
+    dcgan.save(loaded, tmp_path / "alone")
+    with pytest.raises(
+        ValueError, match=r"has no recipe\.toml, so nobody knows the images from which a class"
+    ):
+        dcgan.generate(dcgan.load(tmp_path / "alone"), out=tmp_path / "a.png", class_="1")
     assert not (tmp_path / "a.png").exists()
 
 

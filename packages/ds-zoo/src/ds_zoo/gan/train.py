@@ -464,7 +464,16 @@ def number_of(name: str, labels: Sequence[str]) -> int:
 
 
 def judge_for(loaded: Loaded) -> Judge:
-    """Returns the classifier of a run; where it has none, one is trained and kept in its folder."""
+    """Returns the classifier of a run; where it has none, one is trained and kept in its folder.
+
+    Raises:
+        ValueError: if the folder is of no run: it does not say on what the model was trained.
+    """
+    if not (loaded.folder / RECIPE_FILE).is_file():
+        raise ValueError(
+            f"{loaded.folder}: has no {RECIPE_FILE}, so nobody knows the images from which a classifier "
+            "would learn the classes, which the players were not told"
+        )
     return kept_judge(loaded.folder, *parts_of(recipe_of(loaded)))
 
 
