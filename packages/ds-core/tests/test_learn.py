@@ -183,8 +183,9 @@ def test_a_learner_is_told_what_is_wrong(line, wrong, message, cause):
         ("relu-backward", "return grad * torch.heaviside(saved, saved.new_zeros(()))"),
         (
             "softmax-backward",
-            "y, dim = saved\n    jacobian = torch.diag_embed(y) - y[..., None] * y[..., None, :]\n"
-            "    return (jacobian @ grad[..., None])[..., 0]",
+            "y, dim = saved\n    y, g = y.movedim(dim, -1), grad.movedim(dim, -1)\n"
+            "    jacobian = torch.diag_embed(y) - y[..., None] * y[..., None, :]\n"
+            "    return (jacobian @ g[..., None])[..., 0].movedim(-1, dim)",
         ),
     ],
 )
@@ -203,7 +204,7 @@ def layer_norm_backward(grad, saved):
     h = grad * weight if weight is not None else grad
     through_variance = torch.mean(h * n, dims, keepdim=True)
     grad_x = rstd * h - rstd * (n * through_variance)
-    weight_grad = None if weight is None else (grad * n).sum(0)
+    weight_grad = None if weight is None else (grad * n).sum_to_size(weight.shape)
     return grad_x, weight_grad, None if bias is None else grad.sum(0)
 """
     verdict = marked(code, exercise)
@@ -223,7 +224,10 @@ def test_an_open_body_is_told_apart_from_a_wrong_one_and_an_empty_file():
     assert not verdict.passed
     assert not verdict.written
     assert "is not in the file" in said(judge(LINEAR, ""))
-    assert "Python does not understand it" in said(judge(LINEAR, "def f(:"))
+    assert "line 1: Python does not understand it" in said(judge(LINEAR, "def f(:"))
+    assert said(judge(LINEAR, "a\0")).startswith(
+        "linear_backward: Python does not understand it: source code"
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,6 +236,8 @@ def test_an_open_body_is_told_apart_from_a_wrong_one_and_an_empty_file():
         ("import torch.nn\n" + RIGHT, "uses torch.nn"),
         (RIGHT.replace("    rows =", "    nn = __import__('torch').nn\n    rows ="), "uses __import__"),
         (RIGHT.replace("    rows =", "    nn = eval('torch.' + 'nn')\n    rows ="), "uses eval"),
+        ("def helper(x):\n    return eval('torch.' + 'nn')\n\n" + RIGHT, "uses eval"),
+        (RIGHT.replace("    rows =", "    nn = linear.__globals__\n    rows ="), "uses __globals__"),
         ("import numpy\n" + RIGHT, "numpy did not come with the file"),
         (
             "from ds_core.functional import linear_backward\n" + RIGHT,
@@ -333,6 +339,111 @@ def test_a_gradient_that_is_no_tensor_is_named(given, got):
     assert f"expected a gradient as a tensor, several as a tuple, got {got}" in said
 
 
+def body(name, *lines):
+    """Marks an exercise whose open body is these lines."""
+    exercise = exercise_named(name)
+    start = cut.definition(exercise.given, exercise.path).split(cut.TO_DO)[0].rstrip(" ")
+    margin = " " * (8 if "." in exercise.path else 4)
+    code = start + "".join(f"{margin}{one}\n" for one in lines)
+    text = cut.put(exercise.given, exercise.path, code)
+    return judge(exercise, text.replace("annotations\n", "annotations\n\nimport torch\n", 1))
+
+
+def test_what_is_missing_looks_like_no_mistake_that_fails():
+    verdict = body("relu-backward", "grad * (saved > 0)")  # the return is forgotten
+    assert said(verdict) == "x: backward gives it no gradient"
+    assert verdict.looks_like == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("neuron-forward", "self.save(input); return input @ self.weight", "output: at [0] yours is"),
+        ("neuron-forward", "self.save(input); return self.activation(input.sum(0))", "shape (4,), got (3,)"),
+        (
+            "linear-forward",
+            "return x @ weight.T",
+            "expected linear to return (result, what is saved), got a tensor",
+        ),
+        ("relu-backward", "return (grad * (saved > 0)).float()", "expected torch.float64 of shape (4, 5)"),
+        ("attend", "return scores @ value, (scores, value)", "output: expected 2 tensors, got 1"),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_begins(name, line, message):
+    if name == "attend":
+        pytest.importorskip("ds_rnn")
+    assert message in said(body(name, line))
+    assert "dimension of size 1" not in said(body(name, line))
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("neuron-forward", ["self.save(input)", "return self.activation(input @ self.weight + self.bias)"]),
+        ("softmax-backward", ["y, _ = saved", "return y * (grad - (grad * y).sum(-1, keepdim=True))"]),
+        ("mse-backward", ["return grad * 2 * saved[0] / saved[0].numel()"]),
+        (
+            "batch-norm-backward",
+            [
+                "n, rstd, w, _ = saved",
+                "dims = all_but_channels(grad)",
+                "h = grad if w is None else grad * over_channels(w, grad)",
+                "x = (h - h.mean(dims, keepdim=True) - n * (h * n).mean(dims, keepdim=True)) * rstd",
+                "return x, sum_per_channel(grad * n), sum_per_channel(grad)",
+            ],
+        ),
+        ("xavier", ["r = gain * math.sqrt(6 / sum(fans(tensor)))", "return tensor.uniform_(-r, r)"]),
+        (
+            "xavier",
+            [
+                "r = gain * math.sqrt(6 / sum(fans(tensor)))",
+                "return torch.empty_like(tensor).uniform_(-r, r, generator=generator)",
+            ],
+        ),
+        (
+            "clip-value",
+            ["for p in parameters:", "    p.grad = p.grad and p.grad.clamp(-clip_value, clip_value)"],
+        ),
+    ],
+)
+def test_what_is_right_for_one_case_alone_does_not_pass(name, lines):
+    assert not body(name, *lines).passed
+
+
+def test_what_belongs_to_the_caller_stays_as_it_is():
+    line = "logits[seen] = torch.where(logits > 0, logits / penalty, logits * penalty)[seen]; return logits"
+    assert "penalize_repetition writes over logits" in said(body("repetition-penalty", line))
+    assert "x itself, afterwards" in said(
+        body("standard-scaler", "values -= values.mean(0); return values[0], values.square().mean(0).sqrt()")
+    )
+
+
+def test_numbers_are_shown_with_the_digits_in_which_they_differ():
+    lines = [
+        "t, (b1, b2) = state['step'] + 1, betas",
+        "m = b1 * state['exp_avg'] + (1 - b1) * g",
+        "v = b2 * state['exp_avg_sq'] + (1 - b2) * g**2",
+        "new = {**state, 'step': t, 'exp_avg': m, 'exp_avg_sq': v}",
+        "if amsgrad: v = new['max_exp_avg_sq'] = torch.maximum(state['max_exp_avg_sq'], v)",
+        "return p - lr * m / (1 - b1**t) / ((v / (1 - b2**t)).sqrt() + eps), new",
+    ]
+    assert body("adam", *lines).passed  # whatever else a state holds goes on
+    (_, what), *_ = body("adam", *lines[:-1], lines[-1].replace(".sqrt() + eps", " + eps).sqrt(")).problems
+    yours, right = what.split("yours is ")[1].split(", it should be ")
+    assert yours != right
+
+
+@pytest.mark.parametrize(
+    "given", ["{'momentum_buffer': 0}", "{'momentum_buffer': [g, g]}", "[g, g]", "g", "None"]
+)
+def test_a_result_of_any_kind_is_compared(given):
+    assert "momentum_buffer" in said(body("sgd", f"return p - lr * g, {given}"))
+    assert "it should be (5, 3)" in said(body("fans", "return torch.ones(2), torch.ones(2)"))
+    assert body(
+        "fans", "n = torch.tensor(tensor[0, 0].numel())", "a, b, *_ = tensor.shape", "return b * n, a * n"
+    ).passed
+
+
 def test_a_function_whose_text_is_not_known_is_refused():
     with pytest.raises(ValueError, match=r"learn\.check: expected a function or class"):
         learn.check("linear-backward", eval("lambda grad, saved: grad"))
@@ -354,6 +465,12 @@ def test_a_bug_is_drawn_by_seed_and_level_and_the_referees_see_it():
     first, again = (draw(pool, random.Random(3), None) for _ in range(2))
     assert (first.exercise, first.number) == (again.exercise, again.number)
     assert level_of(draw(pool, random.Random(0), 1).verdict) == 1
+    relu = exercise_named("relu-backward")
+    levels = {m.what: level_of(judge(relu, m.text, explain=False)) for m in mutants(relu.solution, relu.path)}
+    assert levels["the comparison `y <= 0` is the wrong way round in what is returned"] == 3
+    assert (
+        levels["the case `y <= 0` is forgotten in what is returned"] == 1
+    )  # "... should be 0: is a case forgotten?"
     task = task_named(f"bug-{first.exercise.name}-{first.number}")
     assert task.mutant.text.count("\n") == first.exercise.solution.count("\n")
     assert not judge(first.exercise, task.file()).passed

@@ -1225,6 +1225,8 @@ def _check_module(value: Any, expected: str) -> None:
 
 def usual_cause(got: torch.Size, expected: torch.Size) -> str:
     """Says what is usually behind a gradient of a wrong shape; empty if nothing fits."""
+    if got == expected:  # then something else is wrong
+        return ""
     if len(got) == 2 and got == expected[::-1]:
         return ": it is transposed; swap the two factors of the product, and transpose the other one"
     if got.numel() == expected.numel():

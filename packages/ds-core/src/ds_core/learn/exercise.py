@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ds_core.learn import cut
 from ds_core.module import Module
-from ds_core.verify.comparison import LIMITS, hint, relative_error, tensors
+from ds_core.verify.comparison import LIMITS, apart, hint, map_tensors, relative_error, tensors
 from ds_core.verify.gradients import compare
 from ds_core.verify.inputs import Inputs, seeded
 from ds_core.verify.operations import Operations, recording
@@ -136,17 +137,16 @@ class Chapter(NamedTuple):
 class _Differentiated:
     """What checks of gradients share: a module, its inputs, and three ways to its gradients."""
 
-    inputs: Inputs
-    also: Sequence[Inputs]
     entries: int
 
-    def module(self, path: str, names: Namespace) -> Module:
+    def calls(self, path: str, names: Namespace) -> Iterator[tuple[Module, Inputs]]:
         raise NotImplementedError(f"{type(self).__name__} does not say what it checks")
 
     def _trials(self, path: str, names: Namespace) -> Iterator[Trial]:
-        for inputs in (self.inputs, *self.also):
+        torch.manual_seed(0)
+        for module, inputs in self.calls(path, names):
+            yield Trial(module, inputs(seeded()), torch.float64)
             torch.manual_seed(0)
-            yield Trial(self.module(path, names), inputs(seeded()), torch.float64)
 
     def examine(self, path: str, theirs: Namespace, library: Namespace) -> Findings:
         first: Findings | None = None  # its report is shown if all is right
@@ -164,13 +164,18 @@ class _Differentiated:
     def _compared(self, right: Trial, tried: Trial) -> Findings:
         expected = right.tape(right.module)
         found = Findings()
-        with recording() as found.operations:
-            mine = tried.manual()
-        for i, (y, z) in enumerate(zip(mine.output, expected.output, strict=True)):
-            name = "output" if len(mine.output) == 1 else f"output {i}"
+        output = tried.output()  # before its backward runs, which a wrong one may stop
+        if len(output) != len(expected.output):
+            what = f"expected {len(expected.output)} tensors, got {len(output)}"
+            found.problems.append(("output", what))
+            return found
+        for i, (y, z) in enumerate(zip(output, expected.output, strict=True)):
+            name = "output" if len(output) == 1 else f"output {i}"
             found.problems += _differences(name, y, z, tried.may_be_nan)
         if found.problems:
             return found
+        with recording() as found.operations:
+            mine = tried.manual()
         found.report = compare(tried, max_entries=self.entries)
         found.problems += found.report.problems
         known = {name for name, _ in found.problems}
@@ -223,15 +228,24 @@ class Pair(_Differentiated):
     first: bool = False
     entries: int = 20
 
-    def module(self, path: str, names: Namespace) -> Module:
+    def calls(self, path: str, names: Namespace) -> Iterator[tuple[Module, Inputs]]:
+        for inputs in (self.inputs, *self.also):
+            yield self._module(path, names), inputs
+
+    def _module(self, path: str, names: Namespace) -> Module:
         name = path.removesuffix("_backward")
         forward, backward = names[name], names[f"{name}_backward"]
         first, options = self.first, self.options
 
         def run(self: Module, *args: Any) -> Any:
-            result, saved = forward(*args, **options)
+            given = forward(*args, **options)
+            if type(given) is not tuple or len(given) != 2:
+                raise TypeError(f"expected {name} to return (result, what is saved), got {_shown(given)}")
+            result, saved = given
             result = result[0] if first else result
-            takes = [one is None or any(t.is_floating_point() for t in tensors(one)) for one in args]
+            takes = [
+                None if one is None else any(t.is_floating_point() for t in tensors(one)) for one in args
+            ]
             self.save(saved, takes, isinstance(result, tuple))
             return result
 
@@ -244,14 +258,16 @@ class Pair(_Differentiated):
                     raise TypeError(
                         f"expected a gradient as a tensor, several as a tuple, got {type(one).__name__}"
                     )
-            if any(grad is not None for grad in returned[sum(takes) :]):
+            of_each = iter(returned)
+            grads = [None if take is False else next(of_each, None) for take in takes]
+            for_nothing = [take is None and g is not None for take, g in zip(takes, grads, strict=True)]
+            if any(for_nothing) or any(grad is not None for grad in of_each):
                 given_to = ", ".join(one.name for one, take in zip(parameters, takes, strict=False) if take)
                 raise ValueError(
                     f"expected a gradient for each of {given_to}, which is all that forward was given here, "
-                    f"and None for the rest, got {len(returned)} gradients"
+                    f"and None for the rest, got {sum(grad is not None for grad in returned)} gradients"
                 )
-            of_each = iter(returned)
-            return tuple(next(of_each, None) if one else None for one in takes)
+            return tuple(grads)
 
         parameters = list(inspect.signature(forward).parameters.values())
         signature = inspect.Signature(
@@ -270,6 +286,7 @@ class Layer(_Differentiated):
         make: builds one from the class: ``lambda Neuron: Neuron(3)``.
         inputs: draws its positional inputs.
         also: draws them for more calls, where there are cases.
+        others: build more, for ``inputs``, where there are cases.
         entries: of each tensor, compared with finite differences.
     """
 
@@ -277,10 +294,15 @@ class Layer(_Differentiated):
     inputs: Inputs
     _: KW_ONLY
     also: Sequence[Inputs] = ()
+    others: Sequence[Callable[[Any], Module]] = ()
     entries: int = 8
 
-    def module(self, path: str, names: Namespace) -> Module:
-        return self.make(names[path.split(".")[0]])
+    def calls(self, path: str, names: Namespace) -> Iterator[tuple[Module, Inputs]]:
+        kind = names[path.split(".")[0]]
+        for inputs in (self.inputs, *self.also):
+            yield self.make(kind), inputs
+        for make in self.others:
+            yield make(kind), self.inputs
 
 
 # ---- results ---------------------------------------------------------------------------------------------
@@ -300,10 +322,14 @@ class Results:
     def examine(self, path: str, theirs: Namespace, library: Namespace) -> Findings:
         found = Findings()
         expected = self.numbers(path, library)
+        chance = torch.get_rng_state()
         with recording() as found.operations, torch.no_grad():
-            given = self.use(theirs[path.split(".")[0]], seeded())
+            given = self.use(_watched(theirs[path.split(".")[0]]), seeded())
         for call, result in expected.items():
             found.problems += _differences(call, given[call], result)
+        if not torch.equal(chance, torch.get_rng_state()):
+            what = "draws from torch's global generator, or seeds it: expected all chance from `generator`"
+            found.problems.append((path, what))
         return found
 
     def numbers(self, path: str, names: Namespace) -> dict[str, Any]:
@@ -313,6 +339,25 @@ class Results:
 
     def shapes(self, path: str, library: Namespace) -> list[str]:
         return [f"{call} gives {_shown(result)}" for call, result in self.numbers(path, library).items()]
+
+
+def _watched(code: Any) -> Any:
+    """Returns a function that fails if it writes over a tensor that it is given, as a name in ``_`` may."""
+    if inspect.isclass(code) or code.__name__.endswith("_"):
+        return code
+
+    @functools.wraps(code)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(code).bind(*args, **kwargs).arguments
+        before = {name: map_tensors(torch.clone, value) for name, value in given.items()}
+        result = code(*args, **kwargs)
+        for name, value in given.items():
+            pairs = zip(tensors(value), tensors(before[name]), strict=True)
+            if any(relative_error(now, was, equal_nan=True) for now, was in pairs):
+                raise ValueError(f"{code.__name__} writes over {name}, which belongs to whoever calls it")
+        return result
+
+    return call
 
 
 def _differences(name: str, given: Any, expected: Any, equal_nan: bool = False) -> list[Problem]:
@@ -331,8 +376,11 @@ def _differences(name: str, given: Any, expected: Any, equal_nan: bool = False) 
         place = int((given.double() - expected.double()).abs().nan_to_num(torch.inf).argmax())
         at = [int(i) for i in torch.unravel_index(torch.tensor(place), expected.shape)]
         where = f"at {at} " if at else ""
-        seen = f"{where}yours is {_number(given[tuple(at)])}, it should be {_number(expected[tuple(at)])}"
-        return [(name, seen + (f": {guess}" if guess else ""))]
+        return [(name, where + _not(given[tuple(at)].item(), expected[tuple(at)].item(), guess))]
+    if isinstance(given, Tensor):
+        if given.dim():
+            return [(name, _not(given, expected))]
+        given = given.item()
     if isinstance(expected, dict) and isinstance(given, dict):
         if given.keys() != expected.keys():
             return [
@@ -349,23 +397,21 @@ def _differences(name: str, given: Any, expected: Any, equal_nan: bool = False) 
         several = len(expected) > 1 and any(isinstance(part, Tensor) for part in expected)
         parts = enumerate(zip(given, expected, strict=True))
         found = [(f"{name}[{i}]" if several else name, *pair) for i, pair in parts]
-        if not any(isinstance(part, (Tensor, tuple, list, dict)) for part in expected):
-            return [] if list(given) == list(expected) else [(name, _not(given, expected))]
-        return [p for one, mine, right in found for p in _differences(one, mine, right, equal_nan)]
+        problems = [p for one, mine, right in found for p in _differences(one, mine, right, equal_nan)]
+        plain = not any(isinstance(part, (Tensor, tuple, list, dict)) for part in expected)
+        return [(name, _not(given, expected))] if plain and problems else problems  # plain ones side by side
     if isinstance(expected, float) and isinstance(given, (int, float)):
         same = abs(given - expected) <= 1e-9 * max(1.0, abs(expected))
         ratio = given / expected if expected else 0.0
-        guess = "" if same or not ratio else f": it is {ratio:.4g} times what it should be"
-        return [] if same else [(name, _not(given, expected) + guess)]
+        guess = f"it is {ratio:.4g} times what it should be" if f"{ratio:.4g}" not in ("0", "1") else ""
+        return [] if same else [(name, _not(given, expected, guess))]
     return [] if given == expected else [(name, _not(given, expected))]
 
 
-def _not(given: Any, expected: Any) -> str:
-    return f"yours is {_shown(given)}, it should be {_shown(expected)}"
-
-
-def _number(value: Tensor) -> str:
-    return f"{value.item():.6g}" if value.is_floating_point() else str(value.item())
+def _not(given: Any, expected: Any, guess: str = "") -> str:
+    both = isinstance(given, float) and isinstance(expected, float)
+    yours, right = apart(given, expected) if both else (_shown(given), _shown(expected))
+    return f"yours is {yours}, it should be {right}" + (f": {guess}" if guess else "")
 
 
 def _shown(value: Any) -> str:

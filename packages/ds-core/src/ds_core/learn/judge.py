@@ -49,7 +49,7 @@ PLAIN = {
     "torch",
     "typing",
 }
-HIDING = {"__import__", "eval", "exec", "compile"}  # what they run is not in the text
+HIDING = {"eval", "exec", "compile", "globals", "vars"}  # what they run, or lead to, is not in the text
 # Names by which code makes torch's autograd record; nobody needs them for a gradient written by hand.
 RECORDING = {
     "enable_grad",
@@ -185,10 +185,9 @@ def _forbidden(exercise: Exercise, text: str) -> Iterator[tuple[str, str]]:
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
-        yield (
-            f"line {error.lineno}",
-            f"Python does not understand it: {error.msg}: {(error.text or '').strip()}",
-        )
+        where = f"line {error.lineno}" if error.lineno else exercise.path
+        line = f": {error.text.strip()}" if error.text else ""
+        yield where, f"Python does not understand it: {error.msg}{line}"
         return
     try:
         body = cut.find(tree, exercise.path)
@@ -202,13 +201,20 @@ def _forbidden(exercise: Exercise, text: str) -> Iterator[tuple[str, str]]:
     for name in sorted(cut.imports(text) - given):
         if name.split(".")[0] not in PLAIN:
             yield "imports", f"{name} did not come with the file: write it yourself, from what is there"
-    for node in ast.walk(body):
-        if isinstance(node, ast.Name) and node.id in HIDING:
-            yield f"line {node.lineno}", f"uses {node.id}: write out what is computed"
+    for name in sorted(_hiding(tree) - _hiding(ast.parse(exercise.given))):
+        yield exercise.path, f"uses {name}: write out what is computed"
     right = cut.find(ast.parse(exercise.solution), exercise.path)
     used = {n.attr for n in ast.walk(body) if isinstance(n, ast.Attribute)} & RECORDING
     for name in sorted(used - {n.attr for n in ast.walk(right) if isinstance(n, ast.Attribute)}):
         yield exercise.path, f"uses {name}: the gradient is to be written by hand, without torch's autograd"
+
+
+def _hiding(tree: ast.AST) -> set[str]:
+    """Returns the names in a text by which code runs that the text does not show."""
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    inner = names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    within = {name for name in inner if name[:2] == name[-2:] == "__" and name.strip("_")}  # __builtins__
+    return (names & HIDING) | (within - {"__name__"})
 
 
 def _outside(exercise: Exercise, found: Findings, library: Namespace) -> Iterator[tuple[str, str]]:
@@ -244,7 +250,11 @@ def _explain(exercise: Exercise, theirs: Namespace) -> str:
     causes: dict[str, None] = {}
     for name, number in mine.items():
         if name in right and not same(number, right[name]):
-            alike = (what for what, one in made if isinstance(one, dict) and same(number, one.get(name)))
+            alike = (
+                what
+                for what, one in made
+                if isinstance(one, dict) and name in one and same(number, one[name])
+            )
             causes |= dict.fromkeys([*alike][:1])
     return ", and ".join([*causes][:2])
 

@@ -175,6 +175,15 @@ def _own_factors(ours: Tensor, reference: Tensor) -> int | None:
     return None
 
 
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Writes two numbers with so many digits that one sees which is which; more than six if need be."""
+    for digits in (6, 9, 12, 17):
+        written = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if written[0] != written[1]:
+            break
+    return written
+
+
 # ---- tensors inside tuples and lists -----------------------------------------------------------------
 
 

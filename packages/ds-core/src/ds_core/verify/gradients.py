@@ -13,7 +13,7 @@ from torch import Tensor
 from ds_core.checks import check_number, check_whole
 from ds_core.engines import engine
 from ds_core.module import Module, _check_module, usual_cause
-from ds_core.verify.comparison import LIMITS, hint, largest, map_tensors, relative_error
+from ds_core.verify.comparison import LIMITS, apart, hint, largest, map_tensors, relative_error
 from ds_core.verify.report import GradientReport, GradientRow
 from ds_core.verify.trial import Named, Outcome, Trial
 from ds_core.xray.observe import same_random_state
@@ -199,7 +199,8 @@ def _blame(
     place = torch.unravel_index(torch.tensor(worst), ours.shape)
     where = f"at {[int(i) for i in place]} " if place else ""
     guess = hint(ours, theirs, sizes, above)
-    text = f"{where}backward gives {ours[place].item():.6g}, {referee} {theirs[place].item():.6g}"
+    mine, right = apart(ours[place].item(), theirs[place].item())
+    text = f"{where}backward gives {mine}, {referee} {right}"
     return text + (f": {guess}" if guess else "")
 
 

@@ -6,7 +6,7 @@ import torch
 from ds_core.learn import Chapter, Exercise, Layer, Pair
 from ds_core.verify.inputs import Inputs, normal
 
-from ds_rnn.cells import RNNCell
+from ds_rnn.cells import LSTMCell, RNNCell
 from ds_rnn.functional.recurrence import Weights
 
 
@@ -71,6 +71,7 @@ CHAPTERS = [
                     lambda kind: kind(RNNCell(2, 3)),
                     normal((4, 2, 2)),
                     also=[normal((3, 2, 2), (2, 3))],
+                    others=[lambda kind: kind(LSTMCell(2, 3))],
                     entries=4,
                 ),
                 hint="From the last step to the first. A state's gradient comes from its output and from "

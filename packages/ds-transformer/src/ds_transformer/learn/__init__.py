@@ -148,7 +148,10 @@ CHAPTERS = [
                 "projection-backward",
                 "heads put side by side again",
                 "ds_transformer.functional.projection:projection_backward",
-                Pair(lambda g: (*normal((2, 3, 4), (12, 4), (12,))(g), (2, 1, 1), True)),
+                Pair(
+                    lambda g: (*normal((2, 3, 4), (12, 4), (12,))(g), (2, 1, 1), True),
+                    also=[lambda g: (*normal((3, 2, 4), (12, 4))(g), None, (1, 1, 1), False)],
+                ),
                 hint="Lay the gradients of all parts side by side, undo the heads; then it is dense's "
                 "backward.",
                 theory="multi-head.md#Backward: the table upside down",
@@ -190,7 +193,10 @@ CHAPTERS = [
                 "learned-positions-backward",
                 "rows that some places used",
                 "ds_transformer.functional.learned_positions:learned_positions_backward",
-                Pair(lambda g: (*normal((2, 3, 4), (8, 4))(g), 2)),
+                Pair(
+                    lambda g: (*normal((2, 3, 4), (8, 4))(g), 2),
+                    also=[lambda g: (*normal((3, 4), (5, 4))(g), 0)],
+                ),
                 hint="All sequences used the same rows. What of the rows before and after them?",
                 theory="positions.md#Learned",
             ),

@@ -16,6 +16,12 @@ def _boxes(g: torch.Generator) -> tuple[Any, ...]:
     return a + torch.rand(4, 4, generator=g) / 5, b + torch.rand(4, 4, generator=g) / 5
 
 
+def _crossed(g: torch.Generator) -> tuple[Any, ...]:
+    """Draws two boxes beside three; one lies apart in x alone, one in y alone."""
+    b = torch.tensor([[5.0, 0.5, 6.0, 1.5], [0.5, 5.0, 1.5, 6.0], [1.0, 1.0, 3.0, 3.0]])
+    return _boxes(g)[0][::2, None], b + torch.rand(3, 4, generator=g) / 5
+
+
 def _costs(box_costs: Any, g: torch.Generator) -> dict[str, Any]:
     boxes, targets = torch.rand(2, 5, 4, generator=g), torch.rand(2, 3, 4, generator=g)
     return {
@@ -56,7 +62,7 @@ CHAPTERS = [
                 "unit-length-backward",
                 "a direction has no length",
                 "ds_zoo.functional.unit_length:unit_length_backward",
-                Pair(normal((3, 4))),
+                Pair(normal((3, 4)), also=[normal((2, 3, 5))]),
                 hint="What points along y changes the length alone, and that is divided away.",
                 theory="clip.md#Unit length",
             ),
@@ -89,7 +95,7 @@ CHAPTERS = [
                 "corners-backward",
                 "from centre and size to corners",
                 "ds_zoo.functional.boxes:corners_backward",
-                Pair(normal((3, 4))),
+                Pair(normal((3, 4)), also=[normal((2, 3, 4))]),
                 hint="left = x - w/2, right = x + w/2: x moves both, w pulls them apart.",
                 theory="detr.md#GIoU and its gradient",
             ),
@@ -97,7 +103,7 @@ CHAPTERS = [
                 "area-backward",
                 "a product of two sides",
                 "ds_zoo.functional.boxes:area_backward",
-                Pair(lambda g: (_boxes(g)[0],)),
+                Pair(lambda g: (_boxes(g)[0],), also=[lambda g: (_boxes(g)[0].view(2, 2, 4),)]),
                 hint="If the width grows, the area grows by the height. Which corner makes the box wider?",
                 theory="detr.md#GIoU and its gradient",
             ),
@@ -105,7 +111,7 @@ CHAPTERS = [
                 "intersection-backward",
                 "the edge that limits moves the area",
                 "ds_zoo.functional.boxes:intersection_backward",
-                Pair(_boxes),
+                Pair(_boxes, also=[_crossed]),
                 hint="Of the two left edges the larger one limits, of the two right edges the smaller one; "
                 "share gives "
                 "a gradient to\nthe larger of two.",
@@ -117,7 +123,7 @@ CHAPTERS = [
                 "giou-backward",
                 "overlap that pulls boxes together",
                 "ds_zoo.functional.boxes:giou_backward",
-                Pair(_boxes),
+                Pair(_boxes, also=[_crossed]),
                 hint="GIoU = I / U + U / C - 1. Three slopes, by I, by U and by C; _areas_backward goes on "
                 "to the boxes.",
                 theory="detr.md#GIoU and its gradient",

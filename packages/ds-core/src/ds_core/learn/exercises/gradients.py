@@ -34,6 +34,11 @@ def _one_by_one(g: torch.Generator) -> tuple[Any, ...]:
     return *_classes(g), -100, 0.1, "none"
 
 
+def _classes_last(g: torch.Generator) -> tuple[Any, ...]:
+    target = torch.tensor([[0, 2, 1, 1], [2, -100, 0, 0]])
+    return torch.randn(2, 4, 3, generator=g), target, None, -100, 0.0, "none", 2
+
+
 def _with_weights(g: torch.Generator) -> tuple[Any, ...]:
     return torch.randn(4, 5, generator=g), torch.randn(5, generator=g), torch.randn(5, generator=g), 1e-5
 
@@ -43,11 +48,15 @@ def _bare(g: torch.Generator) -> tuple[Any, ...]:
 
 
 def _without_bias(g: torch.Generator) -> tuple[Any, ...]:
-    return torch.randn(4, 5, generator=g), torch.randn(5, generator=g), None, 1e-5
+    return torch.randn(2, 3, 5, generator=g), torch.randn(5, generator=g), None, 1e-5
 
 
 def _batch(g: torch.Generator) -> tuple[Any, ...]:
     return torch.randn(4, 3, 2, generator=g), torch.randn(3, generator=g), torch.randn(3, generator=g), 1e-5
+
+
+def _batch_without_bias(g: torch.Generator) -> tuple[Any, ...]:
+    return torch.randn(4, 3, generator=g), torch.randn(3, generator=g), None, 1e-5
 
 
 def _bare_batch(g: torch.Generator) -> tuple[Any, ...]:
@@ -66,6 +75,10 @@ def _dropped(g: torch.Generator) -> tuple[Any, ...]:
     return torch.randn(4, 6, generator=g), torch.rand(4, 6, generator=g) >= 0.25, 0.25
 
 
+_NEURON = Layer(
+    lambda kind: kind(3, Tanh()), normal((4, 3)), also=[normal((2, 4, 3))], others=[lambda kind: kind(3)]
+)
+
 CHAPTERS = [
     Chapter(
         1,
@@ -75,7 +88,7 @@ CHAPTERS = [
                 "neuron-forward",
                 "a weighted sum and a bias",
                 "ds_core.layers.neuron:Neuron.forward",
-                Layer(lambda kind: kind(3, Tanh()), normal((4, 3))),
+                _NEURON,
                 hint="Keep what the backward will ask for: self.save(input). Then one number for each "
                 "example.",
                 theory="dense.md#One neuron",
@@ -86,7 +99,7 @@ CHAPTERS = [
                 "neuron-backward",
                 "the gradients of a single neuron",
                 "ds_core.layers.neuron:Neuron.backward",
-                Layer(lambda kind: kind(3, Tanh()), normal((4, 3))),
+                _NEURON,
                 hint="First back through the activation. Then: what does s change by if w_k grows a little? "
                 "self.add_grad(name, gradient)\nhands a parameter its gradient; what is returned belongs "
                 "to x.",
@@ -132,7 +145,7 @@ CHAPTERS = [
                 "prelu-backward",
                 "a slope that is learned",
                 "ds_core.functional.leaky_relu:prelu_backward",
-                Pair(normal((4, 5), (1,))),
+                Pair(normal((4, 5), (1,)), also=[normal((2, 3, 4), (3, 1))]),
                 hint="w is used once for every number below zero; x passes on two sides, differently.",
                 theory="activations.md#Straight lines",
             ),
@@ -148,7 +161,7 @@ CHAPTERS = [
                 "softmax-backward",
                 "each result depends on every input",
                 "ds_core.functional.softmax:softmax_backward",
-                Pair(normal((4, 5))),
+                Pair(normal((4, 5)), also=[lambda g: (torch.randn(2, 3, 4, generator=g), 1)]),
                 hint="If x_j grows, y_j grows and all other y_i shrink. Collect both for one x_j.",
                 theory="softmax.md#Backward",
             ),
@@ -162,7 +175,7 @@ CHAPTERS = [
                 "mse-backward",
                 "the mean squared error",
                 "ds_core.functional.mse:mse_backward",
-                Pair(normal((4, 3), (4, 3))),
+                Pair(normal((4, 3), (4, 3)), also=[lambda g: (*normal((4, 3), (4, 3))(g), "none")]),
                 hint="`share` is what one value counts in the mean. A square has a slope of two times.",
                 theory="losses.md#Number against number (`mse.py`, `l1.py`, `huber.py`)",
             ),
@@ -172,7 +185,10 @@ CHAPTERS = [
                 "ds_core.functional.bce_with_logits:bce_with_logits_backward",
                 Pair(
                     lambda g: (torch.randn(4, 3, generator=g), torch.rand(4, 3, generator=g), None, 2.0),
-                    also=[lambda g: (*torch.rand(3, 4, 3, generator=g), 3.0)],
+                    also=[
+                        lambda g: (*torch.rand(3, 4, 3, generator=g), 3.0),
+                        lambda g: (*torch.rand(2, 4, 3, generator=g), None, None, "none"),
+                    ],
                 ),
                 hint="softplus has the slope sigmoid; softplus(-x) goes down where x goes up.",
                 theory="losses.md#Yes or no (`bce_with_logits.py`, `bce.py`)",
@@ -181,7 +197,7 @@ CHAPTERS = [
                 "cross-entropy-backward",
                 "the probabilities less what they should be",
                 "ds_core.functional.cross_entropy:cross_entropy_backward",
-                Pair(_classes, also=[_one_by_one]),
+                Pair(_classes, also=[_one_by_one, _classes_last]),
                 hint="p and t are saved, and so is the sum of t. Where does log sum exp lead?",
                 theory="losses.md#One of several classes (`cross_entropy.py`)",
             ),
@@ -229,7 +245,9 @@ CHAPTERS = [
                 "what a lookup hands back",
                 "ds_core.functional.embedding:embedding_backward",
                 Pair(
-                    _ids, entries=0
+                    _ids,
+                    also=[lambda g: (torch.tensor([2, 0, 2]), torch.randn(4, 3, generator=g))],
+                    entries=0,
                 ),  # the padding's row counts as a constant, which differences do not know
                 hint="A row read twice collects from both places; the row of the padding from none.",
                 theory="embedding-and-dropout.md#Embedding",
@@ -274,7 +292,11 @@ CHAPTERS = [
                 "lora-backward",
                 "low rank: two products in a row",
                 "ds_core.functional.lora:lora_backward",
-                Pair(normal((4, 5), (2, 5), (3, 2)), options={"scale": 0.5}),
+                Pair(
+                    normal((4, 5), (2, 5), (3, 2)),
+                    also=[normal((2, 3, 5), (2, 5), (3, 2))],
+                    options={"scale": 0.5},
+                ),
                 hint="linear_backward goes through each of the two maps; begin with the last one.",
                 theory="lora.md#Beside the layer",
             ),
@@ -317,7 +339,10 @@ CHAPTERS = [
                 "ds_core.functional.rms_norm:rms_norm_backward",
                 Pair(
                     lambda g: (torch.randn(4, 5, generator=g), torch.randn(5, generator=g), 1e-5),
-                    also=[lambda g: (torch.randn(4, 5, generator=g), None, 1e-5)],
+                    also=[
+                        lambda g: (torch.randn(4, 5, generator=g), None, 1e-5),
+                        lambda g: (*normal((2, 3, 4), (3, 4))(g), 1e-5, (-2, -1)),
+                    ],
                 ),
                 hint="Two ways now: by itself, and through r.",
                 theory="normalization.md#Backward",
@@ -326,7 +351,7 @@ CHAPTERS = [
                 "batch-norm-forward",
                 "each channel over the batch",
                 "ds_core.functional.batch_norm:batch_norm",
-                Pair(_batch, also=[_bare_batch], first=True),
+                Pair(_batch, also=[_bare_batch, _batch_without_bias], first=True),
                 hint="all_but_channels(x) lists what is averaged over; over_channels views a number for "
                 "each channel.",
                 theory="normalization.md#Forward",
@@ -338,7 +363,7 @@ CHAPTERS = [
                 "batch-norm-backward",
                 "each example changes all others",
                 "ds_core.functional.batch_norm:batch_norm_backward",
-                Pair(_batch, also=[_bare_batch], first=True),
+                Pair(_batch, also=[_bare_batch, _batch_without_bias], first=True),
                 hint="It is layer norm's, along other dimensions.",
                 theory="normalization.md#Backward",
             ),
@@ -348,7 +373,16 @@ CHAPTERS = [
                 "ds_core.functional.group_norm:group_norm_backward",
                 Pair(
                     lambda g: (torch.randn(2, 4, 3, generator=g), 2, *torch.randn(2, 4, generator=g), 1e-5),
-                    also=[lambda g: (torch.randn(2, 4, 3, generator=g), 2, None, None, 1e-5)],
+                    also=[
+                        lambda g: (torch.randn(2, 4, 3, generator=g), 2, None, None, 1e-5),
+                        lambda g: (
+                            torch.randn(3, 4, generator=g),
+                            2,
+                            torch.randn(4, generator=g),
+                            None,
+                            1e-5,
+                        ),
+                    ],
                 ),
                 hint="weight and bias are of channels, the mean is of groups: reshape between the two.",
                 theory="normalization.md#Backward",

@@ -28,6 +28,7 @@ def _scaled(kind: Any, g: torch.Generator) -> dict[str, Any]:
         "scale": scaler.scale,
         "x transformed": scaler.transform(x),
         "with a constant column": more.transform(torch.cat([x, torch.ones(6, 1)], 1)),
+        "x itself, afterwards": x,
     }
 
 
@@ -37,14 +38,14 @@ def _between(kind: Any, g: torch.Generator) -> dict[str, Any]:
 
 
 def _windows(sequential_windows: Any, g: torch.Generator) -> dict[str, Any]:
-    ids = torch.arange(24)
+    ids = torch.randperm(24, generator=g)
     return {
         f"context {c}, batches of {n}": sequential_windows(ids, c, n) for c, n in [(4, 2), (5, 3), (23, 1)]
     }
 
 
 def _streams(text_streams: Any, g: torch.Generator) -> dict[str, Any]:
-    ids = torch.arange(24)
+    ids = torch.randperm(24, generator=g)
     return {
         f"{n} streams of {s} steps": list(text_streams(ids, n, s))
         for n, s in [(2, 3), (3, 2), (1, 23), (2, 11), (4, 5)]
@@ -52,7 +53,9 @@ def _streams(text_streams: Any, g: torch.Generator) -> dict[str, Any]:
 
 
 def _vocabulary(kind: Any, g: torch.Generator) -> dict[str, Any]:
-    texts = [text.split() for text in ("a cat and a dog", "the dog and the cat", "a bird <pad>", "a dog")]
+    texts = [
+        text.split() for text in ("a cat and a dog", "the dog and the cat", "a bird <pad> <eos>", "a dog")
+    ]
     return {
         "all tokens": kind.build(texts).tokens,
         "min_count=2": kind.build(texts, min_count=2).tokens,
@@ -77,7 +80,9 @@ def _sampled(sample: Any, g: torch.Generator) -> dict[str, Any]:
         {"min_p": 0.3},
         {"top_k": 4, "top_p": 0.7, "temperature": 1.7},
     ]
-    return {str(options or "as they are"): sample(logits, **options, draws=draws) for options in ways}
+    found = {str(options or "as they are"): sample(logits, **options, draws=draws) for options in ways}
+    certain = logits.masked_fill(logits < logits.amax(-1, keepdim=True), -torch.inf)
+    return found | {"one token possible, nothing drawn yet": sample(certain, generator=g)}
 
 
 def _greedy(greedy_search: Any, g: torch.Generator) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ds_core.learn.exercise import Chapter, Exercise, Results
 from ds_core.module import Parameter
@@ -14,17 +13,18 @@ from ds_core.optimizers import SGD
 
 
 def _steps(
-    state: dict[str, Any], *variants: dict[str, Any], **options: Any
+    kept: Callable[[dict[str, Any]], list[str]], *variants: dict[str, Any], **options: Any
 ) -> Callable[[Any, torch.Generator], dict[str, Any]]:
-    """Returns what takes four steps by an update rule, once for each variant of its options."""
+    """Returns what takes four steps by an update rule, once for each variant of its options.
+
+    ``kept`` names what the state holds at the start with such options, as the optimizer makes it.
+    """
 
     def use(update: Any, g: torch.Generator) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for variant in variants or [{}]:
-            p, now = (
-                torch.randn(3, 2, generator=g, dtype=torch.float64),
-                {k: _fresh(v) for k, v in state.items()},
-            )
+        for variant in variants:
+            p = torch.randn(3, 2, generator=g, dtype=torch.float64)
+            now = {name: 0 if name == "step" else torch.zeros_like(p) for name in kept(variant)}
             said = "".join(f", {key}={value}" for key, value in variant.items())
             for step in range(1, 5):
                 grad = torch.randn(3, 2, generator=g, dtype=torch.float64)
@@ -33,10 +33,6 @@ def _steps(
         return found
 
     return use
-
-
-def _fresh(value: Any) -> Any:
-    return torch.zeros(3, 2, dtype=torch.float64) if value is Tensor else value
 
 
 def _rates(steps: int, *arguments: Any, **options: Any) -> Callable[[Any, torch.Generator], dict[str, Any]]:
@@ -59,6 +55,7 @@ def _filled(fill: Any, g: torch.Generator) -> dict[str, Any]:
     return {
         "a weight (30, 20)": fill(weight, generator=g),
         "a kernel (8, 4, 3, 3)": fill(kernel, 2.0, generator=g),
+        "the weight itself": weight,
     }
 
 
@@ -72,8 +69,9 @@ def _clipped(clip: Any, g: torch.Generator) -> dict[str, Any]:
         p = [Parameter(torch.zeros(3)), Parameter(torch.zeros(2, 2)), Parameter(torch.zeros(1))]
         for one in p[:2]:
             one.grad = torch.randn(one.shape, generator=g) * 2
+        grads = [one.grad for one in p[:2]]
         clip(p, bound)
-        found |= {f"gradient {i} cut at {bound}": one.grad for i, one in enumerate(p[:2])}
+        found |= {f"gradient {i} cut at {bound}, in place": grad for i, grad in enumerate(grads)}
     return found
 
 
@@ -115,14 +113,15 @@ CHAPTERS = [
                 "ds_core.functional.sgd:sgd",
                 Results(
                     _steps(
-                        {},
+                        lambda options: [],
                         {"momentum": 0.9, "dampening": 0.2, "nesterov": False},
                         {"momentum": 0.9, "dampening": 0.0, "nesterov": True},
                         {"momentum": 0.0, "dampening": 0.0, "nesterov": False},
                         lr=0.1,
                     )
                 ),
-                hint="The buffer is not there at the first step. Return the new parameter and the new state.",
+                hint="The buffer, state['momentum_buffer'], is not there at the first step. Return the new "
+                "parameter and the\nnew state.",
                 theory="optimizers.md#SGD (`sgd.py`)",
                 formula="b = momentum b + (1 - dampening) g, at first b = g; p = p - lr b, or with Nesterov "
                 "p = p - lr (g + momentum b). The state is {'momentum_buffer': b}.",
@@ -133,7 +132,11 @@ CHAPTERS = [
                 "ds_core.functional.rmsprop:rmsprop",
                 Results(
                     _steps(
-                        {"step": 0, "square_avg": Tensor, "grad_avg": Tensor, "momentum_buffer": Tensor},
+                        lambda options: [
+                            *("step", "square_avg"),
+                            *(["grad_avg"] if options["centered"] else []),
+                            *(["momentum_buffer"] if options["momentum"] else []),
+                        ],
                         {"momentum": 0.5, "centered": True},
                         {"momentum": 0.0, "centered": False},
                         lr=0.1,
@@ -141,7 +144,8 @@ CHAPTERS = [
                         eps=1e-8,
                     )
                 ),
-                hint="First the running mean of squares; centred, the square of the mean is taken off.",
+                hint="First the running mean of squares; centred, the square of the mean is taken off.\nThe "
+                "state holds step and square_avg, grad_avg if centred, momentum_buffer with momentum.",
                 theory="optimizers.md#Adagrad and RMSprop (`adagrad.py`, `rmsprop.py`)",
                 formula="v = alpha v + (1 - alpha) g^2, m = alpha m + (1 - alpha) g, r = g / (sqrt(v - "
                 "m^2) + eps), "
@@ -154,7 +158,10 @@ CHAPTERS = [
                 "ds_core.functional.adam:adam",
                 Results(
                     _steps(
-                        {"step": 0, "exp_avg": Tensor, "exp_avg_sq": Tensor, "max_exp_avg_sq": Tensor},
+                        lambda options: [
+                            *("step", "exp_avg", "exp_avg_sq"),
+                            *(["max_exp_avg_sq"] if options["amsgrad"] else []),
+                        ],
                         {"amsgrad": False},
                         {"amsgrad": True},
                         lr=0.1,
@@ -162,11 +169,12 @@ CHAPTERS = [
                         eps=1e-8,
                     )
                 ),
-                hint="Both means begin with zeros: what is 1 - beta^t good for? Count t from 1.",
+                hint="Both means begin with zeros: what is 1 - beta^t good for? Count t from 1.\nThe state "
+                "holds step, exp_avg and exp_avg_sq, with amsgrad max_exp_avg_sq, too.",
                 theory="optimizers.md#Adam (`adam.py`)",
                 formula="m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, m^ = m / (1 - beta1^t), "
                 "v^ = v / (1 - beta2^t), with amsgrad of the largest v so far; p = p - lr m^ / (sqrt(v^) + "
-                "eps).",
+                "eps). The state: step = t, exp_avg = m, exp_avg_sq = v, max_exp_avg_sq the largest v.",
             ),
             Exercise(
                 "lion",
@@ -174,14 +182,15 @@ CHAPTERS = [
                 "ds_core.functional.lion:lion",
                 Results(
                     _steps(
-                        {"exp_avg": Tensor},
+                        lambda options: ["exp_avg"],
                         {"betas": (0.9, 0.99)},
                         {"betas": (0.9, 0.5)},
                         {"betas": (0.5, 0.6)},
                         lr=0.1,
                     )
                 ),
-                hint="Two different mixtures of m and g: one gives the step, the other is kept.",
+                hint="Two different mixtures of m and g: one gives the step, the other is kept, as "
+                "state['exp_avg'].",
                 theory="optimizers.md#Lion (`lion.py`)",
                 formula="p = p - lr sign(beta1 m + (1 - beta1) g), then m = beta2 m + (1 - beta2) g.",
             ),
