@@ -556,6 +556,49 @@ def test_what_another_terminal_notes_is_kept(tmp_path):
     assert watching.progress["relu-backward"] == {"passed": False, "tries": 2, "hints": 1}
 
 
+def test_a_verdict_is_shown_where_nothing_can_be_written(ds_learn, tmp_path, monkeypatch):
+    ds_learn("start", "relu-backward")
+    (tmp_path / "ds-learn" / "relu_backward.py").write_text(exercise_named("relu-backward").solution)
+
+    def refuse(file, _text):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr("ds_core.learn.folder.write_text", refuse)
+    status, shown = ds_learn("check")
+    assert status == 0
+    assert "relu-backward is done" in shown
+    assert "this try is not remembered: [Errno 13] Permission denied" in shown
+
+
+def test_a_file_that_is_no_text_costs_no_other_its_verdict(ds_learn, tmp_path):
+    ds_learn("start", "relu-backward")
+    ds_learn("start", "mse-backward")
+    folder = tmp_path / "ds-learn"
+    (folder / "relu_backward.py").write_text(exercise_named("relu-backward").solution)
+    (folder / "mse_backward.py").write_bytes(b"# \xe9")
+    (folder / "gelu_backward.py").mkdir()
+    status, shown = ds_learn("check", "--all", "--json")
+    assert status == 1
+    verdicts = {verdict["exercise"]: verdict for verdict in json.loads(shown)}
+    assert verdicts["relu-backward"]["passed"]
+    assert "not UTF-8 text (byte 2)" in verdicts["mse-backward"]["problems"][0][1]
+    assert len(verdicts) == 2
+
+
+@pytest.mark.parametrize("text", [None, "", "def relu_backward(grad, saved:\n", "def other(): pass\n"])
+def test_the_solution_is_shown_whatever_has_become_of_a_file_that_passed(ds_learn, tmp_path, text):
+    ds_learn("start", "relu-backward")
+    file = tmp_path / "ds-learn" / "relu_backward.py"
+    file.write_text(exercise_named("relu-backward").solution)
+    assert ds_learn("check")[0] == 0
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+    status, shown = ds_learn("solution", "relu-backward")
+    assert status == 0, shown
+    assert "return torch.where(y <= 0, 0, grad)" in shown
+
+
 @pytest.mark.parametrize(
     "text", ["[]", "{", '{"relu-backward": 3}', '{"relu-backward": {"passed": true}}', "\xe9"]
 )
@@ -642,6 +685,8 @@ def test_an_unknown_exercise_names_those_alike(ds_learn):
     status, shown = ds_learn("start", "linear-backwards")
     assert status == 2
     assert "linear-forward" in shown
+    for name in ("softmax_backward", "ds-learn/softmax_backward.py", "Softmax-Backward"):
+        assert "did you mean softmax-backward" in ds_learn("check", name)[1]
 
 
 def test_torch_is_as_it_was():

@@ -6,6 +6,7 @@ import json
 import random
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,8 +132,8 @@ def solution(exercise: str | None = None, *, folder: Path = FOLDER) -> None:
 
     mine = Folder(folder)
     (task,) = _tasks(mine, exercise, False)
-    passed = mine.reached(task.name)["passed"]
-    _print(shown_solution(task, mine.read(task) if passed else "", passed))
+    compared = mine.reached(task.name)["passed"] and mine.file(task.name).exists()
+    _print(shown_solution(task, mine.read(task) if compared else ""))
 
 
 def bug(
@@ -227,9 +228,17 @@ def _mark(mine: Folder, task: Task, limits: Limits, quiet: bool) -> Verdict:
     """Marks a task's file, notes the outcome and shows it."""
     from ds_core.learn.show import shown_verdict
 
-    text, before = mine.read(task), mine.reached(task.name)["passed"]
-    verdict = judge_apart(task.exercise.name, text, limits, fork=True, explain=task.bug is None)
-    mine.note(task.name, tries=1, passed=before or verdict.passed)
+    before = mine.reached(task.name)["passed"]
+    try:
+        verdict = judge_apart(
+            task.exercise.name, mine.read(task), limits, fork=True, explain=task.bug is None
+        )
+    except ValueError as error:  # no text: a verdict, too, and the other files have theirs
+        verdict = Verdict(task.exercise.name, problems=[(task.exercise.path, str(error))])
+    try:
+        mine.note(task.name, tries=1, passed=before or verdict.passed)
+    except OSError as error:  # a folder that may only be read: what counts is the verdict
+        warnings.warn(f"this try is not remembered: {error}", stacklevel=2)
     if not quiet:
         _print(shown_verdict(verdict, task.exercise, task.name))
         if verdict.passed:
@@ -256,12 +265,14 @@ def _watch(mine: Folder, exercise: str | None, limits: Limits) -> None:
     try:
         while True:
             (task,) = _tasks(mine, exercise, False)
-            now = (task.name, mine.file(task.name).stat().st_mtime_ns)
-            if now != seen:
+            file = mine.file(task.name)
+            # An editor may put the file aside for a moment while it saves.
+            now = (task.name, file.stat().st_mtime_ns) if file.exists() else seen
+            if now != seen or seen is None:
                 seen = now
                 Console().clear()
                 _mark(mine, task, limits, quiet=False)
-                _print(f"    Waiting for {mine.file(task.name)} to be saved; Ctrl+C ends.", style="dim")
+                _print(f"    Waiting for {file} to be saved; Ctrl+C ends.", style="dim")
             time.sleep(0.3)
     except KeyboardInterrupt:
         return

@@ -7,6 +7,7 @@ import importlib.util
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import PurePath
 
 from ds_core.learn.exercise import Chapter, Exercise
 
@@ -55,7 +56,9 @@ def exercise_named(name: str) -> Exercise:
     """
     known = {exercise.name: exercise for exercise in exercises()}
     if name not in known:
-        alike = [one for one in known if set(name.split("-")) & set(one.split("-"))]
+        words = {*PurePath(name).stem.lower().replace("_", "-").split("-")}  # it may be the file's name
+        shared = {one: len(words & {*one.split("-")}) for one in known}
+        alike = sorted(filter(shared.get, known), key=lambda one: -shared[one])
         more = f"; did you mean {' or '.join(alike[:4])}?" if alike else "; `ds-learn list` shows all"
         raise ValueError(f"there is no exercise {name!r}{more}")
     return known[name]

@@ -171,7 +171,7 @@ class Folder:
         files = sorted(
             self.path.glob("*.py"), key=lambda file: (file.stat().st_mtime, file.name), reverse=True
         )
-        names = [file.stem.replace("_", "-") for file in files]
+        names = [file.stem.replace("_", "-") for file in files if file.is_file()]
         return [task_named(name) for name in names if BUG.sub(r"\1", name) in known]
 
     def note(self, name: str, **changes: Any) -> None:
@@ -185,5 +185,8 @@ class Folder:
 
 
 def written_part(text: str, exercise: Exercise) -> str:
-    """Returns what a learner has written of a file: the definition whose body was open."""
-    return definition(text, exercise.path)
+    """Returns what a learner has written of a file: the definition whose body was open; empty without one."""
+    try:
+        return definition(text, exercise.path)
+    except (SyntaxError, ValueError):
+        return ""

@@ -123,14 +123,14 @@ def shown_start(task: Task, file: Path) -> RenderableType:
     return Group(*lines)
 
 
-def shown_solution(task: Task, text: str, passed: bool) -> RenderableType:
-    """Shows the library's own code: as a difference to theirs once theirs passes."""
+def shown_solution(task: Task, text: str) -> RenderableType:
+    """Shows the library's own code: as a difference to what a text holds of it, if it does."""
     exercise = task.exercise
     library = definition(exercise.solution, exercise.path)
     title = Text(f"{exercise.path} in {exercise.module}", style="bold")
-    if not passed:
-        return Group(title, shown_code(library))
     mine = written_part(text, exercise)
+    if not mine:
+        return Group(title, shown_code(library))
     lines = difflib.unified_diff(
         mine.splitlines(), library.splitlines(), "yours", "the library's", lineterm="", n=99
     )
