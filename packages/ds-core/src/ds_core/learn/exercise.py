@@ -259,15 +259,15 @@ class Pair(_Differentiated):
                         f"expected a gradient as a tensor, several as a tuple, got {type(one).__name__}"
                     )
             of_each = iter(returned)
-            grads = [None if take is False else next(of_each, None) for take in takes]
-            for_nothing = [take is None and g is not None for take, g in zip(takes, grads, strict=True)]
+            laid = [None if take is False else next(of_each, None) for take in takes]
+            for_nothing = [take is None and g is not None for take, g in zip(takes, laid, strict=True)]
             if any(for_nothing) or any(grad is not None for grad in of_each):
                 given_to = ", ".join(one.name for one, take in zip(parameters, takes, strict=False) if take)
                 raise ValueError(
                     f"expected a gradient for each of {given_to}, which is all that forward was given here, "
                     f"and None for the rest, got {sum(grad is not None for grad in returned)} gradients"
                 )
-            return tuple(grads)
+            return tuple(laid)
 
         parameters = list(inspect.signature(forward).parameters.values())
         signature = inspect.Signature(

@@ -186,8 +186,8 @@ def _forbidden(exercise: Exercise, text: str) -> Iterator[tuple[str, str]]:
         tree = ast.parse(text)
     except SyntaxError as error:
         where = f"line {error.lineno}" if error.lineno else exercise.path
-        line = f": {error.text.strip()}" if error.text else ""
-        yield where, f"Python does not understand it: {error.msg}{line}"
+        there = f": {error.text.strip()}" if error.text else ""
+        yield where, f"Python does not understand it: {error.msg}{there}"
         return
     try:
         body = cut.find(tree, exercise.path)
