@@ -449,6 +449,14 @@ def test_a_function_whose_text_is_not_known_is_refused():
         learn.check("linear-backward", eval("lambda grad, saved: grad"))
 
 
+def test_a_function_of_another_name_is_told_the_right_one():
+    def backward(grad, _saved):
+        return grad
+
+    with pytest.raises(ValueError, match="linear-backward is about linear_backward, got backward"):
+        learn.check("linear-backward", backward)
+
+
 def test_a_narrow_terminal_cuts_off_no_code():
     page = io.StringIO()
     Console(file=page, width=60).print(learn.solution("linear-backward"))
@@ -630,6 +638,7 @@ def test_a_file_as_another_editor_saves_it(ds_learn, tmp_path):
         (["hint", "--step", "0"], "expected step 1, 2 or 3, got 0"),
         (["table", "--match", "zzz"], "no exercise with 'zzz'"),
         (["layer", "ds-learn/relu_backward.py", "3", "--input", "4xa"], "got '4xa'"),
+        (["layer", "ds-learn/relu_backward.py", "3", "--input", "0x3"], "each above 0, got '0x3'"),
     ],
 )
 def test_nothing_that_is_asked_for_is_passed_over(ds_learn, arguments, message):

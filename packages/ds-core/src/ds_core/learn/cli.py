@@ -177,8 +177,8 @@ def layer(file: Path, call: str, *, input: list[str], seconds: int = 20, memory:
     shapes = []
     for text in input:
         sizes = [size.strip() for size in text.replace(",", "x").split("x") if size]
-        if not all(size.isdecimal() for size in sizes):
-            raise ValueError(f'--input: expected the sizes of a tensor, as "4x3", got {text!r}')
+        if not all(size.isdecimal() and int(size) for size in sizes):  # of nothing every gradient is right
+            raise ValueError(f'--input: expected the sizes of a tensor, as "4x3", each above 0, got {text!r}')
         shapes.append([int(size) for size in sizes])
     verdict = judge_apart(call, read_text(file), Limits(seconds, memory), fork=True, inputs=shapes)
     _print(shown_verdict(verdict, None))

@@ -44,12 +44,16 @@ def check(name: str, code: str | Callable[..., Any], limits: Limits | None = Non
         What to show; ``passed`` says whether all is right.
 
     Raises:
-        ValueError: if Python does not know the text of a function, as of one typed at its prompt.
+        ValueError: if Python does not know the text of a function, as of one typed at its prompt, or it has
+            another name than the exercise's.
     """
     exercise = exercise_named(name)
     if not isinstance(code, str):
         path = exercise.path.split(".")[0] if inspect.isclass(code) else exercise.path
-        code = cut.put(exercise.given, path, _source(code))
+        text = _source(code)
+        if code.__name__ != path.split(".")[-1]:
+            raise ValueError(f"learn.check: {name} is about {path}, got {code.__name__}: give it that name")
+        code = cut.put(exercise.given, path, text)
     verdict = judge_apart(name, code, limits or Limits())
     return Shown(shown_verdict(verdict, exercise), verdict.passed)
 
