@@ -12,6 +12,7 @@ from ds_core.learn import cut
 from ds_core.learn.bugs import draw, level_of
 from ds_core.learn.cli import command_line
 from ds_core.learn.course import exercise_named
+from ds_core.learn.exercise import same
 from ds_core.learn.folder import Folder, task_named
 from ds_core.learn.judge import judge
 from ds_core.learn.mutants import mutants
@@ -442,6 +443,12 @@ def test_a_result_of_any_kind_is_compared(given):
     assert body(
         "fans", "n = torch.tensor(tensor[0, 0].numel())", "a, b, *_ = tensor.shape", "return b * n, a * n"
     ).passed
+
+
+def test_numbers_in_a_list_may_be_rounded_otherwise():
+    assert same([0.1 + 0.2, 1.0], [0.3, 1.0])
+    assert not same([0.3001, 1.0], [0.3, 1.0])
+    assert not same([torch.ones(2)], ["a"])
 
 
 def test_a_function_whose_text_is_not_known_is_refused():
