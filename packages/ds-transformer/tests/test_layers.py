@@ -357,7 +357,7 @@ def test_backward_without_forward():
 def test_functions_and_layers_of_torch_are_refused_by_name():
     for make in (TransformerEncoderLayer, TransformerDecoderLayer, Transformer):
         with pytest.raises(
-            TypeError, match="expected activation to be a text or a Module, got <function relu"
+            TypeError, match="expected activation to be a text or a Module of ds_core, got <function relu"
         ):
             make(8, 2, activation=torch.nn.functional.relu)
     with pytest.raises(

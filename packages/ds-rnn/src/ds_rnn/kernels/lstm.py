@@ -27,7 +27,8 @@ def step(
 ) -> State:
     """Takes a step. sigmoid(x) = 1/2 + 1/2 tanh(x/2), so one tanh of all sums will do, all but g's halved."""
     h_before, c_before = state
-    scale, shift = _halves(sums.shape[1] // 4, sums.dtype, sums.device)
+    halves = _halves if type(sums) is Tensor else _halves.__wrapped__  # what is kept has real numbers
+    scale, shift = halves(sums.shape[1] // 4, sums.dtype, sums.device)
     matmul.addmm(sums, h_before, weights.hh.T, out=sums)  # (B, 4 H)
     gates = torch.addcmul(shift, sums.mul_(scale).tanh_(), scale, out=sums)
     i, f, g, o = gates.chunk(4, dim=1)
