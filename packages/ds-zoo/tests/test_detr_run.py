@@ -103,7 +103,10 @@ def test_what_a_run_is_good_for(run, tmp_path):
     assert [left, top, left + width, top + height] == pytest.approx(
         [rows[0][side] for side in ("left", "top", "right", "bottom")], abs=0.1
     )
-    assert predict(loaded, [str(picture)], threshold=1.0) == []
+    with pytest.warns(
+        UserWarning, match=r"surer than 1.0 on 1 of 1 pictures \(first: .*a.png, where .* with 0\."
+    ):
+        assert predict(loaded, [str(picture)], threshold=1.0) == []
     (tmp_path / "b").mkdir()
     scene_images(SMALL, 2, 5).scenes.scene(1).image.save(tmp_path / "b" / "a.png")  # of the same name
     predict(loaded, [str(picture), str(tmp_path / "b" / "a.png")], out=str(tmp_path / "all"))
@@ -186,6 +189,16 @@ def test_classes_of_data_are_those_of_the_same_name(run, tmp_path, monkeypatch):
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"expected classes of circle, .*, which the model knows, got zebra"):
         evaluate(loaded, data=f"coco:{tmp_path / 'a.json'}")
+
+
+def test_what_is_learned_on_scenes_is_measured_on_the_images_that_are_given(tmp_path):
+    write_scenes(Scenes(3, size=40, objects=(1, 2), seed=1), tmp_path / "files")
+    recipe = replace(SMALL, validation=f"coco:{tmp_path / 'files' / 'coco.json'}", steps=2)
+    learned, held_out = split(recipe)
+    assert isinstance(learned, SceneImages)
+    assert (len(held_out), held_out[0].size) == (3, (40, 40))
+    run = train(recipe, tmp_path / "run", progress=False)
+    assert evaluate(load(run.out))["images"] == 3
 
 
 @pytest.mark.parametrize("crowds", [False, True])

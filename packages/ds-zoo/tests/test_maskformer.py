@@ -12,7 +12,9 @@ from ds_core import Callback, DiceLoss, FocalLoss, engine
 from ds_core.checks import Partial
 from ds_core.training.files import load_tensors
 from ds_zoo.backbone import BackboneConfig
+from ds_zoo.data.annotated import SceneImages
 from ds_zoo.data.annotated.image import AnnotatedImage
+from ds_zoo.data.scenes import Scenes, write_scenes
 from ds_zoo.detr.matching import Matched
 from ds_zoo.maskformer import DecoderConfig, MaskFormerLoss, MiniMaskFormer, MiniMaskFormerConfig
 from ds_zoo.maskformer.data import VOID, class_maps, targets_of
@@ -24,6 +26,7 @@ from ds_zoo.maskformer.train import (
     evaluate,
     load,
     measure,
+    open_images,
     predict,
     preparation_of,
     scenes,
@@ -762,6 +765,16 @@ def test_where_every_pixel_has_a_class_there_is_no_background():
     assert numbers.tolist() == [[1, 2, 3, 3], [1, 2, 0, 0]]
     assert [(s.label_id, s.was_fused) for s in segments] == [(0, False), (0, False), (1, True)]
     assert targets_of(image, stuff={1})["class_labels"].tolist() == [0, 0, 1]
+
+
+def test_what_is_learned_on_scenes_is_measured_on_the_images_that_are_given(tmp_path):
+    write_scenes(Scenes(3, size=40, objects=(1, 2), seed=1), tmp_path / "files")
+    given = Recipe(validation=f"coco:{tmp_path / 'files' / 'coco.json'}")
+    learned, held_out = open_images(given)
+    assert isinstance(learned, SceneImages)
+    assert (len(held_out), held_out[0].size) == (3, (40, 40))
+    with pytest.raises(ValueError, match="classes: a table of classes is for label maps alone, got scenes"):
+        open_images(Recipe(classes="classes.csv"))
 
 
 def test_label_maps_are_learned_from_and_measured(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json as json_file
 import shlex
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
@@ -81,7 +82,7 @@ class Recipe:
     Args:
         data: "scenes", drawn as they are needed; coco:FILE.json, panoptic:FILE.json, voc:FOLDER,
             imagefolder:FOLDER with metadata.jsonl, or hf:NAME.
-        validation: held-out data of the same kind; a tenth of the data if not given.
+        validation: held-out data of the same classes; a tenth of the data, or other scenes, if not given.
         start: folder of a DETR to begin with, ours or of transformers; the sizes below are then its own.
         image_size: height and width of scenes.
         shapes: most shapes in a scene.
@@ -372,11 +373,14 @@ def split(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
     """Returns the images to learn from, and those held out."""
     if recipe.measured < 1:
         raise ValueError(f"measured: expected at least 1 image, got {recipe.measured}")
+    images: AnnotatedImages
     if recipe.data == SCENES:
-        return scene_images(recipe, recipe.steps * recipe.batch_size * recipe.accumulate, recipe.seed + 1), (
-            scene_images(recipe, recipe.measured, -1)
-        )
-    images = open_annotated(recipe.data)
+        count = recipe.steps * recipe.batch_size * recipe.accumulate
+        images = scene_images(recipe, count, recipe.seed + 1)
+        if recipe.validation is None:
+            return images, scene_images(recipe, recipe.measured, -1)
+    else:
+        images = open_annotated(recipe.data)
     if recipe.validation is not None:
         held_out = open_annotated(recipe.validation, names=tuple(images.class_names))
         if held_out.class_names != images.class_names:
@@ -529,6 +533,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Find objects in pictures.
 
+    A warning says on how many of them nothing was found, and how sure the model was of the surest.
+
     Args:
         loaded: what :func:`load` returns.
         inputs: image files, or folders of some.
@@ -551,16 +557,21 @@ def predict(
     rows: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     failed: list[str] = []
+    bare: list[str] = []  # on which nothing was found
 
     def look(path: str) -> tuple[AnnotatedImage, Found]:
         image = AnnotatedImage.read(path)
         with about(path):
-            return image, detect(loaded.model, loaded.preparation, [image], threshold)[0]
+            return image, detect(loaded.model, loaded.preparation, [image], 0.0)[0]
 
     drawn = places_of(out, inputs, ENDINGS)
     looked_at = places_of(attention, inputs, FIGURES)
     check_apart([*drawn, *looked_at, json], inputs)
-    for number, path, (image, found) in answered(inputs, look, failed):
+    for number, path, (image, seen) in answered(inputs, look, failed):
+        sure = seen.scores > threshold
+        found = Found(seen.scores[sure], seen.labels[sure], seen.boxes[sure])
+        if not len(found.scores):
+            bare.append(f"{path}, where the surest of all is {_surest(seen, names)}")
         results += coco_results(found, number, range(len(names)))
         for score, label, box in zip(*(t.tolist() for t in found[:3]), strict=True):
             left, top, right, bottom = (round(side, 1) for side in box)
@@ -580,8 +591,22 @@ def predict(
             what_queries_see(loaded, image, looked_at[number])
     if json is not None:
         write_text(Path(json), json_file.dumps(results) + "\n")
+    if bare:
+        warnings.warn(
+            f"nothing is surer than {threshold} on {len(bare)} of {len(inputs)} pictures (first: {bare[0]}); "
+            "a lower threshold shows more",
+            stacklevel=2,
+        )
     check_all_answered(rows, failed, inputs)
     return rows
+
+
+def _surest(seen: Found, names: Sequence[str]) -> str:
+    """Says what a model was surest of: ``"circle" with 0.31``."""
+    if not len(seen.scores):
+        return "nothing"
+    surest = int(seen.scores.argmax())
+    return f'"{names[int(seen.labels[surest])]}" with {float(seen.scores[surest]):.2f}'
 
 
 def what_queries_see(loaded: Loaded, image: AnnotatedImage, path: Path) -> None:
@@ -616,7 +641,7 @@ def evaluate(
     source: AnnotatedImages
     if data is None:
         recipe = recipe_of(loaded.folder)
-        if recipe.data == SCENES:
+        if recipe.data == SCENES and recipe.validation is None:
             source = scene_images(recipe, images, -2)
         else:
             learned, source = split(recipe)

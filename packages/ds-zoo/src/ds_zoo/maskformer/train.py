@@ -81,7 +81,7 @@ class Recipe:
     Args:
         data: the images and masks: "scenes", drawn as they are needed; coco:FILE.json, panoptic:FILE.json,
             labelmaps:FOLDER or hf:NAME.
-        validation: held-out data of the same kind; a share of the data if not given.
+        validation: held-out data of the same classes; a share of the data, or other scenes, if not given.
         classes: a CSV table of label maps' classes, name and id or name and red, green, blue; a folder's
             classes.csv if not given, or else the numbers that occur.
         image_size: pixels of the shorter side.
@@ -374,10 +374,15 @@ def random_changes(recipe: Recipe, preparation: Preparation) -> list[Change]:
 
 def open_images(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
     """Opens the images to learn from, and those held out."""
+    images: AnnotatedImages
     if recipe.data == SCENES:
-        learned = scenes(recipe, recipe.steps * recipe.batch_size, 0)
-        return learned, scenes(recipe, recipe.held_out_scenes, HELD_OUT)
-    images = open_annotated(recipe.data, masks=True, classes=recipe.classes)
+        images = scenes(recipe, recipe.steps * recipe.batch_size, 0)
+        if recipe.classes is not None and recipe.validation is None:
+            raise ValueError("classes: a table of classes is for label maps alone, got scenes")
+        if recipe.validation is None:
+            return images, scenes(recipe, recipe.held_out_scenes, HELD_OUT)
+    else:
+        images = open_annotated(recipe.data, masks=True, classes=recipe.classes)
     if recipe.validation is not None:
         held_out = open_annotated(recipe.validation, masks=True, classes=recipe.classes)
         if classes_of(held_out) != classes_of(images):
