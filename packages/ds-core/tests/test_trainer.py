@@ -17,7 +17,7 @@ from ds_core.losses import BCEWithLogitsLoss, CrossEntropyLoss
 from ds_core.metrics import MAE, R2, Accuracy
 from ds_core.optimizers import SGD, Adam
 from ds_core.schedulers import ReduceLROnPlateau, StepLR
-from ds_core.training import Trainer
+from ds_core.training import Trainer, load_checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -636,3 +636,19 @@ def test_an_interrupt_in_the_middle_of_a_step_writes_nothing_half_done(tmp_path,
     model.fail = interrupt
     trainer.fit(x, y, epochs=9, batch_size=8, checkpoint_every=2)
     assert "Interrupted after step 5. The checkpoint of step 4 is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("options", "kept"), [({}, 25), ({"checkpoint_every": 9}, 18)])
+def test_a_training_on_endless_data_that_breaks_off_has_lost_a_tenth_at_most(tmp_path, options, kept):
+    def batches():
+        yield from itertools.islice(itertools.cycle([data()]), 26)
+        raise OSError("the disk is gone")
+
+    class Stream:
+        def __iter__(self):
+            return batches()
+
+    trainer = Trainer(mlp(), "mse", "sgd", out=tmp_path, progress=False)
+    with pytest.raises(OSError, match="the disk is gone"):
+        trainer.fit(Stream(), steps=50, **options)
+    assert load_checkpoint(trainer.checkpoint_path)["step"] == kept

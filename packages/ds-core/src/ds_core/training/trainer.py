@@ -275,8 +275,9 @@ class Trainer:
             batch_size: of tensors and samples; None for all at once. Iterables have their own.
             shuffle: whether tensors and samples are shuffled anew for every epoch.
             validate_every: steps between validations; None for every epoch. The end is validated anyway.
-            checkpoint_every: steps between checkpoints in ``out``; None for every epoch and validation. The
-                first step and the end are saved anyway; where no step is made, nothing is written.
+            checkpoint_every: steps between checkpoints in ``out``; None for every epoch and validation, and
+                for every tenth of ``steps`` where an epoch may never end and nothing is validated within it.
+                The first step and the end are saved anyway; where no step is made, nothing is written.
             resume: go on from the checkpoint in ``out``, or from the one given; the result is that of a
                 training never interrupted, bit for bit. Only ``epochs`` or ``steps`` and when to validate and
                 to save may differ from the arguments before.
@@ -355,6 +356,9 @@ class Trainer:
 
     def _train(self, data: Batches, validate_every: int | None, checkpoint_every: int | None) -> None:
         """Makes steps until enough are made, with what is due after each step and each epoch."""
+        save_every = checkpoint_every
+        if save_every is None and validate_every is None and data.steps(self.accumulate) is None:
+            save_every = max(1, self.total_steps // 10) if self.total_steps else None
         while not self.done:
             for batches in data.groups(self.accumulate):
                 self._update(batches)
@@ -362,7 +366,7 @@ class Trainer:
                 self._call("on_step_end")
                 self._save_what_waits()
                 self._agree_to_stop()
-                if self._is_due(checkpoint_every, otherwise=validated) or self._saved_at is None:
+                if self._is_due(save_every, otherwise=validated) or self._saved_at is None:
                     self._save_if_wanted()  # the first step, too: what was there is of another training
                 if self.done:
                     break
