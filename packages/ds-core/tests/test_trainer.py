@@ -608,6 +608,7 @@ def test_frozen_weights_stay_and_a_second_fit_goes_on():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("engine", ["manual", "autograd"])
 def test_it_learns(seed, engine):
+    torch.manual_seed(seed)  # of the first weights
     x, y = data(200)
     model = Sequential(Dense(5, 32), ReLU(), Dense(32, 1))
     trainer = Trainer(
