@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import secrets
 import socket
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -21,10 +23,15 @@ def environment(rank: int, size: int, port: int) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Returns a port on which nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Returns a port on which nobody listens, none of those that the system itself gives to connections.
+
+    Of these another test's processes might get it before ours do.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 def started(size: int, function: Callable[..., Any], *args: Any) -> list[tuple[Any, Connection]]:
