@@ -99,9 +99,7 @@ def clear_errors() -> Iterator[None]:
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = show
             yield
-    except (
-        BrokenPipeError
-    ):  # whoever reads what is printed has enough, as head has: typer ends without a word
+    except BrokenPipeError:  # whoever reads has enough, as head has: typer ends without a word
         raise
     except (OSError, ValueError, IndexError, ImportError) as error:
         console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)

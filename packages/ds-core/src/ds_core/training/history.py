@@ -29,8 +29,8 @@ class History:
 
     ``history["loss"]`` is a column of either. Of the steps: ``step`` (from 1), ``epoch`` (from 1), ``loss``
     (of training), ``lr`` (the step was taken with), and ``grad_norm`` if gradients were clipped (before it).
-    Of the validations: ``step``, ``epoch``, ``val_loss`` and ``val_NAME`` for each metric
-    that is one number.
+    Of the validations: ``step``, ``epoch``, ``val_loss`` and ``val_NAME`` for each metric that
+    is one number.
 
     Attributes:
         train: column name -> list, a number for each step.

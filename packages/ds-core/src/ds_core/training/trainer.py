@@ -340,10 +340,8 @@ class Trainer:
                     raise
                 self.stop(INTERRUPTED)
             self._record()
-            begun = (
-                self.step > first or self._saved_at is not None
-            )  # without a step, what is there is worth more
-            if begun and not self._midway:
+            # Without a step, what is there is worth more.
+            if (self.step > first or self._saved_at is not None) and not self._midway:
                 self._save_if_wanted()
             if self.history.stopped != INTERRUPTED:
                 self._validate()  # after the checkpoint: to a training resumed from it, this never happened
@@ -356,9 +354,8 @@ class Trainer:
 
     def _train(self, data: Batches, validate_every: int | None, checkpoint_every: int | None) -> None:
         """Makes steps until enough are made, with what is due after each step and each epoch."""
-        save_every = checkpoint_every
-        if save_every is None and validate_every is None and data.steps(self.accumulate) is None:
-            save_every = max(1, self.total_steps // 10) if self.total_steps else None
+        endless = validate_every is None and data.steps(self.accumulate) is None
+        tenth = max(1, self.total_steps // 10) if endless and self.total_steps else None
         while not self.done:
             for batches in data.groups(self.accumulate):
                 self._update(batches)
@@ -366,7 +363,7 @@ class Trainer:
                 self._call("on_step_end")
                 self._save_what_waits()
                 self._agree_to_stop()
-                if self._is_due(save_every, otherwise=validated) or self._saved_at is None:
+                if self._is_due(checkpoint_every or tenth, otherwise=validated) or self._saved_at is None:
                     self._save_if_wanted()  # the first step, too: what was there is of another training
                 if self.done:
                     break

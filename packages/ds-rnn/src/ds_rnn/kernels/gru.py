@@ -44,8 +44,9 @@ def step(
 def slopes(taken: Taken, grad_gates: Tensor, grad_recurrent: Tensor) -> tuple[Tensor, ...]:
     """Returns by what dL/dh' is multiplied, with each slope as a difference: u (1 - s) = u - u s.
 
-    For n a = (1 - z) (1 - n n), for what r gates a r, for r a memory (r - r r), for z (h - n) (z - z z); and
-    by z to dL/dh.
+    sum of n:  dL/dh' a,   a = (1 - z) (1 - n n)      what r gates, the memory:  dL/dh' a r
+    sum of r:  dL/dh' a memory (r - r r)              sum of z:  dL/dh' (h - n) (z - z z)
+    on the way back:  dL/dh gets dL/dh' z
     """
     r, z, n = taken.gates.chunk(3, dim=1)
     h_before = in_rows([h for (h,) in taken.before])

@@ -44,8 +44,9 @@ def step(
 def slopes(taken: Taken, grad_gates: Tensor, grad_recurrent: Tensor) -> tuple[Tensor, ...]:
     """Returns by what dL/dm and dL/dc' are multiplied, with each slope as a difference: u (1 - s) = u - u s.
 
-    For i, f, g what dL/dc' is: (i - i i) g, (f - f f) c, i - i g g; for o what dL/dm is: (o - o o) tanh(c').
-    Of what goes on, dL/dm by o - o tanh(c')^2 to dL/dc', and that by f to dL/dc.
+    sum of i:  dL/dc' (i - i i) g        sum of f:  dL/dc' (f - f f) c
+    sum of g:  dL/dc' (i - i g g)        sum of o:  dL/dm (o - o o) tanh(c')
+    on the way back:  dL/dc' gets dL/dm (o - o tanh(c')^2),   dL/dc = dL/dc' f
     """
     i, f, g, o = taken.gates.chunk(4, dim=1)
     tanh_c, c_before = taken.room, in_rows([c for _, c in taken.before])
