@@ -5,6 +5,7 @@ import pytest
 import torch
 from ds_core import Dropout, engine
 from ds_rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell, Unrolled
+from ds_rnn.kernels import recurrence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -274,3 +275,25 @@ def test_the_same_seed_gives_the_same_weights():
         assert all(bool((value.abs() <= bound).all()) for value in first.values())
         zero = layer(3, 4, init="zeros").state_dict()
         assert not any(bool(value.any()) for value in zero.values())
+
+
+@pytest.mark.parametrize("lengths", [None, (5, 7, 1)])
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_blocks_of_steps_and_weights_laid_out_anew_change_nothing(name, lengths, monkeypatch):
+    layer = LAYERS[name](3, 4, num_layers=2, bidirectional=True, batch_first=True, dtype=torch.float64)
+    x, g = torch.randn(3, 7, 3, dtype=torch.float64), torch.randn(3, 7, 8, dtype=torch.float64)
+    options = {} if lengths is None else {"lengths": torch.tensor(lengths)}
+
+    def passed():
+        layer.zero_grad()
+        with engine("manual"):
+            y, _ = layer(x, **options)
+            grad_x = layer.backward(g)
+        return [y, grad_x, *(parameter.grad for parameter in layer.parameters())]
+
+    expected = passed()
+    monkeypatch.setattr(recurrence, "TURNED_FROM", 2)
+    for room in (1, 40, 1000):  # a step, a few and all of them together
+        monkeypatch.setattr(recurrence, "ROOM", room)
+        assert len(list(recurrence.blocks([3] * 7, 4, False))) == {1: 7, 40: 3, 1000: 1}[room]
+        torch.testing.assert_close(passed(), expected, rtol=1e-12, atol=1e-12)

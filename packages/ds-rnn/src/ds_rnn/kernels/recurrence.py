@@ -26,8 +26,8 @@ from ds_rnn.functional.recurrence import AllWeights, Masks, Read, State, Weights
 from ds_rnn.kernels.packing import Packing, packing
 
 # From this many steps on, the weights of what the state says are laid out anew, column by column, once for
-# all: a product with them takes 0.55 to 0.95 of the time then, and the copy that of one to five products.
-TURNED_FROM = 16
+# all: a product with them takes 0.55 to 0.95 of the time then, and the copy that of one to seven products.
+TURNED_FROM = 32
 # Numbers of the gates of the steps whose slopes are found together: with a quarter as many a backward takes
 # 1.05 to 1.3 times as long, with four times as many just as long.
 ROOM = 1 << 19
