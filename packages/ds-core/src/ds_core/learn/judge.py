@@ -189,6 +189,9 @@ def _forbidden(exercise: Exercise, text: str) -> Iterator[tuple[str, str]]:
         there = f": {error.text.strip()}" if error.text else ""
         yield where, f"Python does not understand it: {error.msg}{there}"
         return
+    except ValueError as error:  # what Python before 3.11.4 says of a null byte
+        yield exercise.path, f"Python does not understand it: {error}"
+        return
     try:
         body = cut.find(tree, exercise.path)
     except ValueError:
