@@ -5,9 +5,12 @@ import sys
 import warnings
 
 import pytest
+import torch
+from ds_core import Dense
 from ds_core.checks import check_whole
 from ds_core.cli import clear_errors
 from ds_core.cli.commands import function_command, show
+from ds_core.training import Trainer
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError, IndexError, ImportError])
@@ -16,6 +19,37 @@ def test_a_mistake_is_one_message_and_status_2(capsys, error):
         raise error("hf:name[train]: expected [0, 1], got 2")
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "Error: hf:name[train]: expected [0, 1], got 2\n"
+
+
+def test_a_training_that_diverges_is_one_message(capsys):
+    trainer = Trainer(Dense(1, 1), "mse", "sgd", lr=1e30, progress=False)
+    with pytest.raises(SystemExit) as stopped, clear_errors():
+        trainer.fit(torch.ones(4, 1), torch.zeros(4, 1), epochs=9)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("Error: step ")
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (MemoryError(), ""),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0"),
+            " for 2.00 GiB more",
+        ),
+        (None, f" for {2**52} bytes more"),
+    ],
+)
+def test_what_needs_more_memory_than_there_is_is_one_message(capsys, error, wanted):
+    def work() -> None:
+        if error is not None:
+            raise error
+        torch.empty(2**50)
+
+    with pytest.raises(SystemExit) as stopped, clear_errors():
+        work()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"Error: there is not enough memory{wanted}; less at a time ")
 
 
 def test_a_warning_is_a_note_every_time(capsys):

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -84,7 +85,8 @@ def group_of(names: Sequence[str], make: Callable[[str], Any]) -> Any:
 def clear_errors() -> Iterator[None]:
     """Shows what is wrong with the user's input as one message, not as a traceback; exit status 2.
 
-    A warning about it, such as of empty lines, is one message, too.
+    So is a training whose numbers are no longer finite, and what needs more memory than there is. A warning,
+    such as of empty lines, is one message, too.
 
     Raises:
         SystemExit: in place of an error that the user can mend.
@@ -94,6 +96,10 @@ def clear_errors() -> Iterator[None]:
     def show(message: Warning | str, *where: Any, **more: Any) -> None:
         console.print(f"[bold yellow]Note:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
 
+    def end(message: str, error: BaseException) -> NoReturn:
+        console.print(f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from error
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
@@ -101,9 +107,16 @@ def clear_errors() -> Iterator[None]:
             yield
     except BrokenPipeError:  # whoever reads has enough, as head has: typer ends without a word
         raise
-    except (OSError, ValueError, IndexError, ImportError) as error:
-        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise SystemExit(2) from error
+    except (OSError, ValueError, IndexError, ImportError, FloatingPointError) as error:
+        end(str(error), error)
+    except (MemoryError, RuntimeError) as error:
+        told = str(error) or "out of memory"  # Python's own says nothing
+        if "out of memory" not in told and "can't allocate memory" not in told:
+            raise
+        asked = re.search(r"allocate ([\d.]+ ?\w+)", told)
+        wanted = f" for {asked[1]} more" if asked else ""
+        less = "less at a time needs less: a smaller batch, shorter texts, smaller images or a smaller model"
+        end(f"there is not enough memory{wanted}; {less}", error)
 
 
 def read_standard_input() -> str:
