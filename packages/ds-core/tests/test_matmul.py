@@ -1,6 +1,7 @@
 """Products: both ways beside float64, which of them runs, and the tables that say so."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from ds_core.kernels.matmul import (
     use_table,
 )
 from ds_core.verify import record_operations
+from torch.profiler import ProfilerActivity, profile
 
 ONEDNN = "mkldnn._linear_pointwise"
 TABLES = ["torch", "onednn"]
@@ -76,6 +78,24 @@ def test_onednn_is_as_exact_as_torch(form, size):
 
     # Each rounds in its own order; a product in bfloat16 or TensorFloat-32 is off by 1e-4 and more.
     assert error(result) <= 3 * error(torch.mm(a, b)) + torch.finfo(torch.float32).eps
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    ("form", "n", "m", "moved"),
+    [
+        *(("tn", 40, 12, 12 * 300), ("tn", 12, 40, 12 * 300), ("tn", 12, 12, 12 * 300)),
+        *(("tt", 40, 12, 0), ("tt", 12, 40, 0), ("nn", 12, 40, 0), ("nt", 40, 12, 0)),
+    ],
+)
+def test_no_more_is_laid_out_than_the_smaller_factor(form, n, m, moved):
+    """oneDNN takes its first factor row by row; a weight gradient has none that lies so."""
+    a, b = factors(form, n, 300, m)
+    with use_table("onednn"), profile(activities=[ProfilerActivity.CPU], record_shapes=True) as recorded:
+        result = mm(a, b)
+    assert result.is_contiguous()
+    copies = [math.prod(e.input_shapes[0]) for e in recorded.events() if e.name == "aten::copy_"]
+    assert sum(size for size in copies if size != n * m) == moved
 
 
 @pytest.mark.parametrize("table", TABLES)

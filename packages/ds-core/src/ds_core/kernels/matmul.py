@@ -255,9 +255,21 @@ def _by_row(matrix: Tensor) -> bool:
 
 
 def _onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Returns a b^T + bias by oneDNN, always in full float32."""
+    """Returns a b^T + bias by oneDNN, always in full float32.
+
+    It lays its first factor out row by row, which costs a weight gradient up to as much as the product. So
+    the smaller factor comes first, and (b a^T)^T is a b^T.
+    """
+    if bias is None and _laid_out(b) < _laid_out(a) and a.mT.is_contiguous():
+        turned: Tensor = _operator()(b, a, None, "none", [], "")
+        return turned.mT.contiguous()
     product: Tensor = _operator()(a, b, bias, "none", [], "")
     return product
+
+
+def _laid_out(factor: Tensor) -> int:
+    """Returns how many numbers oneDNN moves to lay its first factor out."""
+    return 0 if factor.is_contiguous() else factor.numel()
 
 
 @cache
