@@ -56,6 +56,35 @@ def test_antialias_to_one_column_is_that_to_one_row(mode, width):
     torch.testing.assert_close(ours, row.mT, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1.01, 1.3, 2.01, 2.3, (1.3, 2.3), (2.3, 0.5), (2.3, 3.0)])
+def test_nearest_by_a_fraction_equals_torch(scale):
+    x = torch.randn(2, 3, 3, 5, dtype=torch.float64)
+    ours, their_x = Upsample(scale_factor=scale), x.clone().requires_grad_()
+    with engine("manual"):
+        y = ours(x)
+        grad = torch.randn_like(y)
+        grad_x = ours.backward(grad)
+    expected = nn.Upsample(scale_factor=scale)(their_x)
+    expected.backward(grad)
+    assert torch.equal(y, expected.detach())
+    torch.testing.assert_close(grad_x, their_x.grad)
+
+
+@pytest.mark.parametrize("scale", [1.01, 1.3, 2.01, 2.3])
+def test_nearest_by_a_fraction_equals_torch_on_sequences(scale):
+    """Of theirs the result alone: their backward is that of another one where the length stays or doubles."""
+    x = torch.randn(2, 3, 5, dtype=torch.float64)
+    assert torch.equal(Upsample(scale_factor=scale)(x), nn.Upsample(scale_factor=scale)(x))
+    ours, again = Upsample(scale_factor=scale), x.clone().requires_grad_()
+    with engine("manual"):
+        y = ours(x)
+        grad = torch.randn_like(y)
+        grad_x = ours.backward(grad)
+    with engine("autograd"):
+        ours(again).backward(grad)
+    torch.testing.assert_close(grad_x, again.grad)
+
+
 def test_whole_channels_are_dropped():
     layer = Dropout2d(0.4, generator=torch.Generator().manual_seed(0))
     y = layer(torch.ones(50, 40, 3, 3))

@@ -110,7 +110,7 @@ def mixture(
     distance u counts f(u); one beyond the edge stands for the edge. Against aliasing f is made wider by as
     much as the image shrinks, and what is beyond the edge is left out.
     """
-    if old == new and (scale in (None, 1) or not (antialias or mode == "bicubic")):
+    if old == new and (scale in (None, 1) or (mode == "bilinear" and not antialias)):
         return None
     step = old / new if scale is None else 1 / scale
     if align_corners:

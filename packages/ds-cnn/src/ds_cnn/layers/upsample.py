@@ -36,7 +36,8 @@ class Upsample(Module):
         align_corners: for all but "nearest", whether the centres of the corner pixels stay in the
             corners; if not, the corners of the image do.
         recompute_scale_factor: whether distances between pixels come from the sizes, where ``scale_factor``
-            times the old size was no whole number, and not from ``scale_factor``.
+            times the old size was no whole number, and not from ``scale_factor``. "nearest" goes by the sizes
+            anyway where an image's height or width stays or doubles, as torch.nn does.
         antialias: for "bilinear" and "bicubic", whether more old pixels count where images shrink, so that
             none is passed over.
 
@@ -127,7 +128,13 @@ class Upsample(Module):
         height, width = math.floor(x.shape[2] * down), math.floor(x.shape[3] * right)
         if min(height, width) < 1:
             raise ValueError(f"{self.label()}: expected images of which pixels remain, got {shape(x)}")
-        return (height, width), ((None, None) if self.recompute_scale_factor else (down, right))
+        factors: tuple[float | None, float | None] = (down, right)
+        if self.recompute_scale_factor:
+            factors = None, None
+        elif self.mode == "nearest" and input.dim() == 4:
+            by_size = height in (x.shape[2], 2 * x.shape[2]), width in (x.shape[3], 2 * x.shape[3])
+            factors = None if by_size[0] else down, None if by_size[1] else right
+        return (height, width), factors
 
     def _torch_options(self) -> dict[str, Any]:
         if self.antialias:
