@@ -389,6 +389,12 @@ def test_a_tensor_as_learning_rate_is_its_number(name):
         getattr(optimizers, name)([{"params": ours, "lr": torch.tensor(-1.0)}])
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_rule_takes_a_tensor_as_learning_rate(name):
+    optimizer = OPTIMIZERS[name]([Parameter(torch.ones(2, 2))], lr=torch.tensor(0.5))
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 def test_names_lead_to_the_classes():
     assert {kind.__name__.lower(): kind for kind in OPTIMIZERS.values()} == OPTIMIZERS
     others = {"ChainedOptimizer", "Optimizer", "OPTIMIZERS"}

@@ -152,6 +152,14 @@ def test_sequences_nest():
     assert run(nested, 15) == run(SequentialLR(flat_optimizer, parts, [3, 7]), 15)
 
 
+def test_a_schedule_after_a_cyclic_one_starts_from_the_optimizers_rate():
+    def rates(s, optimizer):
+        low, cyclic = s.ConstantLR(optimizer, 0.5, 2), s.CyclicLR(optimizer, 0.01, 0.05, 2)
+        return run(s.SequentialLR(optimizer, [low, cyclic, s.StepLR(optimizer, 2)], [2, 6]), 10)
+
+    torch.testing.assert_close(rates(schedulers, sgd()), rates(theirs, their_sgd()))
+
+
 # ---- going on ----------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,7 @@ class CyclicLR(Scheduler):
         self.cycle_momentum = cycle_momentum
         self.base_momentum, self.max_momentum = base_momentum, max_momentum
         super().__init__(optimizer, last_epoch)
+        self.base_lrs = [float(per_group(base_lr, index)) for index in range(len(optimizer.param_groups))]
 
     def prepare(self, resumed: bool) -> None:
         for name in ("base_lr", "max_lr", "base_momentum", "max_momentum"):
@@ -79,7 +80,7 @@ class CyclicLR(Scheduler):
             self.require_momentum()
         if not resumed:
             for index, group in enumerate(self.optimizer.param_groups):
-                group["initial_lr"] = per_group(self.base_lr, index)
+                group["lr"] = per_group(self.base_lr, index)
 
     def next_lr(self, lr: float, base_lr: float, index: int) -> float:
         t = self.last_epoch
@@ -89,7 +90,8 @@ class CyclicLR(Scheduler):
         if self.cycle_momentum:
             highest, lowest = per_group(self.max_momentum, index), per_group(self.base_momentum, index)
             self.set_momentum(index, highest - (highest - lowest) * height)
-        return base_lr + (float(per_group(self.max_lr, index)) - base_lr) * height
+        lowest_lr, highest_lr = float(per_group(self.base_lr, index)), float(per_group(self.max_lr, index))
+        return lowest_lr + (highest_lr - lowest_lr) * height
 
     def _scale(self, cycle: int, t: int) -> float:
         """Returns s."""
