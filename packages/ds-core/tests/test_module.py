@@ -306,6 +306,24 @@ def test_a_copy_does_not_share_the_stack():
         assert (pending(twin), pending(model)) == (0, 1)
 
 
+def test_a_shallow_copy_shares_what_it_holds_but_not_what_it_is_given():
+    model = TiedHead(7, 4)
+    names = list(model.state_dict())
+    twin = copy.copy(model)
+    assert twin.head is model.head
+    twin.extra = Parameter(torch.zeros(1))
+    twin.register_buffer("table", torch.zeros(1))
+    del twin.norm
+    assert list(model.state_dict()) == names
+    layer = Dense(4, 3)
+    twin = copy.copy(layer)
+    twin.bias = None
+    with torch.no_grad():
+        twin(torch.zeros(2, 4))
+    assert (pending(twin), pending(layer)) == (1, 0)
+    assert list(layer.state_dict()) == ["weight", "bias"]
+
+
 def test_to_another_type():
     model = Sequential(TiedHead(7, 4), BatchNorm1d(7))
     weight = model[0].head.weight

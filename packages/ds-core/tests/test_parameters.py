@@ -97,6 +97,9 @@ def test_assigning_and_deleting():
         TypeError, match=r"Zoo.first is a parameter: assign a Parameter or None, .* got Tensor"
     ):
         module.first = torch.zeros(2)
+    for value in (torch.zeros(2), 5, torch.relu):
+        with pytest.raises(TypeError, match=r"Zoo\.layer is a module: assign a Module or None; got"):
+            module.layer = value
     module.first = Parameter(torch.zeros(2))
     assert next(module.parameters()) is module.first
     module.absent = Parameter(torch.zeros(1))

@@ -544,6 +544,8 @@ def test_dicts_beside_those_of_torch(name):
         del held["b"]
         assert all(held[key] is one for key, one in held.items())
         assert list(held) == list(held.keys())
+        if name == "ParameterDict" or lib is OURS:
+            assert list(reversed(held)) == list(held)[::-1]
         assert len(held) == len(list(held.values())) == 3
         assert "d" in held
         assert "c" not in held
@@ -563,6 +565,9 @@ def test_parameters_that_are_none_are_refused():
         ParameterDict({"a": 1.0})
     with pytest.raises(TypeError, match=r"torch's own Parameter, .* write ds_core\.Parameter\(tensor\)"):
         ParameterList([nn.Parameter(torch.ones(2))])
+    for values in (torch.ones(2, 3), 3):
+        with pytest.raises(TypeError, match="ParameterList: expected tensors as a list of them, got"):
+            ParameterList(values)
     named = ParameterDict({"scale": torch.ones(2)})
     assert named["scale"] is named.scale is named.get("scale")
     assert named.get("shift") is None

@@ -223,6 +223,9 @@ class _ByName(Module):
     def __iter__(self) -> Iterator[str]:
         return iter(self._held())
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._held())
+
     def __len__(self) -> int:
         return len(self._held())
 
@@ -273,7 +276,9 @@ class ParameterList(Module):
         return self
 
     def extend(self, values: Iterable[Tensor]) -> Self:
-        """Adds parameters at the end."""
+        """Adds parameters at the end; errors as for the constructor, and where it is no list of them."""
+        if isinstance(values, Tensor) or not isinstance(values, Iterable):
+            raise TypeError(f"ParameterList: expected tensors as a list of them, got {shown(values)}")
         for value in list(values):
             self.append(value)
         return self

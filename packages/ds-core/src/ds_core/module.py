@@ -326,8 +326,8 @@ class Module:
 
         Raises:
             TypeError: for what would not be found and saved: a torch.nn.Parameter, a torch.nn.Module,
-                or modules and parameters in a list, tuple or dict; says what to write. And for anything but
-                a tensor or None in the place of a buffer.
+                or modules and parameters in a list, tuple or dict; says what to write. And for what is no
+                parameter, module or tensor in the place of one; None may stand in any.
         """
         advice = _lost_in(value)
         if advice:
@@ -346,6 +346,11 @@ class Module:
             self._buffers.pop(name, None)
             if not isinstance(vars(self).get(name, self), Module):
                 vars(self).pop(name)  # it was no module before: it comes after those that are
+        elif isinstance(vars(self).get(name), Module) and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a module: assign a Module or None; "
+                f"got {type(value).__name__}"
+            )
         elif name in self._buffers and not isinstance(value, Tensor) and value is not None:
             raise TypeError(
                 f"{type(self).__name__}.{name} is a buffer: assign a tensor or None; "
@@ -789,6 +794,16 @@ class Module:
         for part in other.modules():  # a method :func:`replaced` for a while would be the original's
             for name in ("forward", "backward"):
                 vars(part).pop(name, None)
+        return other
+
+    def __copy__(self) -> Self:
+        """Returns a module of the same parameters, buffers and modules, with nothing saved in it yet.
+
+        What is assigned to one, or deleted from it, leaves the other as it is.
+        """
+        other = type(self).__new__(type(self))
+        own = {"_parameters": dict(self._parameters), "_buffers": dict(self._buffers)}
+        vars(other).update(vars(self) | own | {"_stack": [], "_second": []})
         return other
 
     # ---- weights as common currency ------------------------------------------------------------------
