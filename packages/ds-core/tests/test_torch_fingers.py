@@ -235,6 +235,13 @@ def test_hooks_are_refused_with_what_to_do_instead(name):
         getattr(Dense(2, 2), name)(print)
 
 
+def test_weights_are_not_left_as_they_are_where_code_asks_for_new_ones():
+    for layer in small().modules():
+        assert hasattr(layer, "reset_parameters")
+        with pytest.raises(NotImplementedError, match="weights are drawn where a layer is made"):
+            layer.reset_parameters()
+
+
 @pytest.mark.parametrize(
     "put",
     [

@@ -950,6 +950,17 @@ class Module:
     register_state_dict_pre_hook = register_state_dict_post_hook = _no_state_hooks
     register_load_state_dict_pre_hook = register_load_state_dict_post_hook = _no_state_hooks
 
+    def reset_parameters(self) -> None:
+        """Says what to do instead of drawing the weights anew.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            f"{self.label()}: weights are drawn where a layer is made, and not again; make it anew, or load "
+            "the state_dict of a copy() from before the training"
+        )
+
     # ---- what a reader sees --------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
