@@ -364,8 +364,10 @@ def test_momentum_to_cycle_is_needed():
 
 
 def test_an_optimizer_is_needed():
-    with pytest.raises(TypeError, match=r"StepLR: expected optimizer to be an Optimizer, got .*list"):
+    with pytest.raises(TypeError, match=r"StepLR: expected optimizer to be an Optimizer of .*, got .*list"):
         StepLR(parameters(), 3)
+    with pytest.raises(TypeError, match=r"an Optimizer of ds_core, got SGD \( Parameter Group 0 .* \(SGD\)$"):
+        StepLR(their_sgd(), 3)
 
 
 def test_a_state_of_something_else_is_named():

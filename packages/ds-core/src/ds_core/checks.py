@@ -134,7 +134,7 @@ def shown(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         kind = "a tensor" if isinstance(value, Tensor) else "an array"
         return f"{kind} of {value.dtype} and shape {tuple(value.shape)}"
-    text = repr(value)
+    text = " ".join(line.strip() for line in repr(value).split("\n"))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({type(value).__name__})"
 
 
@@ -152,7 +152,7 @@ def described(hint: Any) -> str:
         number = str(len(parts)) if origin is tuple and parts[-1] is not Ellipsis else "several"
         return f"{number} of: {described(parts[0])}"
     name = str(getattr(hint, "__name__", hint))
-    name += " of ds_core" if name == "Module" else ""  # torch has one, too
+    name += " of ds_core" if name in ("Module", "Optimizer", "Scheduler") else ""  # torch has them, too
     return _WORDS.get(hint) or _WORDS.get(origin) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 

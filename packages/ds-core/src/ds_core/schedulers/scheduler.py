@@ -38,7 +38,9 @@ class Scheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{self.label()}: expected an Optimizer, got {type(optimizer).__name__}")
+            raise TypeError(
+                f"{self.label()}: expected an Optimizer of ds_core, got {type(optimizer).__name__}"
+            )
         self.optimizer = optimizer
         self.prepare(resumed=last_epoch != -1)
         for index, group in enumerate(optimizer.param_groups):
