@@ -46,6 +46,13 @@ def test_split_keeps_every_sample_once_and_pairs_together():
     assert y_train.tolist() != sorted(y_train.tolist())
 
 
+def test_split_takes_numbers_of_numpy():
+    x = torch.arange(10.0)
+    for theirs, ours in ((np.int64(1), 1), (np.float32(0.3), 0.3), (np.float64(0.3), 0.3)):
+        parts = zip(train_test_split(x, test_size=theirs), train_test_split(x, test_size=ours), strict=True)
+        assert all(torch.equal(one, other) for one, other in parts)
+
+
 def test_split_follows_the_seed():
     y = torch.arange(100)
     first, again, other = (train_test_split(y, seed=seed)[1] for seed in (1, 1, 2))

@@ -4,6 +4,7 @@ import re
 from functools import partial
 
 import ds_core
+import numpy as np
 import pytest
 import torch
 from ds_core import (
@@ -513,6 +514,12 @@ def test_norms_without_weights_still_want_floats():
         LayerNorm(6, elementwise_affine=False)(torch.ones(2, 6, dtype=torch.int64))
 
 
+@pytest.mark.parametrize("norm", [LayerNorm, RMSNorm])
+def test_norms_take_sizes_of_numpy(norm):
+    for sizes in (np.int64(4), [np.int64(3), 4]):
+        assert repr(norm(sizes)) == repr(norm(np.array(sizes).tolist()))
+
+
 def test_norms_refuse_sizes_that_make_no_sense():
     with pytest.raises(ValueError, match="num_channels to be a multiple of num_groups, got 6 channels and 4"):
         GroupNorm(4, 6)
@@ -672,7 +679,10 @@ def test_names():
         "LayerNorm(5)": LayerNorm(5),
         "LayerNorm((4, 5), bias=False)": LayerNorm((4, 5), bias=False),
         "LayerNorm(5, elementwise_affine=False)": LayerNorm(5, elementwise_affine=False),
+        "LayerNorm(5, eps=1e-12)": LayerNorm(5, 1e-12),
         "RMSNorm(5)": RMSNorm(5),
+        "RMSNorm(5, eps=1e-05)": RMSNorm(5, 1e-5),
+        "GroupNorm(2, 4, eps=0.1, affine=False)": GroupNorm(2, 4, 0.1, False),
         "GroupNorm(2, 4, affine=False)": GroupNorm(2, 4, affine=False),
         "GroupNorm(2, 4, bias=False)": GroupNorm(2, 4, bias=False),
         "BatchNorm1d(4)": BatchNorm1d(4),

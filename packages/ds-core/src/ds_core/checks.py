@@ -419,9 +419,9 @@ def check_number(who: str, least: float = -math.inf, **numbers: Any) -> None:
         ValueError: names them, if it is NaN, infinite or below ``least``.
     """
     for name, number in numbers.items():
-        if not isinstance(number, (int, float)) or isinstance(number, bool):
+        if not isinstance(number, Real) or isinstance(number, bool):
             raise TypeError(f"{who}: expected {name} to be a number, got {number!r}")
-        if not (math.isfinite(number) and number >= least):
+        if not (math.isfinite(number) and float(number) >= least):
             at_least = f" of at least {least:g}" if least > -math.inf else ""
             raise ValueError(f"{who}: expected a finite {name}{at_least}, got {number}")
 

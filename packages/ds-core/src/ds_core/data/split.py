@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ def train_test_split(
         raise ValueError(f"train_test_split: expected tensors of one length, got {got}")
     check_number("train_test_split", test_size=test_size)
     samples = lengths[0]
-    tests = test_size if isinstance(test_size, int) else math.ceil(test_size * samples - 1e-9)
+    whole = isinstance(test_size, Integral)
+    tests = int(test_size) if whole else math.ceil(test_size * samples - 1e-9)
     if not 0 < tests < samples:
         raise ValueError(
             "train_test_split: expected test_size to leave samples in both parts: a share between 0 and 1, "

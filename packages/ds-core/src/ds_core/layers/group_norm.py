@@ -78,6 +78,7 @@ class GroupNorm(Normalization):
 
     def extra_repr(self) -> str:
         text = f"{self.num_groups}, {self.num_channels}"
+        text += "" if self.eps == 1e-5 else f", eps={self.eps}"
         if self.weight is None:
             return text + ", affine=False"
         return text + ("" if self.bias is not None else ", bias=False")

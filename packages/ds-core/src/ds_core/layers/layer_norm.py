@@ -44,6 +44,8 @@ class LayerNorm(TrailingNorm):
     Source: Ba, Kiros, Hinton, Layer Normalization (2016), equation 4.
     """
 
+    eps: float
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],

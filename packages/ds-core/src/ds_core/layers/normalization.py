@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +57,8 @@ class Normalization(Module):
 class TrailingNorm(Normalization):
     """Base of the norms over trailing dimensions: their sizes, in the constructor and in ``repr``."""
 
+    usual_eps: ClassVar[float | None] = 1e-5  # which repr leaves out
+    eps: float | None
     normalized_shape: tuple[int, ...]
     dims: tuple[int, ...]
 
@@ -69,7 +73,8 @@ class TrailingNorm(Normalization):
         Raises:
             ValueError: if there is none.
         """
-        sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        several = [normalized_shape] if isinstance(normalized_shape, (int, Integral)) else normalized_shape
+        sizes = tuple(int(size) for size in several)
         if not sizes:
             raise ValueError(f"{type(self).__name__}: expected at least one size in normalized_shape, got ()")
         self.normalized_shape, self.dims = sizes, tuple(range(-len(sizes), 0))
@@ -78,4 +83,5 @@ class TrailingNorm(Normalization):
     def extra_repr(self) -> str:
         sizes = self.normalized_shape
         text = str(sizes[0] if len(sizes) == 1 else sizes)
+        text += "" if self.eps == self.usual_eps else f", eps={self.eps}"
         return text if self.weight is not None else f"{text}, elementwise_affine=False"

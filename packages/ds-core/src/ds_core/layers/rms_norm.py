@@ -43,6 +43,8 @@ class RMSNorm(TrailingNorm):
     Source: Zhang, Sennrich, Root Mean Square Layer Normalization (2019), equation 4.
     """
 
+    usual_eps = None
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
