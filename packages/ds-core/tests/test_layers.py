@@ -628,6 +628,18 @@ def test_dense_says_what_it_expected():
         layer(torch.zeros(2, 784, dtype=torch.int64))
 
 
+def test_what_is_no_tensor_becomes_one_as_it_is_said():
+    x = torch.zeros(2, 3)
+    for value, advice in (
+        ((x, x), r"\(tuple\); give one of these tensors, in a Sequential by FirstOutput"),
+        ([x, x], r"\(list\); .* or torch\.stack makes one of them"),
+        ([[0.0, 0.0, 0.0]], r"\]; torch\.as_tensor makes a tensor of it"),
+        ("x", r"'x'$"),
+    ):
+        with pytest.raises(TypeError, match=rf"Dense\(3, 2\): expected input to be a tensor, got .*{advice}"):
+            Dense(3, 2)(value)
+
+
 def test_too_many_and_too_few_inputs_are_named():
     x = torch.zeros(2, 3)
     for call, message in (

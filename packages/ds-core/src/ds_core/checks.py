@@ -270,8 +270,8 @@ def explain_call(
         for value in values if kind is inspect.Parameter.VAR_POSITIONAL else [values]:
             who = f"{module.label()}: expected {name}"
             if not fits(value, hint := hints.get(name, Any)):
-                advice = "; torch.as_tensor makes a tensor of it" if _is_numbers(value) else ""
-                raise TypeError(f"{who} to be {described(hint)}, got {shown(value)}{advice}") from error
+                came = shown(value) + _advice(value)
+                raise TypeError(f"{who} to be {described(hint)}, got {came}") from error
             if not isinstance(value, Tensor):
                 continue
             if value.is_complex():
@@ -300,8 +300,12 @@ def explain_backward(module: Labelled, grads: tuple[Any, ...], error: Exception)
             ) from error
 
 
-def _is_numbers(value: Any) -> bool:
-    return isinstance(value, (list, tuple, int, float)) or hasattr(value, "__array__")
+def _advice(value: Any) -> str:
+    """Says how a tensor comes of what was given in its place; empty if it does not."""
+    if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
+        return "; give one of these tensors, in a Sequential by FirstOutput, or torch.stack makes one of them"
+    numbers = isinstance(value, (list, tuple, int, float)) or hasattr(value, "__array__")
+    return "; torch.as_tensor makes a tensor of it" if numbers else ""
 
 
 # ---- numbers on a device -----------------------------------------------------------------------------
