@@ -236,7 +236,10 @@ class Module:
                 "around forward and backward, or call .backward() on the loss"
             )
         else:
-            why = "each forward allows one backward, the latest forward first"
+            why = (
+                "each forward allows one backward, the latest forward first, and in the same "
+                "`with engine('manual'):` if there is one: at its end what is left is forgotten"
+            )
         raise RuntimeError(f"{self.label()}: backward without a matching forward: {why}")
 
     def kept_for_second(self) -> tuple[Any, ...]:
