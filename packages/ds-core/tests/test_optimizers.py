@@ -260,6 +260,9 @@ def test_wrong_parameters_are_named():
         Adam(Dense(2, 2))
     with pytest.raises(TypeError, match="Adam: parameter 1 of the group: expected a tensor, got float"):
         Adam([a, 3.0])
+    for numbers in (torch.ones(2, dtype=torch.complex64), torch.arange(2)):
+        with pytest.raises(TypeError, match="parameter 0 of the group: expected floating point numbers, got"):
+            Adam([numbers])
     with pytest.raises(ValueError, match="parameter 0 of the group: expected a leaf tensor, got the result"):
         Adam([a * 2])
     with pytest.raises(

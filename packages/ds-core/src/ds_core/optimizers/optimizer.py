@@ -70,7 +70,8 @@ class Optimizer:
             choose among implementations in ``torch.optim``, are without effect: the result is the same.
 
     Raises:
-        TypeError: if ``params`` holds anything else, or an option is not a number.
+        TypeError: if ``params`` holds anything else, or numbers that are not floating point, or an option is
+            not a number.
         ValueError: if there are no parameters, one occurs twice or is not a leaf, or an option is out of
             range.
         NotImplementedError: if ``capturable`` or ``differentiable`` is True; says what to do instead.
@@ -245,12 +246,15 @@ class Optimizer:
                 )
 
     def _check_params(self, params: list[Any]) -> None:
-        """Checks that parameters are distinct leaf tensors that no group has yet."""
+        """Checks that parameters are distinct leaf tensors of real numbers that no group has yet."""
         seen = {id(parameter) for group in self.param_groups for parameter in group["params"]}
         for index, parameter in enumerate(params):
             where = f"{self.label()}: parameter {index} of the group"
             if not isinstance(parameter, Tensor):
                 raise TypeError(f"{where}: expected a tensor, got {type(parameter).__name__}")
+            if not parameter.is_floating_point():
+                advice = "; give torch.view_as_real of it" if parameter.is_complex() else ""
+                raise TypeError(f"{where}: expected floating point numbers, got {parameter.dtype}{advice}")
             if not parameter.is_leaf:
                 raise ValueError(f"{where}: expected a leaf tensor, got the result of a computation")
             if id(parameter) in seen:
