@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from ds_core import Module
@@ -21,6 +22,7 @@ class TransposedConvolution(Module):
     A subclass says in ``layout`` what it takes: sequences ``("C", "L")`` or images ``("C", "H", "W")``.
     """
 
+    output_dim: ClassVar[int] = 1  # in which dimension of the weight the outputs are
     layout: tuple[str, ...]
     weight: Tensor
     bias: Tensor | None

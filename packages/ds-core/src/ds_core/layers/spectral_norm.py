@@ -29,7 +29,8 @@ class SpectralNorm(Module):
     In training each call brings u and v one step of power iteration nearer to the singular vectors of W.
 
     Args:
-        layer: Dense or a convolution: one whose weight has a row for each output.
+        layer: Dense or a convolution: one whose weight has a row for each output, or, as a transposed one,
+            says by ``output_dim`` in which dimension of the weight the outputs are.
         eps: the least length that is divided by.
         generator: source of the initial u and v; None for torch's global one.
 
@@ -50,17 +51,20 @@ class SpectralNorm(Module):
         if not isinstance(weight, Tensor) or weight.dim() < 2:
             raise ValueError(f"SpectralNorm: expected a layer whose weight has rows, got {layer!r}")
         self.layer, self.eps, self.input_grad = layer, eps, layer.input_grad
-        self.register_buffer("u", weight.new_empty(len(weight)).normal_(generator=generator))
-        self.register_buffer("v", weight.new_empty(weight[0].numel()).normal_(generator=generator))
+        rows = self._rows(weight)
+        self.register_buffer("u", rows.new_empty(len(rows)).normal_(generator=generator))
+        self.register_buffer("v", rows.new_empty(rows[0].numel()).normal_(generator=generator))
         with torch.no_grad():
             for _ in range(_FIRST):
-                self.u, self.v = power_iteration(weight, self.v, eps)
+                self.u, self.v = power_iteration(rows, self.v, eps)
 
     def forward(self, *args: Any, **options: Any) -> Any:
+        rows = self._rows(self.layer.weight)
         if self.training:
             with torch.no_grad():
-                self.u, self.v = power_iteration(self.layer.weight, self.v, self.eps)
-        weight, saved = spectral_norm(self.layer.weight, self.u, self.v)
+                self.u, self.v = power_iteration(rows, self.v, self.eps)
+        rows, saved = spectral_norm(rows, self.u, self.v)
+        weight = self._rows(rows)
         if self.recording:
             weight.requires_grad_(self.layer.weight.requires_grad)  # for the layer's backward
         with self._in_place(weight):
@@ -74,7 +78,8 @@ class SpectralNorm(Module):
         with self._in_place(weight):
             grad_x = self.layer.backward(grad)
         if weight.grad is not None:
-            self.layer.add_grad("weight", spectral_norm_backward(weight.grad, saved))
+            grad_rows = spectral_norm_backward(self._rows(weight.grad), saved)
+            self.layer.add_grad("weight", self._rows(grad_rows))
             weight.grad = None
         return grad_x
 
@@ -82,6 +87,10 @@ class SpectralNorm(Module):
         """Sets it for the layer, too."""
         self.layer.requires_input_grad_(requires_input_grad)
         return super().requires_input_grad_(requires_input_grad)
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        """Returns a weight with its outputs in the first dimension, and of such a one the weight."""
+        return weight.transpose(0, getattr(self.layer, "output_dim", 0))
 
     @contextmanager
     def _in_place(self, weight: Tensor) -> Iterator[None]:
