@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
+from ds_core import Module
 from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -91,6 +92,14 @@ def readable(app: Any, what: str, name: str, thing: Any, options: Any, lines: li
     lines[:] = "\n\n".join(out).split("\n")
 
 
+def attribute(thing: Any, name: str, *default: Any) -> Any:
+    """Returns an attribute of a class; of a module, so that what its `__init__` takes is shown.
+
+    Sphinx asks `__new__` first, and that of modules takes anything.
+    """
+    return getattr(object if name == "__new__" and issubclass(thing, Module) else thing, name, *default)
+
+
 def reachable(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Lets the keyboard reach what scrolls on a narrow page; names the level of the menu's headings."""
     for wide in ("<pre", '<div class="table-wrapper', '<div class="output text_html'):
@@ -145,5 +154,6 @@ def setup(app: Any) -> None:
     """Connects what this file adds."""
     app.add_post_transform(TypesLinked)
     app.config.html_extra_path = [str(extra)] if (extra := Path(app.srcdir) / "extra").is_dir() else []
+    app.add_autodoc_attrgetter(type, attribute)
     app.connect("autodoc-process-docstring", readable, priority=400)
     app.connect("html-page-context", reachable, priority=900)  # after the theme has made its menu

@@ -318,6 +318,15 @@ def build(source: Path, html: Path, doctrees: Path, *options: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stderr
 
 
+def test_the_reference_shows_what_a_module_is_made_with(tmp_path: Path) -> None:
+    page = tmp_path / "source" / "index.md"
+    page.parent.mkdir()
+    page.write_text("# Dense\n\n```{eval-rst}\n.. autoclass:: ds_core.Dense\n```\n")
+    assert build(page.parent, tmp_path / "html", tmp_path / "doctrees") == ""
+    text = re.sub(r"<[^>]+>", "", (tmp_path / "html" / "index.html").read_text(encoding="utf-8"))
+    assert "Dense(in_features: int, out_features: int, bias: bool = True" in text
+
+
 @pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.MISSING)
 def test_a_sample_of_pages_in_a_browser(tmp_path: Path) -> None:
     site = pages.Site(tmp_path / "source", only=SAMPLE.__contains__)
