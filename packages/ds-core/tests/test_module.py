@@ -450,3 +450,14 @@ def test_backward_outside_the_engine_is_refused():
         layer(torch.ones(1, 2))
     with pytest.raises(RuntimeError, match="gradients are enabled"):
         layer.backward(torch.ones_like(y))
+
+
+def test_a_module_without_a_constructor_ignores_no_arguments():
+    class Square(Module):
+        def forward(self, x):
+            return x * x
+
+    assert Square()(torch.tensor(3.0)) == 9
+    for make in (lambda: Square(3), lambda: Square(size=3)):
+        with pytest.raises(TypeError, match=r"Square\(\) takes no arguments, got 1"):
+            make()

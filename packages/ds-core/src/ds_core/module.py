@@ -116,6 +116,8 @@ class Module:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Prepares the bookkeeping, so that a subclass need not call ``super().__init__()``."""
+        if (args or kwargs) and cls.__init__ is object.__init__:  # which would pass over them
+            raise TypeError(f"{cls.__name__}() takes no arguments, got {len(args) + len(kwargs)}")
         self = super().__new__(cls)
         object.__setattr__(self, "_parameters", {})
         object.__setattr__(self, "_buffers", {})
