@@ -74,6 +74,8 @@ def test_every_source_gives_the_same_texts(places, word):
         ("hf:{}/splits", "expected split to be one of train, test"),
         ("hf:{}/nowhere", "cannot be loaded"),
         ("hf:{}/saved#label", "expected texts in column 'label', got 0"),
+        ("idx:{}/folder", "expected texts: a text file or folder, csv:FILE, hf:NAME[SPLIT] or bundled:NAME"),
+        ("sklearn:digits", "expected texts: a text file or folder"),
         ("{}/empty.txt", "the file is empty"),
         ("{}/binary.txt", "not UTF-8 text"),
     ],

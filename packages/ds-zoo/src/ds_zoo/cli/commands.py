@@ -92,15 +92,13 @@ def list_models() -> None:
         table.add_row(name, model.about, ", ".join(module(name).PRESETS), ", ".join(able))
     console = Console(emoji=False)
     console.print(table)
-    console.print(
-        "\nTo train one: ds-zoo train MODEL --help. What data may be: ds-zoo data --help", markup=False
-    )
+    console.print("\nTo train one, and what its data may be: ds-zoo train MODEL --help", markup=False)
 
 
 def show_data(
     name: str, *, out: Path | None = None, count: int = 1000, size: int = 96, shapes: int = 5, seed: int = 0
 ) -> None:
-    """Show what is behind a data word: a text file or folder, csv:FILE, hf:NAME[SPLIT], bundled:NAME, scenes.
+    """Show texts, of a file or folder, csv:FILE, hf:NAME[SPLIT] or bundled:NAME, or some scenes.
 
     Args:
         name: the data word.

@@ -29,7 +29,8 @@ def read_texts(word: str) -> Iterator[str]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if a file is not UTF-8, the column of texts is not clear, or there is no text at all.
+        ValueError: if the word is of another kind, a file is not UTF-8, the column of texts is not clear, or
+            there is no text at all.
         ImportError: if the package `datasets` is needed and missing.
     """
     found = parse(word)
@@ -66,7 +67,7 @@ def _documents(word: Word) -> Iterator[str]:
         table = read_csv(word.what, missing_cells=("",))
         column = text_column(list(table.columns), word)
         yield from (cell for cell in table.columns[column] if cell is not None)
-    else:
+    elif word.kind == "hf":
         data, source = stream_hugging_face(word.what, word.split, f"data {word}")
         columns = data.column_names or list(next(iter(data), {}))
         column = text_column(columns, word)
@@ -74,6 +75,11 @@ def _documents(word: Word) -> Iterator[str]:
             if row[column] is not None and not isinstance(row[column], str):
                 raise ValueError(f"{source}: expected texts in column {column!r}, got {row[column]!r}")
             yield row[column] or ""
+    else:
+        raise ValueError(
+            "data: expected texts: a text file or folder, csv:FILE, hf:NAME[SPLIT] or bundled:NAME, "
+            f"got {str(word)!r}"
+        )
 
 
 def read_pieces(word: str) -> Iterator[str]:
