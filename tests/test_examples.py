@@ -138,6 +138,14 @@ def test_notebook_says_what_will_be_learned_what_is_needed_and_how_long_it_takes
     )
 
 
+@of(NOTEBOOKS)
+def test_notebook_that_scores_translations_names_what_scores_them(path):
+    notebook = read(path)
+    scores = any("sacre_bleu" in cell.source for cell in code_cells(notebook))
+    extras = re.findall(r"\[([a-z,]+)\]\"", notebook.cells[0].source)
+    assert not scores or any("translate" in words.split(",") for words in extras)
+
+
 @of(CORE)
 def test_notebook_names_the_extras_that_it_uses(path):
     notebook = read(path)
