@@ -166,6 +166,23 @@ def test_a_formula_that_is_none_is_found() -> None:
     assert len(refused([(r"\frac{1", True), ("x", False)])) == 1
 
 
+def test_what_docstrings_refer_to_is_there() -> None:
+    found: dict[str, set[str]] = {}
+    there = {"torch"}
+    for file in ROOT.glob("packages/*/src/**/*.py"):
+        there |= {*file.with_suffix("").parts}
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                there.add(node.name)
+            elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+                there.add(node.id if isinstance(node, ast.Name) else node.attr)
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.Module)):
+                for role in re.findall(r":\w+:`~?([\w.]+)`", ast.get_docstring(node) or ""):
+                    found.setdefault(role.rpartition(".")[2], set()).add(file.name)
+    assert len(found) > 150
+    assert {name: files for name, files in found.items() if name not in there} == {}
+
+
 def test_every_layers_page_shows_code_that_is_there() -> None:
     backwards = 0
     for name, thing in derivations.public().items():

@@ -41,7 +41,7 @@ class Run(Protocol):
 
 
 class Trainable(Protocol):
-    """A module, or anything else, that trains a model by a recipe; see :func:`add_train`.
+    """A module, or anything else, that trains a model by a recipe; see :func:`train_command`.
 
     Attributes:
         Recipe: a frozen dataclass, see :mod:`ds_core.training.recipe`.
