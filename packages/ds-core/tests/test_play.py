@@ -3,6 +3,8 @@
 import http.client
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -36,6 +38,14 @@ def call(playground, method="GET", path="/", token=None, host=None, origin=None,
 
 
 # ---- the server -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("option", "status", "words"), [("--help", 0, "--port"), ("--prot", 2, "--prot")])
+def test_without_the_extra_it_takes_options_too(option, status, words):
+    command = [sys.executable, "-m", "ds_core.learn.play", option]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert words in done.stdout + done.stderr
 
 
 def test_it_listens_on_the_loopback_address_alone(playground):
