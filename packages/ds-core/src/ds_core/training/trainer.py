@@ -97,7 +97,8 @@ class Trainer:
             after every optimizer step, not every epoch; ReduceLROnPlateau after every validation, with its
             loss. By name, ``"cosine"``, ``"linear"`` and ``"polynomial"`` lead to 0 over all steps of
             ``fit``, ``"warmup_cosine"`` after a twentieth of them in which the rate rises, anew in each
-            ``fit``; ``"plateau"`` has its defaults. Others need arguments.
+            ``fit``; ``"plateau"`` and ``"constant"`` have their defaults, the latter a third of the rate for
+            five steps. Others need arguments.
         engine: ``"manual"`` (our own backward) or ``"autograd"`` (torch's autograd through the same forward).
         precision: of products of matrices, see :mod:`ds_core.precision`: ``"float32"``, ``"bf16"``, or
             ``"fp16"`` with a scaled loss; weights and all else are float32's. Validation has it, too.
