@@ -138,12 +138,22 @@ def test_notebook_says_what_will_be_learned_what_is_needed_and_how_long_it_takes
     )
 
 
+def extras(text):
+    """Returns what the packages of an installation are asked for besides themselves."""
+    return {word for words in re.findall(r"\[([a-z,]+)\]\"", text) for word in words.split(",")}
+
+
 @of(NOTEBOOKS)
 def test_notebook_that_scores_translations_names_what_scores_them(path):
     notebook = read(path)
     scores = any("sacre_bleu" in cell.source for cell in code_cells(notebook))
-    extras = re.findall(r"\[([a-z,]+)\]\"", notebook.cells[0].source)
-    assert not scores or any("translate" in words.split(",") for words in extras)
+    assert "translate" in extras(notebook.cells[0].source) or not scores
+
+
+@of(NOTEBOOKS)
+def test_the_readme_names_what_a_notebook_needs(path):
+    needed = extras(read(path).cells[0].source) - {"plot"}  # which cli brings
+    assert needed <= extras(path.with_name("README.md").read_text(encoding="utf-8"))
 
 
 @of(CORE)
