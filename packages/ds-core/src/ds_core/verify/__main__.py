@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a case file or a folder of them")
     parser.add_argument("--match", default="", metavar="TEXT", help="only cases whose name contains TEXT")
-    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument(
+        "--dtype", choices=["float64", "float32"], default="float64", help="of all numbers (default: float64)"
+    )
     parser.add_argument("--device", default="cpu", metavar="DEVICE", help=f"where to compute: {KINDS}")
     options = parser.parse_args(arguments)
     try:
