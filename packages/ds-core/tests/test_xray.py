@@ -367,8 +367,7 @@ def test_each_gradient_goes_to_its_output():
 
 
 class PairLoss(Module):
-    def forward(self, output, target):
-        first, second = output
+    def forward(self, first, second, target):
         self.save(first, second)
         return ((first - second - target) ** 2).sum() / 2
 
@@ -377,11 +376,52 @@ class PairLoss(Module):
         return grad * (first - second), -grad * (first - second)
 
 
-def test_a_given_loss_takes_all_outputs():
-    x = torch.randn(4, 3)
-    view = xray(TwoOutputs(), x, torch.zeros(4, 3), PairLoss())
+def test_a_given_loss_takes_all_outputs_as_in_training():
+    x, target = torch.randn(4, 3), torch.zeros(4, 3)
+    view = xray(TwoOutputs(), x, target, PairLoss())
     assert view.loss_value == pytest.approx((x * x).sum().item() / 2, rel=1e-5)
     assert_describes(view.root.input_grad, x)
+    assert trace(TwoOutputs(), x, target, PairLoss()).loss == view.loss_value
+    assert xray(Sequential(Dense(3, 3)), x, target, MSELoss()).loss_value is not None
+
+
+class Pull(Module):
+    """A loss made of another one, and with a layer of the model's."""
+
+    def __init__(self, head):
+        self.head, self.loss = head, MSELoss()
+
+    def forward(self, y, target):
+        return self.loss(self.head(y), target)
+
+    def backward(self, grad):
+        return self.head.backward(self.loss.backward(grad))
+
+
+def test_what_model_and_loss_share_has_the_gradient_of_both(tmp_path):
+    x, target = torch.randn(4, 3), torch.zeros(4, 3)
+    model = Sequential(Dense(3, 3))
+    loss = Pull(model[0])
+    with engine("manual"):
+        expected = loss(model(x), target)
+        model.backward(loss.backward(torch.ones(())))
+    weight = model[0].weight.grad
+    model.zero_grad()
+    view = xray(model, x, target, loss)
+    assert view.loss_value == pytest.approx(expected.item())
+    assert_describes(next(p for p in view["0"].parameters if p.name == "weight").grad, weight)
+    assert view["0"].calls == view["0"].backwards == 2
+    seen = trace(model, x, target, loss, lr=0.01)
+    assert seen.loss_after < seen.loss == pytest.approx(view.loss_value)
+    assert "(loss).loss" in seen.to_html(tmp_path / "step.html").read_text(encoding="utf-8")
+
+
+def test_a_part_that_recomputes_and_has_buffers():
+    block = Sequential(Dense(6, 8), BatchNorm1d(8), ReLU(), Dense(8, 3))
+    x, y = batch()
+    bare, sparing = xray(block, x, y), xray(Recompute(block), x, y)
+    assert sparing.forward_flops == bare.forward_flops
+    assert sparing.loss_value == bare.loss_value
 
 
 def test_a_layer_without_backward_shows_its_forward():

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ds_core.xray.observe import tensors
+
 # Which arguments of a matrix product are its two factors.
 _FACTORS = {
     "mm": (0, 1),
@@ -91,5 +93,5 @@ def flops_of(func: Any, args: tuple[Any, ...], result: Any) -> Flops:
     if name in _REDUCTIONS:
         return Flops(0, args[0].numel())
     if torch.Tag.pointwise in func.tags and name not in _COPIES:
-        return Flops(0, result.numel())
+        return Flops(0, sum(y.numel() for y in tensors(result)))  # of equal, a bool, there are none
     return Flops()

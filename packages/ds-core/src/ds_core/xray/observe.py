@@ -27,6 +27,7 @@ def observe(
     on_backward: Report | None = None,
     *,
     path: str = "",
+    without: Module | None = None,
 ) -> Iterator[list[str]]:
     """Reports every forward and backward of a module and of all below it while the block runs.
 
@@ -40,6 +41,7 @@ def observe(
             arguments, which an in-place layer has overwritten by then.
         on_backward: called as ``(path, module, output_grads, input_grad)`` after each backward.
         path: name of the module itself, the beginning of every path.
+        without: a module whose parts are watched by others, and passed over where they are found here, too.
 
     Yields:
         The paths of the modules now at work, outermost first: a list that changes as they run.
@@ -51,9 +53,11 @@ def observe(
     running: list[str] = []
     paths: dict[int, list[str]] = defaultdict(list)
     modules: dict[int, Module] = {}
+    others = set() if without is None else set(without.modules())
     for name, part in module._walk(path):
-        paths[id(part)].append(name)
-        modules[id(part)] = part
+        if part not in others:
+            paths[id(part)].append(name)
+            modules[id(part)] = part
     turns: Counter[tuple[int, str]] = Counter()
     unanswered: dict[int, list[str]] = defaultdict(list)  # paths of forwards that wait for their backward
 

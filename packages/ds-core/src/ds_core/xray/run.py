@@ -41,9 +41,10 @@ def xray(
         target: what the loss compares the output with. None: no loss; the gradient that enters is that of
             the mean of the output's numbers, each weighted by a fixed draw from N(0, 1). (With equal weights
             it would be 0 behind a softmax or a normalisation, whose outputs have a constant sum.)
-        loss: called as ``loss(output, target)``. None: CrossEntropyLoss for a target of integers (over the
-            last dimension if the target has the shape of all others, else over dimension 1), MSELoss for
-            one of floats, on the first output where there are several.
+        loss: called as ``loss(output, target)``, of several outputs as ``loss(*outputs, target)``. None:
+            CrossEntropyLoss for a target of integers (over the last dimension if the target has the shape of
+            all others, else over dimension 1), MSELoss for one of floats, on the first output where there
+            are several.
         inside: whether the formulas run instead of their kernels, so that each of their lines is seen: the
             scores and weights of attention, the gates of an LSTM. False takes less memory for long sequences.
 

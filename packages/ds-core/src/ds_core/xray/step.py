@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ds_core.containers import ModuleList
 from ds_core.engines import engine
 from ds_core.losses import CrossEntropyLoss, MSELoss
 from ds_core.module import Module, _check_module, begin_training, gradients_taken
@@ -97,8 +98,7 @@ def take_step(
         _check_module(loss, f"{who}: expected a Module as loss")
         if target is None:
             raise ValueError(f"{who}: expected a target for {loss.label()}, got None")
-    model = module.copy()
-    measure = _loss_for(target, who) if loss is None else loss.copy()
+    model, measure = copied_together(module, _loss_for(target, who) if loss is None else loss)
     begin_training(model, *([] if measure is None else [measure]))
     inputs = _copied(x if isinstance(x, tuple) else (x,))
     target, notes = _copied(target), []
@@ -109,15 +109,17 @@ def take_step(
         engine("manual", kernels=not formulas),
         same_random_state(module),
         observe(model, watcher.forward, watcher.backward) as running,
-        observe(watched, watcher.forward, watcher.backward, path=LOSS) as loss_running,
+        observe(watched, watcher.forward, watcher.backward, path=LOSS, without=model) as loss_running,
         watch_formulas(watcher.line) if formulas else nullcontext(),
     ):
         watcher.running = running, loss_running
         with FlopCounter(running, loss_running) as forward_flops:
             output = model(*inputs)
-            if measure is not None:
-                seen = next(tensors(output)) if loss is None else output
-                if loss is None and isinstance(measure, CrossEntropyLoss) and seen.dim() > 2:
+            if loss is not None and measure is not None:
+                value = measure(*_as_tuple(output), target)
+            elif measure is not None:
+                seen = next(tensors(output))
+                if isinstance(measure, CrossEntropyLoss) and seen.dim() > 2:
                     measure.dim = -1 if target.shape == seen.shape[:-1] else 1
                 value = measure(seen, target)
         watcher.returning = True
@@ -126,12 +128,11 @@ def take_step(
                 if measure is None or value is None:
                     grads = _random_gradients(model, output)
                 else:
-                    grads = measure.backward(torch.ones_like(value))
-                    grads = _from_loss(model, output, grads, only_first=loss is None)
-                if isinstance(grads, tuple):
-                    model.backward(*grads)
-                else:
-                    model.backward(grads)
+                    grads = _as_tuple(measure.backward(torch.ones_like(value)))
+                    if loss is None:
+                        grads = _for_first(model, output, grads[0])
+                    grads = grads[: len(_as_tuple(output))]  # what follows would be the target's
+                model.backward(*grads)
             except NotImplementedError as error:
                 notes.append(f"{error}, so the backward pass ends there.")
     return Step(model, measure, inputs, value, grads, forward_flops, backward_flops, notes)
@@ -148,7 +149,7 @@ def _loss_for(target: Any, who: str) -> Module | None:
     return MSELoss() if target.is_floating_point() else CrossEntropyLoss()
 
 
-def _random_gradients(module: Module, output: Any) -> Any:
+def _random_gradients(module: Module, output: Any) -> tuple[Any, ...]:
     """Draws the gradient that enters where there is no loss: N(0, 1) over the number of outputs."""
     generator = torch.Generator().manual_seed(0)
 
@@ -158,26 +159,36 @@ def _random_gradients(module: Module, output: Any) -> Any:
     return _for_outputs(module, output, draw)
 
 
-def _from_loss(module: Module, output: Any, grads: Any, only_first: bool) -> Any:
-    """Shapes what a loss's backward returned into what the module's backward takes."""
-    if not only_first and not isinstance(output, Tensor):
-        return grads
-    first = iter([grads[0] if isinstance(grads, tuple) else grads])
+def _for_first(module: Module, output: Any, grad: Tensor) -> tuple[Any, ...]:
+    """Gives the first output its gradient, and all others zeros."""
+    first = iter([grad])
     return _for_outputs(module, output, lambda y: next(first, torch.zeros_like(y)))
 
 
-def _for_outputs(module: Module, output: Any, give: Callable[[Tensor], Any]) -> Any:
+def _for_outputs(module: Module, output: Any, give: Callable[[Tensor], Any]) -> tuple[Any, ...]:
     """Gives each output its gradient; None to those that can have none, nothing to those passed over."""
     if isinstance(output, (tuple, list)):
         taken = output[: gradients_taken(module)]
         return tuple(_given(part, give) for part in taken)
-    return _given(output, give)
+    return (_given(output, give),)
 
 
 def _given(output: Any, give: Callable[[Tensor], Any]) -> Any:
     if isinstance(output, (tuple, list)):
         return tuple(_given(part, give) for part in output)
     return give(output) if isinstance(output, Tensor) and output.is_floating_point() else None
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def copied_together(module: Module, loss: Module | None) -> tuple[Module, Module | None]:
+    """Copies a module and its loss; a parameter that the two share, the copies share, too."""
+    if loss is None:
+        return module.copy(), None
+    model, measure = ModuleList([module, loss]).copy()
+    return model, measure
 
 
 def _copied(value: Any) -> Any:

@@ -23,7 +23,7 @@ from ds_core.xray.mathml import mathml
 from ds_core.xray.observe import tensors
 from ds_core.xray.page import environment, template_file
 from ds_core.xray.recipe import TOLD, Node, Operands, recipe
-from ds_core.xray.step import LOSS, take_step
+from ds_core.xray.step import LOSS, copied_together, take_step
 
 VERSION = 1  # of the JSON
 _JSON: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
@@ -50,7 +50,8 @@ def trace(
         module: any module.
         x: its input; a tuple for several inputs.
         target: what the loss compares the output with.
-        loss: called as ``loss(output, target)``; None for one that suits the target, as :func:`xray` has it.
+        loss: called as ``loss(output, target)``, of several outputs as ``loss(*outputs, target)``; None for
+            one that suits the target, as :func:`xray` has it.
         lr: the rate of the update.
         title: of the page; None for the module's name.
         about: a sentence on what is seen.
@@ -85,16 +86,17 @@ def trace(
     result.lr = lr
     result.layers = {
         path: _describe(part)
-        for path, part in [*step.model._walk(), *([(LOSS, step.measure)] if step.measure else [])]
+        for path, part in [*step.model._walk(), *(step.measure._walk(LOSS) if step.measure else [])]
     }
     for name, parameter in step.model.named_parameters():
         if parameter.grad is not None:
             result.stops.append(_update(name, parameter, lr))
     if result.loss is not None:
-        updated = module.copy()  # buffers and generators are as before: only the update tells the two apart
+        # Buffers and generators are as before: only the update tells the two apart.
+        updated, measure = copied_together(module, loss)
         for parameter, moved in zip(updated.parameters(), step.model.parameters(), strict=True):
             parameter.data = moved.data
-        after = take_step(updated, x, target, loss, _Recorder(), formulas=False, who="trace").value
+        after = take_step(updated, x, target, measure, _Recorder(), formulas=False, who="trace").value
         result.loss_after = None if after is None else after.item()
     _check_size(sum(tensor.numel() for tensor in result.numbers()))
     return result
