@@ -1,12 +1,24 @@
 """Trainer: what it takes by name, and data of every kind, in fit, evaluate and predict alike."""
 
+import inspect
 import math
 import sys
 
 import numpy as np
 import pytest
 import torch
-from ds_core import Dense, Module, MSELoss, Parameter, ReLU, Sequential
+from ds_core import (
+    LOSSES,
+    Dense,
+    GaussianNLLLoss,
+    Module,
+    MSELoss,
+    Parameter,
+    ReLU,
+    Sequential,
+    Softplus,
+    xray,
+)
 from ds_core.data import Dataset
 from ds_core.metrics import MAE
 from ds_core.optimizers import SGD
@@ -20,6 +32,7 @@ from ds_core.training import (
     Trainer,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 
@@ -278,6 +291,39 @@ def test_a_schedule_by_name_needs_to_know_the_steps_and_its_arguments():
 def test_unknown_names_are_answered_with_the_closest(options, said):
     with pytest.raises(ValueError, match=said):
         Trainer(**{"model": mlp(), "loss": "mse", "optimizer": "sgd", "progress": False, **options})
+
+
+class MeanAndVariance(Module):
+    def __init__(self):
+        g = torch.Generator().manual_seed(0)
+        self.mean, self.variance = Dense(5, 1, generator=g), Dense(5, 1, generator=g)
+        self.positive = Softplus()
+
+    def forward(self, x):
+        return self.mean(x), self.positive(self.variance(x))
+
+    def backward(self, grad_mean, grad_variance):
+        grad = self.variance.backward(self.positive.backward(grad_variance))
+        return self.mean.backward(grad_mean) + grad if self.input_grad else None
+
+
+@pytest.mark.parametrize("engine_name", ["manual", "autograd"])
+def test_the_target_goes_where_the_loss_has_it(engine_name):
+    x, y = data()
+    y = y.abs()  # a variance, too, by its values
+    model = MeanAndVariance()
+    trainer = Trainer(model, "gaussian_nll", "sgd", lr=0.01, engine=engine_name, progress=False)
+    expected = nn.functional.gaussian_nll_loss(model.mean(x), y, model.positive(model.variance(x))).item()
+    assert trainer.evaluate(x, y)["loss"] == pytest.approx(expected)
+    assert xray(model, x, y, GaussianNLLLoss()).loss_value == pytest.approx(expected)
+    history = trainer.fit(x, y, epochs=20, batch_size=None)
+    assert history["loss"][0] == pytest.approx(expected)
+    assert history["loss"][-1] < expected
+
+
+def test_losses_by_name_are_those_with_a_target():
+    for loss in LOSSES.values():
+        assert "target" in inspect.signature(loss.forward).parameters
 
 
 def test_an_optimizer_of_something_else_is_refused():

@@ -21,7 +21,7 @@ from ds_core.losses.pointwise_loss import PointwiseLoss
 from ds_core.losses.poisson_nll import PoissonNLLLoss
 from ds_core.losses.triplet_margin import TripletMarginLoss
 
-# For `loss="mse"`.
+# For `loss="mse"`: those of outputs and one target.
 LOSSES: dict[str, type[Loss]] = {
     "bce": BCELoss,
     "bce_with_logits": BCEWithLogitsLoss,
@@ -38,7 +38,6 @@ LOSSES: dict[str, type[Loss]] = {
     "nll": NLLLoss,
     "poisson_nll": PoissonNLLLoss,
     "smooth_l1": SmoothL1Loss,
-    "triplet_margin": TripletMarginLoss,
 }
 
 __all__ = [

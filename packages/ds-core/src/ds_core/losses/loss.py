@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -37,3 +38,27 @@ class Loss(Module):
 
     def extra_repr(self) -> str:
         return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
+
+
+def measured(loss: Module, outputs: tuple[Any, ...], target: Any) -> Any:
+    """Calls a loss with a model's outputs and a target.
+
+    The target goes where the loss's forward has ``target``, in ``GaussianNLLLoss`` between mean and variance,
+    and last where it has no such name.
+    """
+    place = _place_of_target(loss, outputs)
+    return loss(*outputs[:place], target, *outputs[place:])
+
+
+def output_grads(loss: Module, outputs: tuple[Any, ...], grads: Any) -> tuple[Any, ...]:
+    """Picks the outputs' gradients from what a loss's backward returned, which may hold the target's."""
+    grads = grads if isinstance(grads, tuple) else (grads,)
+    if len(grads) > len(outputs):
+        place = _place_of_target(loss, outputs)
+        grads = grads[:place] + grads[place + 1 :]
+    return grads[: len(outputs)]
+
+
+def _place_of_target(loss: Module, outputs: tuple[Any, ...]) -> int:
+    names = list(inspect.signature(type(loss).forward).parameters)[1:]
+    return min(names.index("target"), len(outputs)) if "target" in names else len(outputs)

@@ -29,6 +29,9 @@ class TripletMarginLoss(MarginLoss):
     Where l > 0, the gradient flows into a and p through d(a, p) and, with the opposite sign, through D into
     n and a (or p, where d(p, n) is the smaller; half each where they are equal).
 
+    A :class:`~ds_core.training.Trainer` gives its loss a target, and here is none: it takes a loss of one's
+    own that holds this one and passes the target over.
+
     Args:
         margin: by how much.
         p: which norm measures the distance, 1 or more.

@@ -27,6 +27,7 @@ from ds_core.devices import pick_device
 from ds_core.distributed import GradientBuckets, ProcessLost, alone, leads, world
 from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
+from ds_core.losses.loss import measured, output_grads
 from ds_core.metrics import Metric
 from ds_core.module import Module, begin_training, evaluating, kept_modes
 from ds_core.optimizers import Optimizer
@@ -89,7 +90,8 @@ class Trainer:
 
     Args:
         model: the module to train, on ``device`` if one is given. Its inputs come from the data; several
-            outputs (a tuple) go to the loss as ``loss(*outputs, target)``.
+            outputs (a tuple) go to the loss as ``loss(*outputs, target)``, or with the target where the
+            loss's forward has that name: GaussianNLLLoss has it between mean and variance.
         loss: a scalar loss, or its name: ``"mse"``, ``"cross_entropy"``, ...
         optimizer: an optimizer over parameters of the model, or of the loss, or its name: ``"sgd"``, ..., for
             all of both that need a gradient.
@@ -485,16 +487,15 @@ class Trainer:
             with engine(self.engine):
                 if self.engine == "manual":
                     return self._forward_backward(inputs, target, share)
-                loss: Tensor = self.loss(*self._outputs(inputs), target)
+                loss: Tensor = measured(self.loss, self._outputs(inputs), target)
                 (loss * share).backward()
         return loss.detach()
 
     def _forward_backward(self, inputs: Sequence[Any], target: Any, share: Tensor | float) -> Tensor:
         """Runs a batch through the model and the loss, and back."""
         outputs = self._outputs(inputs)
-        loss: Tensor = self.loss(*outputs, target)
-        grads = _as_tuple(self.loss.backward(share))
-        self.model.backward(*grads[: len(outputs)])  # what follows would be the target's
+        loss: Tensor = measured(self.loss, outputs, target)
+        self.model.backward(*output_grads(self.loss, outputs, self.loss.backward(share)))
         return loss
 
     def _outputs(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -824,7 +825,7 @@ class Trainer:
             for (batch,) in batches.groups(1):
                 *inputs, target = to_device(batch, self.device)
                 outputs = self._outputs(inputs)
-                losses.append(self.loss(*outputs, target))
+                losses.append(measured(self.loss, outputs, target))
                 counts.append(self._count(batch))
                 for metric in self.metrics.values():
                     metric.update(outputs[0], target)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ds_core.containers import ModuleList
 from ds_core.engines import engine
 from ds_core.losses import CrossEntropyLoss, MSELoss
+from ds_core.losses.loss import measured, output_grads
 from ds_core.module import Module, _check_module, begin_training, gradients_taken
 from ds_core.xray.book import Line, watch_formulas
 from ds_core.xray.flops import FlopCounter
@@ -116,7 +117,7 @@ def take_step(
         with FlopCounter(running, loss_running) as forward_flops:
             output = model(*inputs)
             if loss is not None and measure is not None:
-                value = measure(*_as_tuple(output), target)
+                value = measured(measure, _as_tuple(output), target)
             elif measure is not None:
                 seen = next(tensors(output))
                 if isinstance(measure, CrossEntropyLoss) and seen.dim() > 2:
@@ -128,10 +129,9 @@ def take_step(
                 if measure is None or value is None:
                     grads = _random_gradients(model, output)
                 else:
-                    grads = _as_tuple(measure.backward(torch.ones_like(value)))
+                    grads = output_grads(measure, _as_tuple(output), measure.backward(torch.ones_like(value)))
                     if loss is None:
                         grads = _for_first(model, output, grads[0])
-                    grads = grads[: len(_as_tuple(output))]  # what follows would be the target's
                 model.backward(*grads)
             except NotImplementedError as error:
                 notes.append(f"{error}, so the backward pass ends there.")
