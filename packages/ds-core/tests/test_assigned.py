@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from ds_core import Dense, Module, ModuleDict, ModuleList, Parameter, ReLU, engine
+from ds_core import Dense, Module, ModuleDict, ModuleList, Parameter, ReLU, Sequential, Trainer, engine
+from ds_core.verify import check_gradients
 from torch import nn
 
 
@@ -23,6 +24,9 @@ class Holder(Module):
         ({"w": Parameter(torch.ones(2))}, "parameters in a dict.*write ParameterDict"),
         ([nn.Linear(2, 2)], "a module of torch, Linear"),
         ({"a": nn.Linear(2, 2)}, "a module of torch, Linear"),
+        ([[Dense(2, 2)], [Dense(2, 2)]], r"a list.*write ModuleList"),
+        ({"a": (1, {"b": Dense(2, 2)})}, r"a dict.*write ModuleDict"),
+        ([nn.Parameter(torch.ones(2))], r"write ds_core\.Parameter"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -33,7 +37,51 @@ def test_weights_that_would_be_lost_are_refused(value, advice):
     assert not hasattr(holder, "part")
 
 
-@pytest.mark.parametrize("value", [[1, 2], (), {"a": 1}, [torch.ones(2)], Dense, nn.Linear, "text", None])
+class Stacked(Module):
+    def __init__(self):
+        self.layers = []
+        for _ in range(2):
+            self.layers.append(Dense(3, 3))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_a_list_filled_after_it_was_assigned_is_found_out_before_training():
+    message = r"Stacked\.layers: got modules in a list.*write ModuleList"
+    model = Sequential(Stacked(), Dense(3, 1))
+    with pytest.raises(TypeError, match=message):
+        Trainer(model, "mse", "sgd", lr=0.1)
+    with pytest.raises(TypeError, match=message):
+        check_gradients(model, torch.randn(2, 3))
+
+
+def test_a_gradient_for_what_is_no_parameter_is_refused():
+    class Shift(Module):
+        def __init__(self):
+            self.bias, self.none = torch.zeros(3), None
+
+        def forward(self, x):
+            self.save()
+            return x + self.bias
+
+        def backward(self, grad):
+            self.saved()
+            self.add_grad("none", lambda: grad.sum(0))
+            self.add_grad("bias", lambda: grad.sum(0))
+            return grad
+
+    layer = Shift()
+    with engine("manual"), pytest.raises(TypeError, match=r"Shift\(\).*bias to be a parameter.*Parameter\("):
+        layer.backward(layer(torch.randn(2, 3)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[1, 2], (), {"a": 1}, [[1], {"b": (2, torch.ones(2))}], [torch.ones(2)], Dense, nn.Linear, "text", None],
+)
 def test_anything_else_may_be_assigned(value):
     holder = Holder()
     holder.part = value

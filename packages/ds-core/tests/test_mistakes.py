@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ds_core import Dense, Module, Parameter
+from ds_core import Dense, Module, Parameter, Sequential
 from ds_core.losses import Loss
 from ds_core.verify import check_gradients
 
@@ -418,3 +418,12 @@ def test_one_example_cannot_tell_a_sum():
     assert report.ok
     assert "a mean over them cannot be told from a sum" in str(report)
     assert not check_gradients(wrong, X).notes
+
+
+def test_a_layer_below_one_that_returns_no_gradient_says_where_to_look():
+    def forgetful(self, grad, *saved):
+        self.saved()
+
+    model = Sequential(Dense(3, 3), affine(forgetful))
+    with pytest.raises(TypeError, match=r"Dense\(3, 3\).*got None; does what its output goes to"):
+        check_gradients(model, X)

@@ -295,8 +295,9 @@ def explain_backward(module: Labelled, grads: tuple[Any, ...], error: Exception)
     """
     for grad in () if _on_purpose(error) else grads:
         if not isinstance(grad, Tensor):
+            advice = "; does what its output goes to return a gradient from backward?" if grad is None else ""
             raise TypeError(
-                f"{module.label()}: expected a gradient as a tensor, got {shown(grad)}"
+                f"{module.label()}: expected a gradient as a tensor, got {shown(grad)}{advice}"
             ) from error
 
 

@@ -239,8 +239,8 @@ class Module:
             )
         else:
             why = (
-                "each forward allows one backward, the latest forward first, and in the same "
-                "`with engine('manual'):` if there is one: at its end what is left is forgotten"
+                "each forward allows one backward, the latest forward first, if it has called save(), and in the "
+                "same `with engine('manual'):` if there is one: at its end what is left is forgotten"
             )
         raise RuntimeError(f"{self.label()}: backward without a matching forward: {why}")
 
@@ -292,8 +292,14 @@ class Module:
 
         Raises:
             ValueError: if the gradient has another shape than the parameter; says what is usually behind it.
+            TypeError: if the attribute is no parameter, which nobody would train or save.
         """
         parameter = getattr(self, name)
+        if parameter is not None and name not in self._parameters:
+            raise TypeError(
+                f"{self.label()}.add_grad: expected {name} to be a parameter, got {shown(parameter)}; write "
+                f"self.{name} = Parameter(...) in the constructor"
+            )
         if parameter is None or not parameter.requires_grad or grad is None:
             return
         if not isinstance(grad, Tensor):
@@ -1219,6 +1225,18 @@ def _watch(values: Any, found: list[tuple[Tensor, int]]) -> None:
             _watch(value, found)
 
 
+def check_found(module: Module) -> None:
+    """Checks that all that a module holds is found: a list may have been filled after it was assigned.
+
+    Raises:
+        TypeError: if modules or parameters are in a list, tuple or dict; says what to write.
+    """
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if advice := _lost_in(value):
+                raise TypeError(f"{type(part).__name__}.{name}: {advice}")
+
+
 def _lost_in(value: Any) -> str:
     """Says what to write instead, where an assigned value holds weights that would not be found."""
     kind = type(value).__name__
@@ -1233,7 +1251,7 @@ def _lost_in(value: Any) -> str:
         if any(getattr(part, "_is_parameter", False) for part in parts if isinstance(part, Tensor)):
             holder = "ParameterDict" if isinstance(value, dict) else "ParameterList"
             return f"got parameters in a {kind}, which are not found there; write {holder}(...)"
-        return next((_of_torch(part) for part in parts if _of_torch(part)), "")
+        return next(filter(None, map(_lost_in, parts)), "")
     return _of_torch(value)
 
 

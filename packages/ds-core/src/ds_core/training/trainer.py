@@ -29,7 +29,7 @@ from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.losses.loss import measured, output_grads
 from ds_core.metrics import Metric
-from ds_core.module import Module, begin_training, evaluating, kept_modes
+from ds_core.module import Module, begin_training, check_found, evaluating, kept_modes
 from ds_core.optimizers import Optimizer
 from ds_core.precision import PrecisionName, precision
 from ds_core.random_state import kept_random_state, lent_generator, random_state, set_random_state
@@ -174,6 +174,7 @@ class Trainer:
         check_whole("Trainer", accumulate=accumulate)
         check_whole("Trainer", -(2**63), seed=seed)
         accumulate, seed = int(accumulate), int(seed)  # numpy's are welcome, too
+        check_found(model)
         world()  # before anything is put on a device: each process has one of its own
         self.model = model if device is None else model.to(pick_device(device, "Trainer: device"))
         kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
@@ -184,6 +185,7 @@ class Trainer:
             )
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.loss = make_loss(loss).to(self.device)
+        check_found(self.loss)
         self.optimizer = make_optimizer(optimizer, model, self.loss, lr)
         self._named = schedule_by_name(schedule) if isinstance(schedule, str) else None
         self.schedule: Scheduler | None = None  # by name, it is made when its steps are known

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ds_core.checks import check_number, check_whole
 from ds_core.engines import engine
-from ds_core.module import Module, _check_module, usual_cause
+from ds_core.module import Module, _check_module, check_found, usual_cause
 from ds_core.verify.comparison import LIMITS, apart, hint, largest, map_tensors, relative_error
 from ds_core.verify.report import GradientReport, GradientRow
 from ds_core.verify.trial import Named, Outcome, Trial
@@ -60,12 +60,14 @@ def check_gradients(
     Raises:
         ValueError: if ``dtype`` is another one, or another number is out of range.
         RuntimeError: if the module is in eval mode, or backward takes more than forward saved.
-        TypeError: if ``module`` is no Module, or its output neither a tensor nor a tuple of them.
+        TypeError: if ``module`` is no Module, or holds weights that are not found, or its output is neither a
+            tensor nor a tuple of them.
 
     Example:
         >>> print(check_gradients(Dense(5, 3), torch.randn(4, 5)))
     """
     _check_module(module, "check_gradients: expected a Module")
+    check_found(module)
     check_whole("check_gradients", 0, max_entries=max_entries)
     check_whole("check_gradients", -(2**63), seed=seed)
     for name, number in {"eps": eps, "looser": looser}.items():
