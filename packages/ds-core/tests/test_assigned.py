@@ -37,6 +37,13 @@ def test_weights_that_would_be_lost_are_refused(value, advice):
     assert not hasattr(holder, "part")
 
 
+@pytest.mark.parametrize("value", [Dense(2, 2), Parameter(torch.ones(2)), torch.ones(2), "word", 1])
+@pytest.mark.parametrize("name", ["forget", "label", "type", "copy", "backward"])
+def test_no_attribute_takes_the_place_of_a_method(name, value):
+    with pytest.raises(ValueError, match=f"Holder: expected a name that means nothing else, got '{name}'"):
+        setattr(Holder(), name, value)
+
+
 class Stacked(Module):
     def __init__(self):
         self.layers = []

@@ -154,7 +154,7 @@ def test_backward_without_forward_says_why():
     with engine("manual"):
         layer(x)
         layer.backward(grad)
-        why = "each forward allows one backward, the latest forward first, if it has called save"
+        why = "each forward allows one backward, the latest forward first, in the same engine block"
         with pytest.raises(RuntimeError, match=rf"Dense\(3, 2\): backward without a matching forward: {why}"):
             layer.backward(grad)
         layer.eval()(x)

@@ -239,8 +239,8 @@ class Module:
             )
         else:
             why = (
-                "each forward allows one backward, the latest forward first, if it has called save(), and in the "
-                "same `with engine('manual'):` if there is one: at its end what is left is forgotten"
+                "each forward allows one backward, the latest forward first, in the same engine block, if it "
+                "has called save(); what is left at the end of `with engine('manual'):` is forgotten"
             )
         raise RuntimeError(f"{self.label()}: backward without a matching forward: {why}")
 
@@ -339,10 +339,13 @@ class Module:
             TypeError: for what would not be found and saved: a torch.nn.Parameter, a torch.nn.Module,
                 or modules and parameters in a list, tuple or dict; says what to write. And for what is no
                 parameter, module or tensor in the place of one; None may stand in any.
+            ValueError: if the name holds a dot, or is that of a method of every module, such as ``forget``.
         """
         advice = _lost_in(value)
         if advice:
             raise TypeError(f"{type(self).__name__}.{name}: {advice}")
+        if callable(getattr(Module, name, None)) and (isinstance(value, Module) or not callable(value)):
+            raise ValueError(f"{type(self).__name__}: expected a name that means nothing else, got {name!r}")
         if "." in name:
             raise ValueError(f"{type(self).__name__}: expected a name without dots, got {name!r}")
         if isinstance(value, Tensor) and getattr(value, "_is_parameter", False):
