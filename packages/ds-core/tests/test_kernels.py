@@ -172,6 +172,15 @@ def test_a_wrong_second_gradient_is_seen(monkeypatch):
     assert "transposed" in report.problems[0][1]
 
 
+def test_a_frozen_weight_needs_no_second_gradient():
+    critic = Sequential(Dense(3, 4), LeakyReLU(0.2), LayerNorm(4), Dense(4, 1))
+    critic[0].requires_grad_(False)
+    report = check_gradients(critic, draw(4, 3), max_entries=4)
+    assert report.ok
+    assert "second: 3.weight" in [row.name for row in report.rows]
+    assert "second: 0.weight" not in [row.name for row in report.rows]
+
+
 def test_what_offers_no_second_gradients_says_so():
     with engine("manual"), keep_for_second():
         layer = Sigmoid()

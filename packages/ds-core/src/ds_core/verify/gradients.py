@@ -130,8 +130,9 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
                 row.differences = relative_error(mine.reshape(-1)[entries], seen[entries], scale)
                 row.entries = len(entries)
                 # Where autograd agrees with ours, both engines' forwards share what is wrong.
-                said = "autograd too, but differences say"
-                problem = problem or _blame(mine, seen.view(mine.shape), said, sizes, trial.upstream)
+                problem = problem or _blame(
+                    mine, seen.view(mine.shape), _ONLY_DIFFERENCES, sizes, trial.upstream
+                )
                 if off_the_tape and row.differences <= report.limits.differences:
                     problem = f"differences agree with it, but {_OFF_THE_TAPE}"
             report.add(row, problem)
@@ -154,7 +155,8 @@ def compare(trial: Trial, eps: float = 1e-6, max_entries: int = 50, looser: floa
 def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entries: int) -> None:
     """Compares second gradients with autograd applied twice, and with differences of our first gradient."""
     tape, ours, plain = trial.second_tape(), trial.second(), trial.second(kernels=False)
-    tensors = [("g", trial.upstream[0]), *trial.named_inputs(), *trial.module.named_parameters()]
+    trained = [(name, p) for name, p in trial.module.named_parameters() if p.requires_grad]
+    tensors = [("g", trial.upstream[0]), *trial.named_inputs(), *trained]
     draw, scale = torch.Generator().manual_seed(0), largest(*(t for t in tape.values() if t is not None))
     for name, tensor in tensors:
         assert tensor is not None
@@ -167,9 +169,11 @@ def _compare_second(trial: Trial, report: GradientReport, eps: float, max_entrie
         problem = _blame(mine, theirs, said) or _blame(formulas, theirs, said)
         if trial.dtype == torch.float64 and max_entries > 0:
             entries = torch.randperm(tensor.numel(), generator=draw)[:max_entries]
-            differences = trial.second_differences(tensor, entries.tolist(), eps)
-            row.differences = relative_error(mine.reshape(-1)[entries], differences, scale)
+            seen = mine.detach().clone().reshape(-1)
+            seen[entries] = trial.second_differences(tensor, entries.tolist(), eps)
+            row.differences = relative_error(mine.reshape(-1)[entries], seen[entries], scale)
             row.entries = len(entries)
+            problem = problem or _blame(mine, seen.view(mine.shape), _ONLY_DIFFERENCES)
         report.add(row, problem)
 
 
@@ -184,6 +188,7 @@ def _same(now: Tensor, before: Tensor) -> bool:
     return torch.equal(now, before) or bool(((now == before) | (now.isnan() & before.isnan())).all())
 
 
+_ONLY_DIFFERENCES = "autograd too, but differences say"
 _OFF_THE_TAPE = "autograd sees nothing of it: does forward use its .data, or detach()?"
 
 
