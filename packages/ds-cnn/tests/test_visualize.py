@@ -292,6 +292,22 @@ def test_layers_never_called_and_networks_with_two_lives():
         saliency(Idle(True), images)
 
 
+def test_networks_whose_gradient_ends_before_it_is_wanted():
+    class Forgetful(Idle):
+        def forward(self, x):
+            self.unused(x)  # and what it gives is for nothing
+            return super().forward(x)
+
+        def backward(self, grad):
+            super().backward(grad)
+
+    images = pictures(2, 1, 2, 2)
+    with pytest.raises(ValueError, match=r"Forgetful\.backward to return the gradient of the images"):
+        saliency(Forgetful(False), images)
+    with pytest.raises(ValueError, match="the scores have no gradient for what the model's layer 'unused'"):
+        grad_cam(Forgetful(False), images, "unused")
+
+
 # ---- pictures --------------------------------------------------------------------------------------------
 
 

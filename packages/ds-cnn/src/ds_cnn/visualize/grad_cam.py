@@ -80,8 +80,8 @@ def grad_cam(
         The map, and how to draw it.
 
     Raises:
-        ValueError: lists the layers there are, if the layer is unknown; or if it gives no maps, the model no
-            scores, or there is no such class.
+        ValueError: lists the layers there are, if the layer is unknown; or if it gives no maps or gets no
+            gradient, the model gives no scores, or there is no such class.
 
     Source: Selvaraju et al., Grad-CAM (2017), equations 1 and 2.
 

@@ -27,7 +27,7 @@ class Passage:
         images: what went in, ``(N, C, H, W)``.
         scores: what came out, ``(N, classes)``.
         classes: whose score each image's gradient is of, ``(N,)``.
-        grad: the gradient of that score by the image, like ``images``.
+        grad: the gradient of that score by the image, like ``images``; None if the model gives none.
         outputs: of the layers watched, what they gave, by path.
         output_grads: the gradient of the score by it.
     """
@@ -35,7 +35,7 @@ class Passage:
     images: Tensor
     scores: Tensor
     classes: Tensor
-    grad: Tensor
+    grad: Tensor | None
     outputs: dict[str, Tensor] = field(default_factory=dict)
     output_grads: dict[str, Tensor] = field(default_factory=dict)
 
@@ -72,9 +72,9 @@ def pass_through(
         who: asks, for error messages.
 
     Raises:
-        ValueError: if the output is not finite scores, a class is unknown, a layer is never called, or the
-            model has layers that compute otherwise in evaluation than in training and whose backward is
-            unknown there.
+        ValueError: if the output is not finite scores, a class is unknown, a layer is never called or no
+            gradient comes to it, or the model has layers that compute otherwise in evaluation than in
+            training and whose backward is unknown there.
     """
     images = as_batch(images, who)
     outputs: dict[str, Tensor] = {}
@@ -101,6 +101,9 @@ def pass_through(
         scores = scores.clone()
         # The sum of one score of each image: no image has a part in another one's.
         grad = copy.backward(torch.zeros_like(scores).scatter_(1, classes.unsqueeze(1), 1))
+    for name in layers:
+        if name not in output_grads:
+            raise ValueError(f"{who}: the scores have no gradient for what the model's layer {name!r} gives")
     return Passage(images, scores, classes, grad, outputs, output_grads)
 
 

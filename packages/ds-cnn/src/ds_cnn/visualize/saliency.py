@@ -69,7 +69,7 @@ def saliency(model: Module, images: Tensor, target: int | Sequence[int] | Tensor
         Gradient and map, and how to draw them.
 
     Raises:
-        ValueError: if the model gives no scores, or there is no such class.
+        ValueError: if the model gives no scores or no gradient of the images, or there is no such class.
 
     Source: Simonyan, Vedaldi, Zisserman, Deep Inside Convolutional Networks (2013), section 3.
 
@@ -77,6 +77,11 @@ def saliency(model: Module, images: Tensor, target: int | Sequence[int] | Tensor
         >>> saliency(model, images).plot("saliency.png")
     """
     passage = pass_through(model, images, target, (), "saliency")
+    if passage.grad is None:
+        raise ValueError(
+            f"saliency: expected {type(model).__name__}.backward to return the gradient of the images, got "
+            "None"
+        )
     strongest = passage.grad.abs().amax(1)  # (N, H, W)
     return Saliency(passage.images, passage.grad, strongest, passage.classes, passage.scores)
 
