@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from ds_core import Dense, ReLU, Sequential
+from ds_core import Dense, Loss, MSELoss, ReLU, Sequential
 from ds_core.training import (
+    AverageWeights,
     BestCheckpoint,
     Callback,
     CSVLog,
@@ -161,6 +162,39 @@ def test_the_best_weights_come_back_and_the_checkpoint_keeps_the_latest(tmp_path
     t.fit(x, y, epochs=9, validation=(x, y))
     assert torch.equal(t.model[0].weight, weights[2 if restore else 4])
     assert torch.equal(load_checkpoint(tmp_path / "checkpoint.safetensors")["model"]["0.weight"], weights[4])
+
+
+class Judged(Loss):
+    """A loss with a layer of its own to train."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.mse = Dense(6, 1, generator=torch.Generator().manual_seed(1)), MSELoss()
+
+    def forward(self, features, target):
+        return self.mse(self.head(features), target)
+
+    def backward(self, grad=1.0):
+        return self.head.backward(self.mse.backward(grad))
+
+
+def test_a_loss_has_its_best_weights_and_averages_beside_those_of_the_model(tmp_path):
+    def train(*callbacks, **options):
+        model = Sequential(Dense(5, 6, generator=torch.Generator().manual_seed(0)), ReLU())
+        trainer = Trainer(model, Judged(), "adam", lr=0.3, callbacks=callbacks, progress=False, **options)
+        trainer.fit(x[:16], y[:16], validation=held_out, epochs=6, batch_size=8)
+        return trainer
+
+    x, y = data()
+    held_out = x[16:], y[16:]
+    t = train(EarlyStopping(patience=20), out=tmp_path)
+    losses = t.history.validation["val_loss"]
+    assert min(losses) < losses[-1]
+    assert t.evaluate(*held_out)["loss"] == pytest.approx(min(losses), rel=1e-6)
+    last = load_checkpoint(tmp_path / "checkpoint.safetensors")["loss"]["head.weight"]
+    assert not torch.equal(t.loss.head.weight, last)
+    for average in (MovingAverage(), AverageWeights(2)):
+        assert not torch.equal(train(average).loss.head.weight, last)
 
 
 def test_a_second_fit_begins_with_fresh_patience():

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ds_core.training.callbacks import Callback
+from ds_core.training.callbacks import Callback, named_weights
 
 if TYPE_CHECKING:
     from ds_core.training.trainer import Trainer
 
 
 class AverageWeights(Callback):
-    """Gives the model, when training ends, the mean of the weights after each of the last epochs.
+    """Gives model and loss, when training ends, the mean of the weights after each of the last epochs.
 
     W = (1/k) (W_(n-k+1) + ... + W_n)
 
@@ -47,14 +47,13 @@ class AverageWeights(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         if trainer.total_epochs is not None and trainer.epoch > trainer.total_epochs - self.epochs:
-            parameters = trainer.model.named_parameters()
-            self.kept[trainer.epoch] = {name: p.detach().clone() for name, p in parameters}
+            self.kept[trainer.epoch] = {name: p.detach().clone() for name, p in named_weights(trainer)}
 
     def on_fit_end(self, trainer: Trainer) -> None:
         last = [weights for epoch, weights in self.kept.items() if epoch > trainer.epoch - self.epochs]
         if len(last) > 1:
             with torch.no_grad():
-                for name, parameter in trainer.model.named_parameters():
+                for name, parameter in named_weights(trainer):
                     # Those of a checkpoint lie in main memory.
                     parameter.copy_(torch.stack([weights[name].to(parameter) for weights in last]).mean(0))
 
@@ -66,7 +65,7 @@ class AverageWeights(Callback):
 
 
 class MovingAverage(Callback):
-    """Gives the model, when training ends, a mean of the weights after all steps, the latest counting most.
+    """Gives model and loss, when training ends, a mean of the weights after all steps, the latest most.
 
     M_t = d_t M_(t-1) + (1 - d_t) W_t,   d_t = min(d, (1 + t) / (10 + t))
 
@@ -88,19 +87,19 @@ class MovingAverage(Callback):
         if not 0 < decay < 1:
             raise ValueError(f"MovingAverage: expected a decay between 0 and 1, got {decay}")
         self.decay = decay
-        self.average: dict[str, Tensor] = {}  # name of a parameter -> its mean
+        self.average: dict[str, Tensor] = {}  # name of a parameter, a loss's as (loss).weight -> its mean
 
     def on_fit_start(self, trainer: Trainer) -> None:
         if trainer.step == 0:
             self.average = {}
-        for name, parameter in trainer.model.named_parameters():
+        for name, parameter in named_weights(trainer):
             if name in self.average:  # a checkpoint's, which lies in main memory
                 self.average[name] = self.average[name].to(parameter)
 
     def on_step_end(self, trainer: Trainer) -> None:
         decay = min(self.decay, (1 + trainer.step) / (10 + trainer.step))
         with torch.no_grad():
-            for name, parameter in trainer.model.named_parameters():
+            for name, parameter in named_weights(trainer):
                 if name in self.average:
                     self.average[name].lerp_(parameter, 1 - decay)
                 else:
@@ -108,7 +107,7 @@ class MovingAverage(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         with torch.no_grad():
-            for name, parameter in trainer.model.named_parameters():
+            for name, parameter in named_weights(trainer):
                 if name in self.average:
                     parameter.copy_(self.average[name])
 

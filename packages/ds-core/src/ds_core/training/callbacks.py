@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Mode = Literal["min", "max"]
 
 LOG_FILE = "log.csv"
+LOSS = "(loss)."  # stands before the paths of a loss's weights, where no attribute can begin like that
 _PAUSE = 100  # steps until a log that could not be written is tried again
 
 
@@ -147,8 +148,8 @@ class EarlyStopping(_Watcher):
     Args:
         patience: validations without improvement after which to end.
         min_delta: how much better counts as better, at least 0.
-        restore_best: whether the model gets the best weights back when training ends, for whatever reason;
-            the checkpoint keeps the latest, from which training can go on.
+        restore_best: whether model and loss get the best weights back when training ends, for whatever
+            reason; the checkpoint keeps the latest, from which training can go on.
         monitor: which number to watch: ``val_loss``, or ``val_NAME`` of a metric.
         mode: whether less ("min") or more ("max") is better; must be given unless it is the loss.
 
@@ -184,14 +185,17 @@ class EarlyStopping(_Watcher):
         if self.improved(trainer):
             self.waited = 0
             if self.restore_best:
-                self.weights = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+                weights = trainer.loss.state_dict(destination=trainer.model.state_dict(), prefix=LOSS)
+                self.weights = {name: tensor.clone() for name, tensor in weights.items()}
         else:
             self.waited += 1
             self._stop_if_due(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.weights is not None:
-            trainer.model.load_state_dict(self.weights)
+            of_loss = {name: tensor for name, tensor in self.weights.items() if name.startswith(LOSS)}
+            trainer.model.load_state_dict({n: t for n, t in self.weights.items() if n not in of_loss})
+            trainer.loss.load_state_dict({n.removeprefix(LOSS): t for n, t in of_loss.items()})
 
     def _stop_if_due(self, trainer: Trainer) -> None:
         if self.waited >= self.patience:
@@ -303,6 +307,12 @@ class CSVLog(Callback):
         trainer.past.to_csv(self._path)
         self._columns = trainer.past.columns()
         self._written = len(trainer.past)
+
+
+def named_weights(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    """Yields (path, parameter) of the model, and of the loss with ``(loss).`` before each path."""
+    yield from trainer.model.named_parameters()
+    yield from ((LOSS + path, parameter) for path, parameter in trainer.loss.named_parameters())
 
 
 def path_in(trainer: Trainer, path: str | Path | None, name: str, callback: Callback) -> Path:
