@@ -9,7 +9,7 @@ import threading
 
 import pytest
 import torch
-from ds_core import Dense, Module, MSELoss, ReLU, Sequential
+from ds_core import Dense, Module, MSELoss, Parameter, ReLU, Sequential
 from ds_core.layers import Dropout
 from ds_core.losses import CrossEntropyLoss
 from ds_core.metrics import Accuracy
@@ -197,6 +197,26 @@ def test_weights_that_are_not_finite_never_replace_a_good_checkpoint(tmp_path):
     ):
         trainer.fit(x, y, epochs=9, checkpoint_every=1)
     assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 3
+
+
+def test_nor_do_those_of_the_loss(tmp_path):
+    class Scaled(MSELoss):
+        def __init__(self):
+            super().__init__()
+            self.scale = Parameter(torch.ones(()))
+
+    class Spoil(Callback):
+        def on_step_end(self, trainer):
+            if trainer.step == 2:
+                trainer.loss.scale.data.fill_(math.nan)
+
+    x, y = data()
+    trainer = Trainer(mlp(), Scaled(), "sgd", out=tmp_path, callbacks=[Spoil()], progress=False)
+    with pytest.raises(
+        FloatingPointError, match=r"the weight \(loss\)\.scale is nan .* of step 1 is untouched"
+    ):
+        trainer.fit(x, y, steps=2, batch_size=8)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors")["step"] == 1
 
 
 # ---- what a person sees -------------------------------------------------------------------------------

@@ -935,7 +935,7 @@ class Trainer:
             FloatingPointError: if weights are not finite: the previous file is worth more.
         """
         self._record()
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in (*self.model.named_parameters(), *self.loss.named_parameters(prefix="(loss)")):
             if not all_finite([parameter]):
                 self._check_finite(self._step([]), f"the weight {name}", math.nan)
         if leads():
