@@ -12,6 +12,7 @@ from ds_core import (
     Residual,
     Sequential,
     Sum,
+    Unflatten,
     engine,
 )
 from ds_core.containers import ModuleList
@@ -157,6 +158,36 @@ def test_containers_say_what_they_expected():
     for container in (Sum, Concatenate):
         with pytest.raises(ValueError, match="expected at least one branch"):
             container()
+    for container in (Sequential, Sum, Concatenate):
+        with pytest.raises(TypeError, match=rf"got a list of them; write {container.__name__}\(\*modules\)"):
+            container([ReLU(), ReLU()])
+
+
+class Two(Module):
+    def forward(self, x):
+        return x, x
+
+
+def test_containers_take_tensors_that_fit():
+    x = draw(4, 3)
+    for container in (Residual, Sum, Concatenate):
+        with pytest.raises(
+            TypeError, match=r"expected Two to give a tensor, got a tuple of 2: a tensor.*; First"
+        ):
+            container(Two())(x)
+    with pytest.raises(
+        TypeError, match=r"Dense.*expected input to be a tensor, got a tuple of 2.*; FirstOutput"
+    ):
+        Sequential(Two(), Dense(3, 2))(x)
+    narrow, wide = Dense(3, 1), Dense(3, 2)
+    with pytest.raises(ValueError, match=r"Sum: expected .* one shape, got \(4, 1\) from Dense and \(4, 2\)"):
+        Sum(narrow, wide)(x)  # would have been broadcast
+    assert Concatenate(narrow, wide)(x).shape == (4, 3)
+    for dim in (0, 2, -3):
+        with pytest.raises(ValueError, match=rf"differ in dimension {dim} alone, got \(4, 1\), \(4, 2\)"):
+            Concatenate(narrow, wide, dim=dim)(x)
+    with pytest.raises(ValueError, match=r"differ in dimension -1 alone, got \(4, 1\), \(4, 3, 1\)"):
+        Concatenate(narrow, Unflatten(1, (3, 1)))(x)
 
 
 def test_repr_is_a_tree():

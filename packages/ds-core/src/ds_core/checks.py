@@ -130,10 +130,16 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Writes a value the way error messages show it; a tensor or an array by its type and shape."""
+    """Writes a value the way error messages show it; a tensor or an array by its type and shape.
+
+    And what holds tensors by theirs.
+    """
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         kind = "a tensor" if isinstance(value, Tensor) else "an array"
         return f"{kind} of {value.dtype} and shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)) and any(isinstance(part, Tensor) for part in value):
+        few = ", ".join(map(shown, value[:3])) + (", ..." if len(value) > 3 else "")
+        return f"a {type(value).__name__} of {len(value)}: {few}"
     text = " ".join(line.strip() for line in repr(value).split("\n"))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({type(value).__name__})"
 
@@ -270,8 +276,8 @@ def explain_call(
         for value in values if kind is inspect.Parameter.VAR_POSITIONAL else [values]:
             who = f"{module.label()}: expected {name}"
             if not fits(value, hint := hints.get(name, Any)):
-                came = shown(value) + _advice(value)
-                raise TypeError(f"{who} to be {described(hint)}, got {came}") from error
+                wanted = f"{who} to be {described(hint)}, got {shown(value)}"
+                raise TypeError(wanted + how_to_get_a_tensor(value)) from error
             if not isinstance(value, Tensor):
                 continue
             if value.is_complex():
@@ -301,7 +307,7 @@ def explain_backward(module: Labelled, grads: tuple[Any, ...], error: Exception)
             ) from error
 
 
-def _advice(value: Any) -> str:
+def how_to_get_a_tensor(value: Any) -> str:
     """Says how a tensor comes of what was given in its place; empty if it does not."""
     if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
         return "; give one of these tensors, in a Sequential by FirstOutput, or torch.stack makes one of them"

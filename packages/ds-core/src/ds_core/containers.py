@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, overload
 import torch
 from torch import Tensor
 
-from ds_core.checks import shown
+from ds_core.checks import how_to_get_a_tensor, shown
 from ds_core.module import InputGrad, Module, Parameter, _check_module, _lost_in
 
 __all__ = [
@@ -383,6 +383,7 @@ class Sequential(ModuleList):
             for place, (name, module) in enumerate(modules[0].items()):
                 self.add_module(name, self._checked_module(place, module))
         else:
+            _check_one_by_one(self, modules)
             super().__init__(modules)  # type: ignore[arg-type]
 
     def forward(self, input: Any) -> Any:
@@ -421,6 +422,33 @@ class Sequential(ModuleList):
         return self
 
 
+def _check_one_by_one(container: Module, modules: tuple[Any, ...]) -> None:
+    """Checks that modules came as arguments, not as one list of them.
+
+    Raises:
+        TypeError: if they did; says what to write.
+    """
+    if len(modules) == 1 and isinstance(modules[0], (list, tuple)):
+        name, kind = type(container).__name__, type(modules[0]).__name__
+        raise TypeError(f"{name}: expected modules one by one, got a {kind} of them; write {name}(*modules)")
+
+
+def _output(container: Module, module: Module, x: Any) -> Tensor:
+    """Returns what a module of a container gives.
+
+    Raises:
+        TypeError: if it is no tensor.
+    """
+    y = module(x)
+    if not isinstance(y, Tensor):
+        raise TypeError(
+            f"{type(container).__name__}: expected {type(module).__name__} to give a tensor, got "
+            + shown(y)
+            + how_to_get_a_tensor(y)
+        )
+    return y
+
+
 def _pass_on(container: Container, facing: list[Module], requires_input_grad: bool) -> Container:
     """Sets ``requires_input_grad_`` for a container and the modules that see its input.
 
@@ -438,6 +466,7 @@ class _Branches(ModuleList):
     """What modules fed with one and the same input share: the sum of their input gradients."""
 
     def __init__(self, *modules: Module) -> None:
+        _check_one_by_one(self, modules)
         super().__init__(modules)
         if not modules:
             raise ValueError(f"{type(self).__name__}: expected at least one branch")
@@ -461,15 +490,21 @@ class Sum(_Branches):
     y = f_1(x) + ... + f_n(x)
 
     Args:
-        modules: the branches f_1 ... f_n.
+        modules: the branches f_1 ... f_n, whose outputs have one shape.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         first, *others = self
-        y: Tensor = first(x)
+        total = _output(self, first, x)
         for module in others:
-            y = y + module(x)
-        return y
+            y = _output(self, module, x)
+            if y.shape != total.shape:
+                raise ValueError(
+                    f"Sum: expected branches that give one shape, got {tuple(total.shape)} from "
+                    f"{type(first).__name__} and {tuple(y.shape)} from {type(module).__name__}"
+                )
+            total = total + y
+        return total
 
     def backward(self, grad: Tensor) -> InputGrad:
         return self._backward_branches([grad] * len(self))
@@ -481,7 +516,7 @@ class Concatenate(_Branches):
     y = [f_1(x), ..., f_n(x)] along ``dim``
 
     Args:
-        modules: the branches f_1 ... f_n.
+        modules: the branches f_1 ... f_n, whose outputs differ in ``dim`` alone.
         dim: along which dimension.
     """
 
@@ -490,13 +525,26 @@ class Concatenate(_Branches):
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        outputs = [module(x) for module in self]
+        outputs = [_output(self, module, x) for module in self]
+        if not all(self._fit(outputs[0], y) for y in outputs):
+            raise ValueError(
+                f"Concatenate: expected branches whose outputs differ in dimension {self.dim} alone, got "
+                + ", ".join(str(tuple(y.shape)) for y in outputs)
+            )
         self.save([y.shape[self.dim] for y in outputs])
         return torch.cat(outputs, self.dim)
 
     def backward(self, grad: Tensor) -> InputGrad:
         (sizes,) = self.saved()
         return self._backward_branches(list(grad.split(sizes, self.dim)))
+
+    def _fit(self, first: Tensor, other: Tensor) -> bool:
+        """Says whether two outputs can be laid side by side."""
+        if first.dim() != other.dim() or not -first.dim() <= self.dim < first.dim():
+            return False
+        expected = list(first.shape)
+        expected[self.dim] = other.shape[self.dim]
+        return list(other.shape) == expected
 
     def extra_repr(self) -> str:
         return "" if self.dim == -1 else f"dim={self.dim}"
@@ -517,7 +565,7 @@ class Residual(Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.module(x)
+        y = _output(self, self.module, x)
         if y.shape != x.shape:
             raise ValueError(
                 f"{type(self).__name__}: expected {type(self.module).__name__} to keep the shape "
