@@ -321,6 +321,20 @@ def test_the_target_goes_where_the_loss_has_it(engine_name):
     assert history["loss"][-1] < expected
 
 
+@pytest.mark.parametrize("made", [torch.ones(2), 1.0], ids=["no scalar", "no tensor"])
+def test_a_loss_is_a_tensor_of_one_number(made):
+    class Odd(MSELoss):
+        def forward(self, input, target):
+            return made
+
+    trainer = Trainer(mlp(), Odd(), "sgd", lr=0.05, progress=False)
+    for use in (lambda: trainer.fit(*data(), epochs=1), lambda: trainer.evaluate(*data())):
+        with pytest.raises(
+            TypeError, match=r"Odd\(\): expected forward to give a loss, a tensor of one number"
+        ):
+            use()
+
+
 def test_losses_by_name_are_those_with_a_target():
     for loss in LOSSES.values():
         assert "target" in inspect.signature(loss.forward).parameters

@@ -489,14 +489,14 @@ class Trainer:
             with engine(self.engine):
                 if self.engine == "manual":
                     return self._forward_backward(inputs, target, share)
-                loss: Tensor = measured(self.loss, self._outputs(inputs), target)
+                loss = self._measured(self._outputs(inputs), target)
                 (loss * share).backward()
         return loss.detach()
 
     def _forward_backward(self, inputs: Sequence[Any], target: Any, share: Tensor | float) -> Tensor:
         """Runs a batch through the model and the loss, and back."""
         outputs = self._outputs(inputs)
-        loss: Tensor = measured(self.loss, outputs, target)
+        loss = self._measured(outputs, target)
         self.model.backward(*output_grads(self.loss, outputs, self.loss.backward(share)))
         return loss
 
@@ -505,6 +505,20 @@ class Trainer:
         if len(inputs) == 1 and isinstance(inputs[0], Named):
             return _as_tuple(self.model(**inputs[0]))
         return _as_tuple(self.model(*inputs))
+
+    def _measured(self, outputs: tuple[Any, ...], target: Any) -> Tensor:
+        """Returns what the loss says of a batch.
+
+        Raises:
+            TypeError: if that is no tensor of one number.
+        """
+        loss = measured(self.loss, outputs, target)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise TypeError(
+                f"{self.loss.label()}: expected forward to give a loss, a tensor of one number, got "
+                + shown(loss)
+            )
+        return loss
 
     def _make_schedule(self, plan: Mapping[str, Any]) -> None:
         """Makes the schedule that was given by name."""
@@ -827,7 +841,7 @@ class Trainer:
             for (batch,) in batches.groups(1):
                 *inputs, target = to_device(batch, self.device)
                 outputs = self._outputs(inputs)
-                losses.append(measured(self.loss, outputs, target))
+                losses.append(self._measured(outputs, target))
                 counts.append(self._count(batch))
                 for metric in self.metrics.values():
                     metric.update(outputs[0], target)
