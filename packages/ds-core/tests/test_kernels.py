@@ -181,6 +181,27 @@ def test_a_frozen_weight_needs_no_second_gradient():
     assert "second: 0.weight" not in [row.name for row in report.rows]
 
 
+def test_a_backward_of_ones_own_inherits_no_second_gradients():
+    class Twice(Sequential):
+        def forward(self, input):
+            return 2 * super().forward(input)
+
+        def backward(self, grad):
+            return super().backward(2 * grad)
+
+    class Named(Sequential):
+        pass
+
+    assert check_gradients(Twice(Dense(3, 3)), draw(4, 3), max_entries=4).ok
+    with engine("manual"), keep_for_second():
+        layers = Twice(Dense(3, 3, dtype=torch.float64))
+        step(layers, draw(4, 3), draw(4, 3))
+        with pytest.raises(NotImplementedError, match=r"Twice\(\) offers no second gradients"):
+            layers.second_backward(draw(4, 3))
+    report = check_gradients(Named(Dense(3, 3)), draw(4, 3), max_entries=4)
+    assert "second: g" in [row.name for row in report.rows]
+
+
 def test_what_offers_no_second_gradients_says_so():
     with engine("manual"), keep_for_second():
         layer = Sigmoid()

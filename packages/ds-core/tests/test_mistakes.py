@@ -427,3 +427,17 @@ def test_a_layer_below_one_that_returns_no_gradient_says_where_to_look():
     model = Sequential(Dense(3, 3), affine(forgetful))
     with pytest.raises(TypeError, match=r"Dense\(3, 3\).*got None; does what its output goes to"):
         check_gradients(model, X)
+
+
+def test_a_composite_that_needs_a_gradient_nobody_wants_says_so():
+    class Skip(Sequential):
+        def forward(self, input):
+            return input + super().forward(input)
+
+        def backward(self, grad):
+            return grad + super().backward(grad)
+
+    report = check_gradients(Skip(Dense(3, 3)), X)
+    ((_, problem),) = report.problems
+    assert "with the input gradient unwanted" in problem
+    assert "nobody wants the gradient of its input (input_grad is False)" in problem

@@ -26,6 +26,8 @@ _LONGEST = 60  # characters of a value in a message
 class Labelled(Protocol):
     """What is needed here of a module."""
 
+    input_grad: bool
+
     def forward(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def label(self) -> str: ...
@@ -292,19 +294,28 @@ def explain_call(
 
 
 def explain_backward(module: Labelled, grads: tuple[Any, ...], error: Exception) -> None:
-    """Raises a TypeError that says so, if a gradient is no tensor and another error came of that.
+    """Raises a TypeError that says so, if an error came of a gradient that is no tensor.
+
+    That is one from above, or, in a composite whose input's gradient nobody wants, one from below.
 
     Args:
         module: whose backward it is.
         grads: what it was given.
         error: what was raised; what was raised on purpose says itself what is wrong.
     """
-    for grad in () if _on_purpose(error) else grads:
+    if _on_purpose(error):
+        return
+    for grad in grads:
         if not isinstance(grad, Tensor):
             advice = "; does what its output goes to return a gradient from backward?" if grad is None else ""
             raise TypeError(
                 f"{module.label()}: expected a gradient as a tensor, got {shown(grad)}{advice}"
             ) from error
+    if "NoneType" in str(error) and not module.input_grad:
+        raise TypeError(
+            f"{module.label()}.backward: {error}; nobody wants the gradient of its input (input_grad is "
+            "False), so the modules that see it may return None: return None then, too"
+        ) from error
 
 
 def how_to_get_a_tensor(value: Any) -> str:

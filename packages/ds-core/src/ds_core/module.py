@@ -106,6 +106,8 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         """Makes a class's own ``backward`` check the gradient it is given, and its constructor the arguments.
 
+        A class with a ``backward`` of its own inherits no ``second_backward``.
+
         See :func:`_checked` and :func:`ds_core.checks.checked_constructor`.
         """
         super().__init_subclass__(**options)
@@ -113,6 +115,8 @@ class Module:
             cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
         if "backward" in vars(cls):
             cls.backward = _checked(cls.backward)  # type: ignore[method-assign]
+            if "second_backward" not in vars(cls):  # a base's is the derivative of another backward
+                cls.second_backward = Module.second_backward  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Prepares the bookkeeping, so that a subclass need not call ``super().__init__()``."""
