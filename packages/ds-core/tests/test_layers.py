@@ -631,8 +631,8 @@ def test_dense_says_what_it_expected():
 def test_what_is_no_tensor_becomes_one_as_it_is_said():
     x = torch.zeros(2, 3)
     for value, advice in (
-        ((x, x), r"\(tuple\); give one of these tensors, in a Sequential by FirstOutput"),
-        ([x, x], r"\(list\); .* or torch\.stack makes one of them"),
+        ((x, x), "a tuple of 2: a tensor.*; give one of these tensors, in a Sequential by FirstOutput"),
+        ([x, x], r"a list of 2: .* or torch\.stack makes one of them"),
         ([[0.0, 0.0, 0.0]], r"\]; torch\.as_tensor makes a tensor of it"),
         ("x", r"'x'$"),
     ):

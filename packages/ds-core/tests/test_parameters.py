@@ -172,11 +172,11 @@ def test_containers_take_tensors_that_fit():
     x = draw(4, 3)
     for container in (Residual, Sum, Concatenate):
         with pytest.raises(
-            TypeError, match=r"expected Two to give a tensor, got a tuple of 2: a tensor.*; First"
+            TypeError, match=r"expected Two to give a tensor, got a tuple of 2: a tensor.*; give one"
         ):
             container(Two())(x)
     with pytest.raises(
-        TypeError, match=r"Dense.*expected input to be a tensor, got a tuple of 2.*; FirstOutput"
+        TypeError, match=r"Dense.*expected input to be a tensor, got a tuple of 2.*; give one"
     ):
         Sequential(Two(), Dense(3, 2))(x)
     narrow, wide = Dense(3, 1), Dense(3, 2)

@@ -338,7 +338,10 @@ def test_a_wrong_trainer(make, said):
         ({"accumulate": 2.5}, r"expected accumulate to be a whole number, got 2\.5"),
         ({"accumulate": True}, "expected accumulate to be a whole number, got True"),
         ({"seed": "1"}, "expected seed to be a whole number, got '1'"),
-        ({"schedule": 5}, "expected schedule to be a Scheduler or a function or a text or None, got 5"),
+        (
+            {"schedule": 5},
+            "expected schedule to be a Scheduler of ds_core or a function or a text or None, got 5",
+        ),
         ({"schedule": lambda optimizer: None}, "expected a function that makes a Scheduler, got None"),
         ({"clip_norm": "1"}, "expected clip_norm to be a number or None, got '1'"),
         ({"clip_norm": True}, "expected clip_norm to be a number or None, got True"),

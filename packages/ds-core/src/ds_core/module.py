@@ -115,7 +115,8 @@ class Module:
             cls.__init__ = checked_constructor(cls.__init__)  # type: ignore[method-assign]
         if "backward" in vars(cls):
             cls.backward = _checked(cls.backward)  # type: ignore[method-assign]
-            if "second_backward" not in vars(cls):  # a base's is the derivative of another backward
+            inherited = cls.second_backward is not Module.second_backward
+            if inherited and "second_backward" not in vars(cls):  # the derivative of another backward
                 cls.second_backward = Module.second_backward  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
