@@ -178,7 +178,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "photographs": {  # few, of many small objects
         **{"modulated": True, "stages": 2, "shortest": 160, "queries": 40, "batch_size": 8, "workers": 1},
         **{"flip": True, "zoom": 1.3, "crop": 0.7, "colour": 0.3},
-        **{"steps": 2100, "lr": 4e-4, "backbone_lr": 4e-4, "warmup": 100, "fall": 0.3, "validate_every": 210},
+        **{"steps": 3800, "lr": 4e-4, "backbone_lr": 4e-4, "warmup": 100, "fall": 0.3, "validate_every": 380},
     },
     "detr-resnet-50": {
         **_PLAIN,
