@@ -81,6 +81,17 @@ def test_sharded_and_half_precision_folders_go_both_ways(tmp_path, model, dtype)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
 
 
+def test_a_small_vocabulary_ends_with_no_token_of_gpt2(tmp_path):
+    """GPT-2's end of text, 50256, is what transformers assumes where the configuration names none."""
+    transformers = pytest.importorskip("transformers")
+    for vocabulary, ends in ((80, None), (50257, 50256)):
+        config = MiniGPTConfig(vocab_size=vocabulary, n_positions=8, n_embd=4, n_layer=1, n_head=1)
+        MiniGPT(config).save_pretrained(tmp_path)
+        theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path)
+        assert theirs.config.eos_token_id == theirs.config.bos_token_id == ends
+        assert MiniGPT.from_pretrained(tmp_path).config == config
+
+
 def test_what_a_file_leaves_out_has_their_default(tmp_path, model):
     transformers = pytest.importorskip("transformers")
     model.save_pretrained(tmp_path)
@@ -89,6 +100,7 @@ def test_what_a_file_leaves_out_has_their_default(tmp_path, model):
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k in kept}))
     theirs = transformers.GPT2Config.from_pretrained(tmp_path).to_dict()
     ours = MiniGPT.from_pretrained(tmp_path).to_config()
+    del ours["bos_token_id"], ours["eos_token_id"]  # of which ours has none
     assert {name: theirs[name] for name in ours} == ours
     assert {name: transformers.GPT2Config().to_dict()[name] for name in DEFAULTS} == DEFAULTS
 

@@ -22,7 +22,7 @@ from ds_transformer import KeyValueCache, StaticCache, TransformerEncoderLayer, 
 from torch import Tensor
 
 from ds_zoo.gpt.generate import Generates
-from ds_zoo.gpt.pretrained import DEFAULTS, GPT2
+from ds_zoo.gpt.pretrained import DEFAULTS, END_OF_TEXT, GPT2
 from ds_zoo.heads import total
 
 GELU_FORMS: dict[str, GELUForm] = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
@@ -338,7 +338,10 @@ class MiniGPT(Generates, Pretrained):
     # ---- weights as common currency ------------------------------------------------------------------
 
     def to_config(self) -> dict[str, Any]:
-        return asdict(self.config)
+        fields = asdict(self.config)
+        if self.config.vocab_size <= END_OF_TEXT:  # else transformers would take texts to end with it
+            fields |= {"bos_token_id": None, "eos_token_id": None}
+        return fields
 
     @classmethod
     def from_config(cls, fields: dict[str, Any]) -> Self:

@@ -23,6 +23,10 @@ DEFAULTS: dict[str, Any] = {
     "tie_word_embeddings": True,
 }
 
+END_OF_TEXT = (
+    50256  # GPT-2's last token, with which texts begin and end unless the configuration says otherwise
+)
+
 RENAMES = (
     ("blocks.", "h."),
     ("self_attn.in_proj_", "attn.c_attn."),
