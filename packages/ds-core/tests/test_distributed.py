@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,30 @@ def test_rows_are_gathered_and_their_gradients_come_back() -> None:
     assert torch.equal(first, y)
     assert torch.equal(second, y)
     assert torch.equal(torch.cat([back, more]), 3 * y)
+
+
+def seen_beside_a_thread_that_is_alone() -> list[bool]:
+    """Says whether there are others: beside a thread that is alone, alone too, and when both blocks ended."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def validates() -> None:
+        with alone():
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=validates)
+    thread.start()
+    inside.wait(60)
+    seen = [world() is not None]
+    with alone():  # begins within the other's block, and ends after it
+        leave.set()
+        thread.join()
+        seen.append(world() is not None)
+    return [*seen, world() is not None]
+
+
+def test_a_thread_is_alone_without_the_others() -> None:
+    assert together(2, seen_beside_a_thread_that_is_alone) == [[True, False, True]] * 2
 
 
 # ---- random numbers, buffers, agreement ----------------------------------------------------------------

@@ -345,7 +345,10 @@ def test_a_rate_of_zero_for_a_while():
         (lambda o: InverseSquareRootLR(o, 0), "InverseSquareRootLR: expected d_model >= 1, got 0"),
         (lambda o: InverseSquareRootLR(o, 8, 0), "InverseSquareRootLR: expected warmup_steps >= 1, got 0"),
         (lambda o: WarmupCosine(o, -1, 5), "WarmupCosine: expected warmup_steps >= 0, got -1"),
-        (lambda o: WarmupCosine(o, 5, 5), "WarmupCosine: expected total_steps above the 5 of the warm-up, got 5"),
+        (
+            lambda o: WarmupCosine(o, 5, 5),
+            "WarmupCosine: expected total_steps above the 5 of the warm-up, got 5",
+        ),
         (lambda o: WarmupCosine(o, 0, 5, -1), "WarmupCosine: expected min_lr >= 0, got -1"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,7 +107,14 @@ class World:
 
 # ---- which process is this? ----------------------------------------------------------------------------
 
-_apart = False  # within alone()
+
+class _Blocks(threading.local):
+    """The blocks that a thread is in; another one may validate meanwhile, or train among all processes."""
+
+    apart = False  # within alone()
+
+
+_blocks = _Blocks()
 
 
 def world() -> World | None:
@@ -119,7 +127,7 @@ def world() -> World | None:
     Raises:
         ProcessLost: if the others cannot be found.
     """
-    if _apart or not dist.is_available():
+    if _blocks.apart or not dist.is_available():
         return None
     if not dist.is_initialized():
         if _started() < 2:
@@ -130,13 +138,12 @@ def world() -> World | None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Makes this process, in the block, one that knows of no others: it trains or evaluates for itself."""
-    global _apart
-    before, _apart = _apart, True
+    """Makes this thread, in the block, one that knows of no other processes: it does its work by itself."""
+    before, _blocks.apart = _blocks.apart, True
     try:
         yield
     finally:
-        _apart = before
+        _blocks.apart = before
 
 
 def leads() -> bool:

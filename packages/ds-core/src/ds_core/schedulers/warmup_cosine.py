@@ -42,7 +42,9 @@ class WarmupCosine(Scheduler):
         last_epoch: int = -1,
     ) -> None:
         self.require(warmup_steps >= 0, "warmup_steps >= 0", warmup_steps)
-        self.require(total_steps > warmup_steps, f"total_steps above the {warmup_steps} of the warm-up", total_steps)
+        self.require(
+            total_steps > warmup_steps, f"total_steps above the {warmup_steps} of the warm-up", total_steps
+        )
         self.require(min_lr >= 0, "min_lr >= 0", min_lr)
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
