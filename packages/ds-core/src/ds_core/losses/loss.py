@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -60,5 +62,11 @@ def output_grads(loss: Module, outputs: tuple[Any, ...], grads: Any) -> tuple[An
 
 
 def _place_of_target(loss: Module, outputs: tuple[Any, ...]) -> int:
-    names = list(inspect.signature(type(loss).forward).parameters)[1:]
-    return min(names.index("target"), len(outputs)) if "target" in names else len(outputs)
+    return min(_among_arguments(type(loss)), len(outputs))
+
+
+@cache
+def _among_arguments(kind: type[Module]) -> int:
+    """Says at which place the forward of a loss takes its target; beyond all, where none has that name."""
+    names = list(inspect.signature(kind.forward).parameters)[1:]
+    return names.index("target") if "target" in names else sys.maxsize
