@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar, Literal
 
@@ -62,11 +63,11 @@ def output_grads(loss: Module, outputs: tuple[Any, ...], grads: Any) -> tuple[An
 
 
 def _place_of_target(loss: Module, outputs: tuple[Any, ...]) -> int:
-    return min(_among_arguments(type(loss)), len(outputs))
+    return min(_among_arguments(type(loss).forward), len(outputs))
 
 
 @cache
-def _among_arguments(kind: type[Module]) -> int:
+def _among_arguments(forward: Callable[..., Any]) -> int:
     """Says at which place the forward of a loss takes its target; beyond all, where none has that name."""
-    names = list(inspect.signature(kind.forward).parameters)[1:]
+    names = list(inspect.signature(forward).parameters)[1:]
     return names.index("target") if "target" in names else sys.maxsize
