@@ -43,6 +43,11 @@ class Loss(Module):
         return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
 
 
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """Returns what a module gave, one thing or a tuple of several, as a tuple."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def measured(loss: Module, outputs: tuple[Any, ...], target: Any) -> Any:
     """Calls a loss with a model's outputs and a target.
 
@@ -55,7 +60,7 @@ def measured(loss: Module, outputs: tuple[Any, ...], target: Any) -> Any:
 
 def output_grads(loss: Module, outputs: tuple[Any, ...], grads: Any) -> tuple[Any, ...]:
     """Picks the outputs' gradients from what a loss's backward returned, which may hold the target's."""
-    grads = grads if isinstance(grads, tuple) else (grads,)
+    grads = as_tuple(grads)
     if len(grads) > len(outputs):
         place = _place_of_target(loss, outputs)
         grads = grads[:place] + grads[place + 1 :]

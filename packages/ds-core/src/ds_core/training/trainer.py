@@ -27,7 +27,7 @@ from ds_core.devices import pick_device
 from ds_core.distributed import GradientBuckets, ProcessLost, alone, leads, world
 from ds_core.engines import EngineName, engine
 from ds_core.kernels.matmul import table_in_force, use_table
-from ds_core.losses.loss import measured, output_grads
+from ds_core.losses.loss import as_tuple, measured, output_grads
 from ds_core.metrics import Metric
 from ds_core.module import Module, begin_training, check_found, evaluating, kept_modes
 from ds_core.optimizers import Optimizer
@@ -503,8 +503,8 @@ class Trainer:
     def _outputs(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """Runs the model on the inputs of a batch, which come by their places or by their names."""
         if len(inputs) == 1 and isinstance(inputs[0], Named):
-            return _as_tuple(self.model(**inputs[0]))
-        return _as_tuple(self.model(*inputs))
+            return as_tuple(self.model(**inputs[0]))
+        return as_tuple(self.model(*inputs))
 
     def _measured(self, outputs: tuple[Any, ...], target: Any) -> Tensor:
         """Returns what the loss says of a batch.
@@ -1244,10 +1244,6 @@ def _position_kept_on_error(data: Any) -> Iterator[None]:
 def _is_main_thread() -> bool:
     """Says whether the global random generators are this thread's to seed and to put back."""
     return threading.current_thread() is threading.main_thread()
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ds_core.containers import ModuleList
 from ds_core.engines import engine
 from ds_core.losses import CrossEntropyLoss, MSELoss
-from ds_core.losses.loss import measured, output_grads
+from ds_core.losses.loss import as_tuple, measured, output_grads
 from ds_core.module import Module, _check_module, begin_training, gradients_taken
 from ds_core.xray.book import Line, watch_formulas
 from ds_core.xray.flops import FlopCounter
@@ -101,7 +101,7 @@ def take_step(
             raise ValueError(f"{who}: expected a target for {loss.label()}, got None")
     model, measure = copied_together(module, _loss_for(target, who) if loss is None else loss)
     begin_training(model, *([] if measure is None else [measure]))
-    inputs = _copied(x if isinstance(x, tuple) else (x,))
+    inputs = _copied(as_tuple(x))
     target, notes = _copied(target), []
     watched = Module() if measure is None else measure
     value: Tensor | None = None
@@ -117,7 +117,7 @@ def take_step(
         with FlopCounter(running, loss_running) as forward_flops:
             output = model(*inputs)
             if loss is not None and measure is not None:
-                value = measured(measure, _as_tuple(output), target)
+                value = measured(measure, as_tuple(output), target)
             elif measure is not None:
                 seen = next(tensors(output))
                 if isinstance(measure, CrossEntropyLoss) and seen.dim() > 2:
@@ -129,7 +129,7 @@ def take_step(
                 if measure is None or value is None:
                     grads = _random_gradients(model, output)
                 else:
-                    grads = output_grads(measure, _as_tuple(output), measure.backward(torch.ones_like(value)))
+                    grads = output_grads(measure, as_tuple(output), measure.backward(torch.ones_like(value)))
                     if loss is None:
                         grads = _for_first(model, output, grads[0])
                 model.backward(*grads)
@@ -177,10 +177,6 @@ def _given(output: Any, give: Callable[[Tensor], Any]) -> Any:
     if isinstance(output, (tuple, list)):
         return tuple(_given(part, give) for part in output)
     return give(output) if isinstance(output, Tensor) and output.is_floating_point() else None
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def copied_together(module: Module, loss: Module | None) -> tuple[Module, Module | None]:
