@@ -370,3 +370,43 @@ def test_functions_and_layers_of_torch_are_refused_by_name():
 def test_misspelt_options_are_refused(make):
     with pytest.raises(TypeError, match="unexpected keyword argument 'atention_dropout'"):
         make(8, 2, atention_dropout=0.1)
+
+
+def test_one_position_has_the_gradient_of_all_where_it_alone_is_read():
+    x, only = torch.randn(3, 5, 8, dtype=torch.float64), torch.tensor([4, 0, 2])
+    layer = TransformerEncoderLayer(8, 2, 12, 0.0, batch_first=True, norm_first=True).double()
+    found, grad = [], torch.randn(3, 1, 8, dtype=torch.float64)
+    for alone in (True, False):
+        layer.zero_grad()
+        with engine("manual"):
+            if alone:
+                y = layer(x, is_causal=True, only=only)
+                grad_x = layer.backward(grad)
+            else:
+                y = layer(x, is_causal=True)[range(3), only][:, None]
+                every = torch.zeros_like(x)
+                every[range(3), only] = grad[:, 0]
+                grad_x = layer.backward(every)
+        found.append([y, grad_x, *(p.grad.clone() for p in layer.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_one_position_that_there_is_not():
+    x, first = torch.randn(2, 5, 8), torch.tensor([0, 0])
+    layer = TransformerEncoderLayer(8, 2, 12, batch_first=True).eval()
+    cases = [
+        (IndexError, "only from 0 to 4, .* got \\[0, 5\\]", x, {"only": torch.tensor([0, 5])}),
+        (IndexError, "got \\[-1, 0\\]", x, {"only": torch.tensor([-1, 0])}),
+        (ValueError, r"integers \(B,\), .*only \(3,\)", x, {"only": torch.tensor([0, 0, 0])}),
+        (ValueError, "of torch.float32", x, {"only": torch.zeros(2)}),
+        (ValueError, "a batch of sequences", x[0], {"only": first}),
+        (ValueError, "without src_mask", x, {"only": first, "src_mask": torch.zeros(5, 5)}),
+        (ValueError, "without src_mask and cache", x, {"only": first, "cache": GrowingCache()}),
+    ]
+    for error, message, src, options in cases:
+        with pytest.raises(error, match=message):
+            layer(src, **options)
+    turning = TransformerEncoderLayer(8, 2, 12, batch_first=True, rotary=RotaryPositions(4))
+    with pytest.raises(ValueError, match="neither rotary nor score_bias"):
+        turning(x, only=first)

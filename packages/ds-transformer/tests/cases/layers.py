@@ -48,6 +48,29 @@ def encoder_layer(name, sizes=((2, 5, 8),), call=None, batch_first=True, dropout
     return case(name, ours, theirs, (8, 2, 12, dropout), sizes, call, batch_first=batch_first, **options)
 
 
+def one_position(name, size=(2, 5, 8), call=None, batch_first=True, **options):
+    """A case of an encoder layer that gives one position of each sequence, beside all that torch's gives."""
+    call, only = call or {}, torch.tensor([3, 0])
+    causal = call.get("is_causal", False)
+
+    class OnePosition(TransformerEncoderLayer):
+        def forward(self, src):
+            return super().forward(src, **call, only=only)
+
+    def reference(theirs, src):
+        every = theirs(src, **call, src_mask=CAUSAL if causal else None)
+        return every[[0, 1], only][:, None] if batch_first else every[only, [0, 1]][None]
+
+    arguments = {"d_model": 8, "nhead": 2, "dim_feedforward": 12, "dropout": 0.0, "batch_first": batch_first}
+    return Case(
+        name=f"TransformerEncoderLayer: one position, {name}",
+        make=lambda: OnePosition(**arguments, **options),
+        inputs=normal(size),
+        namesake=lambda: nn.TransformerEncoderLayer(**arguments, **options),
+        reference=reference,
+    )
+
+
 def decoder_layer(name, sizes=((2, 5, 8), (2, 4, 8)), call=None, batch_first=True, dropout=0.0, **options):
     ours, theirs = TransformerDecoderLayer, nn.TransformerDecoderLayer
     return case(name, ours, theirs, (8, 2, 12, dropout), sizes, call, batch_first=batch_first, **options)
@@ -107,6 +130,17 @@ CASES = [
     encoder_layer("drop_path, dropout", [(5, 3, 8)], namesake=DROPOUT, dropout=0.2, drop_path=0.4),
     encoder_layer("drop_path, norm first", [(5, 3, 8)], namesake=DROPOUT, drop_path=0.4, norm_first=True),
     encoder_layer("blockwise, masks", call=MASKS, blockwise=True),
+    *(
+        one_position(f"norm_first={first}, {kind}", call=call, norm_first=first)
+        for first in (False, True)
+        for kind, call in (
+            ("all seen", {}),
+            ("padding", {"src_key_padding_mask": PADDED}),
+            ("causal", {"is_causal": True}),
+            ("causal, padding", {"is_causal": True, "src_key_padding_mask": PADDED}),
+        )
+    ),
+    one_position("time first, causal", (5, 2, 8), {"is_causal": True}, batch_first=False),
     encoder_layer("one key and value head", namesake=OURS, num_kv_heads=1, activation=GELU("tanh")),
     *(
         decoder_layer(

@@ -6,6 +6,7 @@
 from ds_transformer.functional.attention import attention, attention_backward
 from ds_transformer.functional.extra_keys import extra_keys, extra_keys_backward
 from ds_transformer.functional.learned_positions import learned_positions, learned_positions_backward
+from ds_transformer.functional.one_position import one_position, one_position_backward
 from ds_transformer.functional.projection import projection, projection_backward
 from ds_transformer.functional.rotary import rotate, rotate_backward
 
@@ -16,6 +17,8 @@ __all__ = [
     "extra_keys_backward",
     "learned_positions",
     "learned_positions_backward",
+    "one_position",
+    "one_position_backward",
     "projection",
     "projection_backward",
     "rotate",

@@ -6,8 +6,11 @@ from typing import Any, Unpack
 
 import torch
 from ds_core import Dropout, DropPath, InputGrad, LayerNorm, Module, Sequential
+from ds_core.checks import check_numbers, shape
+from ds_core.kernels import dispatch
 from torch import Tensor
 
+from ds_transformer import functional
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.layers.multihead_attention import MultiheadAttention
 from ds_transformer.layers.transformer_layer import (
@@ -16,6 +19,9 @@ from ds_transformer.layers.transformer_layer import (
     TransformerStack,
     sorted_options,
 )
+from ds_transformer.masks import join_masks
+
+one_position, one_position_backward = dispatch(functional.one_position)
 
 
 class TransformerEncoderLayer(TransformerLayer):
@@ -50,10 +56,13 @@ class TransformerEncoderLayer(TransformerLayer):
     Shape:
         src ``(B, T, C)`` or ``(T, C)``, or ``(T, B, C)`` unless ``batch_first`` -> the same; src_mask
         ``(T, T)`` or ``(B H, T, T)``, src_key_padding_mask ``(B, T)``: True at what is hidden, or numbers
-        added to the scores.
+        added to the scores. Where a head reads one position of each sequence, integers ``only`` ``(B,)``: src
+        ``(B, T, C)`` -> ``(B, 1, C)``, what all positions would give there, at the cost of keys and values.
 
     Raises:
-        ValueError: if an option is out of range or a shape does not fit.
+        ValueError: if an option is out of range or a shape does not fit, or ``only`` is given beside a
+            src_mask, a cache, or positions that attention knows.
+        IndexError: if ``only`` names a position that there is not.
 
     Source: Vaswani et al., Attention Is All You Need (2017), section 3.1; norm first: Xiong et al., On Layer
     Normalization in the Transformer Architecture (2020).
@@ -119,10 +128,19 @@ class TransformerEncoderLayer(TransformerLayer):
         is_causal: bool = False,
         *,
         cache: KeyValueCache | None = None,
+        only: Tensor | None = None,
     ) -> Tensor:
+        x, picked = src, None
+        if only is not None:
+            src_key_padding_mask = self._only(only, src, src_mask, src_key_padding_mask, is_causal, cache)
+            is_causal = False
+            only = only.long()
+            x, picked = one_position(src, only, self._time)
+
         def attend(x: Tensor) -> Tensor:
+            given = (x,) if only is None else (one_position(x, only, self._time)[0], x)
             y, _ = self.self_attn(
-                x,
+                *given,
                 key_padding_mask=src_key_padding_mask,
                 need_weights=False,
                 attn_mask=src_mask,
@@ -131,23 +149,68 @@ class TransformerEncoderLayer(TransformerLayer):
             )
             return self.dropout1(y)
 
-        x = src
+        self.save(picked)
         if self.norm_first:
-            x = x + attend(self.norm1(x))
+            x = x + attend(self.norm1(src))
             return x + self.dropout2(self.feed_forward(self.norm2(x)))
-        x = self.norm1(x + attend(x))
+        x = self.norm1(x + attend(src))
         return self.norm2(x + self.dropout2(self.feed_forward(x)))
 
     def backward(self, grad: Tensor) -> InputGrad:
+        (picked,) = self.saved()
+
+        def unpicked(grad: Tensor) -> Tensor:
+            return grad if picked is None else one_position_backward(grad, picked)
+
         def unattend(grad: Tensor) -> Tensor:
-            return self.self_attn.backward(self.dropout1.backward(grad))
+            grads = self.self_attn.backward(self.dropout1.backward(grad))
+            return grads if picked is None else unpicked(grads[0]) + grads[1]
 
         if self.norm_first:
             grad = grad + self.norm2.backward(self.feed_forward_backward(self.dropout2.backward(grad)))
-            return grad + self.norm1.backward(unattend(grad))
+            return unpicked(grad) + self.norm1.backward(unattend(grad))
         grad = self.norm2.backward(grad)
         grad = self.norm1.backward(grad + self.feed_forward_backward(self.dropout2.backward(grad)))
-        return grad + unattend(grad)
+        return unpicked(grad) + unattend(grad)
+
+    @property
+    def _time(self) -> int:
+        return int(self.self_attn.batch_first)
+
+    def _only(
+        self,
+        only: Tensor,
+        src: Tensor,
+        src_mask: Tensor | None,
+        padding: Tensor | None,
+        is_causal: bool,
+        cache: KeyValueCache | None,
+    ) -> Tensor | None:
+        """Checks what is given with ``only``, and returns which keys of each sequence are hidden."""
+        attention, batch = self.self_attn, 1 - self._time
+        knows = attention.rotary is not None or attention.score_bias is not None
+        if src_mask is not None or cache is not None or knows:
+            raise ValueError(
+                f"{self.label()}: only one position can be wanted without src_mask and cache, and where "
+                "attention has neither rotary nor score_bias"
+            )
+        whole = only.dtype in (torch.int64, torch.int32)
+        if src.dim() != 3 or only.shape != (src.shape[batch],) or not whole:
+            raise ValueError(
+                f"{self.label()}: expected with only a batch of sequences, and a position of each, integers "
+                f"(B,), got src {shape(src)} and only {shape(only)} of {only.dtype}"
+            )
+        length = src.shape[self._time]
+        check_numbers(
+            ((only < 0) | (only >= length)).any(),
+            lambda: IndexError(
+                f"{self.label()}: expected only from 0 to {length - 1}, the positions of src, got "
+                f"{only.tolist()}"
+            ),
+        )
+        if not is_causal:
+            return padding
+        return join_masks(padding, torch.arange(length, device=src.device) > only[:, None])  # (B, T)
 
 
 class TransformerEncoder(TransformerStack):

@@ -28,7 +28,7 @@ def attention_maps(model: Module) -> Iterator[dict[MultiheadAttention, Tensor]]:
 
     Yields:
         A dict, filled as the model runs: attention -> weights ``(B, H, T, S)``, or ``(H, T, S)`` without a
-        batch.
+        batch; T is 1 where a layer computes only the position that a head reads.
 
     Example:
         >>> with attention_maps(model) as maps:
