@@ -642,3 +642,29 @@ def test_presets():
     assert MiniGPTConfig.preset("small", vocab_size=5, n_layer=2).n_layer == 2
     with pytest.raises(ValueError, match="preset tiny, mini, small, gpt2, got 'large'"):
         MiniGPTConfig.preset("large")
+
+
+@pytest.mark.parametrize("keep", [1, 3, 7, 9])
+@pytest.mark.parametrize("size", [(3, 7), (7,)])
+def test_the_last_logits_alone_equal_gpt2(tmp_path, keep, size):
+    ours, theirs = both(tmp_path)
+    ids = torch.randint(11, size, generator=torch.Generator().manual_seed(4))
+    expected = theirs(input_ids=ids.view(-1, 7), logits_to_keep=keep).logits
+    grad = torch.randn(expected.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    expected.backward(grad)
+    with engine("manual"):
+        found = ours.train()(ids, logits_to_keep=keep)
+        assert found.shape == (*size[:-1], min(keep, 7), 11)
+        ours.backward(grad.view_as(found))
+    assert relative(found, expected.view_as(found)) < 1e-12
+    expected = gradients_on_disk(theirs, tmp_path / "theirs")
+    found = gradients_on_disk(ours, tmp_path / "ours")
+    assert found.keys() == expected.keys()
+    assert all(relative(found[name], expected[name]) < 1e-9 for name in found)
+
+
+def test_logits_to_keep_that_cannot_be(model):
+    ids = torch.arange(5)[None]
+    for options in ({"logits_to_keep": -1}, {"logits_to_keep": 2, "labels": ids}):
+        with pytest.raises(ValueError, match="logits_to_keep of at least 0, and 0 with labels, got"):
+            model(ids, **options)

@@ -245,6 +245,7 @@ class Reading:
             attention_mask=None if self.hidden is None else ~self.hidden[:, :width],
             position_ids=places,
             past_key_values=self.caches,
+            logits_to_keep=1,
         )
         self.logits: Tensor = output.logits[:, -1]  # (R, V)
 

@@ -118,7 +118,7 @@ class MiniGPTOutput(NamedTuple):
 
     Attributes:
         loss: a scalar; None without labels.
-        logits: the scores of the next token at every position, ``(B, T, V)``.
+        logits: the scores of the next token at every position, ``(B, T, V)``, or at the last ones.
         past_key_values: if asked for or given: what the next call takes as ``past_key_values``, a cache for
             each block.
         hidden_states: if asked for: what the embeddings gave, what each block but the last gave, and what the
@@ -205,6 +205,7 @@ class MiniGPT(Generates, Pretrained):
         position_ids: Tensor | None = None,
         past_key_values: list[KeyValueCache] | None = None,
         use_cache: bool = False,
+        logits_to_keep: int = 0,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> Tensor | MiniGPTOutput:
@@ -220,6 +221,8 @@ class MiniGPT(Generates, Pretrained):
                 be it filling or not.
             past_key_values: what an earlier call returned so: its tokens come before these.
             use_cache: whether to return such.
+            logits_to_keep: at how many positions, the last ones, to score the next token; 0 for all. To
+                write a text, 1 is enough.
             output_hidden_states: whether to return what each block gave.
             output_attentions: whether to return who looked at whom.
         """
@@ -231,6 +234,10 @@ class MiniGPT(Generates, Pretrained):
             past_key_values = [StaticCache(self.config.n_positions) for _ in self.blocks]
         past = past_key_values[0].length if past_key_values else 0
         self._check(ids, past, attention_mask, labels, position_ids)
+        if logits_to_keep < 0 or (logits_to_keep and labels is not None):
+            raise ValueError(
+                f"MiniGPT: expected logits_to_keep of at least 0, and 0 with labels, got {logits_to_keep}"
+            )
         if position_ids is None:
             position_ids = torch.arange(past, past + ids.shape[-1], device=ids.device)  # (T,)
         hidden = None if attention_mask is None else attention_mask == 0
@@ -244,10 +251,11 @@ class MiniGPT(Generates, Pretrained):
                 if output_hidden_states and block is not self.blocks[-1]:
                     states.append(x)
         x = self.norm(x)
-        logits = self.head(x)  # (B, T, V)
+        unread = max(0, x.shape[-2] - logits_to_keep) if logits_to_keep else 0  # whose scores nobody wants
+        logits = self.head(x[..., unread:, :])  # (B, T, V)
 
         loss = None if labels is None else self.loss(logits, shifted(labels))
-        self.save(by_name, loss is not None, position_ids.dim())
+        self.save(by_name, loss is not None, position_ids.dim(), unread)
         if not by_name:
             return logits
         return MiniGPTOutput(
@@ -278,7 +286,7 @@ class MiniGPT(Generates, Pretrained):
             grad_hidden_states: of each of them.
             grad_attentions: has none: attention weights are shown, but pass no gradient.
         """
-        by_name, has_loss, places = self.saved()
+        by_name, has_loss, places, unread = self.saved()
         if grad_attentions is not None or grad_past_key_values is not None:
             raise NotImplementedError("MiniGPT.backward: attentions and caches pass no gradient")
         grads = list(grad_hidden_states or [None] * (len(self.blocks) + 1))
@@ -291,9 +299,15 @@ class MiniGPT(Generates, Pretrained):
         elif grad is not None:
             raise ValueError("MiniGPT.backward: got a gradient of the loss, but forward got no labels")
 
+        top: Tensor | None = None
         if grad_logits is None:
             self.head.saved()  # nobody used the logits
-        top = total(None if grad_logits is None else self.head.backward(grad_logits), grads.pop())
+        else:
+            top = self.head.backward(grad_logits)
+            if unread:
+                rest = top.new_zeros(*top.shape[:-2], unread, top.shape[-1])
+                top = torch.cat([rest, top], -2)
+        top = total(top, grads.pop())
         if top is None:  # begin at a state further down
             top = next((torch.zeros_like(more) for more in grads if more is not None), None)
         if top is None:
