@@ -6,6 +6,7 @@ import pytest
 import torch
 from ds_core import AdamW, LoRADense, LoRAWeight, WarmupCosine, add_lora, engine, load_lora, save_lora
 from ds_core.training.files import load_tensors, save_tensors
+from ds_core.xray.observe import observe
 from ds_zoo import (
     MiniBERT,
     MiniBERTConfig,
@@ -544,3 +545,18 @@ def test_it_learns_what_needs_order(seed):
     ids, labels = batch(500)
     right = model.eval()(ids).logits.argmax(1) == labels
     assert right.float().mean() >= 0.98
+
+
+@pytest.mark.parametrize("kind", [MiniBERTForNextSentencePrediction, MiniBERTForSequenceClassification])
+def test_what_nobody_reads_is_not_computed_and_changes_nothing(kind):
+    """With hidden states, every token is computed: the loss and all gradients are the same."""
+    ids, mask, types = texts()
+    labels, found, seen = torch.tensor([1, 0, 1]), [], []
+    for shown in (False, True):
+        model = kind(MiniBERTConfig(**(SIZES | QUIET)), generator=torch.Generator().manual_seed(1)).double()
+        with engine("manual"), observe(model.bert.layers[-1].linear1, lambda *x: seen.append(x[3].shape[1])):
+            loss = model(ids, mask, types, labels, output_hidden_states=shown).loss
+            model.backward()
+            found.append([loss, *(p.grad for p in model.parameters())])
+    assert seen == [1, 7]
+    assert all(relative(a, b) < 1e-12 for a, b in zip(*found, strict=True))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from ds_core import AdamW, engine
 from ds_core.training.files import load_tensors, save_tensors
+from ds_core.xray.observe import observe
 from ds_zoo.clip import (
     CLIPPairs,
     ContrastiveLoss,
@@ -207,8 +208,8 @@ def test_one_tower_comes_out_of_a_whole_folder(tmp_path):
     image = MiniCLIPVisionModelWithProjection.from_pretrained(tmp_path)
     ids, mask = captions()
     with torch.no_grad():
-        assert torch.equal(text(ids, mask).text_embeds, whole.get_text_features(ids, mask))
-        assert torch.equal(image(images()).image_embeds, whole.get_image_features(images()))
+        assert torch.equal(text(ids, mask).text_embeds, whole.text(ids, mask).text_embeds)
+        assert torch.equal(image(images()).image_embeds, whole.vision(images()).image_embeds)
 
 
 def test_old_files(tmp_path):
@@ -403,3 +404,33 @@ def test_mistakes_in_what_it_is_given():
 def test_mistakes_in_settings(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("end", [2, 22])
+@pytest.mark.parametrize("masked", [False, True])
+def test_pairs_compute_no_token_that_nobody_reads_and_change_nothing(end, masked):
+    """The model computes them: its loss and all gradients are the same."""
+    ids, mask = captions(5, 9)
+    mask = mask if masked else None
+    pixels, found, seen = images(5, dtype=torch.float64), [], []
+    for shown in (False, True):
+        text = MiniCLIPTextConfig(**TEXT | {"eos_token_id": end})
+        config = MiniCLIPConfig(text, MiniCLIPVisionConfig(**VISION), 8)
+        model = MiniCLIP(config, generator=torch.Generator().manual_seed(1)).double()
+        text, image = (t.layers[-1].linear1 for t in (model.text.text_model, model.vision.vision_model))
+
+        def look(path, module, inputs, output):
+            seen.append(output.shape[1])
+
+        with engine("manual"), observe(text, look), observe(image, look):
+            if shown:
+                loss = model(ids, pixels, mask, True).loss
+                grad = model.backward()[1]
+            else:
+                pairs, compare = CLIPPairs(model), ContrastiveLoss()
+                loss = compare(pairs(pixels, ids, mask))
+                grad = pairs.backward(compare.backward())
+        found.append([loss, grad, *(p.grad for p in model.parameters())])
+    assert seen[:2] == [1, 1]
+    assert min(seen[2:]) > 1
+    assert all(relative(a, b) < 1e-12 for a, b in zip(*found, strict=True))

@@ -7,6 +7,7 @@ import torch
 from ds_cnn.visualize import filters
 from ds_core import engine
 from ds_core.training.files import load_tensors, save_tensors
+from ds_core.xray.observe import observe
 from ds_zoo import MiniViT, MiniViTConfig, MiniViTForImageClassification, at_size
 from ds_zoo.functional import resize_positions
 from ds_zoo.vit.model import PatchEmbedding, patches
@@ -166,7 +167,9 @@ def test_files_with_and_without_pooler_head_and_prefix(tmp_path):
     assert MiniViT.from_pretrained(whole).pooler is not None
     encoder, model = MiniViT.from_pretrained(head), MiniViTForImageClassification.from_pretrained(head)
     assert encoder.pooler is None
-    assert torch.equal(encoder.features(pictures()), model.pool(model.vit(pictures()).last_hidden_state))
+    torch.testing.assert_close(
+        encoder.features(pictures()), model.pool(model.vit(pictures()).last_hidden_state)
+    )
     # as published: with pooler and head, and of another head the token of hidden patches
     tensors = load_tensors(head / "model.safetensors")[0]
     extra = {f"vit.{name}": t for name, t in load_tensors(whole / "model.safetensors")[0].items()}
@@ -376,3 +379,24 @@ def test_pictures(tmp_path):
     assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("rollout", "places", "filters"))
     with pytest.raises(ValueError, match="as many images as maps, got 1 and 2"):
         draw_rollout(x[:1], torch.rand(2, 4, 4))
+
+
+@pytest.mark.parametrize("size", [8, 10])
+def test_what_nobody_reads_is_not_computed_and_changes_nothing(size):
+    """With hidden states, every token is computed: the loss and all gradients are the same."""
+    config = MiniViTConfig(**SIZES, labels=("cat", "dog", "cow"))
+    labels, found, seen = torch.tensor([2, 0, 1, 1]), [], []
+    for shown in (False, True):
+        model = MiniViTForImageClassification(config, generator=torch.Generator().manual_seed(1)).double()
+        images = pictures(size, size, dtype=torch.float64)
+        with engine("manual"), observe(model.vit.layers[-1].linear1, lambda *x: seen.append(x[3].shape[1])):
+            loss = model(images, labels, True, output_hidden_states=shown).loss
+            found.append([loss, model.backward(), *(p.grad for p in model.parameters())])
+    assert seen == [1, 1 + (size // 2) ** 2]
+    assert all(relative(a, b) < 1e-12 for a, b in zip(*found, strict=True))
+
+
+def test_pooled_only_leaves_a_mean_of_patches_alone():
+    model = MiniViT(MiniViTConfig(**SIZES, pooling="mean")).eval()
+    with torch.no_grad():
+        assert model(pictures(), pooled_only=True).last_hidden_state.shape == (4, 16, 12)

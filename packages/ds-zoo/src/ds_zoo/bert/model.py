@@ -163,7 +163,8 @@ class MiniBERTOutput(NamedTuple):
     """What a MiniBERT without a head returns.
 
     Attributes:
-        last_hidden_state: a vector for each token, ``(B, T, C)``.
+        last_hidden_state: a vector for each token, ``(B, T, C)``; that of the first alone, ``(B, 1, C)``, if
+            no other was wanted.
         pooler_output: a vector for each text, ``(B, C)``; None without a pooler.
         hidden_states: if asked for: what the embeddings gave and then each layer, ``(B, T, C)`` each.
         attentions: if asked for: of each layer who looked at whom, ``(B, H, T, T)``.
@@ -261,7 +262,8 @@ class MiniBERT(Pretrained):
     Shape:
         input_ids ``(B, T)``, int64, T at most ``config.max_position_embeddings``; attention_mask ``(B, T)``:
         0 at what fills up short texts, 1 elsewhere, None for 1; token_type_ids ``(B, T)``: 0 for the first
-        text, 1 for the second, None for 0 -> :class:`MiniBERTOutput`.
+        text, 1 for the second, None for 0 -> :class:`MiniBERTOutput`. With ``pooled_only`` the last layer
+        computes only what is pooled, the first token, unless hidden states or attentions are asked for.
 
     Raises:
         ValueError: if the text is longer than the model sees, or shapes differ.
@@ -305,6 +307,7 @@ class MiniBERT(Pretrained):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         *,
+        pooled_only: bool = False,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> MiniBERTOutput:
@@ -314,8 +317,11 @@ class MiniBERT(Pretrained):
         with attention_maps(self) if output_attentions else nullcontext() as maps:
             x = self.embeddings(input_ids, types)  # (B, T, C)
             states = [x] if output_hidden_states else []
-            for layer in self.layers:
-                x = layer(x, src_key_padding_mask=hidden)
+            short = pooled_only and not (output_hidden_states or output_attentions)
+            first = torch.zeros(len(x), dtype=torch.long, device=x.device) if short else None
+            for number, layer in enumerate(self.layers, 1):
+                only = first if number == len(self.layers) else None
+                x = layer(x, src_key_padding_mask=hidden, only=only)
                 if output_hidden_states:
                     states.append(x)
         return MiniBERTOutput(

@@ -289,12 +289,13 @@ class MiniCLIP(Pretrained):
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Returns a vector for each caption, ``(M, D)``, not of unit length."""
-        y: Tensor = self.text(input_ids, attention_mask).text_embeds
+        y: Tensor = self.text(input_ids, attention_mask, pooled_only=True).text_embeds
         return y
 
     def get_image_features(self, pixel_values: Tensor, *, interpolate_pos_encoding: bool = False) -> Tensor:
         """Returns a vector for each image, ``(N, D)``, not of unit length."""
-        y: Tensor = self.vision(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding).image_embeds
+        options = {"interpolate_pos_encoding": interpolate_pos_encoding, "pooled_only": True}
+        y: Tensor = self.vision(pixel_values, **options).image_embeds
         return y
 
     def to_config(self) -> dict[str, Any]:
@@ -346,9 +347,9 @@ class CLIPPairs(Module):
         masks = [None] * len(input_ids) if attention_mask is None else list(attention_mask.split(step))
         pairs = zip(input_ids.split(step), masks, strict=False)
         images = torch.cat(
-            [self._often(model.vision)(part).image_embeds for part in pixel_values.split(step)]
+            [self._often(model.vision)(x, pooled_only=True).image_embeds for x in pixel_values.split(step)]
         )
-        texts = torch.cat([self._often(model.text)(part, mask).text_embeds for part, mask in pairs])
+        texts = torch.cat([self._often(model.text)(*x, pooled_only=True).text_embeds for x in pairs])
         # Of several processes, each compares all pairs.
         images, rows = gather_rows(model.image_unit(images))
         texts, _ = gather_rows(model.text_unit(texts))

@@ -32,7 +32,8 @@ class TowerOutput(NamedTuple):
     """What a tower returns.
 
     Attributes:
-        last_hidden_state: a vector for each token or patch, ``(B, T, C)``.
+        last_hidden_state: a vector for each token or patch, ``(B, T, C)``; that of the one that stands for
+            all alone, ``(B, 1, C)``, if no other was wanted.
         pooler_output: one vector, ``(B, C)``.
         hidden_states: if asked for: what the embeddings gave and then each layer, ``(B, T, C)`` each.
         attentions: if asked for: of each layer who looked at whom, ``(B, H, T, T)``.
@@ -84,13 +85,22 @@ class Tower(Module):
                 normal_(weight, std=std, generator=generator)
 
     def run_layers(
-        self, x: Tensor, hidden: Tensor | None, output_hidden_states: bool, output_attentions: bool
+        self,
+        x: Tensor,
+        hidden: Tensor | None,
+        only: Tensor | None,
+        output_hidden_states: bool,
+        output_attentions: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-        """Returns what the last layer gave; if asked for, x and what each gave, and who looked at whom."""
+        """Returns what the last layer gave; if asked for, x and what each gave, and who looked at whom.
+
+        The last one gives no more than one position of each sequence, if ``only`` says which.
+        """
         states = [x] if output_hidden_states else []
         with attention_maps(self) if output_attentions else nullcontext() as maps:
-            for layer in self.layers:
-                x = layer(x, src_key_padding_mask=hidden, is_causal=self.causal)
+            for number, layer in enumerate(self.layers, 1):
+                last = number == len(self.layers)
+                x = layer(x, None, hidden, self.causal, only=only if last else None)
                 if output_hidden_states:
                     states.append(x)
         return x, tuple(states) or None, None if maps is None else tuple(maps.values())
@@ -115,7 +125,8 @@ class CLIPTextTower(Tower):
 
     Shape:
         input_ids ``(B, T)``, int64; attention_mask ``(B, T)``: 0 at what fills up short captions, None for
-        none -> :class:`TowerOutput`.
+        none -> :class:`TowerOutput`. With ``pooled_only`` the last layer computes only what is pooled, unless
+        hidden states or attentions are asked for.
 
     Raises:
         ValueError: if a caption is longer than the model reads, or shapes differ.
@@ -139,6 +150,7 @@ class CLIPTextTower(Tower):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         *,
+        pooled_only: bool = False,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> TowerOutput:
@@ -146,9 +158,11 @@ class CLIPTextTower(Tower):
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
         x = self.token(input_ids) + self.position(places)  # (B, T, C)
         hidden = None if attention_mask is None else attention_mask == 0
-        x, states, maps = self.run_layers(x, hidden, output_hidden_states, output_attentions)
-        last = self.norm(x)
         end = self.ends(input_ids)
+        only = end if pooled_only and not (output_hidden_states or output_attentions) else None
+        x, states, maps = self.run_layers(x, hidden, only, output_hidden_states, output_attentions)
+        last = self.norm(x)
+        end = end if only is None else torch.zeros_like(end)  # the only one
         self.save(end, last.shape)
         rows = torch.arange(len(input_ids), device=input_ids.device)
         return TowerOutput(last, last[rows, end], states, maps)
@@ -206,7 +220,9 @@ class CLIPVisionTower(Tower):
 
     Shape:
         pixel_values ``(B, channels, H, W)``; another size than ``config.image_size`` only with
-        ``interpolate_pos_encoding``, which stretches the positions' vectors -> :class:`TowerOutput`.
+        ``interpolate_pos_encoding``, which stretches the positions' vectors -> :class:`TowerOutput`. With
+        ``pooled_only`` the last layer computes only what is pooled, unless hidden states or attentions are
+        asked for.
 
     Raises:
         ValueError: if images have another size or other channels.
@@ -244,6 +260,7 @@ class CLIPVisionTower(Tower):
         pixel_values: Tensor,
         *,
         interpolate_pos_encoding: bool = False,
+        pooled_only: bool = False,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> TowerOutput:
@@ -256,8 +273,11 @@ class CLIPVisionTower(Tower):
         if size[2:] != (self.side, self.side):
             positions, resized = resize_positions(positions, (self.side, self.side), tuple(size[2:]), 1)
         x = torch.cat([first, x], 1) + positions  # (B, 1 + H' W', C)
-        last, states, maps = self.run_layers(self.pre_norm(x), None, output_hidden_states, output_attentions)
-        self.save(size, resized)
+        short = pooled_only and not (output_hidden_states or output_attentions)
+        only = torch.zeros(len(x), dtype=torch.long, device=x.device) if short else None
+        x = self.pre_norm(x)
+        last, states, maps = self.run_layers(x, None, only, output_hidden_states, output_attentions)
+        self.save(size, resized, last.shape[1])
         pooled = self.post_norm(last[:, 0])
         return TowerOutput(last, pooled, states, maps)
 
@@ -270,8 +290,8 @@ class CLIPVisionTower(Tower):
     ) -> InputGrad:
         """Returns the gradient of the pixels; outputs that nobody used have the gradient None."""
         no_gradient(self, grad_attentions)
-        size, resized = self.saved()
-        length, grad = 1 + size[2] * size[3], grad_last_hidden_state
+        size, resized, length = self.saved()
+        grad = grad_last_hidden_state
         if grad_pooler_output is None:
             self.post_norm.saved()
         else:
@@ -300,7 +320,8 @@ class CLIPResNetTower(Module):
 
     Shape:
         pixel_values ``(B, channels, H, W)``; another size than ``config.image_size`` only with
-        ``interpolate_pos_encoding`` -> :class:`TowerOutput` with a vector for each place, without attentions.
+        ``interpolate_pos_encoding`` -> :class:`TowerOutput` with a vector for each place, without attentions;
+        ``pooled_only`` is without effect.
 
     Raises:
         ValueError: if images have another size or other channels, or hidden states or attentions are asked
@@ -330,6 +351,7 @@ class CLIPResNetTower(Module):
         pixel_values: Tensor,
         *,
         interpolate_pos_encoding: bool = False,
+        pooled_only: bool = False,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> TowerOutput:

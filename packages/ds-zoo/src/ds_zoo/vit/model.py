@@ -203,7 +203,8 @@ class MiniViTOutput(NamedTuple):
 
     Attributes:
         last_hidden_state: a vector for each token, ``(B, T, C)``: for the whole image, if it has such a
-            token, then for each patch, row by row.
+            token, then for each patch, row by row; that of the first token alone, ``(B, 1, C)``, if no other
+            was wanted.
         pooler_output: a vector for each image, ``(B, C)``; None without a pooler.
         hidden_states: if asked for: what the embeddings gave and then each layer, ``(B, T, C)`` each.
         attentions: if asked for: of each layer who looked at whom, ``(B, H, T, T)``.
@@ -426,7 +427,8 @@ class MiniViT(Pretrained):
 
     Shape:
         pixel_values ``(B, num_channels, H, W)``, of ``config.image_size``, or of any size with
-        ``interpolate_pos_encoding`` -> :class:`MiniViTOutput`.
+        ``interpolate_pos_encoding`` -> :class:`MiniViTOutput`. With ``pooled_only`` the last layer computes
+        only what is pooled, unless hidden states or attentions are asked for.
 
     Raises:
         ValueError: if images have other channels or another size.
@@ -458,14 +460,18 @@ class MiniViT(Pretrained):
         pixel_values: Tensor,
         interpolate_pos_encoding: bool = False,
         *,
+        pooled_only: bool = False,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> MiniViTOutput:
+        shown = output_hidden_states or output_attentions
+        short = pooled_only and self.config.pooling == "cls" and not shown
         with attention_maps(self) if output_attentions else nullcontext() as maps:
             x = self.embeddings(pixel_values, interpolate_pos_encoding)  # (B, T, C)
             states = [x] if output_hidden_states else []
-            for layer in self.layers:
-                x = layer(x)
+            first = torch.zeros(len(x), dtype=torch.long, device=x.device) if short else None
+            for number, layer in enumerate(self.layers, 1):
+                x = layer(x, only=first if number == len(self.layers) else None)
                 if output_hidden_states:
                     states.append(x)
         last = self.layernorm(x)
@@ -504,7 +510,7 @@ class MiniViT(Pretrained):
 
     def features(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """Returns what stands for each image, ``(B, C)``: the vector that a head reads."""
-        x = self(pixel_values, interpolate_pos_encoding).last_hidden_state
+        x = self(pixel_values, interpolate_pos_encoding, pooled_only=True).last_hidden_state
         return x[:, 0] if self.config.pooling == "cls" else x.mean(1)
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
@@ -525,6 +531,8 @@ class MiniViTForImageClassification(Head):
     """Puts a label on an image: one of several, any of several, or a number.
 
     logits = W pool(last_hidden_state) + b; the loss is that of :class:`ds_zoo.heads.LabelLoss`.
+
+    With ``pooling="cls"`` the last layer computes that token alone: nobody reads the others.
 
     Args:
         config: size and shape.
@@ -573,7 +581,7 @@ class MiniViTForImageClassification(Head):
         interpolate_pos_encoding: bool = False,
         **options: bool,
     ) -> HeadOutput:
-        x = self.vit(pixel_values, interpolate_pos_encoding, **options)
+        x = self.vit(pixel_values, interpolate_pos_encoding, pooled_only=True, **options)
         logits = self.classifier(self.pool(x.last_hidden_state))  # (B, L)
         return self.finish(self.loss, logits, labels, x)
 
