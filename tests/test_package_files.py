@@ -57,7 +57,7 @@ def test_a_command_line_without_typer_names_the_extra(
 
 
 def test_there_are_these_packages() -> None:
-    assert sorted(path.name for path in (ROOT / "packages").iterdir()) == sorted(PACKAGES)
+    assert sorted(path.name for path in (ROOT / "packages").glob("[!.]*")) == sorted(PACKAGES)
 
 
 PAGES = [

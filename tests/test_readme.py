@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = sorted(ROOT.glob("packages/*"))
+PACKAGES = sorted(ROOT.glob("packages/ds-*"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(package / "README.md" for package in PACKAGES)]
 Fresh = Callable[..., CompletedProcess[str]]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
