@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from ds_core import GELU, Dense, LayerNorm, engine
+from ds_core import GELU, Dense, LayerNorm, Recompute, engine
+from ds_core.checks import checked_together
 from ds_transformer import (
     ALiBi,
     DecoderCache,
@@ -410,3 +411,42 @@ def test_one_position_that_there_is_not():
     turning = TransformerEncoderLayer(8, 2, 12, batch_first=True, rotary=RotaryPositions(4))
     with pytest.raises(ValueError, match="neither rotary nor score_bias"):
         turning(x, only=first)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_one_position_where_attention_recomputes(causal):
+    x, only = torch.randn(3, 5, 8, dtype=torch.float64), torch.tensor([4, 0, 2])
+    layer = TransformerEncoderLayer(8, 2, 12, 0.0, batch_first=True).double()
+    again = layer.copy()
+    again.self_attn = Recompute(again.self_attn)
+    found = []
+    for one in (layer, again):
+        with engine("manual"):
+            y = one(x, is_causal=causal, only=only)
+            found.append([y, one.backward(torch.ones_like(y)), *(p.grad for p in one.parameters())])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
+
+
+def test_one_position_that_there_is_not_is_told_later_where_numbers_are_checked_together():
+    x = torch.randn(2, 5, 8)
+    layer = TransformerEncoderLayer(8, 2, 12, batch_first=True).eval()
+    with checked_together() as doubts:
+        assert layer(x, only=torch.tensor([7, -1])).shape == (2, 1, 8)
+    (doubt,) = doubts
+    assert doubt.wrong
+    with pytest.raises(IndexError, match=r"only from 0 to 4, .* got \[7, -1\]"):
+        raise doubt.error()
+
+
+def test_a_mask_that_does_not_fit_is_refused_for_one_position_as_for_all():
+    x, only = torch.randn(3, 5, 8), torch.tensor([4, 0, 2])
+    layer = TransformerEncoderLayer(8, 2, 12, batch_first=True).eval()
+    for mask, error, message in (
+        (torch.zeros(5, dtype=torch.bool), ValueError, "key_padding_mask for each of 3 sequences"),
+        (torch.zeros(3, 1, dtype=torch.bool), ValueError, r"key_padding_mask .*, got \(3, 1\)"),
+        (torch.zeros(3, 4, dtype=torch.bool), ValueError, r"key_padding_mask .*, got \(3, 4\)"),
+        (torch.zeros(3, 5, dtype=torch.int64), TypeError, "key_padding_mask .*, got torch.int64"),
+    ):
+        for options in ({}, {"only": only}):
+            with pytest.raises(error, match=message):
+                layer(x, src_key_padding_mask=mask, is_causal=True, **options)

@@ -400,3 +400,8 @@ def test_pooled_only_leaves_a_mean_of_patches_alone():
     model = MiniViT(MiniViTConfig(**SIZES, pooling="mean")).eval()
     with torch.no_grad():
         assert model(pictures(), pooled_only=True).last_hidden_state.shape == (4, 16, 12)
+
+
+def test_without_memory_it_tells_its_shapes():
+    model = MiniViTForImageClassification(MiniViTConfig(**SIZES, labels=("cat", "dog", "cow"))).to("meta")
+    assert model(pictures().to("meta")).logits.shape == (4, 3)

@@ -8,6 +8,7 @@ import torch
 from ds_core import Dropout, DropPath, InputGrad, LayerNorm, Module, Sequential
 from ds_core.checks import check_numbers, shape
 from ds_core.kernels import dispatch
+from ds_core.module import unwrapped
 from torch import Tensor
 
 from ds_transformer import functional
@@ -132,9 +133,9 @@ class TransformerEncoderLayer(TransformerLayer):
     ) -> Tensor:
         x, picked = src, None
         if only is not None:
-            src_key_padding_mask = self._only(only, src, src_mask, src_key_padding_mask, is_causal, cache)
-            is_causal = False
-            only = only.long()
+            only = self._checked_only(only, src, src_mask, cache)
+            if is_causal:
+                src_key_padding_mask, is_causal = self._not_ahead(only, src, src_key_padding_mask), False
             x, picked = one_position(src, only, self._time)
 
         def attend(x: Tensor) -> Tensor:
@@ -174,20 +175,18 @@ class TransformerEncoderLayer(TransformerLayer):
         return unpicked(grad) + unattend(grad)
 
     @property
-    def _time(self) -> int:
-        return int(self.self_attn.batch_first)
+    def _attention(self) -> Any:
+        return unwrapped(self.self_attn)  # of one that recomputes, what it runs
 
-    def _only(
-        self,
-        only: Tensor,
-        src: Tensor,
-        src_mask: Tensor | None,
-        padding: Tensor | None,
-        is_causal: bool,
-        cache: KeyValueCache | None,
-    ) -> Tensor | None:
-        """Checks what is given with ``only``, and returns which keys of each sequence are hidden."""
-        attention, batch = self.self_attn, 1 - self._time
+    @property
+    def _time(self) -> int:
+        return int(self._attention.batch_first)
+
+    def _checked_only(
+        self, only: Tensor, src: Tensor, src_mask: Tensor | None, cache: KeyValueCache | None
+    ) -> Tensor:
+        """Checks what is given with ``only``, and returns it as int64."""
+        attention, batch = self._attention, 1 - self._time
         knows = attention.rotary is not None or attention.score_bias is not None
         if src_mask is not None or cache is not None or knows:
             raise ValueError(
@@ -201,16 +200,23 @@ class TransformerEncoderLayer(TransformerLayer):
                 f"(B,), got src {shape(src)} and only {shape(only)} of {only.dtype}"
             )
         length = src.shape[self._time]
-        check_numbers(
+        later = not only.is_meta and check_numbers(
             ((only < 0) | (only >= length)).any(),
             lambda: IndexError(
                 f"{self.label()}: expected only from 0 to {length - 1}, the positions of src, got "
                 f"{only.tolist()}"
             ),
         )
-        if not is_causal:
-            return padding
-        return join_masks(padding, torch.arange(length, device=src.device) > only[:, None])  # (B, T)
+        return only.long().clamp(0, length - 1) if later else only.long()
+
+    def _not_ahead(self, only: Tensor, src: Tensor, padding: Tensor | None) -> Tensor | None:
+        """Hides from each position the keys after it, besides what padding hides: ``(B, T)``."""
+        batch, length = only.shape[0], src.shape[self._time]
+        sizes = [(batch, length), (length,)] if batch == 1 else [(batch, length)]
+        types = (torch.bool, src.dtype)
+        if padding is not None and (padding.shape not in sizes or padding.dtype not in types):
+            return padding  # attention says what is wrong with it
+        return join_masks(padding, torch.arange(length, device=src.device) > only[:, None])
 
 
 class TransformerEncoder(TransformerStack):
