@@ -560,3 +560,13 @@ def test_what_nobody_reads_is_not_computed_and_changes_nothing(kind):
             found.append([loss, *(p.grad for p in model.parameters())])
     assert seen == [1, 7]
     assert all(relative(a, b) < 1e-12 for a, b in zip(*found, strict=True))
+
+
+def test_a_head_is_exported_for_batches_of_any_size():
+    ids, mask, types = texts()
+    model = MiniBERTForSequenceClassification(MiniBERTConfig(**(SIZES | {"num_hidden_layers": 1}))).eval()
+    sizes = (({0: torch.export.Dim("batch")},) * 3,)  # of its *args
+    made = torch.export.export(model.to_torch(), (ids, mask, types), dynamic_shapes=sizes).module()
+    ids, mask, types = (torch.cat([x, x[:2]]) for x in (ids, mask, types))
+    with torch.no_grad():
+        torch.testing.assert_close(made(ids, mask, types).logits, model(ids, mask, types).logits)

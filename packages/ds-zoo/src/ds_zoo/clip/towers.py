@@ -274,7 +274,7 @@ class CLIPVisionTower(Tower):
             positions, resized = resize_positions(positions, (self.side, self.side), tuple(size[2:]), 1)
         x = torch.cat([first, x], 1) + positions  # (B, 1 + H' W', C)
         short = pooled_only and not (output_hidden_states or output_attentions)
-        only = torch.zeros(len(x), dtype=torch.long, device=x.device) if short else None
+        only = torch.zeros(x.shape[0], dtype=torch.long, device=x.device) if short else None
         x = self.pre_norm(x)
         last, states, maps = self.run_layers(x, None, only, output_hidden_states, output_attentions)
         self.save(size, resized, last.shape[1])
