@@ -399,6 +399,8 @@ def test_one_position_that_there_is_not():
     cases = [
         (IndexError, "only from 0 to 4, .* got \\[0, 5\\]", x, {"only": torch.tensor([0, 5])}),
         (IndexError, "got \\[-1, 0\\]", x, {"only": torch.tensor([-1, 0])}),
+        (IndexError, "got \\[5, 5\\]", x, {"only": 5}),
+        (ValueError, "a batch of sequences", x[0], {"only": 0}),
         (ValueError, r"integers \(B,\), .*only \(3,\)", x, {"only": torch.tensor([0, 0, 0])}),
         (ValueError, "of torch.float32", x, {"only": torch.zeros(2)}),
         (ValueError, "a batch of sequences", x[0], {"only": first}),
@@ -450,3 +452,13 @@ def test_a_mask_that_does_not_fit_is_refused_for_one_position_as_for_all():
         for options in ({}, {"only": only}):
             with pytest.raises(error, match=message):
                 layer(x, src_key_padding_mask=mask, is_causal=True, **options)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_one_position_for_all_asks_nothing_of_the_device(batch_first):
+    x = torch.randn(3, 4, 8)
+    layer = TransformerEncoderLayer(8, 2, 12, batch_first=batch_first).eval()
+    with checked_together() as doubts:
+        y = layer(x, is_causal=True, only=2)
+    assert not doubts
+    assert torch.equal(y, layer(x, is_causal=True, only=torch.full((3 if batch_first else 4,), 2)))

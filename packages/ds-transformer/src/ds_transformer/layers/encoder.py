@@ -57,8 +57,9 @@ class TransformerEncoderLayer(TransformerLayer):
     Shape:
         src ``(B, T, C)`` or ``(T, C)``, or ``(T, B, C)`` unless ``batch_first`` -> the same; src_mask
         ``(T, T)`` or ``(B H, T, T)``, src_key_padding_mask ``(B, T)``: True at what is hidden, or numbers
-        added to the scores. Where a head reads one position of each sequence, integers ``only`` ``(B,)``: src
-        ``(B, T, C)`` -> ``(B, 1, C)``, what all positions would give there, at the cost of keys and values.
+        added to the scores. Where a head reads one position of each sequence, integers ``only`` ``(B,)``, or
+        one for all: src ``(B, T, C)`` -> ``(B, 1, C)``, what all positions would give there, at the cost of
+        keys and values.
 
     Raises:
         ValueError: if an option is out of range or a shape does not fit, or ``only`` is given beside a
@@ -129,7 +130,7 @@ class TransformerEncoderLayer(TransformerLayer):
         is_causal: bool = False,
         *,
         cache: KeyValueCache | None = None,
-        only: Tensor | None = None,
+        only: Tensor | int | None = None,
     ) -> Tensor:
         x, picked = src, None
         if only is not None:
@@ -183,9 +184,9 @@ class TransformerEncoderLayer(TransformerLayer):
         return int(self._attention.batch_first)
 
     def _checked_only(
-        self, only: Tensor, src: Tensor, src_mask: Tensor | None, cache: KeyValueCache | None
+        self, only: Tensor | int, src: Tensor, src_mask: Tensor | None, cache: KeyValueCache | None
     ) -> Tensor:
-        """Checks what is given with ``only``, and returns it as int64."""
+        """Checks what is given with ``only``, and returns it as int64 ``(B,)``."""
         attention, batch = self._attention, 1 - self._time
         knows = attention.rotary is not None or attention.score_bias is not None
         if src_mask is not None or cache is not None or knows:
@@ -193,6 +194,11 @@ class TransformerEncoderLayer(TransformerLayer):
                 f"{self.label()}: only one position can be wanted without src_mask and cache, and where "
                 "attention has neither rotary nor score_bias"
             )
+        sure = src.dim() == 3 and isinstance(only, int) and 0 <= only < src.shape[self._time]
+        if not isinstance(only, Tensor):
+            only = torch.full(src.shape[batch : batch + 1], only, dtype=torch.int64, device=src.device)
+        if sure:  # without a question to the device
+            return only
         whole = only.dtype in (torch.int64, torch.int32)
         if src.dim() != 3 or only.shape != (src.shape[batch],) or not whole:
             raise ValueError(
@@ -200,7 +206,7 @@ class TransformerEncoderLayer(TransformerLayer):
                 f"(B,), got src {shape(src)} and only {shape(only)} of {only.dtype}"
             )
         length = src.shape[self._time]
-        later = not only.is_meta and check_numbers(
+        later = check_numbers(
             ((only < 0) | (only >= length)).any(),
             lambda: IndexError(
                 f"{self.label()}: expected only from 0 to {length - 1}, the positions of src, got "

@@ -318,9 +318,8 @@ class MiniBERT(Pretrained):
             x = self.embeddings(input_ids, types)  # (B, T, C)
             states = [x] if output_hidden_states else []
             short = pooled_only and not (output_hidden_states or output_attentions)
-            first = torch.zeros(x.shape[0], dtype=torch.long, device=x.device) if short else None
             for number, layer in enumerate(self.layers, 1):
-                only = first if number == len(self.layers) else None
+                only = 0 if short and number == len(self.layers) else None
                 x = layer(x, src_key_padding_mask=hidden, only=only)
                 if output_hidden_states:
                     states.append(x)

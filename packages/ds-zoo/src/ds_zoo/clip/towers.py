@@ -88,7 +88,7 @@ class Tower(Module):
         self,
         x: Tensor,
         hidden: Tensor | None,
-        only: Tensor | None,
+        only: Tensor | int | None,
         output_hidden_states: bool,
         output_attentions: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
@@ -274,8 +274,7 @@ class CLIPVisionTower(Tower):
             positions, resized = resize_positions(positions, (self.side, self.side), tuple(size[2:]), 1)
         x = torch.cat([first, x], 1) + positions  # (B, 1 + H' W', C)
         short = pooled_only and not (output_hidden_states or output_attentions)
-        only = torch.zeros(x.shape[0], dtype=torch.long, device=x.device) if short else None
-        x = self.pre_norm(x)
+        x, only = self.pre_norm(x), 0 if short else None
         last, states, maps = self.run_layers(x, None, only, output_hidden_states, output_attentions)
         self.save(size, resized, last.shape[1])
         pooled = self.post_norm(last[:, 0])

@@ -469,9 +469,8 @@ class MiniViT(Pretrained):
         with attention_maps(self) if output_attentions else nullcontext() as maps:
             x = self.embeddings(pixel_values, interpolate_pos_encoding)  # (B, T, C)
             states = [x] if output_hidden_states else []
-            first = torch.zeros(x.shape[0], dtype=torch.long, device=x.device) if short else None
             for number, layer in enumerate(self.layers, 1):
-                x = layer(x, only=first if number == len(self.layers) else None)
+                x = layer(x, only=0 if short and number == len(self.layers) else None)
                 if output_hidden_states:
                     states.append(x)
         last = self.layernorm(x)
