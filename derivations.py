@@ -5,6 +5,7 @@ For every public layer, activation, loss, metric, optimizer, schedule, model and
 page and section; it ends with an error if one has none.
 """
 
+import argparse
 import importlib
 import inspect
 import pkgutil
@@ -61,8 +62,9 @@ def derived() -> dict[str, tuple[str, str]]:
     return found
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Prints the list; returns 1 if something is derived nowhere."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args(words)
     wanted, places = public(), derived()
     for name, thing in wanted.items():
         package = thing.__module__.split(".")[0]

@@ -174,6 +174,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"write {KEPT.relative_to(ROOT)}")
     parser.add_argument("--tests", type=Path, metavar="FILE", help="JUnit's report of a run of all tests")
     options = parser.parse_args()
+    if unknown := set(options.packages) - set(PACKAGES):
+        parser.error(f"no package {', '.join(sorted(unknown))}; there are {', '.join(PACKAGES)}")
     with tempfile.TemporaryDirectory() as folder:
         every = [str(ROOT / "packages" / name) for name in PACKAGES]
         run(sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", folder, *every)

@@ -3,7 +3,7 @@
 ``python lowest.py ds-core ds-cnn > lowest.txt && python -m pip install --constraint lowest.txt ...``
 """
 
-import sys
+import argparse
 import tomllib
 from pathlib import Path
 
@@ -27,6 +27,14 @@ def lowest(packages: list[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-if __name__ == "__main__":
-    for name, version in lowest(sys.argv[1:]).items():
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    known = sorted(file.parent.name for file in ROOT.glob("packages/*/pyproject.toml"))
+    parser.add_argument("packages", nargs="+", choices=known, metavar="PACKAGE", help=", ".join(known))
+    for name, version in lowest(parser.parse_args().packages).items():
         print(f"{name}=={version}")
+
+
+if __name__ == "__main__":
+    main()

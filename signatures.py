@@ -8,6 +8,7 @@ explanation no difference.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import inspect
 import re
@@ -175,8 +176,9 @@ def explanation(difference: str) -> str | None:
     return next((why for pattern, why in EXPLAINED.items() if re.search(pattern, difference)), None)
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Prints the table; returns 1 if a difference has no explanation, or the other way round."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args(words)
     compared = list(pairs())
     found = [f"{pair.name}: {difference}" for pair in compared for difference in differences(pair)]
     for pair in compared:
