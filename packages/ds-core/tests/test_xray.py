@@ -175,6 +175,21 @@ def test_module_and_loss_are_modules_of_ours():
         xray(mlp(), x, target, lambda y, target: y.mean())
 
 
+def test_a_loss_may_be_given_by_its_name():
+    x, target = batch()
+    for name in ("cross_entropy", "CrossEntropyLoss"):
+        expected = xray(mlp(), x, target, CrossEntropyLoss())
+        view = xray(mlp(), x, target, loss=name)
+        assert (view.loss.label, view.loss_value) == (expected.loss.label, expected.loss_value)
+    by_name, given = (trace(mlp(), x[:2], target[:2], loss) for loss in ("cross_entropy", CrossEntropyLoss()))
+    assert (by_name.loss, by_name.loss_after) == (given.loss, given.loss_after)
+    for look in (xray, trace):
+        with pytest.raises(ValueError, match=r"loss: expected one of .*, got 'cross_entopy'; did you mean"):
+            look(mlp(), x, target, "cross_entopy")
+    with pytest.raises(ValueError, match=r"expected a target for CrossEntropyLoss\(\)"):
+        xray(mlp(), x, loss="cross_entropy")
+
+
 def test_a_loss_needs_a_target():
     with pytest.raises(ValueError, match=r"expected a target for MSELoss\(\)"):
         xray(mlp(), batch()[0], None, MSELoss())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ds_core.activations import Activation
 from ds_core.module import Module
+from ds_core.training.by_name import make_loss
 from ds_core.xray.book import Line
 from ds_core.xray.findings import find
 from ds_core.xray.flops import FlopCounter
@@ -26,7 +27,7 @@ def xray(
     module: Module,
     x: Any,
     target: Any = None,
-    loss: Module | None = None,
+    loss: Module | str | None = None,
     *,
     inside: bool = True,
 ) -> XRay:
@@ -41,10 +42,10 @@ def xray(
         target: what the loss compares the output with. None: no loss; the gradient that enters is that of
             the mean of the output's numbers, each weighted by a fixed draw from N(0, 1). (With equal weights
             it would be 0 behind a softmax or a normalisation, whose outputs have a constant sum.)
-        loss: called as ``loss(output, target)``, of several outputs as ``loss(*outputs, target)``. None:
-            CrossEntropyLoss for a target of integers (over the last dimension if the target has the shape of
-            all others, else over dimension 1), MSELoss for one of floats, on the first output where there
-            are several.
+        loss: called as ``loss(output, target)``, of several outputs as ``loss(*outputs, target)``; or its
+            name, as :class:`Trainer` takes it. None: CrossEntropyLoss for a target of integers (over the last
+            dimension if the target has the shape of all others, else over dimension 1), MSELoss for one of
+            floats, on the first output where there are several.
         inside: whether the formulas run instead of their kernels, so that each of their lines is seen: the
             scores and weights of attention, the gates of an LSTM. False takes less memory for long sequences.
 
@@ -52,7 +53,7 @@ def xray(
         A view to ``print``, to show in a notebook, or to write with ``to_html``; its numbers are attributes.
 
     Raises:
-        ValueError: if a loss is given without a target.
+        ValueError: if a loss is given without a target, or no loss has the name.
         TypeError: if ``module`` or ``loss`` is no Module, or a target without a loss is no tensor.
 
     Example:
@@ -60,6 +61,7 @@ def xray(
         >>> print(view)
         >>> view.to_html("xray.html")
     """
+    loss = make_loss(loss) if isinstance(loss, str) else loss
     recording = _Recording()
     step = take_step(module, x, target, loss, recording, formulas=False)
     if inside:

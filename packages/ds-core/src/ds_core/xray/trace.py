@@ -16,6 +16,7 @@ from torch import Tensor
 from ds_core.engines import engine
 from ds_core.module import Module, _check_module
 from ds_core.optimizers import SGD
+from ds_core.training.by_name import make_loss
 from ds_core.training.files import write_text
 from ds_core.xray.book import Line, watch_formulas
 from ds_core.xray.formula import formula_of
@@ -34,7 +35,7 @@ def trace(
     module: Module,
     x: Any,
     target: Any,
-    loss: Module | None = None,
+    loss: Module | str | None = None,
     *,
     lr: float = 0.1,
     title: str | None = None,
@@ -50,8 +51,8 @@ def trace(
         module: any module.
         x: its input; a tuple for several inputs.
         target: what the loss compares the output with.
-        loss: called as ``loss(output, target)``, of several outputs as ``loss(*outputs, target)``; None for
-            one that suits the target, as :func:`xray` has it.
+        loss: called as ``loss(output, target)``, of several outputs as ``loss(*outputs, target)``; or its
+            name, as :class:`Trainer` takes it; None for one that suits the target, as :func:`xray` has it.
         lr: the rate of the update.
         title: of the page; None for the module's name.
         about: a sentence on what is seen.
@@ -61,7 +62,8 @@ def trace(
         The trace: ``to_html`` writes the page, ``to_json`` the numbers.
 
     Raises:
-        ValueError: if there is no target or no sample, or the step has more than 200,000 numbers.
+        ValueError: if there is no target or no sample, if no loss has the name, or the step has more than
+            200,000 numbers.
         TypeError: if ``module`` or ``loss`` is no Module.
 
     Example:
@@ -73,6 +75,7 @@ def trace(
         raise ValueError("trace: expected an input of at least one sample, got an empty one: it has no loss")
     _check_module(module, "trace: expected a Module")
     _check_size(module.num_parameters())  # before a large model fills the memory
+    loss = make_loss(loss) if isinstance(loss, str) else loss
     seen = _Recorder()
     step = take_step(module, x, target, loss, seen, formulas=True, who="trace")
     seen.end()
