@@ -1,9 +1,11 @@
 """The course that marks itself: what is cut out, what is forbidden, and what a learner is told."""
 
+import ast
 import inspect
 import io
 import json
 import random
+import shlex
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from ds_core import learn
 from ds_core.learn import cut
 from ds_core.learn.bugs import draw, level_of
 from ds_core.learn.cli import command_line
-from ds_core.learn.course import exercise_named
+from ds_core.learn.course import exercise_named, exercises
 from ds_core.learn.exercise import same
 from ds_core.learn.folder import Folder, task_named
 from ds_core.learn.judge import judge
@@ -529,6 +531,48 @@ def test_the_way_of_a_learner(ds_learn, tmp_path):
     assert "linear-backward is done" in shown
     assert "+    grad_weight" in ds_learn("solution")[1]
     assert "1 of 9 " in ds_learn("list")[1]
+
+
+def test_hints_repeat_the_folder(ds_learn, tmp_path):
+    mine = ("--folder", "my files")
+
+    def hinted(*arguments):
+        commands = [line.split("ds-learn ")[1:] for line in ds_learn(*arguments, *mine)[1].splitlines()]
+        found = [command.split("    ")[0].strip() for line in commands for command in line]
+        assert all(command.endswith(" --folder 'my files'") for command in found)
+        return [command.removesuffix(" --folder 'my files'") for command in found]
+
+    assert hinted("list") == ["start neuron-forward"]
+    assert hinted("check") == ["start"]
+    assert hinted("check", "relu-backward") == ["start relu-backward"]
+    assert hinted("start", "relu-backward") == ["check relu-backward", "check --watch"]
+    assert hinted("start", "relu-backward") == ["start relu-backward --again"]
+    assert hinted("check") == ["hint relu-backward"]
+    file = tmp_path / "my files" / "relu_backward.py"
+    assert "then run:  ds-learn check relu-backward --folder 'my files'\n" in file.read_text()
+    file.write_text(exercise_named("relu-backward").solution)
+    assert hinted("check") == ["solution relu-backward", "start"]
+    file.write_text("")
+    shown = " ".join(ds_learn("check", *mine)[1].split())
+    assert "to begin with a new file: ds-learn start relu-backward --again --folder 'my files'" in shown
+    file.unlink()
+    (bug,) = {command.split()[1] for command in hinted("bug", "relu-backward") if "watch" not in command}
+    assert f"ds-learn check {bug} --folder" in (file.parent / f"{bug.replace('-', '_')}.py").read_text()
+    done = {"passed": True, "tries": 1, "hints": 0}
+    progress = {exercise.name: done for exercise in exercises()}
+    (file.parent / "progress.json").write_text(json.dumps(progress))
+    assert hinted("start") == ["bug"]
+
+
+@pytest.mark.parametrize("name", ["a" * 200, "anna's", 'a """ b', "C:\\Users"])
+def test_a_folder_of_any_name_is_named_in_one_line_and_its_files_are_python(ds_learn, tmp_path, name):
+    status, shown = ds_learn("start", "relu-backward", "--folder", name)
+    assert status == 0, shown
+    (line,) = (line for line in shown.splitlines() if line.startswith("Then: "))
+    command = shlex.split(line.removeprefix("Then: ").split("    or")[0])
+    assert command == ["ds-learn", "check", "relu-backward", "--folder", name]
+    code = ast.parse((tmp_path / name / "relu_backward.py").read_text())
+    assert shlex.quote(name) in ast.get_docstring(code)
 
 
 def test_verdicts_for_a_grading_script(ds_learn, tmp_path):

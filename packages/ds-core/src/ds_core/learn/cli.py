@@ -17,14 +17,12 @@ import ds_core
 from ds_core.cli import clear_errors, new_command_line
 from ds_core.cli.commands import plain_command
 from ds_core.learn.course import chapters, exercises
-from ds_core.learn.folder import Folder, Task, read_text, task_named
+from ds_core.learn.folder import FOLDER, Folder, Task, read_text, task_named
 from ds_core.learn.judge import Verdict
 from ds_core.learn.process import Limits, judge_apart
 
 if TYPE_CHECKING:
     from typer import Typer
-
-FOLDER = Path("ds-learn")
 
 
 def show_path(*, folder: Path = FOLDER) -> None:
@@ -35,7 +33,7 @@ def show_path(*, folder: Path = FOLDER) -> None:
     """
     from ds_core.learn.show import shown_path
 
-    _print(shown_path(chapters(), Folder(folder).progress))
+    _print(shown_path(chapters(), Folder(folder)))
 
 
 def start(exercise: str | None = None, *, folder: Path = FOLDER, again: bool = False) -> None:
@@ -53,12 +51,14 @@ def start(exercise: str | None = None, *, folder: Path = FOLDER, again: bool = F
         done = mine.passed()
         left = [one.name for one in exercises() if one.name not in done]
         if not left:
-            raise ValueError("every exercise is done; there are bugs to find: ds-learn bug")
+            raise ValueError(f"every exercise is done; there are bugs to find: {mine.command('bug')}")
         exercise, begun = left[0], mine.file(left[0]).exists() and not again
     else:
         begun = False  # by its name: an error says that it is there
     task = task_named(exercise)
-    _print(shown_start(task, mine.file(task.name) if begun else mine.start(task, again)))
+    if not begun:
+        mine.start(task, again)
+    _print(shown_start(task, mine))
 
 
 def check(
@@ -157,9 +157,9 @@ def bug(
     chance = random.Random(seed)
     found = draw(pool, chance, level)
     task = Task(found.exercise, found.number)
-    file = mine.start(task)
-    _print(shown_start(task, file))
-    _print(shown_verdict(found.verdict, task.exercise, task.name))
+    mine.start(task)
+    _print(shown_start(task, mine))
+    _print(shown_verdict(found.verdict, task.exercise, task.name, mine))
 
 
 def layer(file: Path, call: str, *, input: list[str], seconds: int = 20, memory: int = 2048) -> None:
@@ -220,7 +220,7 @@ def _tasks(mine: Folder, exercise: str | None, everything: bool) -> list[Task]:
         return [task_named(exercise)]
     begun = mine.begun()
     if not begun:
-        raise ValueError(f"{mine.path} holds no exercise yet; begin with: ds-learn start")
+        raise ValueError(f"{mine.path} holds no exercise yet; begin with: {mine.command('start')}")
     return begun if everything else begun[:1]
 
 
@@ -235,17 +235,17 @@ def _mark(mine: Folder, task: Task, limits: Limits, quiet: bool) -> Verdict:
         )
     except ValueError as error:  # no text: a verdict, too, and the other files have theirs
         verdict = Verdict(task.exercise.name, problems=[(task.exercise.path, str(error))])
+    anew, here = f"ds-learn start {task.exercise.name} --again", mine.command(f"start {task.name} --again")
+    verdict.problems = [(about, what.replace(anew, here)) for about, what in verdict.problems]
     try:
         mine.note(task.name, tries=1, passed=before or verdict.passed)
     except OSError as error:  # a folder that may only be read: what counts is the verdict
         warnings.warn(f"this try is not remembered: {error}", stacklevel=2)
     if not quiet:
-        _print(shown_verdict(verdict, task.exercise, task.name))
+        _print(shown_verdict(verdict, task.exercise, task.name, mine))
         if verdict.passed:
-            _print(
-                f"    Beside the library's own: ds-learn solution {task.name}    Next: ds-learn start",
-                style="dim",
-            )
+            beside, following = mine.command(f"solution {task.name}"), mine.command("start")
+            _print(f"    Beside the library's own: {beside}    Next: {following}", style="dim")
     return verdict
 
 
@@ -280,7 +280,7 @@ def _watch(mine: Folder, exercise: str | None, limits: Limits) -> None:
 
 def _print(content: Any, style: str | None = None) -> None:
     console = Console(emoji=False, highlight=False, width=None if sys.stdout.isatty() else 110)
-    console.print(content, style=style, markup=False, soft_wrap=isinstance(content, str))
+    console.print(content, style=style, markup=False, soft_wrap=isinstance(content, str), crop=False)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from ds_core.learn.exercise import Exercise
 from ds_core.learn.mutants import Mutant, mutants
 from ds_core.training.files import read_json, write_text
 
+FOLDER = Path("ds-learn")
 PROGRESS_FILE = "progress.json"
 BUG = re.compile(r"^bug-(.+)-(\d+)$")
 
@@ -106,6 +108,11 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def command(self, words: str) -> str:
+        """Returns a command about this folder, to be copied: ``"ds-learn check adam --folder mine"``."""
+        option = "" if self.path == FOLDER else f" --folder {shlex.quote(self.path.as_posix())}"
+        return f"ds-learn {words}{option}"
+
     @property
     def progress(self) -> dict[str, Progress]:
         """Returns what has been reached up to now, in whichever terminal.
@@ -144,10 +151,12 @@ class Folder:
         """
         file = self.file(task.name)
         if file.exists() and not again:
-            anew = f"ds-learn start {task.name} --again"
+            anew = self.command(f"start {task.name} --again")
             raise FileExistsError(f"{file} is there already; to begin anew, over what is there: {anew}")
         self.path.mkdir(parents=True, exist_ok=True)
-        file.write_text(task.file(), encoding="utf-8")
+        check = self.command(f"check {task.name}").replace("\\", "\\\\").replace('"', '\\"')  # in a docstring
+        text = task.file().replace(f"ds-learn check {task.name}", check, 1)
+        file.write_text(text, encoding="utf-8")
         self.note(task.name)
         return file
 
@@ -159,7 +168,8 @@ class Folder:
         """
         file = self.file(task.name)
         if not file.exists():
-            raise FileNotFoundError(f"{file} is not there yet; begin with: ds-learn start {task.name}")
+            begin = self.command(f"start {task.name}")
+            raise FileNotFoundError(f"{file} is not there yet; begin with: {begin}")
         return read_text(file)
 
     def begun(self) -> list[Task]:

@@ -16,13 +16,15 @@ from rich.text import Text
 
 from ds_core.learn.cut import TO_DO, definition
 from ds_core.learn.exercise import Chapter, Exercise
-from ds_core.learn.folder import NOTHING, Progress, Task, written_part
+from ds_core.learn.folder import FOLDER, NOTHING, Folder, Task, written_part
 from ds_core.learn.judge import Verdict, run
 
 HINTS = ("shapes", "the formula", "the derivation")
 
 
-def shown_verdict(verdict: Verdict, exercise: Exercise | None, name: str | None = None) -> RenderableType:
+def shown_verdict(
+    verdict: Verdict, exercise: Exercise | None, name: str | None = None, mine: Folder | None = None
+) -> RenderableType:
     """Shows a verdict; ``exercise`` is None for a layer of the learner's own."""
     name = name or verdict.exercise
     parts: list[RenderableType] = []
@@ -45,8 +47,14 @@ def shown_verdict(verdict: Verdict, exercise: Exercise | None, name: str | None 
     if exercise is not None:
         if not verdict.written:
             parts.append(Text(f"    Hint: {exercise.hint}", style="yellow"))
-        parts.append(Text(f"    More: ds-learn hint {name}", style="dim"))
+        hint = (mine or Folder(FOLDER)).command(f"hint {name}")
+        parts.append(to_copy(f"    More: {hint}", style="dim"))
     return Group(*parts)
+
+
+def to_copy(text: str, style: str = "") -> Text:
+    """Returns a line with a command in it, which only the terminal breaks: a copy of it has no break."""
+    return Text(text, style=style, no_wrap=True, overflow="ignore")
 
 
 def shown_hint(exercise: Exercise, step: int) -> RenderableType:
@@ -78,8 +86,9 @@ def theory(exercise: Exercise) -> tuple[str, str]:
     return str(beside) if beside.exists() else f"packages/{there}", section
 
 
-def shown_path(chapters: Sequence[Chapter], progress: dict[str, Progress]) -> RenderableType:
+def shown_path(chapters: Sequence[Chapter], mine: Folder) -> RenderableType:
     """Shows all exercises in order, and where one stands."""
+    progress = mine.progress
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -106,20 +115,22 @@ def shown_path(chapters: Sequence[Chapter], progress: dict[str, Progress]) -> Re
     following = next((name for name in names if name not in passed), None)
     lines = [Text(f"\n{len(passed)} of {len(names)} done.", style="bold")]
     if following:
-        lines.append(Text(f"Next: ds-learn start {following}"))
+        lines.append(to_copy(f"Next: {mine.command(f'start {following}')}"))
     return Group(table, *lines)
 
 
-def shown_start(task: Task, file: Path) -> RenderableType:
+def shown_start(task: Task, mine: Folder) -> RenderableType:
     """Shows what has been begun."""
     lines: list[RenderableType] = [Text(f"{task.name}: {task.exercise.title}", style="bold")]
+    file = mine.file(task.name)
     text = file.read_text(encoding="utf-8")
     if task.bug is None:
         lines.append(shown_code(definition(text, task.exercise.path)))
         lines.append(Text(f'Write what is missing in {file} (look for "{TO_DO.strip("# -")}").'))
     else:
         lines.append(Text(f"One thing is wrong in {task.exercise.path}, in {file}."))
-    lines.append(Text(f"Then: ds-learn check {task.name}    or, at every saving: ds-learn check --watch"))
+    check, watch = mine.command(f"check {task.name}"), mine.command("check --watch")
+    lines.append(to_copy(f"Then: {check}    or, at every saving: {watch}"))
     return Group(*lines)
 
 
