@@ -127,6 +127,19 @@ def test_a_picture_that_the_model_cannot_take_costs_no_other(tmp_path, name):
         ask(pictures[::2])
 
 
+@pytest.mark.parametrize(("terminal", "count"), [(True, 3), (True, 1), (False, 3)])
+def test_a_terminal_shows_how_far_it_is_with_several(tmp_path, monkeypatch, capsys, terminal, count):
+    monkeypatch.setattr("rich.console.Console.is_terminal", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    vit = MiniViTConfig(image_size=8, patch_size=4, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    loaded = Loaded(MiniViTForImageClassification(vit), PROCESSOR, tmp_path)
+    Image.new("RGB", (8, 8), RED).save(tmp_path / "red.png")
+    assert len(predict(loaded, [str(tmp_path / "red.png")] * count, top=1)) == count
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("Answering" in err and "100%" in err) if terminal and count > 1 else err == ""
+
+
 def test_models_refuse_another_size():
     with pytest.raises(ValueError, match=r"images of 8 x 8 pixels, got \(1, 3, 9, 8\)"):
         MiniViTForImageClassification(MiniViTConfig(8, 1, 1, 8, 8, 4))(torch.zeros(1, 3, 9, 8))

@@ -12,6 +12,8 @@ from ds_core.data.read_image import ENDINGS
 from ds_core.pretrained import has_weights
 from ds_core.training.checkpoint import load_checkpoint
 from ds_core.training.trainer import CHECKPOINT_FILE
+from rich.console import Console
+from rich.progress import track
 
 
 def finished(folder: str | Path, model: str, files: Sequence[str] = ()) -> Path:
@@ -89,6 +91,8 @@ def answered(
 ) -> Iterator[tuple[int, str, T]]:
     """Answers about inputs one by one, past those about which nothing can be said.
 
+    How far it is with several is shown on the standard error, if that is a terminal.
+
     Args:
         inputs: image files, say.
         answer: says what is asked about one; its errors name it, see :func:`about`.
@@ -101,7 +105,10 @@ def answered(
         FileNotFoundError: if there is one input, and no such file.
         ValueError: if none can be answered.
     """
-    for number, one in enumerate(inputs):
+    console = Console(stderr=True)
+    shown = len(inputs) > 1 and console.is_terminal
+    live = track(inputs, "Answering", console=console, transient=True) if shown else inputs
+    for number, one in enumerate(live):
         try:
             said = answer(one)
         except (OSError, ValueError) as error:
