@@ -131,6 +131,12 @@ CASES = [
     case("blockwise cross-attention", THREE, blockwise=True, call=QUIET),
     case("as many scores as still stay together", [(255, 2), (257, 2)], size=(2, 1), call=QUIET),
     case("as few scores as are cut into blocks", [(256, 2), (256, 2)], size=(2, 1), call=QUIET),
+    case(
+        "more queries in a block of fewer keys", [(491, 1), (400, 1)], size=(1, 1), blockwise=True, call=QUIET
+    ),
+    case(
+        "as many more as are cut into blocks", [(492, 1), (400, 1)], size=(1, 1), blockwise=True, call=QUIET
+    ),
     case("whole blocks", [(256, 1), (768, 1)], size=(1, 1), blockwise=True, call=QUIET),
     case(
         "blocks cut short in every direction", [(257, 5), (769, 5)], size=(5, 5), blockwise=True, call=QUIET

@@ -29,7 +29,7 @@ from ds_transformer.kernels.noise import Noise
 
 # Several heads in a block keep all cores busy with a product each; rows of 768 numbers, unlike rows of 1,024,
 # do not fall on the same lines of a processor's cache.
-QUERIES = 256  # in a block, at most, of as many keys as there can be; more of fewer keys
+QUERIES = 256  # in a block of as many keys as there can be; more of fewer keys
 CAUSAL_QUERIES = 128  # where later keys are hidden: the fewer together, the less is computed and hidden
 KEYS = 768  # in a block, at most
 SCORES = QUERIES * KEYS  # in a block, about, of each thread: three quarters of a mebibyte of float32
@@ -254,7 +254,7 @@ def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slic
     """Yields which heads and which queries are at work, and the blocks of the keys that they may see."""
     many, queries, keys = query.shape[0], query.shape[1], key.shape[1]
     s_size = max(1, min(KEYS, keys))
-    most = CAUSAL_QUERIES if mask.is_causal else SCORES // s_size  # QUERIES at least
+    most = CAUSAL_QUERIES if mask.is_causal else SCORES // s_size
     t_size = max(1, min(most, queries))
     threads = min(torch.get_num_threads(), THREADS)
     n_size = max(1, threads * SCORES // (t_size * s_size))
