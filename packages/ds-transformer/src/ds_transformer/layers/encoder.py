@@ -20,7 +20,6 @@ from ds_transformer.layers.transformer_layer import (
     TransformerStack,
     sorted_options,
 )
-from ds_transformer.masks import join_masks
 
 one_position, one_position_backward = dispatch(functional.one_position)
 
@@ -136,7 +135,7 @@ class TransformerEncoderLayer(TransformerLayer):
         if only is not None:
             only = self._checked_only(only, src, src_mask, cache)
             if is_causal:
-                src_key_padding_mask, is_causal = self._not_ahead(only, src, src_key_padding_mask), False
+                src_mask, is_causal = self._ahead(only, src), False
             x, picked = one_position(src, only, self._time)
 
         def attend(x: Tensor) -> Tensor:
@@ -215,14 +214,10 @@ class TransformerEncoderLayer(TransformerLayer):
         )
         return only.long().clamp(0, length - 1) if later else only.long()
 
-    def _not_ahead(self, only: Tensor, src: Tensor, padding: Tensor | None) -> Tensor | None:
-        """Hides from each position the keys after it, besides what padding hides: ``(B, T)``."""
-        batch, length = only.shape[0], src.shape[self._time]
-        sizes = [(batch, length), (length,)] if batch == 1 else [(batch, length)]
-        types = (torch.bool, src.dtype)
-        if padding is not None and (padding.shape not in sizes or padding.dtype not in types):
-            return padding  # attention says what is wrong with it
-        return join_masks(padding, torch.arange(length, device=src.device) > only[:, None])
+    def _ahead(self, only: Tensor, src: Tensor) -> Tensor:
+        """Hides from each position the keys after it, for every head: ``(B H, 1, T)``."""
+        ahead = torch.arange(src.shape[self._time], device=src.device) > only[:, None, None]
+        return ahead.repeat_interleave(self._attention.num_heads, 0)
 
 
 class TransformerEncoder(TransformerStack):
