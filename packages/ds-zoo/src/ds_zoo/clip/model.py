@@ -294,9 +294,10 @@ class MiniCLIP(Pretrained):
 
     def get_image_features(self, pixel_values: Tensor, *, interpolate_pos_encoding: bool = False) -> Tensor:
         """Returns a vector for each image, ``(N, D)``, not of unit length."""
-        options = {"interpolate_pos_encoding": interpolate_pos_encoding, "pooled_only": True}
-        y: Tensor = self.vision(pixel_values, **options).image_embeds
-        return y
+        y: VisionOutput = self.vision(
+            pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, pooled_only=True
+        )
+        return y.image_embeds
 
     def to_config(self) -> dict[str, Any]:
         return self.config.to_fields()

@@ -17,6 +17,7 @@ from ds_core.checks import check_shows, shape
 from ds_core.initializers import normal_
 from ds_core.kernels import dispatch
 from ds_transformer import TransformerEncoderLayer, attention_maps
+from ds_transformer.functional import one_position as one_position_formula
 from torch import Tensor
 
 from ds_zoo import functional
@@ -26,6 +27,7 @@ from ds_zoo.heads import initial, total
 from ds_zoo.stem import stem
 
 resize_positions, resize_positions_backward = dispatch(functional.resize_positions, half=torch.float32)
+one_position, one_position_backward = dispatch(one_position_formula)
 
 
 class TowerOutput(NamedTuple):
@@ -163,9 +165,9 @@ class CLIPTextTower(Tower):
         x, states, maps = self.run_layers(x, hidden, only, output_hidden_states, output_attentions)
         last = self.norm(x)
         end = end if only is None else torch.zeros_like(end)  # the only one
-        self.save(end, last.shape)
-        rows = torch.arange(len(input_ids), device=input_ids.device)
-        return TowerOutput(last, last[rows, end], states, maps)
+        pooled, picked = one_position(last, end, 1)  # (B, 1, C)
+        self.save(last.shape, picked)
+        return TowerOutput(last, pooled[:, 0], states, maps)
 
     def backward(
         self,
@@ -176,11 +178,10 @@ class CLIPTextTower(Tower):
     ) -> None:
         """Adds to every parameter's ``.grad``; outputs that nobody used have the gradient None."""
         no_gradient(self, grad_attentions)
-        end, size = self.saved()
+        size, picked = self.saved()
         grad = grad_last_hidden_state
         if grad_pooler_output is not None:  # each was read off at one place
-            one = (torch.arange(size[1], device=end.device) == end[:, None])[..., None]  # (B, T, 1)
-            grad = total(grad, one * grad_pooler_output[:, None])
+            grad = total(grad, one_position_backward(grad_pooler_output[:, None], picked))
         last = None if grad is None else self.norm.backward(grad)
         grad = self.run_layers_backward(given(self, last, grad_hidden_states, size), grad_hidden_states)
         if grad_last_hidden_state is None and grad_pooler_output is None:
