@@ -410,6 +410,8 @@ def test_one_position_that_there_is_not():
     for error, message, src, options in cases:
         with pytest.raises(error, match=message):
             layer(src, **options)
+    with pytest.raises(TypeError, match=r"only to be a whole number, got 1\.7"):
+        layer(x, only=1.7)
     turning = TransformerEncoderLayer(8, 2, 12, batch_first=True, rotary=RotaryPositions(4))
     with pytest.raises(ValueError, match="neither rotary nor score_bias"):
         turning(x, only=first)

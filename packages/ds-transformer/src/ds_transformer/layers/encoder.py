@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 import torch
 from ds_core import Dropout, DropPath, InputGrad, LayerNorm, Module, Sequential
-from ds_core.checks import check_numbers, shape
+from ds_core.checks import check_numbers, check_whole, shape
 from ds_core.kernels import dispatch
 from ds_core.module import unwrapped
 from torch import Tensor
@@ -64,6 +64,7 @@ class TransformerEncoderLayer(TransformerLayer):
         ValueError: if an option is out of range or a shape does not fit, or ``only`` is given beside a
             src_mask, a cache, or positions that attention knows.
         IndexError: if ``only`` names a position that there is not.
+        TypeError: if it is not whole.
 
     Source: Vaswani et al., Attention Is All You Need (2017), section 3.1; norm first: Xiong et al., On Layer
     Normalization in the Transformer Architecture (2020).
@@ -195,6 +196,8 @@ class TransformerEncoderLayer(TransformerLayer):
             )
         sure = src.dim() == 3 and isinstance(only, int) and 0 <= only < src.shape[self._time]
         if not isinstance(only, Tensor):
+            if not sure:
+                check_whole(self.label(), -(2**63), only=only)
             only = torch.full(src.shape[batch : batch + 1], only, dtype=torch.int64, device=src.device)
         if sure:  # without a question to the device
             return only
