@@ -396,6 +396,13 @@ def test_what_nobody_reads_is_not_computed_and_changes_nothing(size):
     assert all(relative(a, b) < 1e-12 for a, b in zip(*found, strict=True))
 
 
+def test_a_head_computes_all_tokens_if_told_so():
+    model, seen = MiniViTForImageClassification(MiniViTConfig(**SIZES)).eval(), []
+    with torch.no_grad(), observe(model.vit.layers[-1].linear1, lambda *x: seen.append(x[3].shape[1])):
+        model(pictures(), pooled_only=False)
+    assert seen == [17]
+
+
 def test_pooled_only_leaves_a_mean_of_patches_alone():
     model = MiniViT(MiniViTConfig(**SIZES, pooling="mean")).eval()
     with torch.no_grad():

@@ -245,7 +245,7 @@ class MiniBERTForNextSentencePrediction(BERTHead):
         labels: Tensor | None = None,
         **options: bool,
     ) -> HeadOutput:
-        x = self.bert(input_ids, attention_mask, token_type_ids, pooled_only=True, **options)
+        x = self.bert(input_ids, attention_mask, token_type_ids, **{"pooled_only": True} | options)
         logits = self.cls(x.pooler_output)  # (B, 2)
         return self.finish(self.loss, logits, labels, x)
 
@@ -294,7 +294,7 @@ class MiniBERTForSequenceClassification(BERTHead):
         labels: Tensor | None = None,
         **options: bool,
     ) -> HeadOutput:
-        x = self.bert(input_ids, attention_mask, token_type_ids, pooled_only=True, **options)
+        x = self.bert(input_ids, attention_mask, token_type_ids, **{"pooled_only": True} | options)
         logits = self.classifier(self.dropout(x.pooler_output))  # (B, L)
         return self.finish(self.loss, logits, labels, x)
 

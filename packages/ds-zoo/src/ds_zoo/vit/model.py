@@ -580,7 +580,7 @@ class MiniViTForImageClassification(Head):
         interpolate_pos_encoding: bool = False,
         **options: bool,
     ) -> HeadOutput:
-        x = self.vit(pixel_values, interpolate_pos_encoding, pooled_only=True, **options)
+        x = self.vit(pixel_values, interpolate_pos_encoding, **{"pooled_only": True} | options)
         logits = self.classifier(self.pool(x.last_hidden_state))  # (B, L)
         return self.finish(self.loss, logits, labels, x)
 
