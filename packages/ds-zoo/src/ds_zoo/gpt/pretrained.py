@@ -23,9 +23,8 @@ DEFAULTS: dict[str, Any] = {
     "tie_word_embeddings": True,
 }
 
-END_OF_TEXT = (
-    50256  # GPT-2's last token, with which texts begin and end unless the configuration says otherwise
-)
+# GPT-2's last token, with which texts begin and end unless the configuration says otherwise.
+END_OF_TEXT = 50256
 
 RENAMES = (
     ("blocks.", "h."),
