@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ds_core.distributed import GradientBuckets, World, rows_of
 from ds_core.module import Module
-from ds_core.random_state import Source, generators_of
+from ds_core.random_state import Source, generators_of, seed_torch
 from ds_core.training.batches import Batch, Batches, samples, tensors_of
 
 
@@ -118,7 +118,7 @@ class DataParallel:
         for name, generator in generators_of(sources):
             generator.manual_seed(_mixed(seed, self.world.rank, step, name))
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(_mixed(seed, self.world.rank, step))
+            seed_torch(_mixed(seed, self.world.rank, step))
             yield
 
     def from_first(self, make: Callable[[], Mapping[str, float]]) -> dict[str, float]:

@@ -52,17 +52,22 @@ def relative_error(ours: Tensor, reference: Tensor, scale: float = 1.0, *, equal
         return 0.0
     least = LEAST.get(ours.dtype, 0.0) * scale
     ours, reference = ours.detach().cpu().double(), reference.detach().cpu().double()
-    same = (ours == reference) | (ours.isnan() & reference.isnan() & equal_nan)
-    difference = torch.where(same, 0.0, ours - reference).abs().max().item()
+    difference = (ours - reference).abs().max().item()
+    if not math.isfinite(difference):  # infinity less itself is NaN
+        same = (ours == reference) | (ours.isnan() & reference.isnan() & equal_nan)
+        difference = torch.where(same, 0.0, ours - reference).abs().max().item()
     error = difference / max(largest(reference), least, 1e-300)
     return error if math.isfinite(error) else math.inf
 
 
 def largest(*tensors: Tensor) -> float:
     """Returns the largest finite absolute value, 0 if there is none."""
-    return max(
-        (torch.where(t.isfinite(), t, 0).abs().max().item() for t in tensors if t.numel()), default=0.0
-    )
+    return max((_largest(t) for t in tensors if t.numel()), default=0.0)
+
+
+def _largest(tensor: Tensor) -> float:
+    most = tensor.abs().max().item()
+    return most if math.isfinite(most) else torch.where(tensor.isfinite(), tensor, 0).abs().max().item()
 
 
 def hint(

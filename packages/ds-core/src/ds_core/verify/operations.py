@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from rich.console import RenderableType
@@ -62,13 +63,19 @@ class _Recorder(TorchDispatchMode):
 
 def _name(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     """Names an operation, and with it each argument that is not as the list demands."""
-    name = str(operation.overloadpacket)
+    name = _plain_name(operation)
     for argument, allowed in ARGUMENTS.get(name, {}).items():
         place = [each.name for each in operation._schema.arguments].index(argument)
         given = args[place] if place < len(args) else kwargs.get(argument)
         if given != allowed:
             name += f"({argument}={given!r})"
     return name
+
+
+@cache
+def _plain_name(operation: Any) -> str:
+    """Names an operation, whichever of its overloads it is."""
+    return str(operation.overloadpacket)
 
 
 @contextmanager

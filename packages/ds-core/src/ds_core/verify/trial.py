@@ -14,6 +14,7 @@ from torch import Tensor
 from ds_core.engines import engine, keep_for_second
 from ds_core.losses.loss import Loss
 from ds_core.module import Module, begin_training
+from ds_core.random_state import seed_torch
 from ds_core.verify.comparison import largest, map_tensors, tensors
 
 Named = dict[str, Tensor | None]
@@ -99,7 +100,7 @@ class Trial:
     @torch.no_grad()  # it may be called where operations are recorded, and is no part of what is checked
     def restart(self) -> None:
         """Puts random states, running statistics and gradients back to where they began."""
-        torch.manual_seed(self._seed)
+        seed_torch(self._seed)
         for generator, state in self._generators:
             generator.set_state(state)
         for module, name, value in self._buffers:
