@@ -103,3 +103,29 @@ def test_what_is_not_there_is_an_error(package: LazyPackage) -> None:
     assert not hasattr(package, "__wrapped__")
     with pytest.raises(ModuleNotFoundError, match="nothing_of_this_name"):
         _ = package.broken
+
+
+def test_a_model_without_memory_loads_no_compiler() -> None:
+    """Weights from a file first meet such a model; to fill it torch would take seconds to get ready."""
+    code = """
+import sys
+import torch
+from ds_core import SpectralNorm, Dense
+from ds_core.initializers import INITIALIZERS
+from ds_rnn import LSTM
+from ds_transformer import TransformerTranslator, TransformerTranslatorConfig
+from ds_zoo import (
+    GANConfig, MiniBERT, MiniBERTConfig, MiniDCGAN, MiniDETR, MiniDETRConfig, MiniGPT, MiniGPTConfig,
+    MiniViT, MiniViTConfig
+)
+with torch.device("meta"):
+    for init in INITIALIZERS.values():
+        assert init(torch.empty(4, 4)).is_meta
+    SpectralNorm(Dense(3, 4)), LSTM(3, 4), MiniDCGAN(GANConfig())
+    TransformerTranslator(TransformerTranslatorConfig(9, 9, d_model=8, nhead=2))
+    MiniBERT(MiniBERTConfig(vocab_size=9)), MiniGPT(MiniGPTConfig(vocab_size=9))
+    MiniDETR(MiniDETRConfig.preset("tiny")), MiniViT(MiniViTConfig.preset("tiny"))
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from ds_core.data import DataLoader
 from ds_core.kernels.matmul import table_in_force, use_table
 from ds_core.layers import Dropout
 from ds_core.optimizers import OPTIMIZERS, SGD, AdamW
+from ds_core.random_state import seed_torch
 from ds_core.schedulers import ExponentialLR, LinearLR, ReduceLROnPlateau, SequentialLR, WarmupCosine
 from ds_core.training import (
     AverageWeights,
@@ -48,6 +49,16 @@ def bits(module):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("seed", [0, -3, 2**63 - 1])
+def test_a_seed_gives_the_numbers_that_torch_gives_for_it(seed):
+    torch.manual_seed(seed)
+    expected = torch.randn(5)
+    torch.manual_seed(1)
+    seed_torch(seed)
+    assert torch.equal(torch.randn(5), expected)
+    assert torch.initial_seed() == seed % 2**64
 
 
 # ---- crashes while writing ----------------------------------------------------------------------------

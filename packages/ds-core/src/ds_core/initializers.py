@@ -2,6 +2,8 @@
 
 Every layer with weights takes ``init=``: a name of :data:`INITIALIZERS` or any function called as
 ``init(tensor, generator=generator)``, such as ``partial(he_normal_, nonlinearity="tanh")``.
+
+A tensor on the device "meta" is returned as it is: to draw nothing, torch would load its compiler.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ def uniform_(
     _check_finite("uniform", a=a, b=b)
     if a > b:
         raise ValueError(f"uniform: expected bounds a <= b, got {a} and {b}")
-    return tensor.uniform_(a, b, generator=generator)
+    return tensor if tensor.is_meta else tensor.uniform_(a, b, generator=generator)
 
 
 @torch.no_grad()
@@ -92,7 +94,7 @@ def normal_(
     _check_finite("normal", mean=mean, std=std)
     if std < 0:
         raise ValueError(f"normal: expected std of at least 0, got {std}")
-    return tensor.normal_(mean, std, generator=generator)
+    return tensor if tensor.is_meta else tensor.normal_(mean, std, generator=generator)
 
 
 @torch.no_grad()
@@ -173,6 +175,8 @@ def sparse_(
         raise ValueError(f"sparse: expected sparsity from 0 to 1, got {sparsity}")
     zeros = math.ceil(sparsity * len(tensor))
     normal_(tensor, 0.0, std, generator)
+    if tensor.is_meta:
+        return tensor
     order = torch.rand(tensor.shape, generator=generator, device=tensor.device).argsort(0)
     return tensor.scatter_(0, order[:zeros], 0.0)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ds_core import functional
 from ds_core.functional.spectral_norm import power_iteration
+from ds_core.initializers import normal_
 from ds_core.kernels import dispatch
 from ds_core.module import InputGrad, Module
 
@@ -52,10 +53,10 @@ class SpectralNorm(Module):
             raise ValueError(f"SpectralNorm: expected a layer whose weight has rows, got {layer!r}")
         self.layer, self.eps, self.input_grad = layer, eps, layer.input_grad
         rows = self._rows(weight)
-        self.register_buffer("u", rows.new_empty(len(rows)).normal_(generator=generator))
-        self.register_buffer("v", rows.new_empty(rows[0].numel()).normal_(generator=generator))
+        self.register_buffer("u", normal_(rows.new_empty(len(rows)), generator=generator))
+        self.register_buffer("v", normal_(rows.new_empty(rows[0].numel()), generator=generator))
         with torch.no_grad():
-            for _ in range(_FIRST):
+            for _ in range(0 if rows.is_meta else _FIRST):
                 self.u, self.v = power_iteration(rows, self.v, eps)
 
     def forward(self, *args: Any, **options: Any) -> Any:

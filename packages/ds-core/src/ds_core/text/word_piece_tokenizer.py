@@ -201,15 +201,17 @@ class WordPieceTokenizer(Tokenizer):
             for e in encodings
         ]
 
-    def check_known(self, texts: Sequence[str]) -> None:
-        """Checks that of each text at least one word is known.
+    def known(self, texts: Sequence[str]) -> list[Tensor]:
+        """Returns of each text its token ids, without [CLS] and [SEP], if at least one word of it is known.
 
         Raises:
             ValueError: shows the first text of which none is.
         """
-        for text, (ids, _) in zip(texts, self.pieces(texts), strict=True):
-            if all(number in self.special_ids for number in ids.tolist()):
+        pieces, special = [ids for ids, _ in self.pieces(texts)], set(self.special_ids)
+        for text, ids in zip(texts, pieces, strict=True):
+            if special.issuperset(ids.tolist()):
                 raise ValueError(f"WordPieceTokenizer: no word is known of the text {text[:60]!r}")
+        return pieces
 
     def _encodings(
         self, texts: Sequence[str], seconds: Sequence[str] | None, max_length: int | None

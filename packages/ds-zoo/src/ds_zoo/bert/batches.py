@@ -179,11 +179,10 @@ def labelled_rows(
     Raises:
         ValueError: if ``context`` leaves no room, or no word of a text is known.
     """
-    tokenizer.check_known(texts)
-    around = torch.tensor([tokenizer.cls_id]), torch.tensor([tokenizer.sep_id])
     if context < 3:
         raise ValueError(f"labelled_rows: expected a context of at least 3 tokens, got {context}")
-    pieces = [ids for ids, _ in tokenizer.pieces(texts)]
+    around = torch.tensor([tokenizer.cls_id]), torch.tensor([tokenizer.sep_id])
+    pieces = tokenizer.known(texts)
     rows = [torch.cat([around[0], ids[: context - 2], around[1]]) for ids in pieces]
     return rows, sum(len(ids) > context - 2 for ids in pieces)
 

@@ -629,7 +629,7 @@ def predict(loaded: Loaded, inputs: list[str]) -> list[dict[str, Any]]:
     failed: list[str] = []
 
     def known(text: str) -> str:
-        loaded.tokenizer.check_known([text])
+        loaded.tokenizer.known([text])
         return text
 
     texts = [text for _, _, text in answered(inputs, known, failed)]
@@ -679,7 +679,7 @@ def fill_mask(loaded: Loaded, text: str, *, top_k: int = 5) -> list[dict[str, An
         ValueError: if the model guesses no words, or the text has no [MASK], or no word that is known.
     """
     model = _of(loaded, MiniBERTForMaskedLM, "guesses hidden words")
-    loaded.tokenizer.check_known([text.replace("[MASK]", " ")])
+    loaded.tokenizer.known([text.replace("[MASK]", " ")])
     guesses = guess(model, loaded.tokenizer, text, top_k=top_k)
     return [
         {"probability": one.probability, "token": one.token, "text": one.text}

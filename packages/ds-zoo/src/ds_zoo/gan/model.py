@@ -22,6 +22,7 @@ from ds_core import (
     Unflatten,
 )
 from ds_core.checks import check_numbers, check_whole, shape
+from ds_core.initializers import normal_
 from torch import Tensor
 
 Norm = Literal["none", "batch", "layer", "spectral"]
@@ -289,8 +290,7 @@ def _layer(layer: Module, norm: str) -> Module:
 
 def _normal(layer: Any, mean: float = 0.0) -> Any:
     """Draws the weight as DCGAN's authors do: N(0, 0.02), about 1 for a norm."""
-    with torch.no_grad():
-        layer.weight.normal_(mean, 0.02)
+    normal_(layer.weight, mean, 0.02)
     return layer
 
 
