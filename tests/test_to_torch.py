@@ -323,6 +323,60 @@ def test_models_by_formulas_are_exported(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(torch.from_numpy(got[0]), expected[0], rtol=1e-4, atol=1e-5)
 
 
+LARGER = {
+    "detr": lambda: ds_zoo.MiniDETR(ds_zoo.MiniDETRConfig.preset("tiny", labels=("a", "b"))),
+    "maskformer": lambda: ds_zoo.MiniMaskFormer(
+        ds_zoo.MiniMaskFormerConfig.preset("tiny", labels=("a", "b"))
+    ),
+    "clip": lambda: ds_zoo.MiniCLIP(
+        ds_zoo.MiniCLIPConfig(
+            ds_zoo.MiniCLIPTextConfig(
+                **{"vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1},
+                **{"num_attention_heads": 2, "max_position_embeddings": 4, "eos_token_id": 8},
+            ),
+            ds_zoo.MiniCLIPVisionConfig(
+                **{"image_size": 8, "patch_size": 4, "hidden_size": 8, "intermediate_size": 8},
+                **{"num_hidden_layers": 1, "num_attention_heads": 2},
+            ),
+            projection_dim=4,
+        )
+    ),
+    "pools": lambda: Sequential(
+        *(ds_core.Residual(made) for made in (ds_cnn.AvgPool2d(3, 1, 1), ds_cnn.MaxPool2d(3, 1, 1))),
+        ds_cnn.ConvTranspose2d(1, 2, 3),
+        ds_core.Residual(ds_cnn.InstanceNorm2d(2)),
+    ),
+}
+ALL = MODELS | LARGER
+
+
+def of_batch(name: str, size: int) -> tuple[Tensor, ...]:
+    """Draws what a model is given."""
+    draw = torch.Generator().manual_seed(size)
+    if name == "clip":
+        ids = torch.randint(8, (size, 4), generator=draw)
+        return ids.index_fill(1, torch.tensor([3]), 8), torch.randn(size, 3, 8, 8, generator=draw)
+    if name in ("detr", "maskformer"):
+        return (torch.randn(size, 3, 32, 32, generator=draw),)
+    if name == "gpt":
+        return (torch.randint(11, (size, 5), generator=draw),)
+    return (torch.randn(size, *INPUTS["cnn" if name == "pools" else name].shape[1:], generator=draw),)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "maskformer" else ()) for name in ALL]
+)
+def test_models_by_formulas_are_exported_for_batches_of_any_size(name: str) -> None:
+    ours, given = ALL[name]().eval(), of_batch(name, 2)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    made, sizes = ours.to_torch(), tuple({0: batch} for _ in given)
+    shapes = sizes if isinstance(made, nn.Sequential) else (sizes,)  # forward takes *args
+    program = torch.export.export(made, given, dynamic_shapes=shapes).module()
+    for size in (1, 3, 5):
+        given = of_batch(name, size)
+        torch.testing.assert_close(tensors(program(*given)), tensors(ours(*given)), rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_refused_says_where_there_are_hooks() -> None:
     with pytest.raises(NotImplementedError, match=r"`observe` .* to_torch\(\) gives a torch\.nn\.Module"):
         Dense(2, 2).register_forward_hook(lambda *given: None)

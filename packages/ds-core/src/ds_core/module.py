@@ -925,6 +925,12 @@ class Module:
 
         Example:
             >>> program = torch.export.export(model.eval().to_torch(), (x,))
+
+            For batches of any size, of a model that runs our formulas; its forward takes ``*args``, so that
+            there is one pair of parentheses more than a Sequential needs:
+
+            >>> sizes = (({0: torch.export.Dim("batch")},),)
+            >>> program = torch.export.export(model.eval().to_torch(), (x,), dynamic_shapes=sizes)
         """
         from ds_core.export import Translator  # the one that needs torch.nn
 

@@ -105,8 +105,8 @@ def windows_backward(grad: Tensor, n: int, size: torch.Size | tuple[int, ...], g
     places = see(pixels.view(1, 1, height, width), geometry).flatten()  # where each number was copied from
     kernel = geometry.kernel[0] * geometry.kernel[1]
     channels, seen = grad.shape[2] // kernel, len(places) // kernel
-    by_channel = grad.reshape(len(grad), n, seen, channels, kernel).permute(1, 0, 3, 2, 4)
-    flat = by_channel.reshape(n, len(grad) * channels, len(places))  # (N, C, H' W' * kernel)
+    by_channel = grad.reshape(grad.shape[0], n, seen, channels, kernel).permute(1, 0, 3, 2, 4)
+    flat = by_channel.reshape(n, grad.shape[0] * channels, len(places))  # (N, C, H' W' * kernel)
     padded = flat.new_zeros(*flat.shape[:2], height * width).index_add(2, places, flat)
     return cut_zeros(padded.unflatten(2, (height, width)), geometry)
 

@@ -269,7 +269,7 @@ class CLIPVisionTower(Tower):
         x = self.patch(pixel_values)  # (B, C, H', W')
         size = x.shape
         x = x.flatten(2).mT  # (B, H' W', C)
-        first = self.class_embedding.expand(len(x), 1, -1)
+        first = self.class_embedding.expand(x.shape[0], 1, -1)
         positions, resized = self.position, None
         if size[2:] != (self.side, self.side):
             positions, resized = resize_positions(positions, (self.side, self.side), tuple(size[2:]), 1)

@@ -128,7 +128,7 @@ class DETRDecoderLayer(TransformerLayer):
         where = x + positions
         y, _ = self.self_attn(where, where, x, need_weights=False)
         x = self.norm1(x + self.dropout1(y))
-        where = (x + positions).view(len(memory), -1, x.shape[-1])  # (B, G Q, C)
+        where = (x + positions).view(memory.shape[0], -1, x.shape[-1])  # (B, G Q, C)
         mask = {"key_padding_mask": hidden}
         if hidden is not None and hidden.dim() == 3:  # of each query, the same for all heads
             mask = {"attn_mask": hidden.repeat_interleave(self.multihead_attn.num_heads, 0)}

@@ -262,7 +262,7 @@ class MiniDETR(Pretrained):
         all_layers, *states = self.predict_layers(pixel_values, pixel_mask)
         logits, boxes = (t if self.config.auxiliary_loss else t[-1:] for t in all_layers)
         loss = None if labels is None else self.loss(logits, boxes, labels)
-        groups = logits.shape[1] // len(pixel_values)
+        groups = logits.shape[1] // pixel_values.shape[0]
         said = [Prediction(*pair) for pair in zip(logits[:, ::groups], boxes[:, ::groups], strict=True)]
         self.save(loss is not None, logits, boxes, groups, len(all_layers.logits))
         return MiniDETROutput(
@@ -335,7 +335,7 @@ class MiniDETR(Pretrained):
             memory = layer(memory, p, hidden)
         keys = memory + p
         # decode
-        images, groups = len(memory), self.config.query_groups if self.training else 1
+        images, groups = memory.shape[0], self.config.query_groups if self.training else 1
         count = groups * self.config.num_queries
         size = (images * groups, self.config.num_queries)
         a = None if self.anchors is None else for_images(self.anchors[:count], images, size)
@@ -390,7 +390,7 @@ class MiniDETR(Pretrained):
 
     def _check(self, images: Tensor, mask: Tensor | None) -> None:
         channels = self.config.backbone_config.num_channels
-        if images.dim() != 4 or images.shape[1] != channels or not len(images):
+        if images.dim() != 4 or images.shape[1] != channels or not images.shape[0]:
             raise ValueError(
                 f"MiniDETR: expected images (B, {channels}, H, W), at least one, got {shape(images)}"
             )
@@ -472,7 +472,7 @@ def places(features: Tensor, hidden: Tensor | None) -> Tensor:
     Returns:
         (u, v), from left and top, and the width and height of a place, ``(B, h w, 4)``; whatever at padding.
     """
-    size = (len(features), *features.shape[2:])
+    size = (features.shape[0], *features.shape[2:])
     seen = features.new_ones(size, dtype=at_least_float32(features.dtype))  # half precision cannot count far
     if hidden is not None:
         seen = seen.masked_fill(hidden, 0.0)

@@ -275,7 +275,7 @@ class MiniMaskFormer(Pretrained):
         if self.config.masked_attention:  # the places' vectors on the grids of the decoder
             small = [resized(places.detach(), grid).flatten(2) for grid in grids]  # (B, E, S) each
         # decode
-        images, queries = len(pixel_values), self.config.decoder_config.num_queries
+        images, queries = pixel_values.shape[0], self.config.decoder_config.num_queries
         o = for_images(self.queries_embedder(queries), images, (images, queries))
         x, hidden = torch.zeros_like(o), None
         states, embeddings = [], []
@@ -352,7 +352,7 @@ class MiniMaskFormer(Pretrained):
 
     def _check(self, images: Tensor) -> None:
         channels = self.config.backbone_config.num_channels
-        if images.dim() != 4 or images.shape[1] != channels or not len(images):
+        if images.dim() != 4 or images.shape[1] != channels or not images.shape[0]:
             raise ValueError(
                 f"MiniMaskFormer: expected images (B, {channels}, H, W), at least one, got {shape(images)}"
             )

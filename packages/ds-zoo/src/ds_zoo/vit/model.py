@@ -310,7 +310,7 @@ class ViTEmbeddings(Module):
             positions, saved = resize_positions(positions, self.grid, grid, self.extra)
         x = self.patch_embeddings(images)  # (B, L, C)
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1)  # (B, T, C)
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)  # (B, T, C)
         self.save(saved)
         return self.dropout(x + positions)
 
