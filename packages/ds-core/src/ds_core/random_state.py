@@ -77,7 +77,7 @@ def seed_torch(seed: int) -> None:
     For accelerators that are not yet in use torch writes down, at each call, who asked for it: a millisecond.
     Where there is none, it is not asked.
     """
-    if torch.cuda.is_available() or torch.backends.mps.is_available():
+    if any(device.is_available() for device in (torch.cuda, torch.backends.mps, torch.xpu)):
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
