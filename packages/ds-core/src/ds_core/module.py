@@ -926,8 +926,9 @@ class Module:
         Example:
             >>> program = torch.export.export(model.eval().to_torch(), (x,))
 
-            For batches of any size, of a model that runs our formulas; its forward takes ``*args``, so that
-            there is one pair of parentheses more than a Sequential needs:
+            For batches of any size, of a model that runs our formulas, shown two examples or more, as torch
+            takes one for a size that stays; its forward takes ``*args``, so that there is one pair of
+            parentheses more than a Sequential needs:
 
             >>> sizes = (({0: torch.export.Dim("batch")},),)
             >>> program = torch.export.export(model.eval().to_torch(), (x,), dynamic_shapes=sizes)
