@@ -36,7 +36,7 @@ def avg_pool_loop(
         y ``(..., H', W')``.
     """
     images = x.reshape(-1, *x.shape[-2:])
-    y = x.new_zeros(images.shape[0], *regions.output_size((x.shape[-2], x.shape[-1])))
+    y = x.new_zeros(len(images), *regions.output_size((x.shape[-2], x.shape[-1])))
     for c, i, j, region, with_padding in each(images, regions):
         seen = images[c][region]
         y[c, i, j] = seen.sum() / (divisor or (with_padding if count_include_pad else seen.numel()))

@@ -47,7 +47,7 @@ def conv_transpose_loop(
     Returns:
         y ``(N, O, H', W')``.
     """
-    y = x.new_zeros(x.shape[0], weight.shape[1] * geometry.groups, *geometry.padded_size(size))
+    y = x.new_zeros(len(x), weight.shape[1] * geometry.groups, *geometry.padded_size(size))
     for n, c, i, j in product(*map(range, x.shape)):
         y[n, *window(c, i, j, weight, geometry)] += x[n, c, i, j] * weight[c]
     y = cut_zeros(y, geometry)
@@ -94,4 +94,4 @@ def conv_transpose_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor,
     grad_stamps = windows(grad, geometry)  # windows_backward(stamps)
     grad_x = grad_stamps @ kernels(weight, geometry).mT  # x @ kernels, by x
     grad_weight = (positions_of(x, geometry).mT @ grad_stamps).reshape(weight.shape)  # and by the kernels
-    return images(grad_x, x.shape[0], (x.shape[2], x.shape[3])), grad_weight, grad_bias
+    return images(grad_x, len(x), (x.shape[2], x.shape[3])), grad_weight, grad_bias

@@ -44,7 +44,7 @@ def convolution_loop(
         x ``(N, C, H, W)``, weight ``(O, C / groups, *kernel)``, bias ``(O,)`` -> ``(N, O, H', W')``.
     """
     padded = pad_zeros(x, geometry)
-    y = x.new_zeros(x.shape[0], weight.shape[0], *geometry.output_size(x.shape[2:]))
+    y = x.new_zeros(len(x), len(weight), *geometry.output_size(x.shape[2:]))
     for n, o, i, j in product(*map(range, y.shape)):
         seen = padded[n, *window(o, i, j, weight, geometry)]  # (C / groups, *kernel)
         y[n, o, i, j] = (weight[o] * seen).sum()
@@ -98,4 +98,4 @@ def convolution_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Te
     g = positions_of(grad, geometry)  # images(y)
     grad_weight = (g.mT @ windows(x, geometry)).reshape(weight.shape)  # rows @ kernels.mT, by the kernels
     grad_rows = g @ kernels(weight, geometry)  # rows @ kernels.mT, by the rows
-    return windows_backward(grad_rows, x.shape[0], x.shape[2:], geometry), grad_weight, grad_bias
+    return windows_backward(grad_rows, len(x), x.shape[2:], geometry), grad_weight, grad_bias  # windows(x)

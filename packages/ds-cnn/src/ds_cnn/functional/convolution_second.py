@@ -26,4 +26,4 @@ def convolution_second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -
     g = positions_of(grad, geometry)
     grad_weight = (g.mT @ v).reshape(weight.shape)  # s = sum of V (G W), by W
     grad_of_grad = v @ kernels(weight, geometry).mT  # and by G
-    return images(grad_of_grad, grad.shape[0], geometry.output_size(grad_grad.shape[2:])), grad_weight
+    return images(grad_of_grad, len(grad), geometry.output_size(grad_grad.shape[2:])), grad_weight

@@ -30,7 +30,7 @@ def lp_pool_loop(x: Tensor, windows: Windows, p: float) -> tuple[Tensor, Saved]:
         x ``(..., H, W)`` -> ``(..., H', W')``.
     """
     images, whole = x.reshape(-1, *x.shape[-2:]), windows.kernel[0] * windows.kernel[1]
-    y = x.new_zeros(images.shape[0], *windows.output_size((x.shape[-2], x.shape[-1])))
+    y = x.new_zeros(len(images), *windows.output_size((x.shape[-2], x.shape[-1])))
     for c, i, j, region, count in each(images, windows):
         y[c, i, j] = root((images[c][region] ** p).sum() * (whole / count), p)
     y = y.view(*x.shape[:-2], *y.shape[1:])

@@ -33,7 +33,7 @@ def max_pool_loop(x: Tensor, regions: Windows | Bins) -> tuple[Tensor, LoopSaved
         x ``(..., H, W)`` -> ``(..., H', W')``.
     """
     images = x.reshape(-1, *x.shape[-2:])
-    y = x.new_zeros(images.shape[0], *regions.output_size((x.shape[-2], x.shape[-1])))
+    y = x.new_zeros(len(images), *regions.output_size((x.shape[-2], x.shape[-1])))
     for c, i, j, region, _ in each(images, regions):
         y[c, i, j] = images[c][region].flatten()[first_of_largest(images[c][region])]
     return y.view(*x.shape[:-2], *y.shape[1:]), LoopSaved(x, regions)

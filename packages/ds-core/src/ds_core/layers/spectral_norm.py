@@ -56,7 +56,7 @@ class SpectralNorm(Module):
         self.register_buffer("u", normal_(rows.new_empty(len(rows)), generator=generator))
         self.register_buffer("v", normal_(rows.new_empty(rows[0].numel()), generator=generator))
         with torch.no_grad():
-            for _ in range(0 if rows.is_meta else _FIRST):
+            for _ in range(0 if rows.is_meta else _FIRST):  # without memory there are no directions
                 self.u, self.v = power_iteration(rows, self.v, eps)
 
     def forward(self, *args: Any, **options: Any) -> Any:
