@@ -1,12 +1,14 @@
 """Products: both ways beside float64, which of them runs, and the tables that say so."""
 
+import functools
 import json
-import math
 import os
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,10 +24,7 @@ from ds_core.kernels.matmul import (
     tuned_path,
     use_table,
 )
-from ds_core.verify import record_operations
-from torch.profiler import ProfilerActivity, profile
 
-ONEDNN = "mkldnn._linear_pointwise"
 TABLES = ["torch", "onednn"]
 
 
@@ -36,10 +35,13 @@ def without_tape_and_own_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(matmul, "_cache_folder", lambda: tmp_path / "cache")
     with use_table("torch"), torch.no_grad():
         yield
-    matmul._operator.cache_clear()
+    for asked in (matmul._exact, matmul.low):
+        asked.cache_clear()
 
 
-needs_onednn = pytest.mark.skipif(matmul._operator() is None, reason="this torch has no oneDNN")
+needs_onednn = pytest.mark.skipif(
+    not matmul._exact(), reason="torch does not let oneDNN compute in full precision on this processor"
+)
 
 
 def draw(*shape, seed=0, dtype=torch.float32):
@@ -53,7 +55,19 @@ def factors(form, n, k, m, batch=()):
 
 
 def ran_onednn(function, *args, **options):
-    return record_operations(function, *args, **options).counts[ONEDNN]
+    """Counts how often torch may take oneDNN."""
+    with pytest.MonkeyPatch.context() as patch:
+        entered = []
+        enter = matmul._Permission.__enter__
+        patch.setattr(matmul._Permission, "__enter__", lambda self: (entered.append(0), enter(self)))
+        function(*args, **options)
+    return len(entered)
+
+
+@pytest.fixture
+def wherever(monkeypatch):
+    """Which products are sent to oneDNN is tested also where torch computes none by it."""
+    monkeypatch.setattr(matmul, "_exact", functools.cache(lambda: True))
 
 
 # ---- right numbers -----------------------------------------------------------------------------------
@@ -81,21 +95,22 @@ def test_onednn_is_as_exact_as_torch(form, size):
 
 
 @needs_onednn
-@pytest.mark.parametrize(
-    ("form", "n", "m", "moved"),
-    [
-        *(("tn", 40, 12, 12 * 300), ("tn", 12, 40, 12 * 300), ("tn", 12, 12, 12 * 300)),
-        *(("tt", 40, 12, 0), ("tt", 12, 40, 0), ("nn", 12, 40, 0), ("nt", 40, 12, 0)),
-    ],
-)
-def test_no_more_is_laid_out_than_the_smaller_factor(form, n, m, moved):
-    """oneDNN takes its first factor row by row; a weight gradient has none that lies so."""
-    a, b = factors(form, n, 300, m)
-    with use_table("onednn"), profile(activities=[ProfilerActivity.CPU], record_shapes=True) as recorded:
-        result = mm(a, b)
-    assert result.is_contiguous()
-    copies = [math.prod(e.input_shapes[0]) for e in recorded.events() if e.name == "aten::copy_"]
-    assert sum(size for size in copies if size != n * m) == moved
+@pytest.mark.parametrize("form", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("size", [(3, 33, 65, 17), (16, 128, 96, 64)])
+def test_batches_by_onednn_are_as_exact_as_torchs(form, size):
+    count, *sizes = size
+    a, b = factors(form, *sizes, (count,))
+    right = a.double() @ b.double()
+    with use_table("onednn"):
+        assert ran_onednn(bmm, a, b) == 1
+        result = bmm(a, b)
+        added = baddbmm(result, a, b, beta=-1)
+
+    def error(y):
+        return ((y - right).abs() / (a.double().abs() @ b.double().abs())).max()
+
+    assert error(result) <= 3 * error(torch.bmm(a, b)) + torch.finfo(torch.float32).eps
+    assert error(added + right) <= 3 * error(torch.bmm(a, b)) + 2 * torch.finfo(torch.float32).eps
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -185,12 +200,53 @@ def test_same_inputs_same_bits():
             assert torch.equal(mm(a.clone(), b.clone()), first)  # clones keep the layout
 
 
+@pytest.fixture
+def settings():
+    """Puts back what a test sets."""
+    yield
+    torch.backends.mkldnn.matmul.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
 @needs_onednn
-def test_torch_settings_stay_as_they_are():
-    before = torch.get_float32_matmul_precision()
+@pytest.mark.parametrize("chosen", [None, "highest", "high", "medium"])
+def test_torch_settings_stay_as_they_are(chosen, settings):
+    if chosen is not None:
+        torch.set_float32_matmul_precision(chosen)
+    said = torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision
     with use_table("onednn"):
         mm(draw(8, 8), draw(8, 8))
-    assert torch.get_float32_matmul_precision() == before == "highest"
+        with pytest.raises(RuntimeError):
+            mm(draw(8, 8), draw(9, 9))
+    assert (torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision) == said
+
+
+@needs_onednn
+def test_threads_leave_the_settings_as_they_are():
+    a, b = factors("nn", 64, 64, 64)
+    with use_table("onednn"), ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: mm(a, b), range(400)))
+    assert all(torch.equal(result, results[0]) for result in results)
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+    assert matmul.ONEDNN.inside == 0
+
+
+@needs_onednn
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_forked_in_the_middle_of_a_product_has_no_permission():
+    reading, writing = os.pipe()
+    with matmul.ONEDNN, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that threads and fork do not go together
+        child = os.fork()
+        if not child:
+            said = torch.backends.mkldnn.matmul.fp32_precision
+            os.write(writing, f"{said} {matmul.ONEDNN.inside} {matmul.ONEDNN.lock.locked()}".encode())
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 100) == b"none 0 False"
+    os.close(reading)
+    os.close(writing)
 
 
 def near(result, right):
@@ -201,7 +257,7 @@ def near(result, right):
 # ---- which of the two runs ---------------------------------------------------------------------------
 
 
-@needs_onednn
+@pytest.mark.usefixtures("wherever")
 @pytest.mark.parametrize("form", ["nn", "nt", "tn"])
 def test_a_rule_decides_by_form_and_size(form):
     rules = {"name": "mine", "onednn": {form: {"flops": 2 * 16 * 20 * 24, "side": 16}}}
@@ -211,28 +267,29 @@ def test_a_rule_decides_by_form_and_size(form):
         assert ran_onednn(mm, *factors(form, 15, 200, 24)) == 0
         assert ran_onednn(mm, *factors({"nn": "nt", "nt": "nn", "tn": "nt"}[form], 16, 20, 24)) == 0
         assert ran_onednn(bmm, *factors(form, 16, 20, 24, (2,))) == 0
-    with use_table({"name": "mine", "onednn": {"batched": {"flops": 2 * 16 * 20 * 24, "side": 16}}}):
-        assert ran_onednn(bmm, *factors(form, 16, 20, 24, (3,))) == 3
+    with use_table({"name": "mine", "onednn": {"batched": {"flops": 3 * 2 * 16 * 20 * 24, "side": 16}}}):
+        assert ran_onednn(bmm, *factors(form, 16, 20, 24, (3,))) == 1
+        assert ran_onednn(bmm, *factors(form, 16, 20, 24, (2,))) == 0
         assert ran_onednn(bmm, *factors(form, 16, 19, 24, (3,))) == 0
-        assert ran_onednn(mm, *factors(form, 16, 20, 24)) == 0
+        assert ran_onednn(bmm, *factors(form, 15, 200, 24, (3,))) == 0
+        assert ran_onednn(mm, *factors(form, 16, 200, 24)) == 0
 
 
-@needs_onednn
-@pytest.mark.parametrize("form", ["nn", "nt", "tn"])
-def test_a_second_factor_that_is_part_of_a_matrix_is_torchs(form):
-    a, whole = draw(40, 24), draw(24, 80, seed=1)
-    a = draw(24, 40).mT if form == "tn" else a
-    b = draw(80, 50, seed=1)[:, :24].mT if form == "nt" else whole[:, :50]
-    batch = a.expand(2, -1, -1).contiguous(), b.expand(2, -1, -1)
+@pytest.mark.usefixtures("wherever")
+def test_factors_whose_numbers_do_not_lie_side_by_side_are_torchs():
+    wide = draw(40, 80)
     with use_table("onednn"):
-        assert ran_onednn(mm, a, b) == 0  # oneDNN takes a thousand times as long
-        assert ran_onednn(bmm, *batch) == 0
-        assert ran_onednn(mm, a, b.contiguous()) == 1
-        assert ran_onednn(mm, draw(40, 50)[:, :24], b.contiguous()) == 1  # of the first factor it may be
-        torch.testing.assert_close(mm(a, b), a @ b)
+        for part in (wide[:, :24], wide[:24].mT, wide.expand(3, -1, -1)[..., :24]):
+            product = bmm if part.dim() == 3 else mm
+            assert ran_onednn(product, part.mT, part) == 1
+        assert ran_onednn(mm, wide[:, ::2], wide) == 0
+        assert ran_onednn(mm, wide.mT, wide.mT[::2].mT) == 0
+        overlapping = torch.as_strided(wide, (20, 40), (8, 1))
+        assert ran_onednn(mm, overlapping, wide) == 0
+        near(mm(overlapping, wide), overlapping.clone() @ wide)
 
 
-@needs_onednn
+@pytest.mark.usefixtures("wherever")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int64])
 def test_other_types_are_torchs(dtype):
     a, b = (factor.to(dtype) for factor in factors("nt", 8, 8, 8))
@@ -243,7 +300,7 @@ def test_other_types_are_torchs(dtype):
 
 
 @needs_onednn
-def test_under_the_tape_products_are_torchs():
+def test_the_tape_goes_through_them():
     a, b = (factor.clone().requires_grad_() for factor in factors("nn", 8, 8, 8))
     with use_table("onednn"), torch.enable_grad():
         mm(a, b).sum().backward()
@@ -265,7 +322,7 @@ def test_wrong_shapes_are_errors(table):
                 wrong()
 
 
-@needs_onednn
+@pytest.mark.usefixtures("wherever")
 def test_inside_the_compiler_products_are_torchs():
     step = torch.compile(lambda a, b: mm(a, b) + 1, backend="eager", fullgraph=True)
     a, b = factors("nt", 8, 8, 8)
@@ -280,7 +337,7 @@ def test_the_table_in_force_goes_through_json_and_back():
     rates = {"product": 70.0, "copy": 1.5, "narrow": 4.0}
     mine = {"name": "tuned:01234567", "onednn": {"nt": {"flops": 100.0, "side": 4}}, "rates": rates}
     with use_table("torch"):
-        if matmul._operator() is not None:
+        if matmul._exact():
             with use_table(json.loads(json.dumps(mine))):
                 assert table_in_force() == mine
         of_an_unknown_machine = {"product": 50.0, "copy": 2.0, "narrow": 16.0}
@@ -395,7 +452,7 @@ def test_the_environment_is_read_with_the_first_product():
     assert run.stdout.strip() == "torch"
 
 
-# ---- where oneDNN's operator is missing --------------------------------------------------------------
+# ---- where oneDNN cannot be used ---------------------------------------------------------------------
 
 
 class Missing:
@@ -403,38 +460,38 @@ class Missing:
         raise AttributeError(name)
 
 
-class Other:
-    """An operator of the same name that multiplies something else."""
-
-    class _linear_pointwise:
-        @staticmethod
-        def default(a, b, *rest):
-            return a @ b
+def older(monkeypatch):
+    monkeypatch.setattr(torch.ops, "mkldnn", Missing())
 
 
-class Refusing:
-    class _linear_pointwise:
-        @staticmethod
-        def default(*args):
-            raise RuntimeError("mkldnn_linear_pointwise: unsupported")
+def without_the_instructions(monkeypatch):
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(_is_mkldnn_bf16_supported=lambda: False))
 
 
-@pytest.mark.parametrize("namespace", [Missing, Other, Refusing])
-def test_without_the_operator_products_are_torchs(monkeypatch, namespace):
-    matmul._operator.cache_clear()
-    monkeypatch.setattr(torch.ops, "mkldnn", namespace())
+def less_precise(monkeypatch):
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(_is_mkldnn_bf16_supported=lambda: True))
+    exact = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda a, b, out=None: exact(a.bfloat16(), b.bfloat16()).float())
+
+
+@pytest.mark.parametrize("where", [older, without_the_instructions, less_precise])
+def test_elsewhere_products_are_torchs(monkeypatch, where):
+    a, b = factors("nt", 256, 256, 256)
+    right = torch.mm(a, b)
+    for asked in (matmul._exact, matmul.low):
+        asked.cache_clear()
     monkeypatch.setattr(matmul, "processor", lambda: Processor("AuthenticAMD", 26, 2, "AVX512"))
-    with warnings.catch_warnings():
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        where(patch)
         warnings.simplefilter("error")
         use_table(None)  # nobody asked for oneDNN: nothing to say
     assert table_in_force()["name"] == "torch"
-    a, b = factors("nt", 256, 256, 256)
-    assert torch.equal(mm(a, b), torch.mm(a, b))
+    assert torch.equal(mm(a, b), right)
     with pytest.warns(
-        UserWarning, match="'tuned:1' sends some to oneDNN, for which this torch .* no operator"
+        UserWarning, match=r"'tuned:1' sends some to oneDNN, which this torch \(.*MKL computes"
     ):
         use_table({"name": "tuned:1", "onednn": {"nt": {"flops": 1, "side": 1}}})
-    assert torch.equal(mm(a, b), torch.mm(a, b))
+    assert torch.equal(mm(a, b), right)
 
 
 # ---- tuning ------------------------------------------------------------------------------------------

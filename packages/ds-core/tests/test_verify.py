@@ -438,15 +438,19 @@ def test_every_entry_of_the_list_has_a_reason_and_is_an_operation():
         assert hasattr(getattr(torch.ops, namespace), operation), name
 
 
-def test_an_operation_that_can_do_more_is_allowed_only_with_its_plain_arguments():
-    def product(attr, algorithm):
-        torch.ops.mkldnn._linear_pointwise(X.detach(), X.detach(), None, attr, [], algorithm)
+def test_a_product_with_an_activation_in_it_is_outside_the_list():
+    x = X.detach()
 
-    assert record_operations(product, "none", "").outside() == []
-    fused = record_operations(product, "gelu", "tanh")
-    assert fused.outside() == ["mkldnn._linear_pointwise(attr='gelu')"]
-    assert "✗ not on the list" in str(fused)
-    assert record_operations(product, "relu", "").outside() == ["mkldnn._linear_pointwise(attr='relu')"]
+    def by_onednn():
+        torch.ops.mkldnn._linear_pointwise(x, x, None, "gelu", [], "tanh")
+
+    def by_mkl():
+        torch._addmm_activation(x[:, 0], x, x.T, use_gelu=True)
+
+    for product, name in [(by_onednn, "mkldnn._linear_pointwise"), (by_mkl, "aten._addmm_activation")]:
+        fused = record_operations(product)
+        assert name in fused.outside()
+        assert "✗ not on the list" in str(fused)
 
 
 # ---- comparison --------------------------------------------------------------------------------------

@@ -8,15 +8,16 @@ from torch import Tensor
 
 from ds_core.functional.adagrad import adagrad
 from ds_core.kernels import update_kernel
-from ds_core.kernels.elementary import number
+from ds_core.kernels.elementary import blocks, number, root
 
 
 @update_kernel(adagrad)
 def adagrad_in_place(
     p: Tensor, g: Tensor, state: dict[str, Any], *, lr: float, lr_decay: float, eps: float
 ) -> tuple[Tensor, dict[str, Any]]:
-    """The root is the only new tensor."""
+    """Nothing new but the root of a block."""
     step_size = lr / (1 + state["step"] * lr_decay)
     state["step"] += 1
-    root = state["sum"].addcmul_(g, g).sqrt().add_(number(eps, p))
-    return p.addcdiv_(g, root, value=-step_size), state
+    for some, by, total in blocks(p, g, state["sum"].addcmul_(g, g)):
+        some.addcdiv_(by, root(total).add_(number(eps, total)), value=-step_size)
+    return p, state

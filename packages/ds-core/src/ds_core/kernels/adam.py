@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ds_core.functional.adam import adam
 from ds_core.kernels import update_kernel
-from ds_core.kernels.elementary import number
+from ds_core.kernels.elementary import blocks, number, root
 
 
 @update_kernel(adam)
@@ -33,5 +33,6 @@ def adam_in_place(
         square = torch.maximum(state["max_exp_avg_sq"], square, out=state["max_exp_avg_sq"])
     correction1 = 1 - beta1 ** state["step"]
     correction2 = math.sqrt(1 - beta2 ** state["step"])
-    root = square.sqrt().add_(number(eps * correction2, p))
-    return p.addcdiv_(mean, root, value=-lr * correction2 / correction1), state
+    for some, m, v in blocks(p, mean, square):
+        some.addcdiv_(m, root(v).add_(number(eps * correction2, v)), value=-lr * correction2 / correction1)
+    return p, state

@@ -9,6 +9,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ds_core.kernels.scratch import scratch
+
 LOG2_E = 1 / math.log(2)
 BLOCK = 1 << 17  # numbers; half a mebibyte of float32 stays in a processor's cache
 
@@ -105,6 +107,11 @@ def softmax_backward(grad: Tensor, y: Tensor, dim: int = -1) -> Tensor:
     """Returns dL/dx_i = y_i (g_i - sum_j g_j y_j), from the output y."""
     grad_x = grad * y
     return grad_x.addcmul_(y, grad_x.sum(dim, keepdim=True), value=-1)
+
+
+def root(x: Tensor) -> Tensor:
+    """Returns the square root, in memory that is kept and valid until the next root."""
+    return torch.sqrt(x, out=scratch("root", x.shape, x) if x.is_contiguous() else None)
 
 
 _INTEGERS = {4: torch.int32, 8: torch.int64}

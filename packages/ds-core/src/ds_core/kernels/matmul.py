@@ -1,8 +1,9 @@
 """Matrix products: the one place through which every product of a kernel goes.
 
 torch multiplies float32 matrices with MKL. The oneDNN in the same torch has another product, of the same
-accuracy, which on some processors is twice as fast. Which of the two runs is not found out while a model
-trains: a fixed table says from which size on a product goes to oneDNN, for each form it comes in.
+accuracy, which on some processors is twice as fast; torch takes it where it may (:class:`_Permission`). Which
+of the two runs is not found out while a model trains: a fixed table says from which size on a product goes to
+oneDNN, for each form it comes in.
 
     nt        A B^T, both row by row in memory: a layer's forward
     nn        A B: its input gradient
@@ -35,11 +36,12 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -60,9 +62,8 @@ def mm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns a b, ``(n, k)`` and ``(k, m)`` -> ``(n, m)``."""
     if switch.products is not None and a.dtype == torch.float32:
         return _widened(low_product(switch.products, torch.mm, a, b), None, 1, 1, out)
-    if _to_onednn(a, b):
-        return _finish(_onednn(a, b.mT), None, 1, 1, out)
-    return torch.mm(a, b, out=out)
+    with _way(a, b):
+        return torch.mm(a, b, out=out)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -87,24 +88,16 @@ def addmm(
     """
     if switch.products is not None and a.dtype == torch.float32:
         return _widened(low_product(switch.products, torch.mm, a, b), c, alpha, beta, out)
-    if not _to_onednn(a, b):
+    with _way(a, b):
         return torch.addmm(c, a, b, beta=beta, alpha=alpha, out=out)
-    if alpha == beta == 1 and c.shape == b.shape[1:] and c.dtype == torch.float32 and c.is_contiguous():
-        return _finish(_onednn(a, b.mT, c), None, 1, 1, out)
-    return _finish(_onednn(a, b.mT), c, alpha, beta, out)
 
 
 def bmm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns a b for each of N pairs, ``(N, n, k)`` and ``(N, k, m)`` -> ``(N, n, m)``."""
     if switch.products is not None and a.dtype == torch.float32:
         return _widened(low_product(switch.products, torch.bmm, a, b), None, 1, 1, out)
-    if not _batch_to_onednn(a, b):
+    with _way(a, b):
         return torch.bmm(a, b, out=out)
-    if out is None:
-        out = a.new_empty(len(a), a.shape[1], b.shape[2])
-    for left, right, product in zip(a.unbind(), b.mT.unbind(), out.unbind(), strict=True):
-        product.copy_(_onednn(left, right))
-    return out
 
 
 def baddbmm(
@@ -122,26 +115,8 @@ def baddbmm(
     """
     if switch.products is not None and a.dtype == torch.float32:
         return _widened(low_product(switch.products, torch.bmm, a, b), c, alpha, beta, out)
-    if not _batch_to_onednn(a, b):
+    with _way(a, b):
         return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)
-    if out is None:
-        out = a.new_empty(len(a), a.shape[1], b.shape[2])
-    added = c.expand_as(out)
-    for left, right, start, total in zip(
-        a.unbind(), b.mT.unbind(), added.unbind(), out.unbind(), strict=True
-    ):
-        _finish(_onednn(left, right), start, alpha, beta, total)
-    return out
-
-
-def _finish(product: Tensor, c: Tensor | None, alpha: float, beta: float, out: Tensor | None) -> Tensor:
-    """Returns beta c + alpha product, in ``out`` or in the product's own memory."""
-    out = product if out is None else out
-    if c is None or beta == 0:
-        return product if out is product and alpha == 1 else torch.mul(product, alpha, out=out)
-    if alpha != 1:
-        product.mul_(alpha)
-    return torch.add(product, c.expand_as(product), alpha=beta, out=out)
 
 
 @cache
@@ -174,7 +149,7 @@ def _widened(product: Tensor, c: Tensor | None, alpha: float, beta: float, out: 
 class Rule(NamedTuple):
     """The size from which a product goes to oneDNN."""
 
-    flops: float  # 2 n k m, of one product of a batch
+    flops: float  # 2 n k m, of all products of a batch together
     side: int  # the least of n, k and m
 
 
@@ -203,91 +178,96 @@ class Table:
         return min((rule.flops for rule in self.rules.values()), default=math.inf)
 
 
-def _to_onednn(a: Tensor, b: Tensor) -> bool:
-    """Says whether the table in force sends a b to oneDNN."""
+def _way(a: Tensor, b: Tensor) -> AbstractContextManager[object]:
+    """Returns what a b is to be computed in: oneDNN's permission if the table in force sends it there."""
     table = _table or _choose()
-    if not table.rules or a.dim() != 2 or b.dim() != 2 or 2 * a.numel() * b.shape[1] < table.least:
-        return False
-    if a.shape[1] != b.shape[0] or not _plain(a, b):
-        return False
-    rule, sides = table.rules.get(_form(a, b)), (*a.shape, b.shape[1])
-    return rule is not None and min(sides) >= rule.side and 2 * math.prod(sides) >= rule.flops
-
-
-def _batch_to_onednn(a: Tensor, b: Tensor) -> bool:
-    """Says whether the table in force sends each product of a batch to oneDNN."""
-    rule = (_table or _choose()).rules.get("batched")
-    if rule is None or a.dim() != 3 or b.dim() != 3 or len(a) != len(b) or not len(a):
-        return False
-    (n, k), m = a.shape[1:], b.shape[2]
-    if 2 * n * k * m < rule.flops or min(n, k, m) < rule.side:
-        return False
-    return k == b.shape[1] and _plain(a, b) and bool(_form(a[0], b[0]))
-
-
-def _plain(a: Tensor, b: Tensor) -> bool:
-    """Says whether oneDNN's product can be used: float32 on the CPU, outside autograd and torch.compile."""
-    return (
-        a.dtype == b.dtype == torch.float32
-        and a.is_cpu
-        and b.is_cpu
-        and not torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
-    )
+    if not table.rules or not 2 <= a.dim() == b.dim() or 2 * a.numel() * b.shape[-1] < table.least:
+        return MKL
+    (n, k), m = a.shape[-2:], b.shape[-1]
+    rule = table.rules.get(_form(a, b))
+    if rule is None or min(n, k, m) < rule.side or 2 * a.numel() * m < rule.flops:
+        return MKL
+    plain = a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu
+    return ONEDNN if plain and not torch.compiler.is_compiling() else MKL
 
 
 def _form(a: Tensor, b: Tensor) -> str:
-    """Names the form of a product; empty if the numbers of a factor lie neither by row nor by column.
-
-    Those of the second factor lie without gaps: oneDNN takes a thousand times as long for a part of a matrix.
-    """
-    rows_a, rows_b = _by_row(a), b.is_contiguous()
-    if not (rows_a or _by_row(a.mT)) or not (rows_b or b.mT.is_contiguous()):
+    """Names the form of a product; empty if the numbers of a factor lie neither by row nor by column."""
+    (n, k), m = a.shape[-2:], b.shape[-1]
+    (down_a, right_a), (down_b, right_b) = a.stride()[-2:], b.stride()[-2:]
+    rows_a, rows_b = right_a == 1 and down_a >= k, right_b == 1 and down_b >= m
+    if not (rows_a or (down_a == 1 and right_a >= n)) or not (rows_b or (down_b == 1 and right_b >= k)):
         return ""
+    if len(a.shape) == 3:
+        return "batched"
     return ("nn" if rows_b else "nt") if rows_a else "tn"
-
-
-def _by_row(matrix: Tensor) -> bool:
-    return matrix.stride(1) == 1 and matrix.stride(0) >= matrix.shape[1]
 
 
 # ---- oneDNN --------------------------------------------------------------------------------------------
 
 
-def _onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Returns a b^T + bias by oneDNN, always in full float32.
+class _Permission:
+    """A block of code in which torch's products of float32 go to oneDNN.
 
-    It lays its first factor out row by row, which costs a weight gradient up to as much as the product. So
-    the smaller factor comes first, and (b a^T)^T is a b^T.
+    They do where torch is allowed to compute them with less precision. oneDNN makes use of that only where a
+    processor has matrix units for bfloat16; elsewhere it computes them in full, as :func:`_exact` has tried.
+    It is a setting of the process: products of other threads may go there, too, while one is in the block.
     """
-    if bias is None and _laid_out(b) < _laid_out(a) and a.mT.is_contiguous():
-        turned: Tensor = _operator()(b, a, None, "none", [], "")
-        return turned.mT.contiguous()
-    product: Tensor = _operator()(a, b, bias, "none", [], "")
-    return product
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = Lock(), 0, "none"
+
+    @cached_property
+    def setting(self) -> Any:
+        """Which precision torch may use for products on the CPU."""
+        return torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.before = self.setting.fp32_precision
+                self.setting.fp32_precision = "bf16"
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.setting.fp32_precision = self.before
+
+    def forked(self) -> None:
+        """Leaves the block in a new process, which has none of the threads that were in it."""
+        if self.inside:
+            self.setting.fp32_precision = self.before
+        self.__init__()  # type: ignore[misc]
 
 
-def _laid_out(factor: Tensor) -> int:
-    """Returns how many numbers oneDNN moves to lay its first factor out."""
-    return 0 if factor.is_contiguous() else factor.numel()
+MKL = nullcontext()
+ONEDNN = _Permission()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ONEDNN.forked)
 
 
 @cache
-def _operator() -> Any:
-    """Returns torch's private operator for it; None where this torch has none, or one of another kind."""
+def _exact() -> bool:
+    """Says whether products can go to oneDNN here, and have full float32 accuracy there."""
+    if not low(torch.bfloat16).on_processor:  # torch asks the same before it takes oneDNN
+        return False
     try:
-        operator = torch.ops.mkldnn._linear_pointwise.default
-        two = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-        product = operator(two, two, two[0].contiguous(), "none", [], "")  # two two^T + (1, 2)
-    except (AttributeError, RuntimeError, TypeError):
-        return None
-    return operator if product.tolist() == [[6.0, 13.0], [12.0, 27.0]] else None
+        a = torch.arange(-8192.0, 8192).sin().view(128, 128)
+        right = a.double() @ a.double()
+        with torch.no_grad(), ONEDNN:
+            products = torch.mm(a, a), torch.bmm(a[None], a[None])[0]
+    except (AttributeError, RuntimeError):  # an older torch, or one without oneDNN
+        return False
+    errors = [(product - right).abs().max() / right.abs().max() for product in products]
+    return max(errors).item() < 1e-5  # of bfloat16 it is a thousand times as much
 
 
 # ---- tables --------------------------------------------------------------------------------------------
 
 TORCH = Table("torch")
-ONEDNN = Table("onednn", {form: Rule(1, 1) for form in FORMS})
+ALL = Table("onednn", {form: Rule(1, 1) for form in FORMS})
 
 _table: Table | None = None  # in force; None until the first product
 
@@ -323,8 +303,8 @@ def use_table(table: str | Mapping[str, Any] | None) -> AbstractContextManager[o
         ValueError: if there is no table of that name, or what is given is not a table.
 
     Warns:
-        UserWarning: if the table sends products to oneDNN and this torch has no operator for it: they are
-            torch's, then, and the last bits may differ.
+        UserWarning: if the table sends products to oneDNN, which does not compute them here, or not in full
+            precision: they are MKL's, then, and the last bits may differ.
 
     Example:
         >>> with use_table(checkpoint["products"]):
@@ -357,16 +337,17 @@ def _choose() -> Table:
     else:
         here = processor()
         table = _tuned() or next((table for table, key in _shipped() if here.fits(key)), TORCH)
-        _table = table if not table.rules or _operator() else TORCH
+        _table = table if not table.rules or _exact() else TORCH
     return _table
 
 
 def _available(table: Table) -> Table:
     """Returns a table that was asked for, and warns if it cannot be used here."""
-    if table.rules and _operator() is None:
+    if table.rules and not _exact():
         warnings.warn(
-            f"products: the table {table.name!r} sends some to oneDNN, for which this torch "
-            f"({torch.__version__}) has no operator; torch.mm computes them, and the last bits may differ",
+            f"products: the table {table.name!r} sends some to oneDNN, which this torch "
+            f"({torch.__version__}) does not let compute them in full precision on this processor; MKL "
+            "computes them, and the last bits may differ",
             stacklevel=3,
         )
         return TORCH
@@ -374,7 +355,7 @@ def _available(table: Table) -> Table:
 
 
 def _named(name: str) -> Table:
-    tables = [TORCH, ONEDNN, *(table for table, _ in _shipped()), _tuned()]
+    tables = [TORCH, ALL, *(table for table, _ in _shipped()), _tuned()]
     known = {table.name: table for table in tables if table}
     if name not in known:
         raise ValueError(f"products: no table {name!r} here; there are {', '.join(map(repr, known))}")

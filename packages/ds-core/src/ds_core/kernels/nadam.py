@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ds_core.functional.nadam import nadam
 from ds_core.kernels import update_kernel
-from ds_core.kernels.elementary import number
+from ds_core.kernels.elementary import blocks, number, root
 
 
 @update_kernel(nadam)
@@ -32,7 +32,8 @@ def nadam_in_place(
     state["mu_product"] *= mu
     mean = state["exp_avg"].lerp_(g, 1 - beta1)
     square = state["exp_avg_sq"].mul_(number(beta2, g)).addcmul_(g, g, value=1 - beta2)
-    root = square.sqrt().div_(number(math.sqrt(1 - beta2**t), p)).add_(number(eps, p))
-    p.addcdiv_(g, root, value=-lr * (1 - mu) / (1 - state["mu_product"]))
-    p.addcdiv_(mean, root, value=-lr * mu_next / (1 - state["mu_product"] * mu_next))
+    for some, by, m, v in blocks(p, g, mean, square):
+        below = root(v).div_(number(math.sqrt(1 - beta2**t), v)).add_(number(eps, v))
+        some.addcdiv_(by, below, value=-lr * (1 - mu) / (1 - state["mu_product"]))
+        some.addcdiv_(m, below, value=-lr * mu_next / (1 - state["mu_product"] * mu_next))
     return p, state

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ds_core.functional.rmsprop import rmsprop
 from ds_core.kernels import update_kernel
-from ds_core.kernels.elementary import number
+from ds_core.kernels.elementary import blocks, number, root
 
 
 @update_kernel(rmsprop)
@@ -23,14 +23,13 @@ def rmsprop_in_place(
     momentum: float,
     centered: bool,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """The root is the only new tensor."""
+    """Nothing new but the root of a block, and what is below it if it is centered."""
     state["step"] += 1
     square = state["square_avg"].mul_(number(alpha, g)).addcmul_(g, g, value=1 - alpha)
     if centered:
         mean = state["grad_avg"].lerp_(g, 1 - alpha)
         square = square.addcmul(mean, mean, value=-1).clamp_(min=0)
-    root = square.sqrt().add_(number(eps, p))
-    if not momentum:
-        return p.addcdiv_(g, root, value=-lr), state
-    buffer = state["momentum_buffer"].mul_(number(momentum, g)).addcdiv_(g, root)
-    return p.add_(buffer, alpha=-lr), state
+    moved = state["momentum_buffer"].mul_(number(momentum, g)) if momentum else p
+    for some, by, v in blocks(moved, g, square):
+        some.addcdiv_(by, root(v).add_(number(eps, v)), value=1 if momentum else -lr)
+    return p.add_(moved, alpha=-lr) if momentum else p, state

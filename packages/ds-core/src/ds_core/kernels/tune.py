@@ -20,8 +20,8 @@ from rich.progress import track
 from torch import Tensor
 
 from ds_core.kernels.matmul import (
+    ALL,
     FORMS,
-    ONEDNN,
     TORCH,
     Rates,
     Rule,
@@ -93,8 +93,8 @@ class Measured:
 
     @property
     def flops(self) -> int:
-        """Returns the arithmetic of one product."""
-        return 2 * math.prod(self.size[-3:])
+        """Returns the arithmetic, of a batch all of it."""
+        return 2 * math.prod(self.size)
 
     @property
     def side(self) -> int:
@@ -123,7 +123,7 @@ def measure(form: str, size: tuple[int, ...], seconds: float = 0.3) -> Measured:
     with torch.no_grad():
         while turn < 7 or (time.perf_counter() < end and turn < 500):
             for name in times if turn % 2 else reversed(times):
-                with use_table(TORCH.name if name == "torch" else ONEDNN.name):
+                with use_table(TORCH.name if name == "torch" else ALL.name):
                     start = time.perf_counter()
                     product(a, b)
                     taken = time.perf_counter() - start

@@ -22,7 +22,7 @@ _GROUPS: dict[str, str] = {
     "exponential, logarithm and their kin": "cos erf exp exp2 expm1 log log1p log2 rsqrt sin sqrt tanh",
     "sum and mean": "cumsum mean sum",
     "extremum, and where it is": "amax aminmax any argmax",
-    "matrix product": "addmm baddbmm bmm mm mkldnn._linear_pointwise",
+    "matrix product": "addmm baddbmm bmm mm",
     "other view of the same numbers": (
         "_unsafe_view alias as_strided detach expand permute select slice split split_with_sizes squeeze t "
         "transpose unbind unfold unsqueeze view"
@@ -44,9 +44,4 @@ ALLOWED: dict[str, str] = {
     name if "." in name else f"aten.{name}": reason
     for reason, names in _GROUPS.items()
     for name in names.split()
-}
-
-# Operations that can do more than their reason says: name -> the values that arguments must have.
-ARGUMENTS: dict[str, dict[str, object]] = {
-    "mkldnn._linear_pointwise": {"attr": "none"},  # by another attr it applies gelu, relu, ... to the product
 }

@@ -334,7 +334,7 @@ def product_rate(side: int = 1024) -> float:
         return call
 
     calls = [run("torch")]
-    if matmul._operator() is not None:
+    if matmul._exact():
         calls.append(run("onednn"))
     turn(calls, 0.05)  # warm-up
     return 2.0 * side**3 / min(turn(calls, 0.5))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from rich.text import Text
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ds_core.engines import autograd_records
-from ds_core.verify.allowed import ALLOWED, ARGUMENTS
+from ds_core.verify.allowed import ALLOWED
 from ds_core.verify.report import Printed, table
 
 
@@ -56,24 +56,13 @@ class _Recorder(TorchDispatchMode):
         self.operations = operations
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations.counts[_name(func, args, kwargs or {})] += 1
+        self.operations.counts[_name(func)] += 1
         self.operations.taped += autograd_records()
         return func(*args, **(kwargs or {}))
 
 
-def _name(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Names an operation, and with it each argument that is not as the list demands."""
-    name = _plain_name(operation)
-    for argument, allowed in ARGUMENTS.get(name, {}).items():
-        place = [each.name for each in operation._schema.arguments].index(argument)
-        given = args[place] if place < len(args) else kwargs.get(argument)
-        if given != allowed:
-            name += f"({argument}={given!r})"
-    return name
-
-
 @cache
-def _plain_name(operation: Any) -> str:
+def _name(operation: Any) -> str:
     """Names an operation, whichever of its overloads it is."""
     return str(operation.overloadpacket)
 

@@ -21,7 +21,6 @@ _FACTORS = {
     "addmv": (1, 2),
     "baddbmm": (1, 2),
     "addbmm": (1, 2),
-    "_linear_pointwise": (0, 1),  # a b^T + bias, see ds_core.kernels.matmul
 }
 _REDUCTIONS = {"sum", "mean", "amax", "amin", "max", "min", "prod", "var", "var_mean", "cumsum"}
 _COPIES = {"clone", "_to_copy"}
@@ -84,11 +83,8 @@ def flops_of(func: Any, args: tuple[Any, ...], result: Any) -> Flops:
     name = func.overloadpacket.__name__.rstrip("_")
     if name in _FACTORS:
         left, right = (args[i] for i in _FACTORS[name])
-        if name == "_linear_pointwise":
-            columns, adds = right.shape[0], args[2] is not None
-        else:
-            columns, adds = right.shape[-1] if right.dim() > 1 else 1, name.startswith(("add", "badd"))
-        added = result.numel() if adds else 0
+        columns = right.shape[-1] if right.dim() > 1 else 1
+        added = result.numel() if name.startswith(("add", "badd")) else 0
         return Flops(2 * left.numel() * columns, added)
     if name in _REDUCTIONS:
         return Flops(0, args[0].numel())
