@@ -334,13 +334,13 @@ def test_inside_the_compiler_products_are_torchs():
 
 
 def test_the_table_in_force_goes_through_json_and_back():
-    rates = {"product": 70.0, "copy": 1.5, "narrow": 4.0}
+    rates = {"product": 70.0, "copy": 1.5, "narrow": 4.0, "block": 100.0}
     mine = {"name": "tuned:01234567", "onednn": {"nt": {"flops": 100.0, "side": 4}}, "rates": rates}
     with use_table("torch"):
         if matmul._exact():
             with use_table(json.loads(json.dumps(mine))):
                 assert table_in_force() == mine
-        of_an_unknown_machine = {"product": 50.0, "copy": 2.0, "narrow": 16.0}
+        of_an_unknown_machine = {"product": 50.0, "copy": 2.0, "narrow": 16.0, "block": 196_608.0}
         assert table_in_force() == {"name": "torch", "onednn": {}, "rates": of_an_unknown_machine}
     use_table({"name": "other", "onednn": {}})  # at once, and for good
     assert table_in_force()["name"] == "other"
@@ -363,6 +363,7 @@ def test_what_is_no_table_is_refused_by_name():
         {"name": "x", "onednn": {}, "rates": {"speed": 1}},
         {"name": "x", "onednn": {}, "rates": {"narrow": -1}},
         {"name": "x", "onednn": {}, "rates": {"narrow": "few"}},
+        {"name": "x", "onednn": {}, "rates": {"block": 0}},
     ):
         with pytest.raises(ValueError, match="not a table of products"):
             use_table(wrong)
@@ -536,6 +537,7 @@ def test_tune_writes_the_table_that_is_used_from_then_on(monkeypatch, capsys):
     assert here["rates"]["product"] == 2 * 24 * 16 * 16 / 0.5 / 1e3
     assert here["rates"]["copy"] > 0
     assert 0 <= here["rates"]["narrow"] <= 64
+    assert here["rates"]["block"] in (196_608, 393_216)
     assert here["name"].startswith("tuned:")
     assert list(tuned_path().parent.iterdir()) == [tuned_path()]
     shown = capsys.readouterr().out

@@ -29,7 +29,7 @@ def small_blocks(monkeypatch):
     """Makes blocks so small that these inputs need several in every direction, the last ones cut short."""
     monkeypatch.setattr(blockwise, "CAUSAL_QUERIES", 2)
     monkeypatch.setattr(blockwise, "KEYS", 4)
-    monkeypatch.setattr(blockwise, "SCORES", 12)  # 3 queries
+    monkeypatch.setattr(blockwise, "room", lambda: 12)  # 3 queries
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # a head for each
 
 
@@ -318,8 +318,9 @@ def test_scores_that_float32_takes_as_they_are_do_not_overflow_in_float16():
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("laid", ["heads apart", "heads of a token side by side"])
 def test_a_single_block_writes_gradients_into_no_memory_but_its_own(laid, is_causal, monkeypatch):
-    for name, size in {"CAUSAL_QUERIES": 16, "KEYS": 16, "SCORES": 100}.items():
-        monkeypatch.setattr(blockwise, name, size)
+    for name in ("CAUSAL_QUERIES", "KEYS"):
+        monkeypatch.setattr(blockwise, name, 16)
+    monkeypatch.setattr(blockwise, "room", lambda: 100)
     parts = torch.randn(2, 9, 7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     if laid != "heads apart":
         parts = parts.transpose(1, 2).contiguous().transpose(1, 2)
@@ -337,10 +338,27 @@ def test_a_single_block_writes_gradients_into_no_memory_but_its_own(laid, is_cau
         assert torch.equal(part, was)
 
 
+@pytest.mark.parametrize(("size", "looks"), [(0.1, False), (100.0, True), (torch.nan, True)])
+def test_scores_of_short_queries_and_keys_are_not_looked_at(size, looks, monkeypatch):
+    monkeypatch.setattr(blockwise, "KEYS", 16)
+    monkeypatch.setattr(blockwise, "room", lambda: 256)
+    looked = []
+    small = blockwise._small
+    monkeypatch.setattr(blockwise, "_small", lambda scores: looked.append(1) or small(scores))
+    query, key, value = draw(torch.float32, heads=2, key_heads=2, queries=48, keys=48, batch=())
+    query[0, 3, 1] = size
+    results = []
+    for form in ("plain", "blockwise"):
+        with engine("manual"):
+            results.append(PAIRS[form][0](query, key, value)[0])
+    torch.testing.assert_close(*results, equal_nan=True)
+    assert bool(looked) == looks
+
+
 def test_blockwise_never_holds_all_scores(monkeypatch):
     monkeypatch.setattr(blockwise, "CAUSAL_QUERIES", 16)
     monkeypatch.setattr(blockwise, "KEYS", 32)
-    monkeypatch.setattr(blockwise, "SCORES", 256)  # of each of two threads
+    monkeypatch.setattr(blockwise, "room", lambda: 256)  # of each of two threads
     query, key, value = draw(torch.float32, heads=1, key_heads=1, queries=256, keys=256, batch=())
     largest = 0
 

@@ -96,6 +96,9 @@ def bmm(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns a b for each of N pairs, ``(N, n, k)`` and ``(N, k, m)`` -> ``(N, n, m)``."""
     if switch.products is not None and a.dtype == torch.float32:
         return _widened(low_product(switch.products, torch.bmm, a, b), None, 1, 1, out)
+    if _one(a, b):
+        one = mm(a[0], b[0], out=None if out is None else out[0])
+        return one.unsqueeze(0) if out is None else out
     with _way(a, b):
         return torch.bmm(a, b, out=out)
 
@@ -115,6 +118,10 @@ def baddbmm(
     """
     if switch.products is not None and a.dtype == torch.float32:
         return _widened(low_product(switch.products, torch.bmm, a, b), c, alpha, beta, out)
+    if _one(a, b):
+        added = c[0] if c.dim() == 3 else c
+        one = addmm(added, a[0], b[0], alpha=alpha, beta=beta, out=None if out is None else out[0])
+        return one.unsqueeze(0) if out is None else out
     with _way(a, b):
         return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)
 
@@ -162,6 +169,7 @@ class Rates(NamedTuple):
     product: float = 50.0  # operations of a product in a nanosecond
     copy: float = 2.0  # float32 numbers moved in a nanosecond
     narrow: float = 16.0  # columns of a product that runs at half of that rate, for it has so few
+    block: float = 196_608.0  # numbers that are worked on several times at once: three quarters of a mebibyte
 
 
 @dataclass(frozen=True)
@@ -189,6 +197,11 @@ def _way(a: Tensor, b: Tensor) -> AbstractContextManager[object]:
         return MKL
     plain = a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu
     return ONEDNN if plain and not torch.compiler.is_compiling() else MKL
+
+
+def _one(a: Tensor, b: Tensor) -> bool:
+    """Says whether a batch is one product: of many, oneDNN lays out the factors that are parts of others."""
+    return a.dim() == b.dim() == 3 and len(a) == len(b) == 1
 
 
 def _form(a: Tensor, b: Tensor) -> str:
@@ -277,7 +290,8 @@ def table_in_force() -> dict[str, Any]:
 
     Returns:
         Its name, its rules and its rates, as JSON knows them:
-        ``{"name": "torch", "onednn": {}, "rates": {"product": 50.0, "copy": 2.0, "narrow": 16.0}}``.
+        ``{"name": "torch", "onednn": {}, "rates": {"product": 50.0, "copy": 2.0, "narrow": 16.0,
+        "block": 196608.0}}``.
     """
     table = _table or _choose()
     rules = {form: rule._asdict() for form, rule in table.rules.items()}
@@ -410,13 +424,14 @@ def _rules(content: Mapping[str, Any], where: str) -> dict[str, Rule]:
 def _rates(content: Mapping[str, Any], where: str) -> Rates:
     try:
         read = Rates(**content.get("rates", {}))
-        sound = all(0 < rate < math.inf for rate in (read.product, read.copy)) and 0 <= read.narrow < math.inf
+        sound = all(0 < rate < math.inf for rate in (read.product, read.copy))
+        sound = sound and 0 <= read.narrow < math.inf and 1 <= read.block < math.inf
     except TypeError:
         sound = False
     if not sound:
         raise ValueError(
             f"{where}: not a table of products; expected 'rates' with 'product' and 'copy', both above 0, "
-            f"and 'narrow', at least 0, got {content['rates']!r}"
+            f"'narrow', at least 0, and 'block', at least 1, got {content['rates']!r}"
         )
     return read
 

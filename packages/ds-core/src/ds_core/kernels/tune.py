@@ -8,7 +8,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -180,6 +180,28 @@ def rates_from(rows: Sequence[Measured], seconds: float = 0.3) -> Rates:
     return Rates(speeds[len(speeds) // 4] / 1e3, x.numel() / copy / 1e9, min(max(0.0, narrow), 4.0 * few))
 
 
+def block_from(rules: Mapping[str, Rule], seconds: float = 0.3) -> float:
+    """Returns how many numbers a block has: those of an unknown machine, or twice as many if that is quicker.
+
+    Of scores of attention: a product that makes them, powers of two, a product that takes them.
+    """
+    keys, width = 768, 64
+    k, v = torch.randn(width, keys), torch.randn(keys, width)
+
+    def work(numbers: float) -> Callable[[], object]:
+        q, scores = torch.randn(int(numbers) // keys, width), torch.empty(int(numbers) // keys, keys)
+        return lambda: mm(mm(q, k, out=scores).exp2_(), v)
+
+    one = Rates().block
+    with torch.no_grad(), use_table({"name": "block", "onednn": _written(rules)}):
+        once, twice = medians([work(one), work(2 * one)], seconds)
+    return 2 * one if twice < GAIN * 2 * once else one
+
+
+def _written(rules: Mapping[str, Rule]) -> dict[str, dict[str, float]]:
+    return {form: rule._asdict() for form, rule in rules.items()}
+
+
 def medians(works: Sequence[Callable[[], object]], seconds: float) -> list[float]:
     """Does several things in turns, and returns the median of the seconds that each takes."""
     times: list[list[float]] = [[] for _ in works]
@@ -210,7 +232,7 @@ def write(path: Path, rules: dict[str, Rule], rates: Rates, rows: Sequence[Measu
         "processor": asdict(processor()),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "onednn": {form: rule._asdict() for form, rule in rules.items()},
+        "onednn": _written(rules),
         "rates": rates._asdict(),
         "measured": [
             f"{row.form} {'x'.join(map(str, row.size))}: {row.torch_us:.0f} us torch's, {row.ratio:.2f} times"
@@ -279,7 +301,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     rules = {form: rule for form in FORMS if (rule := rule_from([row for row in rows if row.form == form]))}
-    rates = rates_from(rows)
+    rates = rates_from(rows)._replace(block=block_from(rules))
 
     here = processor()
     shown = new_table(
@@ -300,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"{form:8} {says}", highlight=False)
     console.print(
         f"{rates.product:.0f} operations of a product, {rates.copy:.1f} numbers moved in a nanosecond; "
-        f"products run at half the rate with {rates.narrow:.0f} columns",
+        f"products run at half the rate with {rates.narrow:.0f} columns; blocks of {rates.block:,.0f} scores",
         highlight=False,
     )
     try:

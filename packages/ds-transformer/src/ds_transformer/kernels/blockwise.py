@@ -29,13 +29,16 @@ from ds_transformer.kernels.noise import Noise
 
 # Several heads in a block keep all cores busy with a product each; rows of 768 numbers, unlike rows of 1,024,
 # do not fall on the same lines of a processor's cache.
-QUERIES = 256  # in a block of as many keys as there can be; more of fewer keys
 CAUSAL_QUERIES = 128  # where later keys are hidden: the fewer together, the less is computed and hidden
 KEYS = 768  # in a block, at most
-SCORES = QUERIES * KEYS  # in a block, about, of each thread: three quarters of a mebibyte of float32
 THREADS = 4  # that get more memory; more than those share it
 
 SMALL = 30.0  # 2^30 and 2^-30, many of them added up, and a gradient divided by that, are far from the ends
+
+
+def room() -> int:
+    """Returns how many scores a block has, about, of each thread: what the machine's table says."""
+    return int(matmul.rates().block)
 
 
 class SavedBlocks(NamedTuple):
@@ -87,6 +90,7 @@ def in_blocks(
     lowest = torch.finfo(query.dtype).min  # not -inf: -inf less that would not be a number
     as_they_are = not mask.adds and switch.products is None  # float16 takes no 2^30
     whole = in_one_block(query, key, mask)
+    surely = as_they_are and not whole and _surely_small(query, key, scale * mask.unit)
     outs = (query.new_empty if whole else query.new_zeros)(*query.shape[:2], value.shape[2])  # of all y
     sums = query.new_zeros(*query.shape[:2], 1)  # of all z
     largest: Tensor | None = None  # of all m
@@ -101,7 +105,7 @@ def in_blocks(
             a = matmul.baddbmm(
                 zero, q, k.mT, beta=0, alpha=scale * mask.unit, out=_scores(memory, "scores", q, k)
             )
-            if m is None and not (as_they_are and _small(a)):
+            if m is None and not surely and not (as_they_are and _small(a)):
                 m = a.new_full((*a.shape[:2], 1), lowest).where(z == 0, 0.0)
             if m is None:
                 p = mask.zero_(a.exp2_(), n, t, s)  # (n, t, s)
@@ -187,11 +191,11 @@ def in_blocks_backward(
                 grad_a = grad_p.sub_(along[n, t]).mul_(p)
                 matmul.baddbmm(zero, grad_a, k, beta=0, alpha=scale, out=grad_query[n])
                 matmul.baddbmm(zero, grad_a.mT, q, beta=0, alpha=scale, out=grad_key[n])
-            else:  # products first, sums after: into a part of a tensor, heads would be multiplied one by one
-                grad_value[n, s].add_(matmul.bmm(w.mT, g_))
+            else:
+                _add_product(grad_value[n, s], w.mT, g_)
                 grad_a = grad_p.sub_(along[n, t]).mul_(p)
-                grad_query[n, t].add_(matmul.bmm(grad_a, k), alpha=scale)
-                grad_key[n, s].add_(matmul.bmm(grad_a.mT, q), alpha=scale)
+                _add_product(grad_query[n, t], grad_a, k, scale)
+                _add_product(grad_key[n, s], grad_a.mT, q, scale)
             if grad_mask is not None:
                 mask.add_grad(grad_mask, grad_a, n, t, s)
     return (
@@ -200,6 +204,17 @@ def in_blocks_backward(
         gather_heads(grad_value, heads, key_heads),
         None if grad_mask is None else grad_mask.view(mask.shape),
     )
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
+    """Adds scale a b to a part of a tensor.
+
+    Of several heads after the product: into a part of a tensor, they would be multiplied one by one.
+    """
+    if len(a) == 1:
+        matmul.baddbmm(total, a, b, alpha=scale, out=total)
+    else:
+        total.add_(matmul.bmm(a, b), alpha=scale)
 
 
 # ---- blocks, their masks and their memory ----------------------------------------------------------------
@@ -224,6 +239,14 @@ def side_by_side(y: Tensor, z: Tensor) -> Tensor:
         return y / z
     y, z = y.transpose(-2, -3), z.transpose(-2, -3)
     return torch.div(y, z, out=y.new_empty(y.shape)).transpose(-2, -3)
+
+
+def _surely_small(query: Tensor, key: Tensor, scale: float) -> bool:
+    """Says whether all scores are small because their factors are short: ``|q k| <= |q| |k|``."""
+    if not (query.numel() and key.numel()):
+        return False
+    longest = [torch.mul(x, x).sum(-1).amax().item() for x in (query, key)]
+    return abs(scale) * math.sqrt(longest[0] * longest[1]) <= SMALL  # not if one is not a number
 
 
 def _small(scores: Tensor) -> bool:
@@ -253,11 +276,11 @@ def in_one_block(query: Tensor, key: Tensor, mask: Mask) -> bool:
 def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slice, list[slice]]]:
     """Yields which heads and which queries are at work, and the blocks of the keys that they may see."""
     many, queries, keys = query.shape[0], query.shape[1], key.shape[1]
-    s_size = max(1, min(KEYS, keys))
-    most = CAUSAL_QUERIES if mask.is_causal else SCORES // s_size
+    s_size, scores = max(1, min(KEYS, keys)), room()
+    most = CAUSAL_QUERIES if mask.is_causal else scores // s_size
     t_size = max(1, min(most, queries))
     threads = min(torch.get_num_threads(), THREADS)
-    n_size = max(1, threads * SCORES // (t_size * s_size))
+    n_size = max(1, threads * scores // (t_size * s_size))
     for n in spans(many, n_size):
         for t in spans(queries, t_size):
             yield n, t, list(spans(mask.visible(t, keys), s_size))

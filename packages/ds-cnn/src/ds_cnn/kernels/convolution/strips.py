@@ -43,7 +43,7 @@ class Strips(Im2col):
         return overlap and geometry.dilation == (1, 1) and geometry.groups == 1
 
     def workspace(self, geometry: Geometry, channels: int, size: tuple[int, int]) -> int:
-        return 2 * _plan(geometry, (1, *size, channels)).laid  # with the canvas and the products, about
+        return _plan(geometry, (1, *size, channels)).laid
 
     def work(self, geometry: Geometry, shape: Sequence[int], kernels: int) -> Passes:
         n, channels, *size = shape
