@@ -127,6 +127,14 @@ def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weigh
     return _blocks(algorithm, geometry, tuple(shape), weights, BLOCK * min(threads, 2), together)
 
 
+def space(weights: int, block: int = BLOCK) -> int:
+    """Returns for how many numbers there is room in a block that reads so many weights.
+
+    It is worth reading many of them only for many pixels.
+    """
+    return max(block, min(weights, 2 * block))
+
+
 @lru_cache(maxsize=1024)
 def _blocks(
     algorithm: Algorithm,
@@ -138,7 +146,7 @@ def _blocks(
 ) -> tuple[Block, ...]:
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
-    room = max(block, min(weights, 2 * block))  # many weights: reading them is worth it only for many pixels
+    room = space(weights, block)
     positions = geometry.output_size((height, width))[0]
     count = positions
     if together * numbers > room:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ds_core.kernels import matmul
+from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
@@ -70,7 +72,7 @@ class Im2col(Algorithm):
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels, channels = weight.shape[:2]
         per_group = geometry.groups, kernels // geometry.groups, channels * math.prod(geometry.kernel)
-        return weight.permute(0, 2, 3, 1).reshape(per_group).mT  # (g, kernel * C / g, O / g)
+        return _laid(weight.permute(0, 2, 3, 1), per_group, "kernels").mT  # (g, kernel * C / g, O / g)
 
     def lay(self, x: Tensor, geometry: Geometry) -> Any:
         return _columns(x, geometry)  # (g, positions, kernel * C / g)
@@ -88,7 +90,8 @@ class Im2col(Algorithm):
         if one and out.shape[1:3] == geometry.kernel and geometry.padding == ((0, 0), (0, 0)):
             multiply_into(out.view(out.shape[0], 1, 1, -1), given, packed.mT)  # all of the image
             return
-        by_group = product(given, packed.mT)
+        shape = *given.shape[:2], packed.shape[1]
+        by_group = matmul.bmm(given, packed.mT, out=scratch("convolution: patches", shape, given))
         columns = _side_by_side(by_group, math.prod(geometry.kernel))
         _collect(columns.view(*grad.shape[:3], *geometry.kernel, -1), geometry, out)
 
@@ -118,10 +121,19 @@ def _columns(x: Tensor, geometry: Geometry) -> Tensor:
     if narrow(geometry, x.shape[3]):
         by_row = pixels_last(channels_first(padded).contiguous())
         seen = windows(by_row, geometry).permute(3, 4, 5, 0, 1, 2)  # (*kernel, C, n, H', W')
-        return seen.reshape(1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])).mT
+        return _laid(seen, (1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])), "patches").mT
     seen, groups = windows(padded, geometry), geometry.groups  # (n, H', W', *kernel, C)
     shape = groups, math.prod(seen.shape[:3]), math.prod(seen.shape[3:]) // groups
-    return (seen if groups == 1 else seen.unflatten(-1, (groups, -1)).movedim(-2, 0)).reshape(shape)
+    return _laid(seen if groups == 1 else seen.unflatten(-1, (groups, -1)).movedim(-2, 0), shape, "patches")
+
+
+def _laid(x: Tensor, shape: tuple[int, ...], memory: str) -> Tensor:
+    """Returns x in a shape, a view of it if it lies so, else in memory of that name."""
+    if x.is_contiguous():
+        return x.view(shape)
+    laid = scratch(f"convolution: {memory}", shape, x)
+    laid.view(x.shape).copy_(x)
+    return laid
 
 
 def narrow(geometry: Geometry, channels: int) -> bool:
@@ -140,7 +152,7 @@ def _collect(columns: Tensor, geometry: Geometry, out: Tensor) -> None:
     if _one_window((height, width), geometry):
         out.copy_(canvas(columns[:, 0, 0], (-top, -left), size))
         return
-    padded = columns.new_zeros(n, *geometry.padded_size(size), channels)
+    padded = scratch("convolution: spread", (n, *geometry.padded_size(size), channels), columns).fill_(0)
     seen = windows(padded, geometry)
     down, right = _runs(geometry, channels)
     for u in range(0, kernel_height, down):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
 from ds_cnn.kernels.convolution.algorithm import BETWEEN, Algorithm, Passes, Work, divided, moved, multiplied
-from ds_cnn.kernels.convolution.driver import BLOCK
+from ds_cnn.kernels.convolution.driver import space
 from ds_cnn.kernels.images import canvas
 
 # Kernels in the other basis are up to sixteen times as many numbers as the weights. If they are more than
@@ -127,7 +127,8 @@ class Winograd(Algorithm):
             before, after = (tiling.tile, tiling.patch) if back else (tiling.patch, tiling.tile)
             laid, given = moved(2 * before**2 * a, run_a), moved(2 * after**2 * b, run_b)
             changes = _change(before, tiling.patch, a) + _change(tiling.patch, after, b)
-            rows = min(tiles, max(1, BLOCK // (places * a)))  # of one product, in a block of images
+            room = space(kernels * channels * math.prod(geometry.kernel))
+            rows = min(tiles, max(1, room // (places * a)))  # of one product, in a block of images
             products = multiplied(rows, a, b) * (places * tiles / rows)
             often = math.ceil(tiles / rows) if places * cell * kernels > MANY else 1
             return products + (laid + changes + given) * tiles + weights * often
