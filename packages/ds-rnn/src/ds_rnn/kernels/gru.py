@@ -41,7 +41,7 @@ def step(
     return (torch.lerp(n, h_before, z, out=out),)
 
 
-def slopes(taken: Taken, grad_gates: Tensor, grad_recurrent: Tensor) -> tuple[Tensor, ...]:
+def slopes(taken: Taken, grad_gates: Tensor, of_n: Tensor) -> tuple[Tensor, ...]:
     """Returns by what dL/dh' is multiplied, with each slope as a difference: u (1 - s) = u - u s.
 
     sum of n:  dL/dh' a,   a = (1 - z) (1 - n n)      what r gates, the memory:  dL/dh' a r
@@ -50,28 +50,27 @@ def slopes(taken: Taken, grad_gates: Tensor, grad_recurrent: Tensor) -> tuple[Te
     """
     r, z, n = taken.gates.chunk(3, dim=1)
     h_before = in_rows([h for (h,) in taken.before])
-    of_gates, of_recurrent = (x.unflatten(1, (3, -1)) for x in (grad_gates, grad_recurrent))  # (rows, 3, H)
-    of_r, of_z, of_n = of_gates.unbind(1)
+    of_gates = grad_gates.unflatten(1, (3, -1))  # (rows, 3, H)
+    of_r, of_z, of_memory = of_gates.unbind(1)
     torch.mul(n, n, out=of_n).neg_().add_(number(1, n))
     of_n.addcmul_(of_n, z, value=-1)
     torch.sub(h_before, n, out=of_z).mul_(z)
     of_z.addcmul_(of_z, z, value=-1)
-    of_memory = torch.mul(of_n, r, out=of_recurrent[:, 2])
+    torch.mul(of_n, r, out=of_memory)
     torch.mul(of_memory, taken.room, out=of_r)
     of_r.addcmul_(of_r, r, value=-1)
-    of_recurrent[:, :2] = of_gates[:, :2]
-    return of_gates, of_recurrent, grad_recurrent, z
+    return of_gates, of_n, grad_gates, z
 
 
 def step_backward(
-    grad: State, weights: Weights, of_gates: Tensor, of_recurrent: Tensor, grad_recurrent: Tensor, z: Tensor
+    grad: State, weights: Weights, of_gates: Tensor, of_n: Tensor, grad_gates: Tensor, z: Tensor
 ) -> State:
     """Takes the step back: each slope times what comes back."""
     (grad_h,) = grad
     of_gates.mul_(grad_h.unsqueeze(1))
-    of_recurrent.mul_(grad_h.unsqueeze(1))
+    of_n.mul_(grad_h)
     grad_h_z = grad_h * z
-    return (matmul.addmm(grad_h_z, grad_recurrent, weights.hh, out=grad_h_z),)
+    return (matmul.addmm(grad_h_z, grad_gates, weights.hh, out=grad_h_z),)
 
 
 GRU = Recurrence(step, slopes, step_backward, two_gradients=True)

@@ -41,7 +41,7 @@ def step(
     return h, c
 
 
-def slopes(taken: Taken, grad_gates: Tensor, grad_recurrent: Tensor) -> tuple[Tensor, ...]:
+def slopes(taken: Taken, grad_gates: Tensor, _: None) -> tuple[Tensor, ...]:
     """Returns by what dL/dm and dL/dc' are multiplied, with each slope as a difference: u (1 - s) = u - u s.
 
     sum of i:  dL/dc' (i - i i) g        sum of f:  dL/dc' (f - f f) c

@@ -40,16 +40,16 @@ class Recurrence:
     # step(sums, state, weights, out, room) -> the new state. sums, what the input says, become the gates; out
     # takes h and room, (B, H), what else the backward needs, where given.
     step: Callable[..., State]
-    # slopes(taken, grad_gates, grad_recurrent) -> what step_backward multiplies by, for some steps' rows.
-    # The last two are memory for the gradients of what the input and of what the state say.
+    # slopes(taken, grad_gates, apart) -> what step_backward multiplies by, for some steps' rows. The last two
+    # are memory for the gradients of what the state says, and of the last gate's input where that is another.
     slopes: Callable[..., tuple[Tensor, ...]]
     # step_backward(grad_state, weights, *slopes) -> the gradient of the state before. Where the slopes lie in
     # the memory of gradients, these are there afterwards.
     step_backward: Callable[..., State]
     # Whether the backward needs gates, and what is in their room; otherwise h, which lies in their memory.
     gated: bool = True
-    # Whether what the input and what the state say is more than added up, so that the two have gradients of
-    # their own and the recurrent bias belongs into the loop.
+    # Whether what the input and what the state say to the last gate is more than added up, so that the two
+    # have gradients of their own and the recurrent bias belongs into the loop.
     two_gradients: bool = False
 
 
@@ -136,12 +136,12 @@ def read_backward(
         through, of_layer = None, []
         for direction in reversed(range(len(parts))):
             run = runs[layer].pop()  # let go once it has been gone through
-            grad_gates, grad_recurrent, grad_h, start = _read_backward(
+            grad_gates, apart, grad_h, start = _read_backward(
                 recurrence, parts[direction], ends.pop(), run, plan.sizes, direction == 1
             )
             starts.append(start)
             want = want_weights and want_weights[layer][direction]
-            of_layer.append(_weights(grad_gates, grad_recurrent, grad_h, run, direction == 1, want))
+            of_layer.append(_weights(grad_gates, apart, grad_h, run, direction == 1, want))
             if layer or want_x:
                 if through is None:
                     through = matmul.mm(grad_gates, run.weights.ih)
@@ -184,16 +184,15 @@ def _read(
 
 def _read_backward(
     recurrence: Recurrence, grad: Tensor, grad_end: State, run: Run, sizes: list[int], reverse: bool
-) -> tuple[Tensor, Tensor, Tensor, State]:
+) -> tuple[Tensor, Tensor | None, Tensor, State]:
     """Runs it back.
 
     Returns:
-        The gradients of what the input says ``(rows, gates H)``, of what the state says (the same tensor
-        unless they have two), of h after each step ``(rows, P)`` where it is a projection, and of the first
-        states.
+        The gradients of what the state says ``(rows, gates H)``, of what the input says to the last gate
+        ``(rows, H)`` if that is another, of h after each step ``(rows, P)`` where it is a projection, and of
+        the first states.
     """
-    grad_gates = grad.new_empty(len(grad), len(run.weights.hh))
-    grad_recurrent = torch.empty_like(grad_gates) if recurrence.two_gradients else grad_gates
+    grad_gates, apart = _memory(recurrence, grad, run)
     keep = run.weights.hr is not None  # else one step's is written over by the next
     grad_h = grad.new_empty(len(grad) if keep else max(sizes, default=0), grad.shape[1])
     carry = Carry(grad_end)
@@ -201,14 +200,14 @@ def _read_backward(
     for rows, steps in blocks(sizes, grad_gates.shape[1], not reverse):
         some = sizes[steps]
         taken = Taken(gates[rows], room[rows], before[steps])
-        slopes = recurrence.slopes(taken, grad_gates[rows], grad_recurrent[rows])
+        slopes = recurrence.slopes(taken, grad_gates[rows], None if apart is None else apart[rows])
         totals = grad_h[rows].split(some) if keep else [grad_h[:size] for size in some]
         each = list(zip(totals, *(x.split(some) for x in (grad[rows], *slopes)), strict=True))
         for total, of_output, *of_step in each if reverse else reversed(each):
             through_h, *others = carry.take(len(total))
             torch.add(of_output, through_h, out=total)
             carry.give(recurrence.step_backward((total, *others), run.weights, *of_step))
-    return grad_gates, grad_recurrent, grad_h, carry.all()
+    return grad_gates, apart, grad_h, carry.all()
 
 
 # ---- one step ------------------------------------------------------------------------------------------
@@ -230,11 +229,10 @@ def one_step_backward(
     """Does what the backward of a step's formula does."""
     recurrence, run = saved
     want_x, _, want_weights = wanted or (True, True, None)
-    grad_gates = grad[0].new_empty(len(run.x), len(run.weights.hh))
-    grad_recurrent = torch.empty_like(grad_gates) if recurrence.two_gradients else grad_gates
-    slopes = recurrence.slopes(run.taken, grad_gates, grad_recurrent)
+    grad_gates, apart = _memory(recurrence, grad[0], run)
+    slopes = recurrence.slopes(run.taken, grad_gates, apart)
     before = recurrence.step_backward(grad, run.weights, *slopes)
-    grad_weights = _weights(grad_gates, grad_recurrent, grad[0], run, False, want_weights)
+    grad_weights = _weights(grad_gates, apart, grad[0], run, False, want_weights)
     return matmul.mm(grad_gates, run.weights.ih) if want_x else None, before, grad_weights
 
 
@@ -248,19 +246,32 @@ def _gates(recurrence: Recurrence, rows: Tensor, weights: Weights) -> Tensor:
     return matmul.linear(rows, weights.ih, weights.bias_ih + weights.bias_hh)
 
 
+def _memory(recurrence: Recurrence, grad: Tensor, run: Run) -> tuple[Tensor, Tensor | None]:
+    """Returns memory for the gradients that slopes are multiplied into."""
+    grad_gates = grad.new_empty(len(run.x), len(run.weights.hh))
+    return grad_gates, grad.new_empty(
+        len(run.x), run.taken.room.shape[1]
+    ) if recurrence.two_gradients else None
+
+
 def _weights(
-    grad_gates: Tensor, grad_recurrent: Tensor, grad_h: Tensor, run: Run, reverse: bool, want: Any
+    grad_gates: Tensor, apart: Tensor | None, grad_h: Tensor, run: Run, reverse: bool, want: Any
 ) -> Weights:
-    """Returns the gradients of the weights; ``want`` says of each whether it is wanted, None for all."""
+    """Returns the gradients of the weights; ``want`` says of each whether it is wanted, None for all.
+
+    Afterwards the gradients of the gates are those of what the input says.
+    """
     ih, hh, bias_ih, bias_hh, hr = want or (weight is not None for weight in run.weights)
-    one = grad_recurrent is grad_gates
-    grad_bias = grad_gates.sum(0) if bias_ih or (bias_hh and one) else None
-    grad_bias_hh = (grad_bias if one else grad_recurrent.sum(0)) if bias_hh else None
+    grad_hh = _by_state(grad_gates, run, reverse) if hh else None
+    grad_bias_hh = grad_gates.sum(0) if bias_hh else None
+    if apart is not None:
+        grad_gates[:, -apart.shape[1] :] = apart
+    same = bias_hh and apart is None
     return Weights._make(
         (
             matmul.mm(grad_gates.T, run.x) if ih else None,
-            _by_state(grad_recurrent, run, reverse) if hh else None,
-            grad_bias if bias_ih else None,
+            grad_hh,
+            (grad_bias_hh if same else grad_gates.sum(0)) if bias_ih else None,
             grad_bias_hh,
             matmul.mm(grad_h.T, run.taken.gates.chunk(4, 1)[3] * run.taken.room) if hr else None,  # m
         )

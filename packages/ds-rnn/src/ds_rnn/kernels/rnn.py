@@ -20,7 +20,7 @@ def tanh_step(sums: Tensor, state: State, weights: Weights, *_: Tensor | None) -
     return (matmul.addmm(sums, state[0], weights.hh.T, out=sums).tanh_(),)
 
 
-def tanh_slopes(taken: Taken, grad_gates: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+def tanh_slopes(taken: Taken, grad_gates: Tensor, _: None) -> tuple[Tensor, ...]:
     """1 - h'^2."""
     h = taken.gates
     return (torch.mul(h, h, out=grad_gates).neg_().add_(number(1, h)),)
@@ -31,7 +31,7 @@ def relu_step(sums: Tensor, state: State, weights: Weights, *_: Tensor | None) -
     return (matmul.addmm(sums, state[0], weights.hh.T, out=sums).clamp_(min=0),)
 
 
-def relu_slopes(taken: Taken, grad_gates: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+def relu_slopes(taken: Taken, grad_gates: Tensor, _: None) -> tuple[Tensor, ...]:
     """1 where h' > 0: a sign, which is quicker than a choice per number."""
     return (torch.sign(taken.gates, out=grad_gates),)
 
