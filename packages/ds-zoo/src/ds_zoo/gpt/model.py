@@ -304,6 +304,7 @@ class MiniGPT(Generates, Pretrained):
             self.head.saved()  # nobody used the logits
         else:
             top = self.head.backward(grad_logits)
+            grad_logits = None  # let go: of a large vocabulary it is the largest tensor there is
             if unread:
                 rest = top.new_zeros(*top.shape[:-2], unread, top.shape[-1])
                 top = torch.cat([rest, top], -2)
@@ -313,6 +314,7 @@ class MiniGPT(Generates, Pretrained):
         if top is None:
             raise ValueError("MiniGPT.backward: expected the gradient of at least one output, got none")
         g: Tensor = self.norm.backward(top)
+        del top
         for block, more in zip(reversed(self.blocks), reversed(grads), strict=True):
             g = total(block.backward(g), more)
         g = self.dropout.backward(g)  # (B, T, C)
