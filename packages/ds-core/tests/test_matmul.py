@@ -204,7 +204,7 @@ def test_same_inputs_same_bits():
 def settings():
     """Puts back what a test sets."""
     yield
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
+    torch.backends.fp32_precision = "none"
     torch.set_float32_matmul_precision("highest")
     torch.backends.mkldnn.matmul.fp32_precision = "none"
 
@@ -229,7 +229,80 @@ def test_threads_leave_the_settings_as_they_are():
         results = list(pool.map(lambda _: mm(a, b), range(400)))
     assert all(torch.equal(result, results[0]) for result in results)
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
-    assert matmul.ONEDNN.inside == 0
+    assert not matmul.ONEDNN.inside
+
+
+@needs_onednn
+def test_a_setting_that_is_inherited_stays_so(settings):
+    a, b = factors("nn", 64, 64, 64)
+    with use_table("onednn"):
+        torch.backends.fp32_precision = "tf32"
+        mm(a, b)
+        assert torch.backends.mkldnn.matmul.fp32_precision == "tf32"
+        torch.backends.fp32_precision = "ieee"
+        assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+
+
+@needs_onednn
+def test_what_another_thread_sets_meanwhile_stays(settings):
+    with matmul.ONEDNN:
+        torch.set_float32_matmul_precision("high")
+    assert torch.backends.mkldnn.matmul.fp32_precision == "tf32"
+    with matmul.ONEDNN, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(mm, *factors("nn", 64, 64, 64)).result().shape == (64, 64)
+        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"  # this thread is still there
+    assert torch.backends.mkldnn.matmul.fp32_precision == "tf32"
+
+
+@needs_onednn
+@pytest.mark.parametrize("value", ["bf16", "none"])
+@pytest.mark.parametrize("written", [False, True])
+def test_ctrl_c_on_the_way_in_or_out_leaves_nothing(value, written):
+    real = torch.backends.mkldnn.matmul
+    interrupts = [KeyboardInterrupt()]
+
+    class Setting:
+        @property
+        def fp32_precision(self):
+            return real.fp32_precision
+
+        @fp32_precision.setter
+        def fp32_precision(self, new):
+            now = interrupts.pop() if new == value and interrupts else None
+            if written or now is None:
+                real.fp32_precision = new
+            if now is not None:
+                raise now
+
+    permission = matmul._Permission()
+    permission.setting = Setting()
+    with pytest.raises(KeyboardInterrupt), permission:
+        assert value == "none"  # else it does not come in
+    assert real.fp32_precision == "none"
+    assert not permission.inside
+    assert not permission.lock.locked()
+
+
+@needs_onednn
+@pytest.mark.parametrize("beta", [0, 0.5])
+def test_nothing_times_a_product_is_nothing(beta):
+    a, b = factors("nn", 100, 128, 100, (12,))
+    c = draw(12, 100, 100, seed=3)
+    with use_table("onednn"):
+        for left, right, start, product in [(a, b, c, baddbmm), (a[0], b[0], c[0], addmm)]:
+            out = torch.full_like(start, torch.nan)
+            product(start, left, right, alpha=0, beta=beta, out=out)
+            torch.testing.assert_close(out, beta * start)
+
+
+@needs_onednn
+def test_rows_into_turned_memory():
+    for n, k, m in [(1, 200, 100), (100, 200, 1), (2, 200, 100)]:
+        a, b = factors("nn", n, k, m, (12,))
+        out = torch.full((12, m, n), torch.nan).mT
+        with use_table("onednn"):
+            for result in (bmm(a, b, out=out), bmm(a, b)):
+                near(result, (a.double() @ b.double()).float())
 
 
 @needs_onednn
@@ -244,7 +317,7 @@ def test_a_process_forked_in_the_middle_of_a_product_has_no_permission():
             os.write(writing, f"{said} {matmul.ONEDNN.inside} {matmul.ONEDNN.lock.locked()}".encode())
             os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(reading, 100) == b"none 0 False"
+    assert os.read(reading, 100) == b"none set() False"
     os.close(reading)
     os.close(writing)
 

@@ -41,7 +41,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -88,7 +88,7 @@ def addmm(
     """
     if switch.products is not None and a.dtype == torch.float32:
         return _widened(low_product(switch.products, torch.mm, a, b), c, alpha, beta, out)
-    with _way(a, b):
+    with _way(a, b, alpha):
         return torch.addmm(c, a, b, beta=beta, alpha=alpha, out=out)
 
 
@@ -122,7 +122,7 @@ def baddbmm(
         added = c[0] if c.dim() == 3 else c
         one = addmm(added, a[0], b[0], alpha=alpha, beta=beta, out=None if out is None else out[0])
         return one.unsqueeze(0) if out is None else out
-    with _way(a, b):
+    with _way(a, b, alpha):
         return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)
 
 
@@ -186,14 +186,20 @@ class Table:
         return min((rule.flops for rule in self.rules.values()), default=math.inf)
 
 
-def _way(a: Tensor, b: Tensor) -> AbstractContextManager[object]:
-    """Returns what a b is to be computed in: oneDNN's permission if the table in force sends it there."""
+def _way(a: Tensor, b: Tensor, alpha: float = 1) -> AbstractContextManager[object]:
+    """Returns what alpha a b is to be computed in: oneDNN's permission if the table in force sends it there.
+
+    Not where it goes wrong: 0 times a batch is not written, nor are rows of one product of a batch where they
+    lie turned.
+    """
     table = _table or _choose()
     if not table.rules or not 2 <= a.dim() == b.dim() or 2 * a.numel() * b.shape[-1] < table.least:
         return MKL
     (n, k), m = a.shape[-2:], b.shape[-1]
     rule = table.rules.get(_form(a, b))
     if rule is None or min(n, k, m) < rule.side or 2 * a.numel() * m < rule.flops:
+        return MKL
+    if a.dim() == 3 and (alpha == 0 or min(n, k, m) < 2):
         return MKL
     plain = a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu
     return ONEDNN if plain and not torch.compiler.is_compiling() else MKL
@@ -224,11 +230,15 @@ class _Permission:
 
     They do where torch is allowed to compute them with less precision. oneDNN makes use of that only where a
     processor has matrix units for bfloat16; elsewhere it computes them in full, as :func:`_exact` has tried.
-    It is a setting of the process: products of other threads may go there, too, while one is in the block.
+    It is a setting of the process. While one thread is in the block, products of others may go there, too,
+    and ``torch.get_float32_matmul_precision()`` in another is an error: torch finds old and new settings
+    mixed. What another thread sets meanwhile stays. Ctrl-C at the wrong instant may leave the setting as
+    it is in the block, until the next product.
     """
 
     def __init__(self) -> None:
-        self.lock, self.inside, self.before = Lock(), 0, "none"
+        self.lock, self.inside = Lock(), set[int]()  # the threads in the block
+        self.before = ""  # what to put back; empty for nothing
 
     @cached_property
     def setting(self) -> Any:
@@ -236,25 +246,44 @@ class _Permission:
         return torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
 
     def __enter__(self) -> None:
-        with self.lock:
-            if not self.inside:
-                self.before = self.setting.fp32_precision
-                self.setting.fp32_precision = "bf16"
-            self.inside += 1
+        try:
+            with self.lock:
+                self.inside.add(get_ident())
+                found = self.setting.fp32_precision
+                if found != ALLOWED:
+                    # What is only inherited is to follow what it is inherited from.
+                    inherited = found != "none" and found == torch.backends.mkldnn.fp32_precision
+                    self.before = "none" if inherited else found
+                    self.setting.fp32_precision = ALLOWED
+        except BaseException:  # Ctrl-C
+            self._leave()
+            raise
 
     def __exit__(self, *_: object) -> None:
+        try:
+            self._leave()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
         with self.lock:
-            self.inside -= 1
+            self.inside.discard(get_ident())
             if not self.inside:
-                self.setting.fp32_precision = self.before
+                self._put_back()
+
+    def _put_back(self) -> None:
+        if self.before and self.setting.fp32_precision == ALLOWED:  # else another has set it meanwhile
+            self.setting.fp32_precision = self.before
+        self.before = ""
 
     def forked(self) -> None:
         """Leaves the block in a new process, which has none of the threads that were in it."""
-        if self.inside:
-            self.setting.fp32_precision = self.before
-        self.__init__()  # type: ignore[misc]
+        self._put_back()
+        self.lock, self.inside = Lock(), set()
 
 
+ALLOWED = "bf16"
 MKL = nullcontext()
 ONEDNN = _Permission()
 if hasattr(os, "register_at_fork"):
