@@ -181,9 +181,10 @@ def rates_from(rows: Sequence[Measured], seconds: float = 0.3) -> Rates:
 
 
 def block_from(rules: Mapping[str, Rule], seconds: float = 0.3) -> float:
-    """Returns how many numbers a block has: those of an unknown machine, or twice as many if that is quicker.
+    """Returns how many numbers a block has: those of an unknown machine, or two or four times as many.
 
-    Of scores of attention: a product that makes them, powers of two, a product that takes them.
+    The fewest that take at most 2 % more time a number than any. Of scores of attention: a product that makes
+    them, powers of two, a product that takes them.
     """
     keys, width = 768, 64
     k, v = torch.randn(width, keys), torch.randn(keys, width)
@@ -192,10 +193,11 @@ def block_from(rules: Mapping[str, Rule], seconds: float = 0.3) -> float:
         q, scores = torch.randn(int(numbers) // keys, width), torch.empty(int(numbers) // keys, keys)
         return lambda: mm(mm(q, k, out=scores).exp2_(), v)
 
-    one = Rates().block
+    sizes = [Rates().block * times for times in (1, 2, 4)]
     with torch.no_grad(), use_table({"name": "block", "onednn": _written(rules)}):
-        once, twice = medians([work(one), work(2 * one)], seconds)
-    return 2 * one if twice < GAIN * 2 * once else one
+        took = medians([work(size) for size in sizes], seconds)
+    each = [seconds / size for seconds, size in zip(took, sizes, strict=True)]
+    return next(size for size, one in zip(sizes, each, strict=True) if one <= 1.02 * min(each))
 
 
 def _written(rules: Mapping[str, Rule]) -> dict[str, dict[str, float]]:

@@ -29,9 +29,12 @@ from ds_transformer.kernels.noise import Noise
 
 # Several heads in a block keep all cores busy with a product each; rows of 768 numbers, unlike rows of 1,024,
 # do not fall on the same lines of a processor's cache.
-CAUSAL_QUERIES = 128  # where later keys are hidden: the fewer together, the less is computed and hidden
 KEYS = 768  # in a block, at most
 THREADS = 4  # that get more memory; more than those share it
+
+# Where later keys are hidden, an eighth as many queries as keys are taken together, but not fewer than these:
+# the fewer there are, the less is computed and hidden.
+CAUSAL_QUERIES = 128
 
 SMALL = 30.0  # 2^30 and 2^-30, many of them added up, and a gradient divided by that, are far from the ends
 
@@ -277,7 +280,7 @@ def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slic
     """Yields which heads and which queries are at work, and the blocks of the keys that they may see."""
     many, queries, keys = query.shape[0], query.shape[1], key.shape[1]
     s_size, scores = max(1, min(KEYS, keys)), room()
-    most = CAUSAL_QUERIES if mask.is_causal else scores // s_size
+    most = max(CAUSAL_QUERIES, keys // 8) if mask.is_causal else scores // s_size
     t_size = max(1, min(most, queries))
     threads = min(torch.get_num_threads(), THREADS)
     n_size = max(1, threads * scores // (t_size * s_size))
