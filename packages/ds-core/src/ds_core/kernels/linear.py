@@ -26,7 +26,7 @@ class LinearKernel:
         x, weight, bias = saved
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
         g = as_rows(grad)
-        grad_weight = matmul.mm(g.mT, as_rows(x)) if want_weight else None  # first: it may lay x out besides
+        grad_weight = matmul.mm(g.mT, as_rows(x)) if want_weight else None
         grad_x = matmul.mm(g, weight) if want_x else None
         if grad_x is not None and x.dim() != 2:
             grad_x = grad_x.view(x.shape)
