@@ -33,8 +33,14 @@ def without_tape_and_own_folder(monkeypatch, tmp_path):
     """Kernels run without autograd; no table of this machine reaches the tests, and none of theirs stays."""
     monkeypatch.delenv("DS_PRODUCTS", raising=False)
     monkeypatch.setattr(matmul, "_cache_folder", lambda: tmp_path / "cache")
+    before, setting = torch.get_float32_matmul_precision(), getattr(torch.backends.mkldnn, "matmul", None)
+    if setting is not None:  # of torch 2.9 on
+        found, setting.fp32_precision = setting.fp32_precision, "none"
     with use_table("torch"), torch.no_grad():
         yield
+    torch.set_float32_matmul_precision(before)
+    if setting is not None:
+        setting.fp32_precision = found
     for asked in (matmul._exact, matmul.low):
         asked.cache_clear()
 
@@ -200,18 +206,9 @@ def test_same_inputs_same_bits():
             assert torch.equal(mm(a.clone(), b.clone()), first)  # clones keep the layout
 
 
-@pytest.fixture
-def settings():
-    """Puts back what a test sets."""
-    yield
-    torch.backends.fp32_precision = "none"
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
-
-
 @needs_onednn
 @pytest.mark.parametrize("chosen", [None, "highest", "high", "medium"])
-def test_torch_settings_stay_as_they_are(chosen, settings):
+def test_torch_settings_stay_as_they_are(chosen):
     if chosen is not None:
         torch.set_float32_matmul_precision(chosen)
     said = torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision
@@ -233,18 +230,18 @@ def test_threads_leave_the_settings_as_they_are():
 
 
 @needs_onednn
-def test_a_setting_that_is_inherited_stays_so(settings):
+def test_a_setting_that_is_inherited_stays_so():
     a, b = factors("nn", 64, 64, 64)
-    with use_table("onednn"):
-        torch.backends.fp32_precision = "tf32"
+    with use_table("onednn"), torch.backends.flags(fp32_precision="tf32"):
         mm(a, b)
         assert torch.backends.mkldnn.matmul.fp32_precision == "tf32"
-        torch.backends.fp32_precision = "ieee"
-        assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+        with torch.backends.flags(fp32_precision="ieee"):
+            assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
 
 
 @needs_onednn
-def test_what_another_thread_sets_meanwhile_stays(settings):
+def test_what_another_thread_sets_meanwhile_stays():
     with matmul.ONEDNN:
         torch.set_float32_matmul_precision("high")
     assert torch.backends.mkldnn.matmul.fp32_precision == "tf32"
