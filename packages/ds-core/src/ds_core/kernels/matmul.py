@@ -185,6 +185,11 @@ class Table:
         """Returns the size below which no product goes to oneDNN, of whatever form; most are."""
         return min((rule.flops for rule in self.rules.values()), default=math.inf)
 
+    def content(self) -> dict[str, Any]:
+        """Returns what it says as JSON knows it."""
+        rules = {form: rule._asdict() for form, rule in self.rules.items()}
+        return {"name": self.name, "onednn": rules, "rates": self.rates._asdict()}
+
 
 def _way(a: Tensor, b: Tensor, alpha: float = 1) -> AbstractContextManager[object]:
     """Returns what alpha a b is to be computed in: oneDNN's permission if the table in force sends it there.
@@ -193,13 +198,15 @@ def _way(a: Tensor, b: Tensor, alpha: float = 1) -> AbstractContextManager[objec
     lie turned.
     """
     table = _table or _choose()
-    if not table.rules or not 2 <= a.dim() == b.dim() or 2 * a.numel() * b.shape[-1] < table.least:
+    if not table.rules or not 2 <= a.dim() == b.dim():
         return MKL
-    (n, k), m = a.shape[-2:], b.shape[-1]
-    rule = table.rules.get(_form(a, b))
-    if rule is None or min(n, k, m) < rule.side or 2 * a.numel() * m < rule.flops:
+    flops = 2 * a.numel() * b.shape[-1]
+    if flops < table.least:
         return MKL
-    if a.dim() == 3 and (alpha == 0 or min(n, k, m) < 2):
+    rule, side = table.rules.get(_form(a, b)), min(*a.shape[-2:], b.shape[-1])
+    if rule is None or side < rule.side or flops < rule.flops:
+        return MKL
+    if a.dim() == 3 and (alpha == 0 or side < 2):
         return MKL
     plain = a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu
     return ONEDNN if plain and not torch.compiler.is_compiling() else MKL
@@ -322,9 +329,7 @@ def table_in_force() -> dict[str, Any]:
         ``{"name": "torch", "onednn": {}, "rates": {"product": 50.0, "copy": 2.0, "narrow": 16.0,
         "block": 196608.0}}``.
     """
-    table = _table or _choose()
-    rules = {form: rule._asdict() for form, rule in table.rules.items()}
-    return {"name": table.name, "onednn": rules, "rates": table.rates._asdict()}
+    return (_table or _choose()).content()
 
 
 def rates() -> Rates:

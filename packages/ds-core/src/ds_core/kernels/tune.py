@@ -194,14 +194,10 @@ def block_from(rules: Mapping[str, Rule], seconds: float = 0.3) -> float:
         return lambda: mm(mm(q, k, out=scores).exp2_(), v)
 
     sizes = [Rates().block * times for times in (1, 2, 4)]
-    with torch.no_grad(), use_table({"name": "block", "onednn": _written(rules)}):
+    with torch.no_grad(), use_table(Table("block", rules).content()):
         took = medians([work(size) for size in sizes], seconds)
-    each = [seconds / size for seconds, size in zip(took, sizes, strict=True)]
+    each = [taken / size for taken, size in zip(took, sizes, strict=True)]
     return next(size for size, one in zip(sizes, each, strict=True) if one <= 1.02 * min(each))
-
-
-def _written(rules: Mapping[str, Rule]) -> dict[str, dict[str, float]]:
-    return {form: rule._asdict() for form, rule in rules.items()}
 
 
 def medians(works: Sequence[Callable[[], object]], seconds: float) -> list[float]:
@@ -229,13 +225,10 @@ def share_of_processor(seconds: float = 0.5) -> float:
 def write(path: Path, rules: dict[str, Rule], rates: Rates, rows: Sequence[Measured]) -> Table:
     """Writes a tuned table, all or nothing."""
     table = Table(tuned_name(rules, rates), rules, rates)
-    content = {
-        "name": table.name,
+    content = table.content() | {
         "processor": asdict(processor()),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "onednn": _written(rules),
-        "rates": rates._asdict(),
         "measured": [
             f"{row.form} {'x'.join(map(str, row.size))}: {row.torch_us:.0f} us torch's, {row.ratio:.2f} times"
             for row in rows

@@ -249,9 +249,7 @@ def _gates(recurrence: Recurrence, rows: Tensor, weights: Weights) -> Tensor:
 def _memory(recurrence: Recurrence, grad: Tensor, run: Run) -> tuple[Tensor, Tensor | None]:
     """Returns memory for the gradients that slopes are multiplied into."""
     grad_gates = grad.new_empty(len(run.x), len(run.weights.hh))
-    return grad_gates, grad.new_empty(
-        len(run.x), run.taken.room.shape[1]
-    ) if recurrence.two_gradients else None
+    return grad_gates, torch.empty_like(run.taken.room) if recurrence.two_gradients else None
 
 
 def _weights(

@@ -72,7 +72,9 @@ class Im2col(Algorithm):
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels, channels = weight.shape[:2]
         per_group = geometry.groups, kernels // geometry.groups, channels * math.prod(geometry.kernel)
-        return _laid(weight.permute(0, 2, 3, 1), per_group, "kernels").mT  # (g, kernel * C / g, O / g)
+        return _laid(
+            weight.permute(0, 2, 3, 1), per_group, "convolution: kernels"
+        ).mT  # (g, kernel * C / g, O / g)
 
     def lay(self, x: Tensor, geometry: Geometry) -> Any:
         return _columns(x, geometry)  # (g, positions, kernel * C / g)
@@ -121,17 +123,17 @@ def _columns(x: Tensor, geometry: Geometry) -> Tensor:
     if narrow(geometry, x.shape[3]):
         by_row = pixels_last(channels_first(padded).contiguous())
         seen = windows(by_row, geometry).permute(3, 4, 5, 0, 1, 2)  # (*kernel, C, n, H', W')
-        return _laid(seen, (1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:])), "patches").mT
+        return _laid(seen, (1, math.prod(seen.shape[:3]), math.prod(seen.shape[3:]))).mT
     seen, groups = windows(padded, geometry), geometry.groups  # (n, H', W', *kernel, C)
     shape = groups, math.prod(seen.shape[:3]), math.prod(seen.shape[3:]) // groups
-    return _laid(seen if groups == 1 else seen.unflatten(-1, (groups, -1)).movedim(-2, 0), shape, "patches")
+    return _laid(seen if groups == 1 else seen.unflatten(-1, (groups, -1)).movedim(-2, 0), shape)
 
 
-def _laid(x: Tensor, shape: tuple[int, ...], memory: str) -> Tensor:
+def _laid(x: Tensor, shape: tuple[int, ...], memory: str = "convolution: patches") -> Tensor:
     """Returns x in a shape, a view of it if it lies so, else in memory of that name."""
     if x.is_contiguous():
         return x.view(shape)
-    laid = scratch(f"convolution: {memory}", shape, x)
+    laid = scratch(memory, shape, x)
     laid.view(x.shape).copy_(x)
     return laid
 

@@ -119,6 +119,7 @@ class Winograd(Algorithm):
         seen = n * math.prod(tiling.tiles((height, width)))
         given = n * math.prod(tiling.tiles((height + beyond, width + beyond)))  # for the image's gradient
 
+        room = space(kernels * channels * math.prod(geometry.kernel))
         packed = Work(numbers=8.0 * places * cell * kernels, calls=12)
         weights = _change(tiling.kernel, tiling.patch, cell * kernels) + packed
 
@@ -127,7 +128,6 @@ class Winograd(Algorithm):
             before, after = (tiling.tile, tiling.patch) if back else (tiling.patch, tiling.tile)
             laid, given = moved(2 * before**2 * a, run_a), moved(2 * after**2 * b, run_b)
             changes = _change(before, tiling.patch, a) + _change(tiling.patch, after, b)
-            room = space(kernels * channels * math.prod(geometry.kernel))
             rows = min(tiles, max(1, room // (places * a)))  # of one product, in a block of images
             products = multiplied(rows, a, b) * (places * tiles / rows)
             often = math.ceil(tiles / rows) if places * cell * kernels > MANY else 1
