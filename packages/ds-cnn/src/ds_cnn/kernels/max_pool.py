@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from ds_cnn.functional.max_pool import max_pool
 from ds_cnn.functional.regions import Bins, Windows
 from ds_cnn.kernels.images import canvas, channels_first, pixels_last
-from ds_cnn.kernels.windows import batched, image_parts, padded_images, padded_size, unpadded, window_pixels
+from ds_cnn.kernels.windows import batched, image_parts, padded_images, padded_size, window_pixels
 
 BRANCHES = ("up to 255 pixels", "more", "infinite", "bins", "one block", "several blocks")
 TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # numbers are compared, not computed
@@ -46,13 +47,13 @@ class MaxPoolKernel:
             flat = grad.new_zeros(*shape[:2], shape[2] * shape[3])
             return flat.scatter_add_(2, winner.flatten(2), grad.reshape(winner.shape).flatten(2)).view(size)
         grads, winners = pixels_last(grad.reshape(winner.shape)), pixels_last(winner)
-        blocks = image_parts(shape)
-        if len(blocks) == 1:
-            return channels_first(_windows_backward(grads, winners, regions, shape)).reshape(size)
-        grad_x = grad.new_empty(shape[0], shape[2], shape[3], shape[1])
-        for some in blocks:
-            grad_x[some] = _windows_backward(grads[some], winners[some], regions, shape)
-        return channels_first(grad_x).reshape(size)
+        first, further = _numbers(regions, shape, grad.device)
+        grad_x = grad.new_zeros(shape[0], shape[2] * shape[3] * shape[1])
+        for some in image_parts(shape):
+            pixel = winners[some].flatten(1)
+            number = further.index_select(0, pixel.flatten().int()).view(pixel.shape).add_(first)
+            grad_x[some].scatter_add_(1, number, grads[some].flatten(1))
+        return channels_first(grad_x.view(shape[0], shape[2], shape[3], shape[1])).reshape(size)
 
 
 def _windows(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
@@ -96,17 +97,24 @@ def _windows_of(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
     return channels_first(y), channels_first(winner.to(torch.uint8) if few else winner)
 
 
-def _windows_backward(grads: Tensor, winners: Tensor, windows: Windows, shape: torch.Size) -> Tensor:
-    """Hands the gradients ``(n, H', W', C)`` to the winners alone: ``(n, H, W, C)``."""
-    padded = grads.new_zeros(len(grads), *padded_size(windows, shape), shape[1])
-    finite = math.isfinite(float(grads.sum()))  # 0 times an infinite gradient would not be 0
-    won, share = torch.empty_like(winners), torch.empty_like(grads)
-    for pixel, seen in window_pixels(padded, windows, (grads.shape[1], grads.shape[2])):
-        if finite:
-            seen.addcmul_(grads, share.copy_(torch.eq(winners, pixel, out=won)))
-        else:
-            seen += torch.where(winners == pixel, grads, 0)
-    return unpadded(padded, windows, shape)
+def _numbers(windows: Windows, shape: torch.Size, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns where the numbers of an image lie, ``(H, W, C)`` in memory, that windows see.
+
+    Returns:
+        The place of each window's first pixel, ``(H' W' C,)``, outside the image where that is padding; and
+        how much further the pixel lies that a window has as its last, 1, the one before it, 2, ...; of 0,
+        which no pixel has, nothing is said.
+    """
+    _, channels, height, width = shape
+    counts, whole = windows.output_size((height, width)), partial(torch.arange, device=device)
+    top, left = (
+        whole(count) * step - before
+        for count, step, before in zip(counts, windows.stride, windows.padding, strict=True)
+    )
+    first = (top[:, None, None] * width + left[:, None]) * channels + whole(channels)
+    below, beside = (whole(k) * apart for k, apart in zip(windows.kernel, windows.dilation, strict=True))
+    further = (below[:, None] * width + beside).flatten().flip(0) * channels
+    return first.flatten(), torch.cat([further[:1], further])
 
 
 def _inside(x: Tensor, windows: Windows, size: tuple[int, int]) -> dict[int, Tensor]:

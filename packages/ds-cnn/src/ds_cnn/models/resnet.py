@@ -250,9 +250,10 @@ class ResNet(Pretrained):
                 f"ResNet.features: expected levels from 1 to {last} in order, got {list(levels)}"
             )
         self.save(tuple(levels))
-        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn1(self.conv1(x))
         if self.maxpool is not None:
             x = self.maxpool(x)
+        x = self.relu(x)  # after the pooling: the largest of a window is the same, and there are fewer
         maps = []
         for level, stage in enumerate(self._stages()[: levels[-1]], 1):
             x = stage(x)
@@ -279,9 +280,11 @@ class ResNet(Pretrained):
             if level in wanted:
                 grad = wanted[level] if grad is None else grad + wanted[level]
             grad = stage.backward(grad)
+        grad = self.relu.backward(grad)
         if self.maxpool is not None:
             grad = self.maxpool.backward(grad)
-        return self.conv1.backward(self.bn1.backward(self.relu.backward(grad)))
+        grad = self.bn1.backward(grad)
+        return self.conv1.backward(grad)
 
     def requires_input_grad_(self, requires_input_grad: bool = True) -> Self:
         """Sets it for the stem, too, the only layer that sees the images."""
