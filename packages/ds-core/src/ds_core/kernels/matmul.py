@@ -53,6 +53,7 @@ from ds_core.kernels.low import Low, low_product
 __all__ = ["addmm", "baddbmm", "bmm", "linear", "low", "mm", "rates", "table_in_force", "use_table"]
 
 FORMS = ("nt", "nn", "tn", "batched")
+KNOWN = 4096  # products that a table keeps its decision of
 
 
 # ---- products ------------------------------------------------------------------------------------------
@@ -185,6 +186,24 @@ class Table:
         """Returns the size below which no product goes to oneDNN, of whatever form; most are."""
         return min((rule.flops for rule in self.rules.values()), default=math.inf)
 
+    @cached_property
+    def known(self) -> dict[tuple[tuple[int, ...], ...], bool]:
+        """Keeps the products that it has decided on; a model has few, again and again."""
+        return {}
+
+    def sends(self, a: Tensor, b: Tensor) -> bool:
+        """Says whether a product of matrices or batches is large enough for oneDNN, by its form and sizes."""
+        key = a.shape, a.stride(), b.shape, b.stride()
+        sent = self.known.get(key)
+        if sent is None:
+            rule, side = self.rules.get(_form(a, b)), min(*a.shape[-2:], b.shape[-1])
+            flops = 2 * a.numel() * b.shape[-1]
+            sent = rule is not None and side >= max(2, rule.side) and flops >= rule.flops
+            if len(self.known) >= KNOWN:
+                self.known.clear()
+            self.known[key] = sent
+        return sent
+
     def content(self) -> dict[str, Any]:
         """Returns what it says as JSON knows it."""
         rules = {form: rule._asdict() for form, rule in self.rules.items()}
@@ -198,18 +217,12 @@ def _way(a: Tensor, b: Tensor, alpha: float = 1) -> AbstractContextManager[objec
     lie turned.
     """
     table = _table or _choose()
-    if not table.rules or not 2 <= a.dim() == b.dim():
+    if not table.rules or not 2 <= a.dim() == b.dim() or 2 * a.numel() * b.shape[-1] < table.least:
         return MKL
-    flops = 2 * a.numel() * b.shape[-1]
-    if flops < table.least:
-        return MKL
-    rule, side = table.rules.get(_form(a, b)), min(*a.shape[-2:], b.shape[-1])
-    if rule is None or side < rule.side or flops < rule.flops:
-        return MKL
-    if a.dim() == 3 and (alpha == 0 or side < 2):
+    if torch.compiler.is_compiling() or alpha == 0 or not table.sends(a, b):
         return MKL
     plain = a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu
-    return ONEDNN if plain and not torch.compiler.is_compiling() else MKL
+    return ONEDNN if plain else MKL
 
 
 def _one(a: Tensor, b: Tensor) -> bool:

@@ -323,7 +323,6 @@ class MiniDETR(Pretrained):
         self._check(pixel_values, pixel_mask)
         # see
         (features,) = self.backbone(pixel_values)
-        scratch.release()  # of the convolutions, which are back at the end of the backward
         grid = (features.shape[2], features.shape[3])
         hidden = None if pixel_mask is None else padding(pixel_mask, grid)
         p = self.positions(grid if hidden is None else hidden).flatten(2).mT  # (B or 1, S, C)

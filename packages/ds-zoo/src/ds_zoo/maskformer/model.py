@@ -264,7 +264,6 @@ class MiniMaskFormer(Pretrained):
         # see
         maps = self.backbone(pixel_values)
         places, *pyramid = self.pixel_decoder(*maps)  # (B, E, h, w)
-        scratch.release()  # of the convolutions, which are back at the end of the backward
         looked_at = self.looked_at(maps[-1], pyramid)
         grids = [(level.shape[2], level.shape[3]) for level in looked_at]
         memories = [level.flatten(2).mT for level in looked_at]  # (B, S, C) each

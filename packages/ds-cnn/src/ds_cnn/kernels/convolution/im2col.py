@@ -154,7 +154,7 @@ def _collect(columns: Tensor, geometry: Geometry, out: Tensor) -> None:
     if _one_window((height, width), geometry):
         out.copy_(canvas(columns[:, 0, 0], (-top, -left), size))
         return
-    padded = scratch("convolution: spread", (n, *geometry.padded_size(size), channels), columns).fill_(0)
+    padded = scratch(BETWEEN, (n, *geometry.padded_size(size), channels), columns).fill_(0)
     seen = windows(padded, geometry)
     down, right = _runs(geometry, channels)
     for u in range(0, kernel_height, down):

@@ -169,8 +169,8 @@ def _windows(x: Tensor, plan: _Plan) -> tuple[Tensor, ...]:
 
 
 def _products(plan: _Plan, kernels: int, like: Tensor) -> Tensor:
-    """Returns memory for the products of all windows, ``(positions / k, k, O)``."""
-    return scratch("convolution: spread", (*plan.windows[:2], kernels), like)
+    """Returns memory for the products of all windows, ``(positions / k, k, O)``: that of the canvas."""
+    return scratch(BETWEEN, (*plan.windows[:2], kernels), like)
 
 
 def _by_position(products: Tensor, plan: _Plan, shape: Sequence[int]) -> Tensor:
