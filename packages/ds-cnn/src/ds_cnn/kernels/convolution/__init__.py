@@ -24,7 +24,7 @@ from ds_cnn.kernels.convolution.driver import (
     convolve_backward_weight,
 )
 from ds_cnn.kernels.convolution.im2col import narrow
-from ds_cnn.kernels.convolution.selection import ALGORITHMS, select
+from ds_cnn.kernels.convolution.selection import ALGORITHMS, select, select_both
 
 __all__ = ["ALGORITHMS", "ConvolutionKernel", "select"]
 
@@ -34,7 +34,7 @@ __all__ = ["ALGORITHMS", "ConvolutionKernel", "select"]
     branches=(
         *(*ALGORITHMS, "narrow", "depthwise", "one block", "several blocks"),
         *("winograd, all kernels at a time", "winograd, some kernels at a time"),
-        *("winograd, one tile", "winograd, several tiles"),
+        *("winograd, one tile", "winograd, several tiles", "both gradients"),
     ),
 )
 class ConvolutionKernel:
@@ -52,6 +52,10 @@ class ConvolutionKernel:
         x, weight, bias, geometry = saved
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
         grad_x, grad_weight = None, None
+        both = select_both(geometry, x.shape, weight.shape[0]) if want_x and want_weight else None
+        if both is not None:
+            grad_x, grad_weight = _both_gradients(grad, x, weight, both)
+            want_x = want_weight = False
         if want_weight:
             algorithm = _algorithm(geometry, x.shape, weight, "weight")
             grad_weight = convolve_backward_weight(grad, x, geometry, algorithm)
@@ -66,6 +70,20 @@ class ConvolutionKernel:
         forward = _algorithm(geometry, grad_grad.shape, weight, "forward")
         algorithm = _algorithm(geometry, grad_grad.shape, weight, "weight")
         return convolve_and_backward_weight(grad_grad, weight, grad, geometry, forward, algorithm)
+
+
+def _both_gradients(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """Returns dL/dx and dL/dweight from dL/dy, laid out once; the geometry is that of :func:`select_both`."""
+    branch("ConvolutionKernel: both gradients")
+    kernels = half_round(weight)
+    algorithm = _algorithm(geometry, grad.shape, kernels, "forward")
+    grad_x, grad_kernels = convolve_and_backward_weight(grad, kernels, x, geometry, algorithm, algorithm)
+    return grad_x, half_round(grad_kernels).contiguous()
+
+
+def half_round(weight: Tensor) -> Tensor:
+    """Turns kernels ``(O, C, *kernel)`` half round, and leads them back: ``(C, O, *kernel)``."""
+    return weight.flip(2, 3).transpose(0, 1)
 
 
 def _algorithm(geometry: Geometry, shape: Sequence[int], weight: Tensor, step: Pass) -> Algorithm:

@@ -108,15 +108,16 @@ def convolve_and_backward_weight(
     Returns:
         what :func:`convolve` returns without a bias, and :func:`convolve_backward_weight`.
     """
-    parts = blocks(algorithm, geometry, x.shape, weight.numel())
-    if forward is not algorithm or len(parts) != 1:  # of several, memory for packed weights would be in use
+    if forward is not algorithm or not len(x):
         y = convolve(x, weight, None, geometry, forward)
         return y, convolve_backward_weight(grad, x, geometry, algorithm)
-    given, pixels = pixels_last(grad), pixels_last(x)
-    y = pixels.new_empty(given.shape)
-    laid = algorithm.lay(pixels, geometry)
-    total = algorithm.backward_weight(given, laid, geometry)
-    algorithm.forward(laid, algorithm.pack(weight, geometry), geometry, y)
+    given, pixels, total = pixels_last(grad), pixels_last(x), None
+    y, packed = pixels.new_empty(given.shape), algorithm.pack(weight, geometry)
+    for block in blocks(algorithm, geometry, x.shape, packed.numel()):
+        laid = algorithm.lay(block.pixels(pixels), block.geometry)
+        total = algorithm.backward_weight(block.positions(given), laid, block.geometry, total)
+        algorithm.forward(laid, packed, block.geometry, block.positions(y))
+    assert total is not None
     return channels_first(y), algorithm.unpack_grad(total, geometry).contiguous()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ds_core.kernels import switch
@@ -13,7 +15,7 @@ from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass, Work
 from ds_cnn.kernels.convolution.cells import Cells
 from ds_cnn.kernels.convolution.im2col import Im2col
 from ds_cnn.kernels.convolution.shifted import Shifted
-from ds_cnn.kernels.convolution.strips import Strips
+from ds_cnn.kernels.convolution.strips import Strips, turned
 from ds_cnn.kernels.convolution.winograd import Winograd
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -25,6 +27,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "cells": Cells(),
     "strips": Strips(),
 }
+
+MANY = 300_000  # weights of one convolution
 
 
 def select(geometry: Geometry, shape: Sequence[int], kernels: int, step: Pass) -> str:
@@ -47,18 +51,65 @@ def select(geometry: Geometry, shape: Sequence[int], kernels: int, step: Pass) -
     return _fastest(geometry, tuple(shape), kernels, step, rates(), precise)
 
 
+def select_both(geometry: Geometry, shape: Sequence[int], kernels: int) -> Geometry | None:
+    """Returns how both gradients are computed in one go; None where each by itself should take less time.
+
+    With a stride of 1, dL/dx is a convolution of g = dL/dy with the kernels turned half round. dL/dweight,
+    turned half round, is the gradient of that convolution's weights, given x. So g, once laid out, serves
+    both.
+
+    Args:
+        geometry: of the convolution.
+        shape: of the images, ``(N, C, H, W)``.
+        kernels: O.
+
+    Returns:
+        The geometry of the convolution of g, with the algorithm that should take least time.
+    """
+    if geometry.algorithm != "auto" or geometry.kernel == (1, 1):  # of one pixel nothing is laid out
+        return None
+    if geometry.stride != (1, 1) or geometry.dilation != (1, 1) or geometry.groups != 1:
+        return None
+    precise = switch.products is None
+    return _fastest_of_both(geometry, tuple(shape), kernels, rates(), precise)
+
+
 @lru_cache(maxsize=1024)
 def _fastest(
     geometry: Geometry, shape: tuple[int, ...], kernels: int, step: Pass, machine: Rates, precise: bool
 ) -> str:
-    def time(name: str) -> float:
-        passes = ALGORITHMS[name].work(geometry, (max(1, shape[0]), *shape[1:]), kernels)
-        work: Work = getattr(passes, step)
-        return work.time(machine)
+    times = _times(geometry, shape, kernels, step, machine, precise)
+    return min(times, key=times.__getitem__)
 
-    able = [
-        name
-        for name, algorithm in ALGORITHMS.items()
-        if algorithm.supports(geometry) and (precise or not name.startswith("winograd"))
-    ]
-    return min(able, key=time)
+
+@lru_cache(maxsize=1024)
+def _fastest_of_both(
+    geometry: Geometry, shape: tuple[int, ...], kernels: int, machine: Rates, precise: bool
+) -> Geometry | None:
+    back = turned(geometry)
+    channels, given = shape[1], (shape[0], kernels, *geometry.output_size(shape[2:]))
+    weights = kernels * channels * math.prod(geometry.kernel)
+    # To turn many costs as much as to lay out g, and every block of g reads them and what their gradient has.
+    if weights > min(math.prod(given), MANY):
+        return None
+    alone = (_times(geometry, shape, kernels, step, machine, precise) for step in ("input", "weight"))
+    forward, weight = (
+        _times(back, given, channels, step, machine, precise) for step in ("forward", "weight")
+    )
+    best = min(forward, key=lambda name: forward[name] + weight[name])
+    if forward[best] + weight[best] > sum(min(times.values()) for times in alone):
+        return None
+    return replace(back, algorithm=best)
+
+
+def _times(
+    geometry: Geometry, shape: tuple[int, ...], kernels: int, step: Pass, machine: Rates, precise: bool
+) -> dict[str, float]:
+    """Estimates how long each algorithm takes for a pass."""
+    times = {}
+    for name, algorithm in ALGORITHMS.items():
+        if algorithm.supports(geometry) and (precise or not name.startswith("winograd")):
+            passes = algorithm.work(geometry, (max(1, shape[0]), *shape[1:]), kernels)
+            work: Work = getattr(passes, step)
+            times[name] = work.time(machine)
+    return times

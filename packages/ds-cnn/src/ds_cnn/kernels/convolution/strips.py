@@ -57,7 +57,7 @@ class Strips(Im2col):
 
         forward = one(channels, kernels, geometry, size)
         if geometry.stride == (1, 1):
-            back = one(kernels, channels, _turned(geometry), geometry.output_size(size))
+            back = one(kernels, channels, turned(geometry), geometry.output_size(size))
             return Passes(forward, forward, back)
         return Passes(forward, forward, super().work(geometry, shape, kernels).input)
 
@@ -80,7 +80,7 @@ class Strips(Im2col):
         if geometry.stride != (1, 1):
             super().backward_input(grad, packed, geometry, out)
         else:
-            _multiply(self.lay(grad, _turned(geometry)), packed, out)
+            _multiply(self.lay(grad, turned(geometry)), packed, out)
 
     def backward_weight(
         self, grad: Tensor, laid: Any, geometry: Geometry, total: Tensor | None = None
@@ -187,7 +187,7 @@ def _multiply(laid: _Laid, weight: Tensor, out: Tensor) -> None:
     out.copy_(_by_position(products, laid.plan, out.shape))
 
 
-def _turned(geometry: Geometry) -> Geometry:
+def turned(geometry: Geometry) -> Geometry:
     """Returns the geometry, of stride 1, in which positions give back to pixels."""
     padding = [(k - 1 - a, k - 1 - b) for k, (a, b) in zip(geometry.kernel, geometry.padding, strict=True)]
     return Geometry(geometry.kernel, (1, 1), (padding[0], padding[1]))

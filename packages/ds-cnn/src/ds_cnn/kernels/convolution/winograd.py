@@ -213,7 +213,7 @@ def _packed(tiling: Tiling, weight: Tensor, turned: bool = False) -> Tensor:
     """
     if _many(tiling, weight[0, 0].numel()):
         return weight
-    kernels = _kernels(tiling, weight, turned, "between", "spread")  # which only a gradient of weights needs
+    kernels = _kernels(tiling, weight, turned, "between", "kernels")
     return kernels if turned else kernels.mT
 
 
