@@ -395,9 +395,14 @@ def check_shows(who: str, name: str, mask: Tensor) -> None:
     """
     if mask.dtype == torch.bool or not mask.numel():
         return
-    some = mask != 0
+    if mask.is_floating_point():
+        some = mask != 0
+        wrong = (some & (mask != 1)).any() | ~some.any()
+    else:
+        least, largest = mask.aminmax()
+        wrong = (least < 0) | (largest != 1)
     check_numbers(
-        (some & (mask != 1)).any() | ~some.any(),
+        wrong,
         lambda: ValueError(
             f"{who}: expected {name} of 1 where something is and 0 where there is filling, got numbers from "
             f"{mask.min().item():g} to {mask.max().item():g}; of one that is added to scores give mask == 0"

@@ -197,8 +197,9 @@ class Table:
         sent = self.known.get(key)
         if sent is None:
             rule, side = self.rules.get(_form(a, b)), min(*a.shape[-2:], b.shape[-1])
+            least = 1 if a.dim() == 2 else 2  # rows of one product of a batch go wrong where they lie turned
             flops = 2 * a.numel() * b.shape[-1]
-            sent = rule is not None and side >= max(2, rule.side) and flops >= rule.flops
+            sent = rule is not None and side >= max(least, rule.side) and flops >= rule.flops
             if len(self.known) >= KNOWN:
                 self.known.clear()
             self.known[key] = sent
@@ -213,8 +214,7 @@ class Table:
 def _way(a: Tensor, b: Tensor, alpha: float = 1) -> AbstractContextManager[object]:
     """Returns what alpha a b is to be computed in: oneDNN's permission if the table in force sends it there.
 
-    Not where it goes wrong: 0 times a batch is not written, nor are rows of one product of a batch where they
-    lie turned.
+    Not with an alpha of 0: of a batch it would not be written.
     """
     table = _table or _choose()
     if not table.rules or not 2 <= a.dim() == b.dim() or 2 * a.numel() * b.shape[-1] < table.least:

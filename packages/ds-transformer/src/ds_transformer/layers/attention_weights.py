@@ -13,8 +13,7 @@ from torch import Tensor
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.masks import causal_mask, join_masks, show_more
 
-# Which of Q, K, V come from each input: the weights of neighbours lie on top of one another.
-PARTS = {1: ((0, 1, 2),), 2: ((0,), (1, 2)), 3: ((0,), (1,), (2,))}
+Sources = tuple[int, int, int]  # from which of the given inputs Q, K and V come
 
 
 class AttentionWeights(Module):
@@ -134,39 +133,50 @@ class AttentionWeights(Module):
 
     def _given(
         self, query: Tensor, key: Tensor | None, value: Tensor | None, cache: KeyValueCache | None
-    ) -> list[Tensor]:
-        """Checks the inputs, and returns those that are given, as batches."""
-        if key is None and value is not None:
-            raise ValueError(f"{self.label()}: expected a key with the value, got None")
-        if key is not None and self.rotary is not None:
+    ) -> tuple[list[Tensor], Sources]:
+        """Checks the inputs, and returns those that are given, as batches, and where Q, K and V come from."""
+        more = "value" if key is None else "key"
+        if self.rotary is not None and (key is not None or value is not None):
             raise ValueError(
-                f"{self.label()}: rotary positions are of self-attention: give the query alone, got a key"
+                f"{self.label()}: rotary positions are of self-attention: give the query alone, got a {more}"
             )
-        if key is query and cache is not None:  # it would stay as the first call filled it
+        if cache is not None and (key is query or (key is None and value is not None)):
+            # Keys of another call's query would stay as the first call filled them.
             raise ValueError(
-                f"{self.label()}: in self-attention with a cache, give the query alone, got it as key, too"
+                f"{self.label()}: in self-attention with a cache, give the query alone, got "
+                + ("it as key, too" if key is query else "a value")
             )
         if cache is not None and self.recording:
             raise RuntimeError(f"{self.label()}: a cache is for generating: call eval() first")
         keys = query if key is None else key
         self._check_inputs(query, keys, keys if value is None else value)
-        return [self._batched(x) for x in (query, key, value) if x is not None]
+        of_k = 0 if key is None else 1
+        of_v = of_k if value is None else of_k + 1
+        return [self._batched(x) for x in (query, key, value) if x is not None], (0, of_k, of_v)
 
     def _batched(self, x: Tensor) -> Tensor:
         """Adds the dimension of the batch where there is none."""
         return x if x.dim() == 3 else x.unsqueeze(0 if self.batch_first else 1)
 
-    def _products(self, inputs: list[Tensor]) -> list[tuple[Tensor, Tensor, Tensor | None, tuple[int, ...]]]:
-        """Lists input, weight, bias and heads of as few projections as inputs and weights allow."""
+    def _parts(self, sources: Sources) -> list[tuple[int, ...]]:
+        """Lists which of Q, K and V each projection makes: neighbours' weights lie on top of one another."""
         if self.in_proj_weight is None:
-            inputs = inputs + inputs[-1:] * (3 - len(inputs))
+            return [(0,), (1,), (2,)]
+        return [tuple(i for i in range(3) if sources[i] == source) for source in range(sources[2] + 1)]
+
+    def _products(
+        self, inputs: list[Tensor], sources: Sources
+    ) -> list[tuple[Tensor, Tensor, Tensor | None, tuple[int, ...]]]:
+        """Lists input, weight, bias and heads of as few projections as inputs and weights allow."""
         heads = (self.num_heads, self.num_kv_heads, self.num_kv_heads)
-        parts = [tuple(heads[i] for i in part) for part in PARTS[len(inputs)]]
+        made = self._parts(sources)
+        parts = [tuple(heads[i] for i in part) for part in made]
         rows = [sum(part) * self.head_dim for part in parts]
         each = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         weights: Any = each if self.in_proj_weight is None else parted(self.in_proj_weight, rows)
         biases: Any = [None] * 3 if self.in_proj_bias is None else parted(self.in_proj_bias, rows)
-        return list(zip(inputs, weights, biases, parts, strict=False))
+        given = [inputs[sources[part[0]]] for part in made]
+        return list(zip(given, weights, biases, parts, strict=False))
 
     def _mask(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_transformer import functional
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.functional.projection import join_heads, split_heads
-from ds_transformer.layers.attention_weights import PARTS, AttentionWeights
+from ds_transformer.layers.attention_weights import AttentionWeights, Sources
 from ds_transformer.layers.noise import draw_noise
 
 projection, projection_backward = dispatch(functional.projection, low=True)
@@ -28,7 +28,8 @@ class MultiheadAttention(AttentionWeights):
     y = concat_heads(softmax(Q K^T / sqrt(D) + mask) V) W_O^T   (and biases)
 
     Called with a query alone it is self-attention, with query and key cross-attention (the values are the
-    keys); ``backward`` returns the gradient of what was given: of one tensor, or a tuple of two or three.
+    keys), with query and value self-attention whose values are of another kind, as without positions;
+    ``backward`` returns the gradient of what was given: of one tensor, or a tuple of two or three.
 
     Shape:
         query ``(B, T, C)`` or ``(T, C)``, or ``(T, B, C)`` unless ``batch_first``; key ``(B, S, kdim)`` and
@@ -63,7 +64,7 @@ class MultiheadAttention(AttentionWeights):
 
         Args:
             query: who looks.
-            key: what is looked at; None for the query, where no value is given either.
+            key: what is looked at; None for the query.
             value: what is taken from there; None for the key.
             key_padding_mask: ``(B, S)`` or ``(S,)``: True at keys that nobody may see, or numbers added to
                 their scores.
@@ -75,12 +76,12 @@ class MultiheadAttention(AttentionWeights):
             cache: keys and values of earlier positions, to which those of a query that comes alone are added;
                 in cross-attention it is filled by the first call, and later ones read neither key nor value.
         """
-        inputs = self._given(query, key, value, cache)
+        inputs, sources = self._given(query, key, value, cache)
         itself = len(inputs) == 1
         past = cache.length if cache is not None and itself else 0
 
         # project
-        products = self._products(inputs)
+        products = self._products(inputs, sources)
         if cache is not None and cache.length and not itself:  # it holds all keys and values
             products = products[:1]
         projected = [projection(*product, self.batch_first) for product in products]
@@ -111,7 +112,7 @@ class MultiheadAttention(AttentionWeights):
         projections = tuple(saved for _, saved in projected)
         averaged = average_attn_weights if need_weights else None
         bias_dtype = None if bias is None else bias.dtype
-        self.save(projections, extra, attended, len(inputs), query.dim() == 3, averaged, bias_dtype)
+        self.save(projections, extra, attended, sources, query.dim() == 3, averaged, bias_dtype)
         y = self.out_proj(join_heads(out, self.batch_first)).view(query.shape)
         if not need_weights:
             return y, None
@@ -119,7 +120,7 @@ class MultiheadAttention(AttentionWeights):
         return y, weights if query.dim() == 3 else weights.squeeze(0)
 
     def backward(self, grad: Tensor, grad_weights: Tensor | None = None) -> InputGrad:
-        projections, extra, attended, given, batched, averaged, bias_dtype = self.saved()
+        projections, extra, attended, sources, batched, averaged, bias_dtype = self.saved()
         # join
         grad = self.out_proj.backward(self._batched(grad))
         grad_out = split_heads(grad, self.num_heads, self.batch_first)
@@ -147,22 +148,25 @@ class MultiheadAttention(AttentionWeights):
                 None if grad_mask is None else grad_mask[..., : size[-1]].sum_to_size(size).to(bias_dtype)
             )
         # rotate
-        if self.rotary is not None and given == 1:
+        if self.rotary is not None:  # the query is all that was given
             grad_k = self.rotary.backward(grad_k)
             grad_q = self.rotary.backward(grad_q)
         # project
-        grads = self._project_backward([grad_q, grad_k, grad_v], projections, given)
+        grads = self._project_backward([grad_q, grad_k, grad_v], projections, sources)
         if not batched:
             grads = [None if g is None else g.squeeze(0 if self.batch_first else 1) for g in grads]
-        return grads[0] if given == 1 else tuple(grads)
+        return grads[0] if len(grads) == 1 else tuple(grads)
 
-    def _project_backward(self, grads: list[Tensor], projections: tuple[Any, ...], given: int) -> list[Any]:
+    def _project_backward(
+        self, grads: list[Tensor], projections: tuple[Any, ...], sources: Sources
+    ) -> list[Any]:
         """Adds to the gradients of weights and biases, and returns those of the given inputs."""
         names = (
             ["in_proj_weight"] * 3 if self.in_proj_weight is not None else [f"{c}_proj_weight" for c in "qkv"]
         )
         found: list[Any] = []
-        for saved, parts, name in zip(projections, PARTS[len(projections)], names, strict=False):
+        made = self._parts(sources)
+        for saved, parts, name in zip(projections, made, names, strict=False):
             wanted = self.wants("input", name, "in_proj_bias")
             found.append(projection_backward(tuple(grads[i] for i in parts), saved, wanted=wanted))
         grad_inputs, grad_weights, grad_biases = (list(each) for each in zip(*found, strict=True))
@@ -172,9 +176,12 @@ class MultiheadAttention(AttentionWeights):
             for name, grad in zip(names, grad_weights, strict=True):
                 self.add_grad(name, grad)
         self.add_grad("in_proj_bias", lambda: cat(grad_biases))
-        if not self.input_grad:
-            return [None] * given
-        return [*grad_inputs[: given - 1], sum(grad_inputs[given:], grad_inputs[given - 1])]
+        grads_given: list[Any] = [None] * (sources[2] + 1)
+        if self.input_grad:
+            for grad, parts in zip(grad_inputs, made, strict=True):
+                before = grads_given[sources[parts[0]]]
+                grads_given[sources[parts[0]]] = grad if before is None else before + grad
+        return grads_given
 
 
 def cat(parts: list[Tensor]) -> Tensor:

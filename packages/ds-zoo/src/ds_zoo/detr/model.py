@@ -21,7 +21,6 @@ from ds_core import functional as core
 from ds_core.checks import check_shows, shape
 from ds_core.initializers import normal_, uniform_, xavier_uniform_, zeros_
 from ds_core.kernels import dispatch
-from ds_core.kernels.scratch import scratch
 from ds_core.pretrained import Pretrained
 from ds_transformer.positions import Sine2DPositions
 from ds_transformer.positions.angles import at_least_float32, sinusoids

@@ -20,7 +20,6 @@ from ds_core import Dense, InputGrad, LayerNorm, Module, ModuleList, ReLU
 from ds_core.checks import shape
 from ds_core.initializers import xavier_uniform_
 from ds_core.kernels import dispatch
-from ds_core.kernels.scratch import scratch
 from ds_core.pretrained import Pretrained
 from ds_transformer.positions import Sine2DPositions
 from torch import Tensor
