@@ -1,14 +1,18 @@
 """Every algorithm on blocks of images and of rows, whatever the geometry, equals the formula on the whole."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from ds_cnn.functional.convolution import convolution, convolution_backward
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution import driver, winograd
+from ds_cnn.kernels.convolution import ConvolutionKernel, driver, half_round, selection, winograd
 from ds_cnn.kernels.convolution.algorithm import divided
-from ds_cnn.kernels.convolution.selection import ALGORITHMS
+from ds_cnn.kernels.convolution.selection import ALGORITHMS, select_both
+from ds_cnn.kernels.convolution.strips import turned
+from ds_core.kernels import runs
+from ds_core.kernels.matmul import use_table
 
 
 def geometries(algorithm, number):
@@ -93,3 +97,79 @@ def test_images_divided_among_threads(algorithm, room, threads, monkeypatch):
         for got, wanted in zip(ours, (y, *grads[:2], y, grads[1], y, grads[1]), strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
     assert shared > 3 or not fast.divides
+
+
+# ---- both gradients in one go ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [300, 3000, 600_000])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_both_gradients_from_one_layout(algorithm, room, monkeypatch):
+    """Also where pixels are cut off, and where only some kernels of Winograd's fit in memory."""
+    monkeypatch.setattr(driver, "BLOCK", room)
+    several = cut = 0
+    for geometry, size in geometries(algorithm, 60):
+        if geometry.stride != (1, 1) or geometry.dilation != (1, 1) or geometry.groups != 1:
+            continue
+        back = turned(geometry)
+        if not ALGORITHMS[algorithm].supports(back):
+            continue
+        x = torch.randn(3, 4, *size, dtype=torch.float64)
+        weight = torch.randn(6, 4, *geometry.kernel, dtype=torch.float64)
+        y, saved = convolution(x, weight, None, geometry)
+        grad = torch.randn_like(y)
+        several += len(driver.blocks(ALGORITHMS[algorithm], back, grad.shape, 0)) > 1
+        cut += min(min(padding) for padding in back.padding) < 0
+        fast, kernels = ALGORITHMS[algorithm], half_round(weight)
+        monkeypatch.setattr(winograd, "MANY", room if several % 2 else 10**9)
+        grad_x, grad_kernels = driver.convolve_and_backward_weight(grad, kernels, x, back, fast, fast)
+        for got, wanted in zip(
+            (grad_x, half_round(grad_kernels)), convolution_backward(grad, saved)[:2], strict=True
+        ):
+            torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
+    assert cut
+    assert several > 1 or room > 300
+
+
+def test_a_convolution_hands_both_gradients_back_in_one_go_where_that_is_faster():
+    same = ((1, 1), (1, 1))
+    with use_table("AMD family 26 with AVX-512 (shipped)"):
+        assert select_both(Geometry((3, 3), padding=same), (16, 16, 24, 24), 16).algorithm == "strips"
+        assert select_both(Geometry((3, 3), padding=same), (64, 64, 32, 32), 64).algorithm == "winograd"
+        for geometry, shape, kernels in (
+            (Geometry((3, 3), (2, 2)), (16, 16, 24, 24), 16),
+            (Geometry((3, 3), dilation=(2, 2)), (16, 16, 24, 24), 16),
+            (Geometry((3, 3), groups=4), (16, 16, 24, 24), 16),
+            (Geometry((3, 3), algorithm="im2col"), (16, 16, 24, 24), 16),  # as it was asked
+            (Geometry((1, 1)), (16, 16, 24, 24), 16),  # nothing is laid out
+            (Geometry((3, 3), padding=same), (64, 256, 8, 8), 256),  # many weights
+            (Geometry((3, 3), padding=same), (1, 64, 4, 4), 64),  # few images
+            (Geometry((3, 3), padding=same), (0, 64, 8, 8), 64),
+        ):
+            assert select_both(geometry, shape, kernels) is None
+
+
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 2), (1, 0)), ((3, 3), (2, 4))])
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 4), (5, 1)])
+def test_both_gradients_equal_the_formulas(kernel, padding, monkeypatch):
+    geometry = Geometry(kernel, padding=padding)
+    x, weight = (
+        torch.randn(5, 3, 12, 11, dtype=torch.float64),
+        torch.randn(4, 3, *kernel, dtype=torch.float64),
+    )
+    y, saved = convolution(x, weight, None, geometry)
+    grad = torch.randn_like(y)
+    both = select_both(geometry, x.shape, 4) or turned(geometry)
+    for name in ALGORITHMS:
+        if not ALGORITHMS[name].supports(both):
+            continue
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                selection, "_fastest_of_both", lambda *_, name=name: replace(both, algorithm=name)
+            )
+            with runs() as counts:
+                found = ConvolutionKernel.backward(grad, saved)
+        assert counts["ConvolutionKernel: both gradients"] == 1
+        assert found[1].is_contiguous()
+        for got, wanted in zip(found[:2], convolution_backward(grad, saved)[:2], strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
