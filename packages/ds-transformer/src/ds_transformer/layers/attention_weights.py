@@ -270,3 +270,11 @@ class AttentionWeights(Module):
 def parted(rows: Tensor, counts: list[int]) -> tuple[Tensor, ...]:
     """Views rows as parts of so many each."""
     return (rows,) if len(counts) == 1 else rows.split(counts)
+
+
+def by_source(grads: list[Any], sources: list[int]) -> list[Any]:
+    """Adds up gradients, or None, that go back to the same input."""
+    found: dict[int, Any] = {}
+    for source, grad in zip(sources, grads, strict=True):
+        found[source] = found[source] + grad if grad is not None and source in found else grad
+    return list(found.values())

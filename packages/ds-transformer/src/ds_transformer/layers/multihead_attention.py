@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_transformer import functional
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.functional.projection import join_heads, split_heads
-from ds_transformer.layers.attention_weights import AttentionWeights, Sources
+from ds_transformer.layers.attention_weights import AttentionWeights, Sources, by_source
 from ds_transformer.layers.noise import draw_noise
 
 projection, projection_backward = dispatch(functional.projection, low=True)
@@ -157,9 +157,7 @@ class MultiheadAttention(AttentionWeights):
             grads = [None if g is None else g.squeeze(0 if self.batch_first else 1) for g in grads]
         return grads[0] if len(grads) == 1 else tuple(grads)
 
-    def _project_backward(
-        self, grads: list[Tensor], projections: tuple[Any, ...], sources: Sources
-    ) -> list[Any]:
+    def _project_backward(self, grads: list[Tensor], projections: Any, sources: Sources) -> list[Any]:
         """Adds to the gradients of weights and biases, and returns those of the given inputs."""
         names = (
             ["in_proj_weight"] * 3 if self.in_proj_weight is not None else [f"{c}_proj_weight" for c in "qkv"]
@@ -176,12 +174,7 @@ class MultiheadAttention(AttentionWeights):
             for name, grad in zip(names, grad_weights, strict=True):
                 self.add_grad(name, grad)
         self.add_grad("in_proj_bias", lambda: cat(grad_biases))
-        grads_given: list[Any] = [None] * (sources[2] + 1)
-        if self.input_grad:
-            for grad, parts in zip(grad_inputs, made, strict=True):
-                before = grads_given[sources[parts[0]]]
-                grads_given[sources[parts[0]]] = grad if before is None else before + grad
-        return grads_given
+        return by_source(grad_inputs, [sources[parts[0]] for parts in made])
 
 
 def cat(parts: list[Tensor]) -> Tensor:
