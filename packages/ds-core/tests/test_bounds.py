@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from ds_core import MSELoss, Trainer
-from ds_core.checks import check_fields
+from ds_core.checks import check_fields, check_shows
 from ds_core.data import (
     DataLoader,
     StandardScaler,
@@ -379,3 +379,21 @@ def test_what_is_no_path_no_column_and_no_tensor_is_named(bad, tmp_path):
             load_csv(tmp_path / "t.csv", target=bad)
         with pytest.raises(TypeError, match="columns: expected the name of a column, or a list of them"):
             load_csv(tmp_path / "t.csv", columns=bad)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.int64, torch.int32, torch.int16, torch.uint8, torch.uint16, torch.float32, torch.float16]
+)
+def test_a_mask_of_numbers_says_what_is_there(dtype):
+    check_shows("who", "mask", torch.tensor([[1, 1, 0], [1, 0, 0]]).to(dtype))
+    check_shows("who", "mask", torch.ones(2, 3, dtype=dtype))
+    check_shows("who", "mask", torch.ones(0, 3, dtype=dtype))
+    wrong = [
+        [0, 0],
+        [1, 2],
+        [1, -1] if dtype.is_signed else [2, 2],
+        [1, 0.5] if dtype.is_floating_point else [3, 0],
+    ]
+    for row in wrong if dtype != torch.uint16 else ():  # of which torch finds no least number to tell
+        with pytest.raises(ValueError, match="who: expected mask of 1 where something is"):
+            check_shows("who", "mask", torch.tensor([row]).to(dtype))

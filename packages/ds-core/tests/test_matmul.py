@@ -24,6 +24,7 @@ from ds_core.kernels.matmul import (
     tuned_path,
     use_table,
 )
+from torch.fx.experimental.proxy_tensor import make_fx
 
 TABLES = ["torch", "onednn"]
 
@@ -666,3 +667,37 @@ def test_tune_can_write_elsewhere_and_refuses_nonsense(tmp_path, capsys):
     table = tune.write(tmp_path / "new" / "mine.json", {}, tune.Rates(), [])
     assert matmul._load(tmp_path / "new" / "mine.json") == table
     assert not tuned_path().exists()
+
+
+# ---- what is remembered ------------------------------------------------------------------------------
+
+
+@needs_onednn
+def test_a_product_is_decided_on_once_for_its_sizes_and_layout(monkeypatch):
+    rules = {"nn": {"flops": 1e5, "side": 4}}
+    a, b = torch.randn(64, 48), torch.randn(48, 56)
+    with use_table({"name": "mine", "onednn": rules}):
+        assert ran_onednn(mm, a, b) == 1
+        assert ran_onednn(mm, a, b.t().contiguous().t()) == 0  # of the same sizes, by column
+        assert ran_onednn(mm, a[:, :40], b[:40]) == 1
+        table = matmul._table
+        assert len(table.known) == 3
+        with monkeypatch.context() as patch:
+            patch.setattr(matmul, "_form", lambda *_: pytest.fail("decided on again"))
+            assert ran_onednn(mm, a, b) == 1
+        monkeypatch.setattr(matmul, "KNOWN", 3)
+        assert ran_onednn(mm, a[:60], b) == 1
+        assert len(table.known) == 1  # what is remembered is bounded
+
+
+@needs_onednn
+def test_nothing_is_remembered_of_a_trace():
+    a, b = torch.randn(64, 48), torch.randn(48, 56)
+    with use_table("onednn"), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        known = len(matmul._table.known)
+        for _ in range(3):
+            torch.jit.trace(lambda a, b: mm(a, b), (a, b))
+        assert len(matmul._table.known) <= known + 1
+        graph = make_fx(lambda a, b: mm(a, b), tracing_mode="symbolic")(a, b)
+        torch.testing.assert_close(graph(a[:7], b), a[:7] @ b)

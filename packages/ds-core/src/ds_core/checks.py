@@ -395,12 +395,12 @@ def check_shows(who: str, name: str, mask: Tensor) -> None:
     """
     if mask.dtype == torch.bool or not mask.numel():
         return
-    if mask.is_floating_point():
-        some = mask != 0
-        wrong = (some & (mask != 1)).any() | ~some.any()
-    else:
+    if mask.dtype in (torch.int64, torch.int32, torch.uint8):
         least, largest = mask.aminmax()
         wrong = (least < 0) | (largest != 1)
+    else:
+        some = mask != 0
+        wrong = (some & (mask != 1)).any() | ~some.any()
     check_numbers(
         wrong,
         lambda: ValueError(

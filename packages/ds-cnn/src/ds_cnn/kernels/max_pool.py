@@ -13,9 +13,13 @@ from torch import Tensor
 from ds_cnn.functional.max_pool import max_pool
 from ds_cnn.functional.regions import Bins, Windows
 from ds_cnn.kernels.images import canvas, channels_first, pixels_last
-from ds_cnn.kernels.windows import batched, image_parts, padded_images, padded_size, window_pixels
+from ds_cnn.kernels.windows import batched, image_parts, padded_images, padded_size, unpadded, window_pixels
 
-BRANCHES = ("up to 255 pixels", "more", "infinite", "bins", "one block", "several blocks")
+BRANCHES = (
+    *("up to 255 pixels", "more", "infinite", "bins", "one block", "several blocks"),
+    *("gradient by pixel", "gradient by index"),
+)
+FEW = 4  # pixels of a window, up to which a pass for each takes no longer than looking up where they lie
 TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # numbers are compared, not computed
 
 
@@ -47,13 +51,21 @@ class MaxPoolKernel:
             flat = grad.new_zeros(*shape[:2], shape[2] * shape[3])
             return flat.scatter_add_(2, winner.flatten(2), grad.reshape(winner.shape).flatten(2)).view(size)
         grads, winners = pixels_last(grad.reshape(winner.shape)), pixels_last(winner)
-        first, further = _numbers(regions, shape, grad.device)
-        grad_x = grad.new_zeros(shape[0], shape[2] * shape[3] * shape[1])
-        for some in image_parts(shape):
-            pixel = winners[some].flatten(1)
-            number = further.index_select(0, pixel.flatten().int()).view(pixel.shape).add_(first)
-            grad_x[some].scatter_add_(1, number, grads[some].flatten(1))
-        return channels_first(grad_x.view(shape[0], shape[2], shape[3], shape[1])).reshape(size)
+        blocks = image_parts(shape)
+        if math.prod(regions.kernel) > FEW:
+            branch("MaxPoolKernel: gradient by index")
+            numbers = _numbers(regions, shape, grad.device)
+            grad_x = grad.new_zeros(shape[0], shape[2], shape[3], shape[1])
+            for some in blocks:
+                _by_index(grads[some], winners[some], *numbers, out=grad_x[some])
+        else:
+            branch("MaxPoolKernel: gradient by pixel")
+            if len(blocks) == 1:
+                return channels_first(_by_pixel(grads, winners, regions, shape)).reshape(size)
+            grad_x = grad.new_empty(shape[0], shape[2], shape[3], shape[1])
+            for some in blocks:
+                grad_x[some] = _by_pixel(grads[some], winners[some], regions, shape)
+        return channels_first(grad_x).reshape(size)
 
 
 def _windows(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
@@ -97,13 +109,25 @@ def _windows_of(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
     return channels_first(y), channels_first(winner.to(torch.uint8) if few else winner)
 
 
+def _by_pixel(grads: Tensor, winners: Tensor, windows: Windows, shape: torch.Size) -> Tensor:
+    """Hands the gradients ``(n, H', W', C)`` to the winners alone, ``(n, H, W, C)``: pixel by pixel."""
+    padded = grads.new_zeros(len(grads), *padded_size(windows, shape), shape[1])
+    finite = math.isfinite(float(grads.sum()))  # 0 times an infinite gradient would not be 0
+    won, share = torch.empty_like(winners), torch.empty_like(grads)
+    for pixel, seen in window_pixels(padded, windows, (grads.shape[1], grads.shape[2])):
+        if finite:
+            seen.addcmul_(grads, share.copy_(torch.eq(winners, pixel, out=won)))
+        else:
+            seen += torch.where(winners == pixel, grads, 0)
+    return unpadded(padded, windows, shape)
+
+
 def _numbers(windows: Windows, shape: torch.Size, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Returns where the numbers of an image lie, ``(H, W, C)`` in memory, that windows see.
+    """Returns where in an image's memory, ``(H, W, C)``, the pixels of its windows lie.
 
     Returns:
-        The place of each window's first pixel, ``(H' W' C,)``, outside the image where that is padding; and
-        how much further the pixel lies that a window has as its last, 1, the one before it, 2, ...; of 0,
-        which no pixel has, nothing is said.
+        The place of each window's first pixel, ``(H', W', C)``, and by a pixel's number, 1 for the last of a
+        window, how far it lies from the first.
     """
     _, channels, height, width = shape
     counts, whole = windows.output_size((height, width)), partial(torch.arange, device=device)
@@ -114,7 +138,13 @@ def _numbers(windows: Windows, shape: torch.Size, device: torch.device) -> tuple
     first = (top[:, None, None] * width + left[:, None]) * channels + whole(channels)
     below, beside = (whole(k) * apart for k, apart in zip(windows.kernel, windows.dilation, strict=True))
     further = (below[:, None] * width + beside).flatten().flip(0) * channels
-    return first.flatten(), torch.cat([further[:1], further])
+    return first, torch.cat([further[:1], further])  # 0 is no pixel's number
+
+
+def _by_index(grads: Tensor, winners: Tensor, first: Tensor, further: Tensor, out: Tensor) -> None:
+    """Does the same by the places of the winners, into zeros; every window has one."""
+    places = further.index_select(0, winners.flatten().int()).view(winners.shape).add_(first)
+    out.view(len(out), -1).scatter_add_(1, places.flatten(1), grads.flatten(1))
 
 
 def _inside(x: Tensor, windows: Windows, size: tuple[int, int]) -> dict[int, Tensor]:

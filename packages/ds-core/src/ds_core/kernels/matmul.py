@@ -191,19 +191,22 @@ class Table:
         """Keeps the products that it has decided on; a model has few, again and again."""
         return {}
 
-    def sends(self, a: Tensor, b: Tensor) -> bool:
-        """Says whether a product of matrices or batches is large enough for oneDNN, by its form and sizes."""
+    def sends(self, a: Tensor, b: Tensor, flops: int) -> bool:
+        """Says whether a product of matrices or batches goes to oneDNN, by its form and sizes."""
+        if type(flops) is not int:  # sizes are symbols, where somebody traces what is computed
+            return self._sends(a, b, flops)
         key = a.shape, a.stride(), b.shape, b.stride()
         sent = self.known.get(key)
         if sent is None:
-            rule, side = self.rules.get(_form(a, b)), min(*a.shape[-2:], b.shape[-1])
-            least = 1 if a.dim() == 2 else 2  # rows of one product of a batch go wrong where they lie turned
-            flops = 2 * a.numel() * b.shape[-1]
-            sent = rule is not None and side >= max(least, rule.side) and flops >= rule.flops
             if len(self.known) >= KNOWN:
                 self.known.clear()
-            self.known[key] = sent
+            sent = self.known[key] = self._sends(a, b, flops)
         return sent
+
+    def _sends(self, a: Tensor, b: Tensor, flops: int) -> bool:
+        rule, side = self.rules.get(_form(a, b)), min(*a.shape[-2:], b.shape[-1])
+        least = 1 if a.dim() == 2 else 2  # rows of one product of a batch go wrong where they lie turned
+        return rule is not None and side >= max(least, rule.side) and flops >= rule.flops
 
     def content(self) -> dict[str, Any]:
         """Returns what it says as JSON knows it."""
@@ -214,12 +217,13 @@ class Table:
 def _way(a: Tensor, b: Tensor, alpha: float = 1) -> AbstractContextManager[object]:
     """Returns what alpha a b is to be computed in: oneDNN's permission if the table in force sends it there.
 
-    Not with an alpha of 0: of a batch it would not be written.
+    Not with an alpha of 0: the result of a batch would not be written.
     """
     table = _table or _choose()
-    if not table.rules or not 2 <= a.dim() == b.dim() or 2 * a.numel() * b.shape[-1] < table.least:
+    if not table.rules or not 2 <= a.dim() == b.dim():
         return MKL
-    if torch.compiler.is_compiling() or alpha == 0 or not table.sends(a, b):
+    flops = 2 * a.numel() * b.shape[-1]
+    if flops < table.least or torch.compiler.is_compiling() or alpha == 0 or not table.sends(a, b, flops):
         return MKL
     plain = a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu
     return ONEDNN if plain else MKL

@@ -141,7 +141,7 @@ class AttentionWeights(Module):
                 f"{self.label()}: rotary positions are of self-attention: give the query alone, got a {more}"
             )
         if cache is not None and (key is query or (key is None and value is not None)):
-            # Keys of another call's query would stay as the first call filled them.
+            # The cache would keep the keys of the first call's query.
             raise ValueError(
                 f"{self.label()}: in self-attention with a cache, give the query alone, got "
                 + ("it as key, too" if key is query else "a value")

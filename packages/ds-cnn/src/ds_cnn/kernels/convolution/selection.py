@@ -28,7 +28,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "strips": Strips(),
 }
 
-MANY = 300_000  # weights of one convolution
+MOST = 300_000  # weights of a convolution whose gradients are computed in one go
 
 
 def select(geometry: Geometry, shape: Sequence[int], kernels: int, step: Pass) -> str:
@@ -89,8 +89,9 @@ def _fastest_of_both(
     back = turned(geometry)
     channels, given = shape[1], (shape[0], kernels, *geometry.output_size(shape[2:]))
     weights = kernels * channels * math.prod(geometry.kernel)
-    # To turn many costs as much as to lay out g, and every block of g reads them and what their gradient has.
-    if weights > min(math.prod(given), MANY):
+    # Turning more weights than g has numbers costs as much as laying out g; and each block of g reads all
+    # weights and the sum of their gradient once more.
+    if weights > min(math.prod(given), MOST):
         return None
     alone = (_times(geometry, shape, kernels, step, machine, precise) for step in ("input", "weight"))
     forward, weight = (
