@@ -7,10 +7,9 @@ import pytest
 import torch
 from ds_cnn.functional.convolution import convolution, convolution_backward
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution import ConvolutionKernel, driver, half_round, selection, winograd
-from ds_cnn.kernels.convolution.algorithm import divided
+from ds_cnn.kernels.convolution import ConvolutionKernel, driver, selection, winograd
+from ds_cnn.kernels.convolution.algorithm import divided, half_round, turned
 from ds_cnn.kernels.convolution.selection import ALGORITHMS, select_both
-from ds_cnn.kernels.convolution.strips import turned
 from ds_core.kernels import runs
 from ds_core.kernels.matmul import use_table
 

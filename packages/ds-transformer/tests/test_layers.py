@@ -114,34 +114,12 @@ def test_cache_errors():
         encoder(rand(3, 1, 4).float(), caches=[GrowingCache()])
 
 
-@pytest.mark.parametrize("vdim", [None, 6])  # None: weights of Q, K and V in one matrix, else three
-def test_a_query_with_a_value_looks_at_itself(vdim):
-    layer = MultiheadAttention(8, 2, vdim=vdim, batch_first=True, dtype=torch.float64)
-    query, value, grad = rand(2, 5, 8), rand(2, 5, vdim or 8), rand(2, 5, 8)
-
-    def run(*given):
-        layer.zero_grad()
-        with engine("manual"):
-            y, _ = layer(*given, need_weights=False)
-            return y, layer.backward(grad), [p.grad for p in layer.parameters()]
-
-    y, (grad_query, grad_key, grad_value), grads = run(query, query, value)
-    found, found_grads, found_of_weights = run(query, None, value)
-    close(found, y)
-    assert len(found_grads) == 2  # of the query all that it gave
-    for got, expected in zip(found_grads, (grad_query + grad_key, grad_value), strict=True):
-        close(got, expected)
-    for got, expected in zip(found_of_weights, grads, strict=True):
-        close(got, expected)
-
-
 def test_what_attention_cannot_use_is_refused():
     x = rand(2, 5, 8).float()
-    with pytest.raises(ValueError, match="with a cache, give the query alone, got a value"):
-        MultiheadAttention(8, 2, batch_first=True).eval()(x, value=x, cache=GrowingCache())
-    for given, name in (((x, x, x), "key"), ((x, None, x), "value")):
-        with pytest.raises(ValueError, match=f"of self-attention: give the query alone, got a {name}"):
-            MultiheadAttention(8, 2, batch_first=True, rotary=RotaryPositions(4))(*given)
+    with pytest.raises(ValueError, match="expected a key with the value, got None"):
+        MultiheadAttention(8, 2, batch_first=True)(x, value=x)
+    with pytest.raises(ValueError, match="rotary positions are of self-attention: give the query alone"):
+        MultiheadAttention(8, 2, batch_first=True, rotary=RotaryPositions(4))(x, x, x)
     for bias in (ALiBi(4), ALiBi(1), RelativePositionBias(1)):
         heads = bias.num_heads
         with pytest.raises(ValueError, match=rf"a score_bias of 2 heads, \(2, 5, 5\), got \({heads}, 5, 5\)"):

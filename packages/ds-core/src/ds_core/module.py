@@ -490,18 +490,8 @@ class Module:
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """Yields this module and all below it, each once, or as often as it is used."""
-        if not remove_duplicate:
-            return iter([module for _, module in self._walk()])
-        found: dict[int, Module] = {}
-        self._gather(found)  # without paths, which take longer to write than modules to find
-        return iter(found.values())
-
-    def _gather(self, found: dict[int, Module]) -> None:
-        """Adds this module and all below it, in definition order, by identity."""
-        found[id(self)] = self
-        for value in vars(self).values():
-            if isinstance(value, Module) and id(value) not in found:
-                value._gather(found)
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
+            yield module
 
     def get_submodule(self, target: str) -> Module:
         """Returns the module at a path such as ``"layers.0.norm"``; ``""`` is this module itself.

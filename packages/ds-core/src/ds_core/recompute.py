@@ -111,11 +111,6 @@ class Recompute(Module):
         """Yields the module and all below it as if the wrapper were not there."""
         return self.module._walk(prefix)
 
-    def _gather(self, found: dict[int, Module]) -> None:
-        """Adds the module and all below it likewise."""
-        if id(self.module) not in found:
-            self.module._gather(found)
-
     def label(self) -> str:
         return f"{type(self).__name__}({self.module.label()})"
 

@@ -40,7 +40,9 @@ class MaxPoolKernel:
             winner = where
         else:
             y, winner = _windows(images, regions)
-            where = _places(winner, regions, images.shape) if return_indices else winner
+            where = winner
+            if return_indices:  # as torch.nn counts
+                where = _places(winner, *_numbers(regions, images.shape, images.device))
         y, where = (result.reshape(*x.shape[:-2], *y.shape[2:]) for result in (y, where))
         return ((y, where) if return_indices else y), (winner, regions, x.shape, images.shape)
 
@@ -123,28 +125,34 @@ def _by_pixel(grads: Tensor, winners: Tensor, windows: Windows, shape: torch.Siz
 
 
 def _numbers(windows: Windows, shape: torch.Size, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Returns where in an image's memory, ``(H, W, C)``, the pixels of its windows lie.
+    """Returns where in a channel, row times W plus column, the pixels of its windows lie.
 
     Returns:
-        The place of each window's first pixel, ``(H', W', C)``, and by a pixel's number, 1 for the last of a
+        The place of each window's first pixel, ``(H', W')``, and by a pixel's number, 1 for the last of a
         window, how far it lies from the first.
     """
-    _, channels, height, width = shape
+    height, width = shape[2:]
     counts, whole = windows.output_size((height, width)), partial(torch.arange, device=device)
     top, left = (
         whole(count) * step - before
         for count, step, before in zip(counts, windows.stride, windows.padding, strict=True)
     )
-    first = (top[:, None, None] * width + left[:, None]) * channels + whole(channels)
     below, beside = (whole(k) * apart for k, apart in zip(windows.kernel, windows.dilation, strict=True))
-    further = (below[:, None] * width + beside).flatten().flip(0) * channels
-    return first, torch.cat([further[:1], further])  # 0 is no pixel's number
+    further = (below[:, None] * width + beside).flatten().flip(0)
+    return top[:, None] * width + left, torch.cat([further[:1], further])  # 0 is no pixel's number
+
+
+def _places(winners: Tensor, first: Tensor, further: Tensor) -> Tensor:
+    """Returns where each winner is, from what :func:`_numbers` returns; every window has one."""
+    return further.index_select(0, winners.flatten().int()).view(winners.shape).add_(first)
 
 
 def _by_index(grads: Tensor, winners: Tensor, first: Tensor, further: Tensor, out: Tensor) -> None:
-    """Does the same by the places of the winners, into zeros; every window has one."""
-    places = further.index_select(0, winners.flatten().int()).view(winners.shape).add_(first)
-    out.view(len(out), -1).scatter_add_(1, places.flatten(1), grads.flatten(1))
+    """Does the same by the places of the winners, into zeros; channels lie side by side."""
+    channels = winners.shape[3]
+    first = first[:, :, None] * channels + torch.arange(channels, device=first.device)  # (H', W', C)
+    places = _places(winners, first, further * channels).flatten(1)
+    out.view(len(out), -1).scatter_add_(1, places, grads.flatten(1))
 
 
 def _inside(x: Tensor, windows: Windows, size: tuple[int, int]) -> dict[int, Tensor]:
@@ -153,17 +161,6 @@ def _inside(x: Tensor, windows: Windows, size: tuple[int, int]) -> dict[int, Ten
     image = x.new_ones(1, x.shape[2], x.shape[3], 1, dtype=torch.bool)
     padded = canvas(image, windows.padding, padded_size(windows, x.shape), False)
     return dict(window_pixels(padded, windows, size))
-
-
-def _places(winner: Tensor, windows: Windows, shape: torch.Size) -> Tensor:
-    """Returns where in its channel each winner is: row times W plus column, as torch.nn counts."""
-    kernel_height, kernel_width = windows.kernel
-    pixel = kernel_height * kernel_width - winner.to(torch.int64)  # counted from the first, 0
-    rows = torch.arange(winner.shape[2], device=winner.device)[:, None] * windows.stride[0]
-    columns = torch.arange(winner.shape[3], device=winner.device) * windows.stride[1]
-    row = rows - windows.padding[0] + pixel.div(kernel_width, rounding_mode="floor") * windows.dilation[0]
-    column = columns - windows.padding[1] + pixel.remainder(kernel_width) * windows.dilation[1]
-    return row * shape[3] + column
 
 
 def _bins(x: Tensor, bins: Bins) -> tuple[Tensor, Tensor]:

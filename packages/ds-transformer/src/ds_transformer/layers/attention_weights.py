@@ -13,7 +13,8 @@ from torch import Tensor
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.masks import causal_mask, join_masks, show_more
 
-Sources = tuple[int, int, int]  # from which of the given inputs Q, K and V come
+# Which of Q, K, V come from each input: the weights of neighbours lie on top of one another.
+PARTS = {1: ((0, 1, 2),), 2: ((0,), (1, 2)), 3: ((0,), (1,), (2,))}
 
 
 class AttentionWeights(Module):
@@ -133,50 +134,39 @@ class AttentionWeights(Module):
 
     def _given(
         self, query: Tensor, key: Tensor | None, value: Tensor | None, cache: KeyValueCache | None
-    ) -> tuple[list[Tensor], Sources]:
-        """Checks the inputs, and returns those that are given, as batches, and where Q, K and V come from."""
-        more = "value" if key is None else "key"
-        if self.rotary is not None and (key is not None or value is not None):
+    ) -> list[Tensor]:
+        """Checks the inputs, and returns those that are given, as batches."""
+        if key is None and value is not None:
+            raise ValueError(f"{self.label()}: expected a key with the value, got None")
+        if key is not None and self.rotary is not None:
             raise ValueError(
-                f"{self.label()}: rotary positions are of self-attention: give the query alone, got a {more}"
+                f"{self.label()}: rotary positions are of self-attention: give the query alone, got a key"
             )
-        if cache is not None and (key is query or (key is None and value is not None)):
-            # The cache would keep the keys of the first call's query.
+        if key is query and cache is not None:  # it would stay as the first call filled it
             raise ValueError(
-                f"{self.label()}: in self-attention with a cache, give the query alone, got "
-                + ("it as key, too" if key is query else "a value")
+                f"{self.label()}: in self-attention with a cache, give the query alone, got it as key, too"
             )
         if cache is not None and self.recording:
             raise RuntimeError(f"{self.label()}: a cache is for generating: call eval() first")
         keys = query if key is None else key
         self._check_inputs(query, keys, keys if value is None else value)
-        of_k = 0 if key is None else 1
-        of_v = of_k if value is None else of_k + 1
-        return [self._batched(x) for x in (query, key, value) if x is not None], (0, of_k, of_v)
+        return [self._batched(x) for x in (query, key, value) if x is not None]
 
     def _batched(self, x: Tensor) -> Tensor:
         """Adds the dimension of the batch where there is none."""
         return x if x.dim() == 3 else x.unsqueeze(0 if self.batch_first else 1)
 
-    def _parts(self, sources: Sources) -> list[tuple[int, ...]]:
-        """Lists which of Q, K and V each projection makes: neighbours' weights lie on top of one another."""
-        if self.in_proj_weight is None:
-            return [(0,), (1,), (2,)]
-        return [tuple(i for i in range(3) if sources[i] == source) for source in range(sources[2] + 1)]
-
-    def _products(
-        self, inputs: list[Tensor], sources: Sources
-    ) -> list[tuple[Tensor, Tensor, Tensor | None, tuple[int, ...]]]:
+    def _products(self, inputs: list[Tensor]) -> list[tuple[Tensor, Tensor, Tensor | None, tuple[int, ...]]]:
         """Lists input, weight, bias and heads of as few projections as inputs and weights allow."""
+        if self.in_proj_weight is None:
+            inputs = inputs + inputs[-1:] * (3 - len(inputs))
         heads = (self.num_heads, self.num_kv_heads, self.num_kv_heads)
-        made = self._parts(sources)
-        parts = [tuple(heads[i] for i in part) for part in made]
+        parts = [tuple(heads[i] for i in part) for part in PARTS[len(inputs)]]
         rows = [sum(part) * self.head_dim for part in parts]
         each = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
         weights: Any = each if self.in_proj_weight is None else parted(self.in_proj_weight, rows)
         biases: Any = [None] * 3 if self.in_proj_bias is None else parted(self.in_proj_bias, rows)
-        given = [inputs[sources[part[0]]] for part in made]
-        return list(zip(given, weights, biases, parts, strict=False))
+        return list(zip(inputs, weights, biases, parts, strict=False))
 
     def _mask(
         self,
@@ -270,11 +260,3 @@ class AttentionWeights(Module):
 def parted(rows: Tensor, counts: list[int]) -> tuple[Tensor, ...]:
     """Views rows as parts of so many each."""
     return (rows,) if len(counts) == 1 else rows.split(counts)
-
-
-def by_source(grads: list[Any], sources: list[int]) -> list[Any]:
-    """Adds up gradients, or None, that go back to the same input."""
-    found: dict[int, Any] = {}
-    for source, grad in zip(sources, grads, strict=True):
-        found[source] = found[source] + grad if grad is not None and source in found else grad
-    return list(found.values())

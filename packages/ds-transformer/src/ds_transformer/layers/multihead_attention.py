@@ -12,7 +12,7 @@ from torch import Tensor
 from ds_transformer import functional
 from ds_transformer.cache import KeyValueCache
 from ds_transformer.functional.projection import join_heads, split_heads
-from ds_transformer.layers.attention_weights import AttentionWeights, Sources, by_source
+from ds_transformer.layers.attention_weights import PARTS, AttentionWeights
 from ds_transformer.layers.noise import draw_noise
 
 projection, projection_backward = dispatch(functional.projection, low=True)
@@ -28,8 +28,7 @@ class MultiheadAttention(AttentionWeights):
     y = concat_heads(softmax(Q K^T / sqrt(D) + mask) V) W_O^T   (and biases)
 
     Called with a query alone it is self-attention, with query and key cross-attention (the values are the
-    keys), with query and value self-attention whose values are of another kind, as without positions;
-    ``backward`` returns the gradient of what was given: of one tensor, or a tuple of two or three.
+    keys); ``backward`` returns the gradient of what was given: of one tensor, or a tuple of two or three.
 
     Shape:
         query ``(B, T, C)`` or ``(T, C)``, or ``(T, B, C)`` unless ``batch_first``; key ``(B, S, kdim)`` and
@@ -64,7 +63,7 @@ class MultiheadAttention(AttentionWeights):
 
         Args:
             query: who looks.
-            key: what is looked at; None for the query.
+            key: what is looked at; None for the query, where no value is given either.
             value: what is taken from there; None for the key.
             key_padding_mask: ``(B, S)`` or ``(S,)``: True at keys that nobody may see, or numbers added to
                 their scores.
@@ -76,12 +75,12 @@ class MultiheadAttention(AttentionWeights):
             cache: keys and values of earlier positions, to which those of a query that comes alone are added;
                 in cross-attention it is filled by the first call, and later ones read neither key nor value.
         """
-        inputs, sources = self._given(query, key, value, cache)
+        inputs = self._given(query, key, value, cache)
         itself = len(inputs) == 1
         past = cache.length if cache is not None and itself else 0
 
         # project
-        products = self._products(inputs, sources)
+        products = self._products(inputs)
         if cache is not None and cache.length and not itself:  # it holds all keys and values
             products = products[:1]
         projected = [projection(*product, self.batch_first) for product in products]
@@ -112,7 +111,7 @@ class MultiheadAttention(AttentionWeights):
         projections = tuple(saved for _, saved in projected)
         averaged = average_attn_weights if need_weights else None
         bias_dtype = None if bias is None else bias.dtype
-        self.save(projections, extra, attended, sources, query.dim() == 3, averaged, bias_dtype)
+        self.save(projections, extra, attended, len(inputs), query.dim() == 3, averaged, bias_dtype)
         y = self.out_proj(join_heads(out, self.batch_first)).view(query.shape)
         if not need_weights:
             return y, None
@@ -120,7 +119,7 @@ class MultiheadAttention(AttentionWeights):
         return y, weights if query.dim() == 3 else weights.squeeze(0)
 
     def backward(self, grad: Tensor, grad_weights: Tensor | None = None) -> InputGrad:
-        projections, extra, attended, sources, batched, averaged, bias_dtype = self.saved()
+        projections, extra, attended, given, batched, averaged, bias_dtype = self.saved()
         # join
         grad = self.out_proj.backward(self._batched(grad))
         grad_out = split_heads(grad, self.num_heads, self.batch_first)
@@ -148,23 +147,22 @@ class MultiheadAttention(AttentionWeights):
                 None if grad_mask is None else grad_mask[..., : size[-1]].sum_to_size(size).to(bias_dtype)
             )
         # rotate
-        if self.rotary is not None:  # the query is all that was given
+        if self.rotary is not None and given == 1:
             grad_k = self.rotary.backward(grad_k)
             grad_q = self.rotary.backward(grad_q)
         # project
-        grads = self._project_backward([grad_q, grad_k, grad_v], projections, sources)
+        grads = self._project_backward([grad_q, grad_k, grad_v], projections, given)
         if not batched:
             grads = [None if g is None else g.squeeze(0 if self.batch_first else 1) for g in grads]
-        return grads[0] if len(grads) == 1 else tuple(grads)
+        return grads[0] if given == 1 else tuple(grads)
 
-    def _project_backward(self, grads: list[Tensor], projections: Any, sources: Sources) -> list[Any]:
+    def _project_backward(self, grads: list[Tensor], projections: tuple[Any, ...], given: int) -> list[Any]:
         """Adds to the gradients of weights and biases, and returns those of the given inputs."""
         names = (
             ["in_proj_weight"] * 3 if self.in_proj_weight is not None else [f"{c}_proj_weight" for c in "qkv"]
         )
         found: list[Any] = []
-        made = self._parts(sources)
-        for saved, parts, name in zip(projections, made, names, strict=False):
+        for saved, parts, name in zip(projections, PARTS[len(projections)], names, strict=False):
             wanted = self.wants("input", name, "in_proj_bias")
             found.append(projection_backward(tuple(grads[i] for i in parts), saved, wanted=wanted))
         grad_inputs, grad_weights, grad_biases = (list(each) for each in zip(*found, strict=True))
@@ -174,7 +172,9 @@ class MultiheadAttention(AttentionWeights):
             for name, grad in zip(names, grad_weights, strict=True):
                 self.add_grad(name, grad)
         self.add_grad("in_proj_bias", lambda: cat(grad_biases))
-        return by_source(grad_inputs, [sources[parts[0]] for parts in made])
+        if not self.input_grad:
+            return [None] * given
+        return [*grad_inputs[: given - 1], sum(grad_inputs[given:], grad_inputs[given - 1])]
 
 
 def cat(parts: list[Tensor]) -> Tensor:

@@ -59,15 +59,15 @@ class DETREncoderLayer(TransformerLayer):
 
     def forward(self, x: Tensor, positions: Tensor, hidden: Tensor | None = None) -> Tensor:
         where = x + positions
-        y, _ = self.self_attn(where, value=x, key_padding_mask=hidden, need_weights=False)
+        y, _ = self.self_attn(where, where, x, key_padding_mask=hidden, need_weights=False)
         x = self.norm1(x + self.dropout1(y))
         return self.norm2(x + self.dropout2(self.feed_forward(x)))
 
     def backward(self, grad: Tensor) -> Tensor:
         grad = self.norm2.backward(grad)
         grad = self.norm1.backward(grad + self.feed_forward_backward(self.dropout2.backward(grad)))
-        grad_where, value = self.self_attn.backward(self.dropout1.backward(grad))
-        return grad + grad_where + value
+        query, key, value = self.self_attn.backward(self.dropout1.backward(grad))
+        return grad + query + key + value
 
 
 class DETRDecoderLayer(TransformerLayer):
@@ -126,7 +126,7 @@ class DETRDecoderLayer(TransformerLayer):
         self, x: Tensor, positions: Tensor, memory: Tensor, keys: Tensor, hidden: Tensor | None = None
     ) -> Tensor:
         where = x + positions
-        y, _ = self.self_attn(where, value=x, need_weights=False)
+        y, _ = self.self_attn(where, where, x, need_weights=False)
         x = self.norm1(x + self.dropout1(y))
         where = (x + positions).view(memory.shape[0], -1, x.shape[-1])  # (B, G Q, C)
         mask = {"key_padding_mask": hidden}
@@ -145,5 +145,5 @@ class DETRDecoderLayer(TransformerLayer):
         grad_where, grad_keys, grad_memory = self.multihead_attn.backward(y)
         grad_where = grad_where.view(grad.shape)
         grad = self.norm1.backward(grad + grad_where)
-        grad_both, value = self.self_attn.backward(self.dropout1.backward(grad))
-        return grad + grad_both + value, grad_where + grad_both, grad_memory, grad_keys
+        query, key, value = self.self_attn.backward(self.dropout1.backward(grad))
+        return grad + query + key + value, grad_where + query + key, grad_memory, grad_keys

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ds_cnn.functional.convolution import Saved, convolution
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass, half_round
 from ds_cnn.kernels.convolution.driver import (
     blocks,
     convolve,
@@ -79,11 +79,6 @@ def _both_gradients(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry)
     algorithm = _algorithm(geometry, grad.shape, kernels, "forward")
     grad_x, grad_kernels = convolve_and_backward_weight(grad, kernels, x, geometry, algorithm, algorithm)
     return grad_x, half_round(grad_kernels).contiguous()
-
-
-def half_round(weight: Tensor) -> Tensor:
-    """Turns kernels ``(O, C, *kernel)`` half round, and leads them back: ``(C, O, *kernel)``."""
-    return weight.flip(2, 3).transpose(0, 1)
 
 
 def _algorithm(geometry: Geometry, shape: Sequence[int], weight: Tensor, step: Pass) -> Algorithm:

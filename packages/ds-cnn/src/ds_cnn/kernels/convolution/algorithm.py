@@ -132,6 +132,17 @@ class Algorithm:
         raise NotImplementedError
 
 
+def turned(geometry: Geometry) -> Geometry:
+    """Returns the geometry, of stride 1, in which positions give back to pixels."""
+    padding = [(k - 1 - a, k - 1 - b) for k, (a, b) in zip(geometry.kernel, geometry.padding, strict=True)]
+    return Geometry(geometry.kernel, (1, 1), (padding[0], padding[1]))
+
+
+def half_round(weight: Tensor) -> Tensor:
+    """Turns kernels ``(O, C, *kernel)`` half round, so that they give back: ``(C, O, *kernel)``."""
+    return weight.flip(2, 3).transpose(0, 1)
+
+
 def grouped(x: Tensor, groups: int) -> Tensor:
     """Views ``(n, H, W, C)`` as ``(g, positions, C / g)``."""
     return x.reshape(math.prod(x.shape[:3]), groups, -1).transpose(0, 1)

@@ -72,9 +72,8 @@ class Im2col(Algorithm):
     def pack(self, weight: Tensor, geometry: Geometry) -> Tensor:
         kernels, channels = weight.shape[:2]
         per_group = geometry.groups, kernels // geometry.groups, channels * math.prod(geometry.kernel)
-        return _laid(
-            weight.permute(0, 2, 3, 1), per_group, "convolution: kernels"
-        ).mT  # (g, kernel * C / g, O / g)
+        laid = _laid(weight.permute(0, 2, 3, 1), per_group, "convolution: kernels")
+        return laid.mT  # (g, kernel * C / g, O / g)
 
     def lay(self, x: Tensor, geometry: Geometry) -> Any:
         return _columns(x, geometry)  # (g, positions, kernel * C / g)

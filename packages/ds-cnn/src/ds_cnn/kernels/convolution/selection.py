@@ -11,11 +11,11 @@ from ds_core.kernels import switch
 from ds_core.kernels.matmul import Rates, rates
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass, Work
+from ds_cnn.kernels.convolution.algorithm import Algorithm, Pass, Work, turned
 from ds_cnn.kernels.convolution.cells import Cells
 from ds_cnn.kernels.convolution.im2col import Im2col
 from ds_cnn.kernels.convolution.shifted import Shifted
-from ds_cnn.kernels.convolution.strips import Strips, turned
+from ds_cnn.kernels.convolution.strips import Strips
 from ds_cnn.kernels.convolution.winograd import Winograd
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -12,7 +12,7 @@ from ds_core.kernels.scratch import scratch
 from torch import Tensor
 
 from ds_cnn.functional.geometry import Geometry
-from ds_cnn.kernels.convolution.algorithm import BETWEEN, Passes, Work, moved, multiplied
+from ds_cnn.kernels.convolution.algorithm import BETWEEN, Passes, Work, half_round, moved, multiplied, turned
 from ds_cnn.kernels.convolution.im2col import Im2col
 from ds_cnn.kernels.images import canvas
 
@@ -74,7 +74,7 @@ class Strips(Im2col):
     def pack_for_input(self, weight: Tensor, geometry: Geometry) -> Tensor:
         if geometry.stride != (1, 1):
             return super().pack(weight, geometry)
-        return weight.flip(2, 3).permute(2, 3, 0, 1).flatten(0, 2)  # (kernel * O, C)
+        return self.pack(half_round(weight), geometry)  # (kernel * O, C)
 
     def backward_input(self, grad: Tensor, packed: Tensor, geometry: Geometry, out: Tensor) -> None:
         if geometry.stride != (1, 1):
@@ -185,9 +185,3 @@ def _multiply(laid: _Laid, weight: Tensor, out: Tensor) -> None:
     for windows, part in zip(laid.windows, products.unbind(1), strict=True):
         matmul.mm(windows, weight, out=part)
     out.copy_(_by_position(products, laid.plan, out.shape))
-
-
-def turned(geometry: Geometry) -> Geometry:
-    """Returns the geometry, of stride 1, in which positions give back to pixels."""
-    padding = [(k - 1 - a, k - 1 - b) for k, (a, b) in zip(geometry.kernel, geometry.padding, strict=True)]
-    return Geometry(geometry.kernel, (1, 1), (padding[0], padding[1]))
