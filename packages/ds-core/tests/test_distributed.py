@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from ds_core import (
     SGD,
     BatchNorm1d,
@@ -426,6 +427,26 @@ def seen_beside_a_thread_that_is_alone() -> list[bool]:
 
 def test_a_thread_is_alone_without_the_others() -> None:
     assert together(2, seen_beside_a_thread_that_is_alone) == [[True, False, True]] * 2
+
+
+def joined_at(rank_that_is_slow: int) -> float:
+    """Joins the others, which one process does more slowly than them, and says when it had."""
+    join, slow = dist.init_process_group, []
+
+    def joins_slowly(*args: Any, **options: Any) -> None:
+        join(*args, **options)
+        if dist.get_rank() == rank_that_is_slow:
+            time.sleep(0.5)
+            slow.append(time.monotonic())
+
+    dist.init_process_group = joins_slowly
+    assert world() is not None
+    return slow[0] if slow else time.monotonic()
+
+
+def test_a_process_that_has_joined_may_end_at_once() -> None:
+    first, second = together(2, joined_at, 1)
+    assert first >= second  # the first keeps what the others find each other by
 
 
 # ---- random numbers, buffers, agreement ----------------------------------------------------------------

@@ -172,6 +172,7 @@ def _join() -> None:
         backend = "cpu:gloo,cuda:nccl"
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
+        dist.all_reduce(torch.zeros(1, device="cpu"))  # the first may end at once: all are here
     except (RuntimeError, ValueError) as error:  # nobody answers, or the address is none
         raise ProcessLost(
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']}: cannot find the others at "
