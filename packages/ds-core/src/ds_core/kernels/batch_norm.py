@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ class BatchNormKernel:
         scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
         shift = -mean * scale if bias is None else torch.addcmul(bias.view(1, -1, 1), mean, scale, value=-1)
         y = torch.empty_like(positions)
-        for part, out in zip(_cut(positions, blocks), _cut(y, blocks), strict=True):
+        for part, out in _last_first(positions, y, blocks=blocks):
             scale_shift(part, scale, shift, out=out)
         return (y.view(x.shape), mean.flatten(), var.flatten()), (x, mean, rstd, weight, bias)
 
@@ -56,13 +57,16 @@ class BatchNormKernel:
         want_x, want_weight, want_bias = wanted or (True, weight is not None, bias is not None)
         positions, g = by_position(x), by_position(grad)
         blocks, count = _parts(positions), max(1, _count(positions))
-        parts_of_x, parts_of_g = _cut(positions, blocks), _cut(g, blocks)
-        total = _sum([given.sum((0, 2), keepdim=True) for given in parts_of_g])  # of g
+        totals, totals_n = [], []  # of g and of g n
+        for part, given in zip(_cut(positions, blocks), _cut(g, blocks), strict=True):
+            totals.append(given.sum((0, 2), keepdim=True))
+            if want_x or want_weight:
+                totals_n.append(less(part, mean).mul_(given).sum((0, 2), keepdim=True))
+        total = _sum(totals)
         grad_bias = like(total, bias) if want_bias else None
-        if not (want_x or want_weight):
+        if not totals_n:
             return None, None, grad_bias
-        products = (less(part, mean).mul_(given) for part, given in zip(parts_of_x, parts_of_g, strict=True))
-        total_n = _sum([product.sum((0, 2), keepdim=True) for product in products])  # of g n
+        total_n = _sum(totals_n)
         if positions.shape[0] and positions.shape[2]:  # of no numbers, the deviation is NaN and the sum 0
             total_n *= rstd
         grad_weight = like(total_n, weight) if want_weight else None
@@ -73,8 +77,7 @@ class BatchNormKernel:
         of_n = share * rstd * total_n
         shift = (share * total).addcmul_(mean, of_n, value=-1)
         grad_x = torch.empty_like(g)
-        outs = _cut(grad_x, blocks)
-        for part, given, out in zip(parts_of_x, parts_of_g, outs, strict=True):
+        for part, given, out in _last_first(positions, g, grad_x, blocks=blocks):
             scale_shift(given, scale, shift, out=out).addcmul_(part, of_n)  # scale (g - mean g - n mean(g n))
         return grad_x.view(grad.shape), grad_weight, grad_bias
 
@@ -148,6 +151,11 @@ def _parts(positions: Tensor) -> list[slice]:
 def _cut(x: Tensor, blocks: list[slice]) -> list[Tensor]:
     """Views the blocks of a tensor."""
     return [x] if len(blocks) == 1 else [x[some] for some in blocks]
+
+
+def _last_first(*tensors: Tensor, blocks: list[slice]) -> Iterator[tuple[Tensor, ...]]:
+    """Views the same blocks of several tensors, the last ones first: they are still in the cache."""
+    return zip(*(reversed(_cut(x, blocks)) for x in tensors), strict=True)
 
 
 def _note(positions: Tensor, blocks: list[slice]) -> None:
