@@ -1,14 +1,15 @@
 """Measures training steps and layers beside ``torch.nn`` and ``transformers``: ``hatch run bench``.
 
-Every benchmark of the packages runs in fresh processes, one after another. In each, ours and the referee do a
-row's work in turns, after a warm-up; of a turn the least time of each counts. Printed are medians over all
-turns, with quartiles behind them:
+Every row of the packages' benchmarks is timed in fresh processes that do nothing else, one after another:
+what else ran there would leave memory behind that a training has to get from the system. In each, ours and
+the referee do the row's work in turns, after a warm-up; of a turn the least time of each counts. Printed are
+medians over all turns, with quartiles behind them:
 
     to torch     what ours takes of the referee's time, at its defaults
     to its best  of the least that the referee took in any way tried: its defaults, products of float32 at
                  "medium" precision, with that fused optimizers, images with channels last
     memory       the peak of what torch's allocator gave out, of the referee's
-    share        the rate of the products that the definitions need, of the best product's in the same process
+    share        the rate of the products that the definitions need, of the best product's on this machine
     error        of all gradients together to the referee's in float64: ours, the referee's, at its best
 
 ``--beside CHECKOUT`` measures another checkout of this repository in turns: what a change costs.
@@ -38,6 +39,7 @@ ROOT = Path(__file__).parent
 GROWTH = ROOT / "docs" / "benchmarks" / "growth.py"
 PROCESSES = 3  # where a process's memory happens to lie makes a difference of its own
 TURN = 0.1  # seconds
+FACTS = ("errors", "memory", "flops", "operations")  # errors first: a training step goes where it goes
 
 
 def benchmarks(checkout: Path) -> dict[str, Path]:
@@ -117,7 +119,7 @@ class Server:
 def turns(row: str, servers: Sequence[Server], seconds: float) -> list[list[list[float]]]:
     """Returns what each turn took: of each server the milliseconds of each of a row's contenders."""
     first = [server.ask("turn", row) for server in servers]  # warm-up
-    least = max(TURN * len(servers), sum(map(sum, first)) / 1e3)
+    least = max(TURN * len(servers), 2 * sum(map(sum, first)) / 1e3)  # a turn has two rounds, or more
     taken = []
     for number in range(max(2, min(15, round(seconds / least)))):
         order = range(len(servers)) if number % 2 else reversed(range(len(servers)))
@@ -166,24 +168,20 @@ def suite(names: list[str], matching: str, seconds: float, processes: int = PROC
     """Measures the rows whose ``benchmark: name`` contains a text."""
     files = benchmarks(ROOT)
     for name in names:
-        times: dict[str, list[list[float]]] = defaultdict(list)
-        facts: dict[str, dict[str, Any]] = defaultdict(dict)
-        rates = []
-        for process in range(processes):
-            server = Server(files[name])
-            rows = [row for row in server.rows if matching in f"{name}: {row}"]
-            for row in rows:
-                if process == 0:  # errors first: a training step goes where it goes
-                    for question in ("errors", "memory", "flops", "operations"):
-                        facts[row][question] = server.ask(question, row)
-                times[row] += [only for (only,) in turns(row, [server], seconds / processes)]
-            if rows:
-                rates.append(server.ask("rate"))
-            server.close()
-            if not rows:
-                break
-        for row, taken in times.items():
-            yield _row(name, row, taken, facts[row], max(rates))
+        looking = Server(files[name])  # what a profiler or a referee in float64 frees, a process keeps
+        rate = None
+        for row in looking.rows:
+            if matching not in f"{name}: {row}":
+                continue
+            rate = rate or looking.ask("rate")
+            facts = {question: looking.ask(question, row) for question in FACTS}
+            taken = []
+            for _ in range(processes):
+                timing = Server(files[name])
+                taken += [only for (only,) in turns(row, [timing], seconds / processes)]
+                timing.close()
+            yield _row(name, row, taken, facts, rate)
+        looking.close()
 
 
 def _row(benchmark: str, name: str, taken: list[list[float]], facts: dict[str, Any], rate: float) -> Row:
@@ -322,26 +320,26 @@ def beside(other: Path, names: list[str], matching: str, seconds: float) -> None
     head = ("ratio", "quartiles", "here ms", "other ms", "here/torch", "other/torch", "here MiB", "other MiB")
     for name in names:
         file = benchmarks(ROOT)[name]
-        taken: dict[str, list[list[list[float]]]] = defaultdict(list)
-        memory: dict[str, list[float]] = {}
-        for _ in range(PROCESSES):
-            servers = Server(file), Server(file, other)
-            for row in servers[0].rows:
-                if matching in f"{name}: {row}":
-                    taken[row] += turns(row, servers, seconds / PROCESSES)
-                    memory[row] = [server.ask("memory", row)[0] for server in servers]
-            for server in servers:
-                server.close()
-        if taken:
+        listing = Server(file)
+        rows = [row for row in listing.rows if matching in f"{name}: {row}"]
+        listing.close()
+        if rows:
             print(f"\n{name:60}" + "".join(f"{title:>13}" for title in head))
-        for row, pairs in taken.items():
+        for row in rows:
+            pairs: list[list[list[float]]] = []
+            for _ in range(PROCESSES):
+                servers = Server(file), Server(file, other)
+                pairs += turns(row, servers, seconds / PROCESSES)
+                memory = [server.ask("memory", row)[0] for server in servers]  # after the times
+                for server in servers:
+                    server.close()
             low, middle, high = statistics.quantiles([here[0] / there[0] for here, there in pairs], n=4)
             sides = list(zip(*pairs, strict=True))
             columns = [
                 *(f"{middle:.2f}", f"{low:.2f}-{high:.2f}"),
                 *(f"{statistics.median(times[0] for times in side):.3f}" for side in sides),
                 *(f"{statistics.median(times[0] / times[1] for times in side):.2f}" for side in sides),
-                *(f"{value:.2f}" for value in memory[row]),
+                *(f"{value:.2f}" for value in memory),
             ]
             print(f"{row:60}" + "".join(f"{column:>13}" for column in columns), flush=True)
 
@@ -409,7 +407,7 @@ def main() -> None:
         "--filter", default="", metavar="TEXT", help="only rows whose 'name: row' contains it"
     )
     parser.add_argument("--seconds", type=float, default=6.0, help="roughly, of each row (default: 6)")
-    parser.add_argument("--processes", type=int, default=PROCESSES, help="of each benchmark (default: 3)")
+    parser.add_argument("--processes", type=int, default=PROCESSES, help="of each row (default: 3)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the results there; other rows in it stay"
     )

@@ -19,7 +19,7 @@ ROWS = """
 import torch
 from ds_core.verify.benchmark import Sides
 
-x = torch.randn(64, 64)
+x = torch.randn(256, 256)
 
 def product(times):
     def work():
@@ -45,6 +45,19 @@ def test_a_row_is_measured(tmp_path, monkeypatch):
     assert bench.cells(row)[0] == f"{row.to_torch[1]:.2f}"
     with pytest.raises(RuntimeError, match=r"products\.py"):
         list(bench.suite(["products"], "other", 0.1))
+
+
+def test_a_process_that_times_a_row_does_nothing_else(tmp_path, monkeypatch):
+    file, built = tmp_path / "products.py", tmp_path / "built"
+    notes = f"with open({str(built)!r}, 'a') as file: print(os.getpid(), times, file=file)\n    def work"
+    rows = ROWS.replace("import torch", "import os, torch").replace("def work", notes)
+    file.write_text(rows.replace("1 / 0", "Sides(product(5), product(6))"))
+    monkeypatch.setattr(bench, "benchmarks", lambda checkout: {"products": file})
+    monkeypatch.setattr(bench, "TURN", 0.02)
+    assert [row.name for row in bench.suite(["products"], "", 0.1, 2)] == ["half", "other"]
+    (looking, *_), *_ = processes = [line.split() for line in built.read_text().splitlines()]
+    timing = [number for number, times in processes if number != looking and times in ("20", "5")]
+    assert len(timing) == len(set(timing)) == 4  # one for each row and process
 
 
 def test_a_benchmark_that_fails_does_not_take_the_others_with_it(tmp_path, monkeypatch, capfd):

@@ -305,14 +305,14 @@ def _distance(some: Sequence[Tensor | None], exact: Sequence[Tensor | None]) -> 
 
 
 def turn(calls: Sequence[Call], seconds: float) -> list[float]:
-    """Returns the least milliseconds that each call took while all of them took turns.
+    """Returns the least milliseconds that each call took while all of them took turns, in either order.
 
     On one thread it counts the time of the processor, which what else runs on the machine does not lengthen.
     """
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times: list[list[float]] = [[] for _ in calls]
     end, forward = time.perf_counter() + seconds, True
-    while not times[0] or time.perf_counter() < end:
+    while len(times[0]) < 2 or time.perf_counter() < end:
         pairs = list(zip(calls, times, strict=True))
         for call, taken in pairs if forward else reversed(pairs):
             begin = clock()
