@@ -21,7 +21,6 @@ from ds_core import functional as core
 from ds_core.checks import check_shows, shape
 from ds_core.initializers import normal_, uniform_, xavier_uniform_, zeros_
 from ds_core.kernels import dispatch
-from ds_core.kernels.scratch import scratch
 from ds_core.pretrained import Pretrained
 from ds_transformer.positions import Sine2DPositions
 from ds_transformer.positions.angles import at_least_float32, sinusoids
@@ -323,7 +322,6 @@ class MiniDETR(Pretrained):
         self._check(pixel_values, pixel_mask)
         # see
         (features,) = self.backbone(pixel_values)
-        scratch.release()  # of the convolutions, which are back at the end of the backward
         grid = (features.shape[2], features.shape[3])
         hidden = None if pixel_mask is None else padding(pixel_mask, grid)
         p = self.positions(grid if hidden is None else hidden).flatten(2).mT  # (B or 1, S, C)
