@@ -1,9 +1,9 @@
 """Measures training steps and layers beside ``torch.nn`` and ``transformers``: ``hatch run bench``.
 
 Every row of the packages' benchmarks is timed in fresh processes that do nothing else, one after another:
-what else ran there would leave memory behind that a training has to get from the system. In each, ours and
-the referee do the row's work in turns, after a warm-up; of a turn the least time of each counts. Printed are
-medians over all turns, with quartiles behind them:
+memory that something else had freed there would not have to be got from the system, as a training has to. In
+each, ours and the referee do the row's work in turns, after a warm-up; of a turn the least time of each
+counts. Printed are medians over all turns, with quartiles behind them:
 
     to torch     what ours takes of the referee's time, at its defaults
     to its best  of the least that the referee took in any way tried: its defaults, products of float32 at
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parent
 GROWTH = ROOT / "docs" / "benchmarks" / "growth.py"
 PROCESSES = 3  # where a process's memory happens to lie makes a difference of its own
 TURN = 0.1  # seconds
-FACTS = ("errors", "memory", "flops", "operations")  # errors first: a training step goes where it goes
+FACTS = ("errors", "memory", "flops", "operations")  # errors before a step has changed the weights
 
 
 def benchmarks(checkout: Path) -> dict[str, Path]:
@@ -169,11 +169,11 @@ def suite(names: list[str], matching: str, seconds: float, processes: int = PROC
     files = benchmarks(ROOT)
     for name in names:
         looking = Server(files[name])  # what a profiler or a referee in float64 frees, a process keeps
-        rate = None
+        rate = 0.0
         for row in looking.rows:
             if matching not in f"{name}: {row}":
                 continue
-            rate = rate or looking.ask("rate")
+            rate = max(rate, looking.ask("rate"))
             facts = {question: looking.ask(question, row) for question in FACTS}
             taken = []
             for _ in range(processes):
@@ -244,15 +244,13 @@ def cells(row: Row) -> list[str]:
     return [*times, f"{row.memory:.2f}", share, *errors]
 
 
-def show(rows: Iterator[Row]) -> list[Row]:
-    """Prints a benchmark's rows as they come, and returns them."""
-    shown: list[Row] = []
-    for row in rows:
-        if not shown:
+def show(rows: Iterator[Row]) -> Iterator[Row]:
+    """Prints a benchmark's rows as they come, and hands them on."""
+    for number, row in enumerate(rows):
+        if number == 0:
             print(f"\n{row.benchmark:60}" + "".join(f"{title:>13}" for title in HEAD))
         print(f"{row.name:60}" + "".join(f"{cell:>13}" for cell in cells(row)), flush=True)
-        shown.append(row)
-    return shown
+        yield row
 
 
 def markdown(content: dict[str, Any], plot: str | None = None) -> str:
@@ -260,7 +258,7 @@ def markdown(content: dict[str, Any], plot: str | None = None) -> str:
     about, rows = content["environment"], [Row(**row) for row in content["rows"]]
     text = (
         f"# Results on {about['processor']}\n\ntorch {about['torch']}, Python {about['python']}, "
-        f"threads: {about['threads']}; processes of each benchmark: {about['processes']}; "
+        f"threads: {about['threads']}; processes of each row: {about['processes']}; "
         f"load of the machine when the last began: {about['load']}.\n\n"
         "[What the columns mean](index.md), and what is known about the rows above 1.00.\n"
     )
@@ -443,12 +441,12 @@ def main() -> None:
     print(f"{about['processor']}; torch {about['torch']}; threads: {about['threads']}; load {about['load']}")
     for name in names:
         try:
-            rows += show(suite([name], options.filter, options.seconds, options.processes))
+            for row in show(suite([name], options.filter, options.seconds, options.processes)):
+                rows.append(row)
         except RuntimeError as error:  # the others are worth having
             print(error, file=sys.stderr)
             failed.append(name)
-        else:
-            keep(rows, about, options)
+        keep(rows, about, options)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
     if not rows:

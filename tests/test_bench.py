@@ -48,20 +48,31 @@ def test_a_row_is_measured(tmp_path, monkeypatch):
 
 
 def test_a_process_that_times_a_row_does_nothing_else(tmp_path, monkeypatch):
-    file, built = tmp_path / "products.py", tmp_path / "built"
-    notes = f"with open({str(built)!r}, 'a') as file: print(os.getpid(), times, file=file)\n    def work"
-    rows = ROWS.replace("import torch", "import os, torch").replace("def work", notes)
-    file.write_text(rows.replace("1 / 0", "Sides(product(5), product(6))"))
+    file = tmp_path / "products.py"
+    file.write_text(ROWS.replace("1 / 0", "Sides(product(5), product(6))"))
     monkeypatch.setattr(bench, "benchmarks", lambda checkout: {"products": file})
     monkeypatch.setattr(bench, "TURN", 0.02)
+    asked, ask = [], bench.Server.ask
+
+    def noted(server, question, row=None):
+        asked.append((server, question, row))
+        return ask(server, question, row)
+
+    monkeypatch.setattr(bench.Server, "ask", noted)
     assert [row.name for row in bench.suite(["products"], "", 0.1, 2)] == ["half", "other"]
-    (looking, *_), *_ = processes = [line.split() for line in built.read_text().splitlines()]
-    timing = [number for number, times in processes if number != looking and times in ("20", "5")]
-    assert len(timing) == len(set(timing)) == 4  # one for each row and process
+    looking = asked[0][0]
+    timed = {server: set() for server, *_ in asked if server is not looking}
+    for server, question, row in asked:
+        if server is looking:
+            assert question != "turn"
+        else:
+            timed[server].add((question, row))
+    rows = [("turn", "half")] * 2 + [("turn", "other")] * 2
+    assert [list(heard) for heard in timed.values()] == [[heard] for heard in rows]
 
 
 def test_a_benchmark_that_fails_does_not_take_the_others_with_it(tmp_path, monkeypatch, capfd):
-    for name, rows in {"broken": "ROWS = {'other': lambda: 1 / 0}", "products": ROWS}.items():
+    for name, rows in {"broken": ROWS, "products": ROWS}.items():
         (tmp_path / f"{name}.py").write_text(rows)
     files = {name: tmp_path / f"{name}.py" for name in ("broken", "products")}
     monkeypatch.setattr(bench, "benchmarks", lambda checkout: files)
@@ -72,7 +83,11 @@ def test_a_benchmark_that_fails_does_not_take_the_others_with_it(tmp_path, monke
     (tmp_path / "products.py").write_text(ROWS.replace(', "other": lambda: 1 / 0', ""))
     with pytest.raises(SystemExit, match="failed: broken"):
         bench.main()
-    assert [row["name"] for row in json.loads(kept.read_text())["rows"]] == ["half"]
+    kept_rows = json.loads(kept.read_text())["rows"]  # also the one before what failed
+    assert [(row["benchmark"], row["name"]) for row in kept_rows] == [
+        ("broken", "half"),
+        ("products", "half"),
+    ]
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 

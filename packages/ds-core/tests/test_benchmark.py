@@ -36,6 +36,12 @@ def test_a_turn_gives_the_least_time_of_each(monkeypatch):
     assert benchmark.turn([ours, theirs], 0.05) == pytest.approx([4, 1])
 
 
+def test_a_turn_has_rounds_in_both_orders():
+    seen = []
+    benchmark.turn([partial(seen.append, "ours"), partial(seen.append, "theirs")], 0.0)
+    assert seen == ["ours", "theirs", "theirs", "ours"]
+
+
 def test_the_referee_at_its_best_multiplies_as_it_likes():
     seen = []
     note = lambda: seen.append(torch.get_float32_matmul_precision())  # noqa: E731

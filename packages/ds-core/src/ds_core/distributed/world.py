@@ -172,13 +172,17 @@ def _join() -> None:
         backend = "cpu:gloo,cuda:nccl"
     try:
         dist.init_process_group(backend, timeout=_PATIENCE)
-        dist.all_reduce(torch.zeros(1, device="cpu"))  # the first may end at once: all are here
     except (RuntimeError, ValueError) as error:  # nobody answers, or the address is none
         raise ProcessLost(
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']}: cannot find the others at "
             f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} ({error})"
         ) from error
     atexit.register(_leave)
+    try:
+        _joined().sum_(torch.zeros(1, device="cpu"))  # now all have found each other, and the first may end
+    except ProcessLost:
+        _leave()
+        raise
 
 
 def _leave() -> None:

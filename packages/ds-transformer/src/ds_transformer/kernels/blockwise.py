@@ -283,9 +283,8 @@ def blocks(query: Tensor, key: Tensor, mask: Mask) -> Iterator[tuple[slice, slic
     most = max(CAUSAL_QUERIES, keys // 8) if mask.is_causal else scores // s_size
     t_size = max(1, min(most, queries))
     threads = min(torch.get_num_threads(), THREADS)
-    n_size = max(1, threads * scores // (t_size * s_size))
-    if threads > 1:  # more memory, but not that of all heads
-        n_size = min(n_size, max(threads, many // 2))
+    heads = max(1, scores // (t_size * s_size))
+    n_size = max(heads, min(threads * heads, -(-many // 2)))  # more for more threads, but two blocks
     for n in spans(many, n_size):
         for t in spans(queries, t_size):
             yield n, t, list(spans(mask.visible(t, keys), s_size))

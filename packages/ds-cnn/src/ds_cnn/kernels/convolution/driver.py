@@ -19,7 +19,6 @@ from ds_cnn.kernels.images import channels_first, pixels_last
 # in the cache from one step to the next, and the memory needed does not grow with the batch. Of an image for
 # which it lays out more, some rows of positions are taken at a time, a multiple of a tile's height.
 BLOCK, ROWS = 600_000, 4
-FEWEST = 3  # blocks, before they are made larger for more threads: what is laid out stays a part of the batch
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ def convolve_and_backward_weight(
 
 def blocks(algorithm: Algorithm, geometry: Geometry, shape: Sequence[int], weights: int) -> tuple[Block, ...]:
     """Cuts a batch of the shape (N, C, H, W); every block reads this number of weights."""
-    threads = min(2, torch.get_num_threads())  # each has a cache of its own, but kept memory has a limit
+    # Threads that have images of their own have them in a cache of their own; but kept memory has a limit.
     together = divided(shape[0]) if algorithm.divides else 1
-    return _blocks(algorithm, geometry, tuple(shape), weights, threads, together)
+    return _blocks(algorithm, geometry, tuple(shape), weights, BLOCK * min(together, 2), together)
 
 
 def space(weights: int, block: int = BLOCK) -> int:
@@ -143,12 +142,11 @@ def _blocks(
     geometry: Geometry,
     shape: tuple[int, int, int, int],
     weights: int,
-    threads: int,
+    block: int,
     together: int,
 ) -> tuple[Block, ...]:
     n, channels, height, width = shape
     numbers = algorithm.workspace(geometry, channels, (height, width))
-    block = max(BLOCK, min(threads * BLOCK, n * numbers // FEWEST))
     room = space(weights, block)
     positions = geometry.output_size((height, width))[0]
     count = positions
