@@ -83,7 +83,7 @@ def test_a_benchmark_that_fails_does_not_take_the_others_with_it(tmp_path, monke
     (tmp_path / "products.py").write_text(ROWS.replace(', "other": lambda: 1 / 0', ""))
     with pytest.raises(SystemExit, match="failed: broken"):
         bench.main()
-    kept_rows = json.loads(kept.read_text())["rows"]  # also the one before what failed
+    rows = json.loads(kept.read_text())["rows"]  # also the one before what failed
     assert [(row["benchmark"], row["name"]) for row in kept_rows] == [
         ("broken", "half"),
         ("products", "half"),
