@@ -84,7 +84,7 @@ def test_a_benchmark_that_fails_does_not_take_the_others_with_it(tmp_path, monke
     with pytest.raises(SystemExit, match="failed: broken"):
         bench.main()
     rows = json.loads(kept.read_text())["rows"]  # also the one before what failed
-    assert [(row["benchmark"], row["name"]) for row in kept_rows] == [
+    assert [(row["benchmark"], row["name"]) for row in rows] == [
         ("broken", "half"),
         ("products", "half"),
     ]

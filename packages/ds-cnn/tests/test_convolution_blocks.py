@@ -98,6 +98,25 @@ def test_images_divided_among_threads(algorithm, room, threads, monkeypatch):
     assert shared > 3 or not fast.divides
 
 
+@pytest.mark.parametrize("algorithm", ["im2col", "strips", "winograd", "winograd7"])
+def test_blocks_are_larger_for_threads_that_have_images_of_their_own(algorithm, monkeypatch):
+    fast, geometry, shape = ALGORITHMS[algorithm], Geometry((3, 3), padding=((1, 1), (1, 1))), (12, 4, 20, 20)
+    if algorithm == "winograd7":
+        geometry = Geometry((4, 4), (2, 2), ((1, 1), (1, 1)))
+    one = fast.workspace(geometry, *shape[1:2], shape[2:])
+
+    def blocks(threads, images, room):
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        monkeypatch.setattr(driver, "BLOCK", room)
+        return len(driver.blocks(fast, geometry, (images, *shape[1:]), 0))
+
+    assert blocks(1, 12, 3 * one) == 4
+    assert blocks(2, 12, 3 * one) == (2 if fast.divides else 4)
+    assert blocks(4, 12, 3 * one) == (3 if fast.divides else 4)  # one image for each thread, no more memory
+    assert blocks(2, 11, 3 * one) == 4  # cannot be divided
+    assert blocks(1, 12, 12 * one) == 1  # the room is part of what is remembered
+
+
 # ---- both gradients in one go ----------------------------------------------------------------------------
 
 

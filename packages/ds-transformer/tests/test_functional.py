@@ -53,6 +53,22 @@ def masks(kind, queries, keys, dtype):
     return mask
 
 
+@pytest.mark.parametrize(
+    ("threads", "heads", "expected"),
+    [
+        *((1, 8, [2, 2, 2, 2]), (1, 3, [2, 1])),  # 2 heads of 3 queries and 4 keys in 24 scores
+        *((2, 2, [2]), (2, 3, [2, 1]), (2, 4, [2, 2]), (2, 5, [3, 2]), (2, 8, [4, 4]), (2, 9, [4, 4, 1])),
+        *((4, 8, [4, 4]), (4, 16, [8, 8]), (4, 20, [8, 8, 4])),
+    ],
+)
+def test_more_threads_have_more_heads_at_once_where_two_blocks_remain(threads, heads, expected, monkeypatch):
+    monkeypatch.setattr(blockwise, "room", lambda: 24)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    query, key = torch.zeros(heads, 3, 5), torch.zeros(heads, 4, 5)
+    mask = blockwise.Mask(None, (heads, 3, 4), False, 0)
+    assert [len(range(heads)[n]) for n, _, _ in blockwise.blocks(query, key, mask)] == expected
+
+
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
 @pytest.mark.parametrize("form", PAIRS)
 @pytest.mark.parametrize(
