@@ -318,18 +318,17 @@ def beside(other: Path, names: list[str], matching: str, seconds: float) -> None
     head = ("ratio", "quartiles", "here ms", "other ms", "here/torch", "other/torch", "here MiB", "other MiB")
     for name in names:
         file = benchmarks(ROOT)[name]
-        listing = Server(file)
-        rows = [row for row in listing.rows if matching in f"{name}: {row}"]
-        listing.close()
+        looking = Server(file), Server(file, other)
+        rows = [row for row in looking[0].rows if matching in f"{name}: {row}"]
         if rows:
             print(f"\n{name:60}" + "".join(f"{title:>13}" for title in head))
         for row in rows:
+            memory = [server.ask("memory", row)[0] for server in looking]
             pairs: list[list[list[float]]] = []
             for _ in range(PROCESSES):
-                servers = Server(file), Server(file, other)
-                pairs += turns(row, servers, seconds / PROCESSES)
-                memory = [server.ask("memory", row)[0] for server in servers]  # after the times
-                for server in servers:
+                timing = Server(file), Server(file, other)
+                pairs += turns(row, timing, seconds / PROCESSES)
+                for server in timing:
                     server.close()
             low, middle, high = statistics.quantiles([here[0] / there[0] for here, there in pairs], n=4)
             sides = list(zip(*pairs, strict=True))
@@ -340,6 +339,8 @@ def beside(other: Path, names: list[str], matching: str, seconds: float) -> None
                 *(f"{value:.2f}" for value in memory),
             ]
             print(f"{row:60}" + "".join(f"{column:>13}" for column in columns), flush=True)
+        for server in looking:
+            server.close()
 
 
 def profile(names: list[str], matching: str) -> None:
@@ -455,12 +456,12 @@ def main() -> None:
 
 def keep(rows: list[Row], about: dict[str, Any], options: argparse.Namespace) -> None:
     """Writes the rows measured so far where the options say; other rows of a ``--json`` stay in it."""
+    if not rows:
+        return
     if options.json and options.json.exists():
         old = (Row(**row) for row in json.loads(options.json.read_text(encoding="utf-8"))["rows"])
         measured = {(row.benchmark, row.name): row for row in [*old, *rows]}
         rows = sorted(measured.values(), key=lambda row: list(benchmarks(ROOT)).index(row.benchmark))
-    if not rows:
-        return
     content = {"environment": about, "rows": [asdict(row) for row in rows]}
     if options.json:
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -89,6 +89,26 @@ def test_a_benchmark_that_fails_does_not_take_the_others_with_it(tmp_path, monke
         ("products", "half"),
     ]
     assert "ZeroDivisionError" in capfd.readouterr().err
+    before = kept.read_text()
+    monkeypatch.setattr(sys, "argv", [*arguments, "--filter", "nothing", "--processes", "2"])
+    with pytest.raises(SystemExit, match="no row contains 'nothing'"):
+        bench.main()
+    assert kept.read_text() == before  # also what it says of where the rows were measured
+
+
+def test_another_checkout_is_measured_in_turns(tmp_path, monkeypatch, capfd):
+    file = tmp_path / "products.py"
+    file.write_text(ROWS)
+    monkeypatch.setattr(bench, "benchmarks", lambda checkout: {"products": file})
+    monkeypatch.setattr(bench, "TURN", 0.02)
+    monkeypatch.setattr(bench, "PROCESSES", 1)
+    bench.beside(ROOT, ["products"], "half", 0.1)
+    head, row = capfd.readouterr().out.split("\n")[1:3]
+    assert head.split()[:2] == ["products", "ratio"]
+    name, ratio, *_, here, other = row.split()
+    assert name == "half"
+    assert float(ratio) > 0
+    assert here == other  # the same memory
 
 
 def test_products_of_a_gradient_of_a_gradient_are_counted():

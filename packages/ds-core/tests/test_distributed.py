@@ -1,6 +1,7 @@
 """Several processes that train one model find what one process finds with the same batches."""
 
 import os
+import pickle
 import random
 import signal
 import sys
@@ -32,7 +33,15 @@ from ds_core import (
     Tanh,
     Trainer,
 )
-from ds_core.distributed import GradientBuckets, alone, gather_rows, gather_rows_backward, rows_of, world
+from ds_core.distributed import (
+    GradientBuckets,
+    ProcessLost,
+    alone,
+    gather_rows,
+    gather_rows_backward,
+    rows_of,
+    world,
+)
 from ds_core.training import load_checkpoint, to_resume
 from ds_core.training.batches import Batches, Named, part_of
 from processes import started, together
@@ -447,6 +456,30 @@ def joined_at(rank_that_is_slow: int) -> float:
 def test_a_process_that_has_joined_may_end_at_once() -> None:
     first, second = together(2, joined_at, 1)
     assert first >= second  # the first keeps what the others find each other by
+
+
+def joins_beside_one_that_ends() -> str:
+    """Ends in one process before all have joined; says in the other what it is told, and whether it left."""
+    join = dist.init_process_group
+
+    def joins_and_ends(*args: Any, **options: Any) -> None:
+        join(*args, **options)
+        if dist.get_rank() == 1:
+            os._exit(0)
+
+    dist.init_process_group = joins_and_ends
+    with pytest.raises(ProcessLost) as told:
+        world()
+    assert not dist.is_initialized()
+    return str(told.value)
+
+
+def test_a_process_that_cannot_join_leaves() -> None:
+    (_, answers), _ = started(2, joins_beside_one_that_ends)
+    assert answers.poll(60)
+    error, told = pickle.loads(answers.recv_bytes())
+    assert error is None, error
+    assert told.startswith("process 0 of 2: another process has ended")
 
 
 # ---- random numbers, buffers, agreement ----------------------------------------------------------------
