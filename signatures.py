@@ -45,6 +45,7 @@ EXPLAINED = {
     r"^(ModuleDict|ParameterDict)\.update: (no|values)": "One method of both; torch has a name for each.",
     r"^Sequential\.extend: (no|modules)": "The method of ModuleList, which takes its modules by that name.",
     r"^\w+\.step: no epoch$": "Deprecated in torch: a schedule counts its steps itself.",
+    r"^Conv2d\.forward: (scale|shift) besides$": "What a frozen norm behind it does, at no cost.",
     r"^(GRU|LSTM|RNN)\.forward: lengths besides$": (
         "What a PackedSequence says: with `lengths`, padding is neither read nor written."
     ),

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
-from ds_cnn import BatchNorm2d, FrozenBatchNorm2d, InstanceNorm2d
-from ds_core import engine
+from ds_cnn import BatchNorm2d, Conv2d, FrozenBatchNorm2d, InstanceNorm2d
+from ds_core import Sequential, engine, keep_for_second
+from ds_core.kernels import runs
+from ds_core.module import replaced
 from torch import nn
 
 
@@ -84,3 +86,97 @@ def test_bad_input():
         FrozenBatchNorm2d(3)(torch.randn(1, 4, 2, 2))
     with pytest.raises(ValueError, match="one of vectorised, loop, got 'slow'"):
         BatchNorm2d(3, algorithm="slow")
+
+
+def frozen_pair(outputs=6, dtype=torch.float64, **options):
+    conv = Conv2d(4, outputs, 3, padding=1, dtype=dtype, **options)
+    norm = FrozenBatchNorm2d(6, dtype=dtype)
+    for name, numbers in norm.named_buffers():
+        numbers.uniform_(0.5, 2) if name == "running_var" else numbers.normal_()
+    return conv, norm
+
+
+def step_of(norm, conv, x, grad, **options):
+    """Returns what comes out, and all gradients; and what ran."""
+    conv.zero_grad()
+    with engine("manual", **options), runs() as ran:
+        y = norm.after(conv, x)
+        grad_x = conv.backward(norm.backward(grad))
+    return [y, grad_x, *(parameter.grad for parameter in conv.parameters())], ran
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bias": False}, {"groups": 2, "stride": 2}, {"padding_mode": "reflect"}, {"algorithm": "loop"}],
+)
+@pytest.mark.parametrize("batch", [(2,), ()])
+def test_a_frozen_norm_joins_the_convolution_before_it(options, batch):
+    conv, norm = frozen_pair(**options)
+    x = torch.randn(*batch, 4, 9, 8, dtype=torch.float64)
+    grad = torch.randn_like(norm(conv(x).detach()))
+    found, ran = step_of(norm, conv, x, grad)
+    assert not any("frozen" in name.lower() for name in ran)
+    apart, ran = step_of(norm, conv, x, grad, kernels=False)
+    assert {"frozen_batch_norm", "frozen_batch_norm_backward"} <= set(ran)
+    assert len(found) == len(apart) == (3 if options == {"bias": False} else 4)
+    for one, other in zip(found, apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_a_norm_and_a_convolution_that_do_not_fit_stay_apart():
+    def joined(conv, norm):
+        x = torch.randn(1, 4, 5, 5, dtype=norm.weight.dtype)
+        with engine("manual"), runs() as ran:
+            y = norm.after(conv, x)
+            torch.testing.assert_close(y, norm(conv(x)))
+            norm.forget(), conv.forget()
+        return ran["FrozenBatchNormKernel.forward"] == 1
+
+    conv, norm = frozen_pair()
+    assert joined(conv, norm)
+    assert not joined(Sequential(conv), norm)
+    assert not joined(*(layer.to(torch.bfloat16) for layer in frozen_pair()))
+    for layer, name in ((conv, "forward"), (conv, "backward"), (norm, "forward"), (norm, "backward")):
+        with replaced(layer, **{name: getattr(layer, name)}):
+            assert not joined(conv, norm), (layer, name)
+    assert joined(conv, norm)
+    x = torch.randn(1, 4, 5, 5, dtype=torch.float64)
+    with engine("manual"), pytest.raises(ValueError, match=r"expected input of shape \(N, 6, H, W\)"):
+        norm.after(frozen_pair(outputs=5)[0], x)
+    with engine("manual"), pytest.raises(TypeError, match="float64"):
+        norm.after(frozen_pair(dtype=torch.float32)[0], x.float())
+    by_autograd = norm.after(conv, x)  # the tape has both
+    (wanted,) = torch.autograd.grad(by_autograd.square().sum(), conv.weight)
+    (found, _, grad, _), _ = step_of(norm, conv, x, 2 * by_autograd.detach())
+    torch.testing.assert_close(found, by_autograd.detach())
+    torch.testing.assert_close(grad, wanted)
+
+
+def test_a_frozen_norm_in_eval_mode_saves_nothing():
+    conv, norm = frozen_pair()
+    conv.eval(), norm.eval()
+    with engine("manual"):
+        norm.after(conv, torch.randn(1, 4, 5, 5, dtype=torch.float64))
+        with pytest.raises(RuntimeError, match="eval mode"):
+            norm.backward(torch.zeros(1, 6, 5, 5, dtype=torch.float64))
+
+
+def test_second_gradients_of_a_convolution_that_is_scaled():
+    conv, scale = frozen_pair(bias=False)[0], torch.randn(6, dtype=torch.float64)
+    x, grad = torch.randn(2, 4, 5, 5, dtype=torch.float64), torch.randn(2, 6, 5, 5, dtype=torch.float64)
+    v = torch.randn_like(x)
+    with engine("manual"), keep_for_second():
+        conv(x, scale)
+        conv.backward(grad)
+        first = conv.weight.grad
+        conv.weight.grad = None
+        of_grad = conv.second_backward(v)
+        conv.forget()
+    weight, g = conv.weight.detach().requires_grad_(), grad.clone().requires_grad_()
+    their_x = x.clone().requires_grad_()
+    y = nn.functional.conv2d(their_x, weight, padding=1) * scale.view(-1, 1, 1)
+    grad_x, grad_weight = torch.autograd.grad((y * g).sum(), (their_x, weight), create_graph=True)
+    torch.testing.assert_close(first, grad_weight.detach())
+    wanted = torch.autograd.grad((grad_x * v).sum(), (g, weight))
+    torch.testing.assert_close(of_grad, wanted[0])
+    torch.testing.assert_close(conv.weight.grad, wanted[1])

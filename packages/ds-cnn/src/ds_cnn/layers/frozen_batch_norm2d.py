@@ -7,8 +7,11 @@ from typing import final
 import torch
 from ds_core import InputGrad, Module, functional
 from ds_core.checks import check_dtype, shape
-from ds_core.kernels import dispatch
+from ds_core.engines import autograd_records
+from ds_core.kernels import dispatch, switch
 from torch import Tensor
+
+from ds_cnn.layers.conv2d import Conv2d
 
 frozen_batch_norm, frozen_batch_norm_backward = dispatch(functional.frozen_batch_norm, half=torch.float32)
 
@@ -68,8 +71,41 @@ class FrozenBatchNorm2d(Module):
         self.save(saved)
         return y.view(input.shape)
 
+    def after(self, conv: Module, x: Tensor) -> Tensor:
+        """Returns what it makes of a convolution's output, ``self(conv(x))``, without a pass over that.
+
+        s becomes part of the kernels, and the shift a bias: s (W * x) + t = (s W) * x + t. The layers run one
+        after the other where formulas run, where somebody watches or replaces one of them, and where they do
+        not fit. Backward is the same: this layer's, then the convolution's.
+
+        Args:
+            conv: the layer before.
+            x: its input.
+        """
+        if not self._joins(conv):
+            return self(conv(x))
+        scale = torch.rsqrt(self.running_var + self.eps) * self.weight
+        shift = torch.addcmul(self.bias, self.running_mean, scale, value=-1)
+        self.save(None)
+        return conv(x, scale, shift)
+
+    def _joins(self, conv: Module) -> bool:
+        """Says whether s and the shift may be the convolution's."""
+        return (
+            type(conv) is Conv2d
+            and conv.out_channels == self.num_features
+            and conv.weight.dtype == self.weight.dtype
+            and self.weight.dtype in (torch.float32, torch.float64)
+            and switch.kernels
+            and not autograd_records()
+            and not torch.compiler.is_compiling()
+            and not any(name in vars(layer) for layer in (conv, self) for name in ("forward", "backward"))
+        )
+
     def backward(self, grad: Tensor) -> InputGrad:
         (saved,) = self.saved()
+        if saved is None:  # the convolution's backward has s
+            return grad
         g = grad.unsqueeze(0) if grad.dim() == 3 else grad
         grad_x, *_ = frozen_batch_norm_backward(g, saved, wanted=(self.input_grad, False, False))
         return None if grad_x is None else grad_x.view(grad.shape)

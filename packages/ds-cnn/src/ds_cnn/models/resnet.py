@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any, Self
 
 import torch
-from ds_core import Dense, InputGrad, Module, ReLU, Sequential
+from ds_core import Dense, InputGrad, Module, ModuleList, ReLU, Sequential
 from ds_core.initializers import he_normal_, zeros_
 from ds_core.pretrained import Pretrained
 from torch import Tensor
 
-from ds_cnn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, MaxPool2d
+from ds_cnn.layers import BatchNorm2d, Conv2d, FrozenBatchNorm2d, GlobalAvgPool2d, MaxPool2d
 from ds_cnn.models.resnet_hugging_face import DEFAULTS, RESNET
 
 Norm = Callable[[int], Module]
@@ -63,8 +63,8 @@ class BasicBlock(Module):
         self.downsample = shortcut(inputs, width, stride, norm, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.relu(self.bn1(self.conv1(x)))
-        branch = self.bn2(self.conv2(branch))
+        branch = self.relu(normed(self.conv1, self.bn1, x))
+        branch = normed(self.conv2, self.bn2, branch)
         return self.relu(branch + (x if self.downsample is None else self.downsample(x)))
 
     def backward(self, grad: Tensor) -> InputGrad:
@@ -115,9 +115,9 @@ class Bottleneck(Module):
         self.downsample = shortcut(inputs, outputs, stride, norm, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.relu(self.bn1(self.conv1(x)))
-        branch = self.relu(self.bn2(self.conv2(branch)))
-        branch = self.bn3(self.conv3(branch))
+        branch = self.relu(normed(self.conv1, self.bn1, x))
+        branch = self.relu(normed(self.conv2, self.bn2, branch))
+        branch = normed(self.conv3, self.bn3, branch)
         return self.relu(branch + (x if self.downsample is None else self.downsample(x)))
 
     def backward(self, grad: Tensor) -> InputGrad:
@@ -128,13 +128,33 @@ class Bottleneck(Module):
         return branch + (grad if self.downsample is None else self.downsample.backward(grad))
 
 
+def normed(conv: Module, norm: Module, x: Tensor) -> Tensor:
+    """Returns norm(conv(x)); a frozen norm makes one convolution of the two."""
+    return norm.after(conv, x) if isinstance(norm, FrozenBatchNorm2d) else norm(conv(x))
+
+
+class Projection(ModuleList):
+    """Brings what came into a block to the shape of what comes out, for it to be added.
+
+    y = norm(conv(x)),   dL/dx = (dL/dy through the norm) through the convolution, which is one of 1x1
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        conv, norm = self
+        return normed(conv, norm, input)
+
+    def backward(self, grad: Tensor) -> InputGrad:
+        conv, norm = self
+        return conv.backward(norm.backward(grad))
+
+
 def shortcut(
     inputs: int, outputs: int, stride: int, norm: Norm, generator: torch.Generator | None
-) -> Sequential | None:
+) -> Projection | None:
     """Returns what brings a block's input to the shape of its output, None where it has it already."""
     if stride == 1 and inputs == outputs:
         return None
-    return Sequential(conv(inputs, outputs, 1, stride, generator), norm(outputs))
+    return Projection([conv(inputs, outputs, 1, stride, generator), norm(outputs)])
 
 
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -250,7 +270,7 @@ class ResNet(Pretrained):
                 f"ResNet.features: expected levels from 1 to {last} in order, got {list(levels)}"
             )
         self.save(tuple(levels))
-        x = self.bn1(self.conv1(x))
+        x = normed(self.conv1, self.bn1, x)
         if self.maxpool is not None:
             x = self.maxpool(x)
         x = self.relu(x)  # after the pooling: the largest of a window is the same, and there are fewer
