@@ -7,6 +7,7 @@ import torch
 from ds_cnn import (
     BasicBlock,
     BatchNorm2d,
+    Bottleneck,
     Conv2d,
     FrozenBatchNorm2d,
     LeNet5,
@@ -23,10 +24,13 @@ from ds_core import (
     Dropout,
     GroupNorm,
     Identity,
+    ReLU,
     Sequential,
     add_lora,
     engine,
+    xray,
 )
+from ds_core.kernels import runs
 from sklearn.datasets import load_digits
 from transformers import ResNetConfig, ResNetForImageClassification
 
@@ -216,6 +220,35 @@ def test_feature_maps_for_detectors():
             torch.testing.assert_close(found[name], parameter.grad)
     with pytest.raises(ValueError, match="levels from 1 to 4 in order"):
         model.features(x, [3, 2])
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+@pytest.mark.parametrize("change", ["as it is", "another layer in a projection", "stem frozen"])
+def test_frozen_norms_are_part_of_the_convolutions_before_them(block, change):
+    model = ResNet(block, (1, 2), 3, norm=FrozenBatchNorm2d, widths=(4, 6)).to(torch.float64)
+    for name, numbers in model.named_buffers():
+        numbers.uniform_(0.5, 2) if name.endswith("var") else numbers.normal_()
+    if change == "another layer in a projection":
+        model.layer2[0].downsample.append(ReLU())
+    if change == "stem frozen":
+        model.conv1.requires_grad_(False)
+    x, grad = torch.randn(2, 3, 16, 16, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+
+    def step(**options):
+        model.zero_grad()
+        with engine("manual", **options), runs() as ran:
+            results = [model(x), model.backward(grad)]
+        return results + [p.grad for p in model.parameters() if p.requires_grad], ran
+
+    joined, ran = step()
+    assert ran["FrozenBatchNormKernel.forward"] == (change == "another layer in a projection")
+    apart, ran = step(kernels=False)
+    norms = sum(isinstance(part, FrozenBatchNorm2d) for part in model.modules())
+    assert ran["frozen_batch_norm"] == ran["frozen_batch_norm_backward"] == norms
+    for one, other in zip(joined, apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+    seen = {layer.path for layer in xray(model, x).root.walk()}  # each on its own, as it was made
+    assert {path for path, _ in model.named_modules()} <= seen
 
 
 @pytest.mark.parametrize(("grads", "got"), [(1, "got 1, of which 0 None"), (3, "got 3, of which 1 None")])

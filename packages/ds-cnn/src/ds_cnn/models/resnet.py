@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Self
 
 import torch
-from ds_core import Dense, InputGrad, Module, ModuleList, ReLU, Sequential
+from ds_core import Dense, InputGrad, Module, ReLU, Sequential
 from ds_core.initializers import he_normal_, zeros_
 from ds_core.pretrained import Pretrained
 from torch import Tensor
@@ -65,7 +65,7 @@ class BasicBlock(Module):
     def forward(self, x: Tensor) -> Tensor:
         branch = self.relu(normed(self.conv1, self.bn1, x))
         branch = normed(self.conv2, self.bn2, branch)
-        return self.relu(branch + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(branch + projected(self.downsample, x))
 
     def backward(self, grad: Tensor) -> InputGrad:
         grad = self.relu.backward(grad)
@@ -118,7 +118,7 @@ class Bottleneck(Module):
         branch = self.relu(normed(self.conv1, self.bn1, x))
         branch = self.relu(normed(self.conv2, self.bn2, branch))
         branch = normed(self.conv3, self.bn3, branch)
-        return self.relu(branch + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(branch + projected(self.downsample, x))
 
     def backward(self, grad: Tensor) -> InputGrad:
         grad = self.relu.backward(grad)
@@ -133,28 +133,23 @@ def normed(conv: Module, norm: Module, x: Tensor) -> Tensor:
     return norm.after(conv, x) if isinstance(norm, FrozenBatchNorm2d) else norm(conv(x))
 
 
-class Projection(ModuleList):
-    """Brings what came into a block to the shape of what comes out, for it to be added.
-
-    y = norm(conv(x)),   dL/dx = (dL/dy through the norm) through the convolution, which is one of 1x1
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        conv, norm = self
-        return normed(conv, norm, input)
-
-    def backward(self, grad: Tensor) -> InputGrad:
-        conv, norm = self
-        return conv.backward(norm.backward(grad))
+def projected(downsample: Module | None, x: Tensor) -> Tensor:
+    """Returns what is added to a branch: x, brought to the shape of the sum if it has another one."""
+    if downsample is None:
+        return x
+    if type(downsample) is Sequential and len(downsample) == 2 and "forward" not in vars(downsample):
+        first, norm = downsample
+        return normed(first, norm, x)
+    return downsample(x)
 
 
 def shortcut(
     inputs: int, outputs: int, stride: int, norm: Norm, generator: torch.Generator | None
-) -> Projection | None:
+) -> Sequential | None:
     """Returns what brings a block's input to the shape of its output, None where it has it already."""
     if stride == 1 and inputs == outputs:
         return None
-    return Projection([conv(inputs, outputs, 1, stride, generator), norm(outputs)])
+    return Sequential(conv(inputs, outputs, 1, stride, generator), norm(outputs))
 
 
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
