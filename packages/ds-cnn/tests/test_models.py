@@ -232,7 +232,7 @@ def test_frozen_norms_are_part_of_the_convolutions_before_them(block, change):
         model.layer2[0].downsample.append(ReLU())
     if change == "stem frozen":
         model.conv1.requires_grad_(False)
-    x, grad = torch.randn(2, 3, 16, 16, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+    x, grad = torch.randn(4, 3, 64, 64, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
 
     def step(**options):
         model.zero_grad()

@@ -89,7 +89,7 @@ def test_bad_input():
 
 
 def frozen_pair(outputs=6, dtype=torch.float64, **options):
-    conv = Conv2d(4, outputs, 3, padding=1, dtype=dtype, **options)
+    conv = Conv2d(4, outputs, 3, padding=1, dtype=dtype, **{"bias": False} | options)
     norm = FrozenBatchNorm2d(6, dtype=dtype)
     for name, numbers in norm.named_buffers():
         numbers.uniform_(0.5, 2) if name == "running_var" else numbers.normal_()
@@ -106,26 +106,23 @@ def step_of(norm, conv, x, grad, **options):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"bias": False}, {"groups": 2, "stride": 2}, {"padding_mode": "reflect"}, {"algorithm": "loop"}],
+    "options", [{}, {"groups": 2, "stride": 2}, {"padding_mode": "reflect"}, {"algorithm": "loop"}]
 )
-@pytest.mark.parametrize("batch", [(2,), ()])
-def test_a_frozen_norm_joins_the_convolution_before_it(options, batch):
+def test_a_frozen_norm_joins_the_convolution_before_it(options):
     conv, norm = frozen_pair(**options)
-    x = torch.randn(*batch, 4, 9, 8, dtype=torch.float64)
+    x = torch.randn(3, 4, 9, 8, dtype=torch.float64)
     grad = torch.randn_like(norm(conv(x).detach()))
     found, ran = step_of(norm, conv, x, grad)
     assert not any("frozen" in name.lower() for name in ran)
     apart, ran = step_of(norm, conv, x, grad, kernels=False)
     assert {"frozen_batch_norm", "frozen_batch_norm_backward"} <= set(ran)
-    assert len(found) == len(apart) == (3 if options == {"bias": False} else 4)
     for one, other in zip(found, apart, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_a_norm_and_a_convolution_that_do_not_fit_stay_apart():
-    def joined(conv, norm):
-        x = torch.randn(1, 4, 5, 5, dtype=norm.weight.dtype)
+    def joined(conv, norm, size=(1, 4, 9, 8)):
+        x = torch.randn(size, dtype=norm.weight.dtype)
         with engine("manual"), runs() as ran:
             y = norm.after(conv, x)
             torch.testing.assert_close(y, norm(conv(x)))
@@ -133,21 +130,26 @@ def test_a_norm_and_a_convolution_that_do_not_fit_stay_apart():
         return ran["FrozenBatchNormKernel.forward"] == 1
 
     conv, norm = frozen_pair()
-    assert joined(conv, norm)
+    assert joined(conv, norm, (1, 4, 9, 4))  # 216 weights, 216 outputs
+    assert not joined(conv, norm, (1, 4, 7, 5))  # 210
+    assert not joined(conv, norm, (4, 20, 20))
     assert not joined(Sequential(conv), norm)
+    assert not joined(*frozen_pair(bias=True))
     assert not joined(*(layer.to(torch.bfloat16) for layer in frozen_pair()))
     for layer, name in ((conv, "forward"), (conv, "backward"), (norm, "forward"), (norm, "backward")):
         with replaced(layer, **{name: getattr(layer, name)}):
             assert not joined(conv, norm), (layer, name)
     assert joined(conv, norm)
-    x = torch.randn(1, 4, 5, 5, dtype=torch.float64)
+    x = torch.randn(1, 4, 9, 8, dtype=torch.float64)
     with engine("manual"), pytest.raises(ValueError, match=r"expected input of shape \(N, 6, H, W\)"):
         norm.after(frozen_pair(outputs=5)[0], x)
     with engine("manual"), pytest.raises(TypeError, match="float64"):
         norm.after(frozen_pair(dtype=torch.float32)[0], x.float())
+    with engine("manual"), pytest.raises(ValueError, match="expected input of shape"):
+        norm.after(conv, x[0, 0])
     by_autograd = norm.after(conv, x)  # the tape has both
     (wanted,) = torch.autograd.grad(by_autograd.square().sum(), conv.weight)
-    (found, _, grad, _), _ = step_of(norm, conv, x, 2 * by_autograd.detach())
+    (found, _, grad), _ = step_of(norm, conv, x, 2 * by_autograd.detach())
     torch.testing.assert_close(found, by_autograd.detach())
     torch.testing.assert_close(grad, wanted)
 
@@ -156,27 +158,36 @@ def test_a_frozen_norm_in_eval_mode_saves_nothing():
     conv, norm = frozen_pair()
     conv.eval(), norm.eval()
     with engine("manual"):
-        norm.after(conv, torch.randn(1, 4, 5, 5, dtype=torch.float64))
+        norm.after(conv, torch.randn(1, 4, 9, 9, dtype=torch.float64))
         with pytest.raises(RuntimeError, match="eval mode"):
-            norm.backward(torch.zeros(1, 6, 5, 5, dtype=torch.float64))
+            norm.backward(torch.zeros(1, 6, 9, 9, dtype=torch.float64))
 
 
-def test_second_gradients_of_a_convolution_that_is_scaled():
-    conv, scale = frozen_pair(bias=False)[0], torch.randn(6, dtype=torch.float64)
-    x, grad = torch.randn(2, 4, 5, 5, dtype=torch.float64), torch.randn(2, 6, 5, 5, dtype=torch.float64)
+def test_no_scaled_weights_are_kept():
+    conv, norm = frozen_pair()
+    with engine("manual"):
+        norm.after(conv, torch.randn(1, 4, 9, 9, dtype=torch.float64))
+        kept = [tensor for tensor, _ in conv._stack[-1].watched if tensor.shape == conv.weight.shape]
+    assert [tensor is conv.weight for tensor in kept] == [True]
+
+
+@pytest.mark.parametrize("options", [{}, {"groups": 2, "stride": 2}, {"algorithm": "loop"}])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_scaled_convolution_and_its_gradients_equal_torchs(options, kernels):
+    conv = Conv2d(4, 6, 3, padding=1, dtype=torch.float64, **options)
+    x, scale, shift = (torch.randn(*shape, dtype=torch.float64) for shape in ((2, 4, 5, 5), (6,), (6,)))
+    weight, their_x = conv.weight.detach().requires_grad_(), x.clone().requires_grad_()
+    way = {"stride": conv.stride, "padding": 1, "groups": conv.groups}
+    y = nn.functional.conv2d(their_x, weight, **way) * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+    grad = torch.randn_like(y).requires_grad_()
     v = torch.randn_like(x)
-    with engine("manual"), keep_for_second():
-        conv(x, scale)
-        conv.backward(grad)
-        first = conv.weight.grad
+    grad_x, grad_weight = torch.autograd.grad((y * grad).sum(), (their_x, weight), create_graph=True)
+    of_grad, of_weight = torch.autograd.grad((grad_x * v).sum(), (grad, weight))
+    with engine("manual", kernels=kernels), keep_for_second():
+        torch.testing.assert_close(conv(x, scale, shift), y.detach())
+        torch.testing.assert_close(conv.backward(grad.detach()), grad_x.detach())
+        torch.testing.assert_close(conv.weight.grad, grad_weight.detach())
         conv.weight.grad = None
-        of_grad = conv.second_backward(v)
+        torch.testing.assert_close(conv.second_backward(v), of_grad)
+        torch.testing.assert_close(conv.weight.grad, of_weight)
         conv.forget()
-    weight, g = conv.weight.detach().requires_grad_(), grad.clone().requires_grad_()
-    their_x = x.clone().requires_grad_()
-    y = nn.functional.conv2d(their_x, weight, padding=1) * scale.view(-1, 1, 1)
-    grad_x, grad_weight = torch.autograd.grad((y * g).sum(), (their_x, weight), create_graph=True)
-    torch.testing.assert_close(first, grad_weight.detach())
-    wanted = torch.autograd.grad((grad_x * v).sum(), (g, weight))
-    torch.testing.assert_close(of_grad, wanted[0])
-    torch.testing.assert_close(conv.weight.grad, wanted[1])

@@ -28,28 +28,27 @@ class Saved(NamedTuple):
     weight: Tensor
     bias: Tensor | None
     geometry: Geometry
-
-
-# ---- by loops: the definition ----------------------------------------------------------------------------
+    scale: Tensor | None = None
 
 
 def convolution_loop(
-    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, scale: Tensor | None = None
 ) -> tuple[Tensor, Saved]:
-    """Slides every kernel over every image and multiplies it with what it sees.
+    """Slides every kernel over every image and multiplies it with what it sees, and with its scale if any.
 
     y[n, o, i, j] = bias[o] + sum over c, u, v of  weight[o, c, u, v]  x[n, c, i stride + u, j stride + v]
 
     Shape:
-        x ``(N, C, H, W)``, weight ``(O, C / groups, *kernel)``, bias ``(O,)`` -> ``(N, O, H', W')``.
+        x ``(N, C, H, W)``, weight ``(O, C / groups, *kernel)``, bias, scale ``(O,)`` -> ``(N, O, H', W')``.
     """
     padded = pad_zeros(x, geometry)
     y = x.new_zeros(len(x), len(weight), *geometry.output_size(x.shape[2:]))
     for n, o, i, j in product(*map(range, y.shape)):
         seen = padded[n, *window(o, i, j, weight, geometry)]  # (C / groups, *kernel)
         y[n, o, i, j] = (weight[o] * seen).sum()
+    y = y if scale is None else y * scale.view(-1, 1, 1)  # which nobody trains
     y = y if bias is None else y + bias.view(-1, 1, 1)
-    return y, Saved(x, weight, bias, geometry)
+    return y, Saved(x, weight, bias, geometry, scale)
 
 
 def convolution_loop_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -59,8 +58,9 @@ def convolution_loop_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tenso
     dL/dweight[o, :, u, v] += dL/dy[n, o, i, j]  x[n, :, i stride + u, j stride + v]
     dL/dbias[o] = sum over n, i, j of  dL/dy[n, o, i, j]
     """
-    x, weight, bias, geometry = saved
+    x, weight, bias, geometry, scale = saved
     grad_bias = None if bias is None else grad.sum((0, 2, 3))  # y + bias
+    grad = grad if scale is None else grad * scale.view(-1, 1, 1)  # y * scale
     padded = pad_zeros(x, geometry)
     grad_padded, grad_weight = torch.zeros_like(padded), torch.zeros_like(weight)
     for n, o, i, j in product(*map(range, grad.shape)):
@@ -70,10 +70,9 @@ def convolution_loop_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tenso
     return cut_zeros(grad_padded, geometry), grad_weight, grad_bias  # padded = x with zeros around it
 
 
-# ---- by products: the formula ----------------------------------------------------------------------------
-
-
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> tuple[Tensor, Saved]:
+def convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, scale: Tensor | None = None
+) -> tuple[Tensor, Saved]:
     """Lays what each position sees into a row of X, each kernel into a row of W:   Y = X W^T + b.
 
     A group has an X, a W and a Y of its own.
@@ -87,14 +86,16 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geomet
     rows = windows(x, geometry)  # (groups, N H' W', C / groups * kernel)
     y = rows @ kernels(weight, geometry).mT  # (groups, N H' W', O / groups)
     y = images(y, x.shape[0], geometry.output_size(x.shape[2:]))  # (N, O, H', W')
+    y = y if scale is None else y * scale.view(-1, 1, 1)
     y = y if bias is None else y + bias.view(-1, 1, 1)
-    return y, Saved(x, weight, bias, geometry)
+    return y, Saved(x, weight, bias, geometry, scale)
 
 
 def convolution_backward(grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor, Tensor | None]:
     """With G = dL/dY:   dL/dW = G^T X,   dL/dX = G W (each pixel collects its copies),   dL/db = sum of G."""
-    x, weight, bias, geometry = saved
+    x, weight, bias, geometry, scale = saved
     grad_bias = None if bias is None else grad.sum((0, 2, 3))  # y + bias
+    grad = grad if scale is None else grad * scale.view(-1, 1, 1)  # y * scale
     g = positions_of(grad, geometry)  # images(y)
     grad_weight = (g.mT @ windows(x, geometry)).reshape(weight.shape)  # rows @ kernels.mT, by the kernels
     grad_rows = g @ kernels(weight, geometry)  # rows @ kernels.mT, by the rows

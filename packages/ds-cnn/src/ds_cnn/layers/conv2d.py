@@ -10,7 +10,7 @@ from ds_core.kernels import dispatch
 from torch import Tensor
 
 from ds_cnn import functional
-from ds_cnn.layers.convolution import Convolution, scaled, scaled_grad
+from ds_cnn.layers.convolution import Convolution
 
 convolution, convolution_backward, convolution_second_backward = dispatch(
     functional.convolution, half=torch.float32, second=True, low=True
@@ -68,35 +68,32 @@ class Conv2d(Convolution):
     layout = ("C", "H", "W")
 
     def forward(self, input: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Returns y; or s y + t, for a scale and a shift ``(O,)`` of its channels, which nobody trains.
-
-        s (W * x + b) + t = (s W) * x + (s b + t),   dL/dW = s dL/d(s W),   dL/db = s dL/d(s b)
-        """
+        """Returns y; given numbers ``(O,)`` that nobody trains, y = scale (W * x) + shift, for b."""
         images, edges = self.images(input), None  # (N, C, H, W)
         if self.padding_mode != "zeros":
             images, edges = pad(images, self.edges, self.padding_mode)
         convolve = loop if self.algorithm == "loop" else convolution
-        y, saved = convolve(images, *scaled(self.weight, self.bias, scale, shift), self.geometry)
-        self.save(saved, edges, input.shape, scale)
+        y, saved = convolve(images, self.weight, self.bias if shift is None else shift, self.geometry, scale)
+        self.save(saved, edges, input.shape)
         return y.reshape(*input.shape[:-3], *y.shape[1:])
 
     def backward(self, grad: Tensor) -> InputGrad:
-        saved, edges, shape, scale = self.saved()
+        saved, edges, shape = self.saved()
         wanted, grad = self.wants("input", "weight", "bias"), grad.reshape(-1, *grad.shape[-3:])
         convolve_backward = loop_backward if self.algorithm == "loop" else convolution_backward
         grad_x, grad_weight, grad_bias = convolve_backward(grad, saved, wanted=wanted)
-        self.add_grad("weight", scaled_grad(grad_weight, scale))
-        self.add_grad("bias", scaled_grad(grad_bias, scale))
+        self.add_grad("weight", grad_weight)
+        self.add_grad("bias", grad_bias)
         grad_x = grad_x if edges is None or grad_x is None else pad_backward(grad_x, edges)
         return grad_x if grad_x is None else grad_x.reshape(shape)
 
     def second_backward(self, grad_grad: Tensor) -> Tensor:
-        grad, saved, edges, shape, scale = self.kept_for_second()
-        self.save_again(saved, edges, shape, scale, grad_x=None)
+        grad, saved, edges, shape = self.kept_for_second()
+        self.save_again(saved, edges, shape, grad_x=None)
         v, g = (t.reshape(-1, *t.shape[-3:]) for t in (grad_grad, grad))  # (N, C, H, W) and (N, O, H', W')
         if edges is not None:
             v, _ = pad(v, self.edges, self.padding_mode)
         again = loop_second_backward if self.algorithm == "loop" else convolution_second_backward
         grad_of_grad, grad_weight = again(v, g, saved)
-        self.add_grad("weight", scaled_grad(grad_weight, scale))
+        self.add_grad("weight", grad_weight)
         return grad_of_grad.reshape(grad.shape)

@@ -189,25 +189,6 @@ def make_parameters(
     return weight, bias
 
 
-def scaled(
-    weight: Tensor, bias: Tensor | None, scale: Tensor | None, shift: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Returns s W and s b + t, for s and t of each output channel; None for 1 and 0."""
-    if scale is not None:
-        weight = weight * scale.view(-1, *[1] * (weight.dim() - 1))
-        bias = None if bias is None else bias * scale
-    if shift is not None:
-        bias = shift if bias is None else bias + shift
-    return weight, bias
-
-
-def scaled_grad(grad: Tensor | None, scale: Tensor | None) -> Tensor | None:
-    """Returns s dL/d(s W), or s dL/d(s b), in the memory of what it is given."""
-    if grad is None or scale is None:
-        return grad
-    return grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1)))
-
-
 def as_image(numbers: Sequence[int], single_row: int) -> tuple[int, int]:
     """Returns (vertical, horizontal); a sequence is an image of one row, which takes ``single_row``."""
     return (single_row, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])

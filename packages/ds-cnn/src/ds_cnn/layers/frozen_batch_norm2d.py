@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
@@ -74,25 +75,26 @@ class FrozenBatchNorm2d(Module):
     def after(self, conv: Module, x: Tensor) -> Tensor:
         """Returns what it makes of a convolution's output, ``self(conv(x))``, without a pass over that.
 
-        s becomes part of the kernels, and the shift a bias: s (W * x) + t = (s W) * x + t. The layers run one
-        after the other where formulas run, where somebody watches or replaces one of them, and where they do
-        not fit. Backward is the same: this layer's, then the convolution's.
+        s scales the kernels, and the shift is their bias: s (W * x) + t = (s W) * x + t. Backward is as ever,
+        this layer's, then the convolution's. The layers run one after the other where they do not fit, where
+        weights are more than outputs, where somebody watches or replaces one of them, and where formulas run.
 
         Args:
             conv: the layer before.
             x: its input.
         """
-        if not self._joins(conv):
+        if not self._joins(conv, x):
             return self(conv(x))
         scale = torch.rsqrt(self.running_var + self.eps) * self.weight
         shift = torch.addcmul(self.bias, self.running_mean, scale, value=-1)
         self.save(None)
         return conv(x, scale, shift)
 
-    def _joins(self, conv: Module) -> bool:
-        """Says whether s and the shift may be the convolution's."""
-        return (
+    def _joins(self, conv: Module, x: Tensor) -> bool:
+        """Says whether s and the shift may be the convolution's, and gain by it."""
+        if not (
             type(conv) is Conv2d
+            and conv.bias is None
             and conv.out_channels == self.num_features
             and conv.weight.dtype == self.weight.dtype
             and self.weight.dtype in (torch.float32, torch.float64)
@@ -100,7 +102,10 @@ class FrozenBatchNorm2d(Module):
             and not autograd_records()
             and not torch.compiler.is_compiling()
             and not any(name in vars(layer) for layer in (conv, self) for name in ("forward", "backward"))
-        )
+        ):
+            return False
+        positions = math.prod(conv.geometry.output_size(x.shape[2:])) if x.dim() == 4 else 0
+        return conv.weight.numel() <= len(x) * self.num_features * positions
 
     def backward(self, grad: Tensor) -> InputGrad:
         (saved,) = self.saved()

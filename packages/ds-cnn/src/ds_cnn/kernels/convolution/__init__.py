@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from ds_core.kernels import branch, kernel
 from torch import Tensor
 
@@ -38,20 +39,27 @@ __all__ = ["ALGORITHMS", "ConvolutionKernel", "select"]
     ),
 )
 class ConvolutionKernel:
-    """Takes and gives images in channels-last memory, so that none of them is copied on its way."""
+    """Takes and gives images in channels-last memory, so that none of them is copied on its way.
+
+    Scaled are the kernels, anew in the backward, not what they give.
+    """
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> tuple[Tensor, Saved]:
+    def forward(
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, scale: Tensor | None = None
+    ) -> tuple[Tensor, Saved]:
         algorithm = _algorithm(geometry, x.shape, weight, "forward")
-        return convolve(x, weight, bias, geometry, algorithm), Saved(x, weight, bias, geometry)
+        y = convolve(x, _scaled(weight, scale), bias, geometry, algorithm)
+        return y, Saved(x, weight, bias, geometry, scale)
 
     @staticmethod
     def backward(
         grad: Tensor, saved: Saved, *, wanted: tuple[bool, ...] | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight, bias, geometry = saved
+        x, weight, bias, geometry, scale = saved
         want_x, want_weight, want_bias = wanted or (True, True, bias is not None)
         grad_x, grad_weight = None, None
+        weight = _scaled(weight, scale) if want_x else weight
         both = select_both(geometry, x.shape, weight.shape[0]) if want_x and want_weight else None
         if both is not None:
             grad_x, grad_weight = _both_gradients(grad, x, weight, both)
@@ -62,14 +70,23 @@ class ConvolutionKernel:
         if want_x:
             algorithm = _algorithm(geometry, x.shape, weight, "input")
             grad_x = convolve_backward_input(grad, weight, geometry, (x.shape[2], x.shape[3]), algorithm)
+        if grad_weight is not None:
+            grad_weight = _scaled(grad_weight, scale, out=grad_weight)
         return grad_x, grad_weight, grad.sum((0, 2, 3)) if want_bias else None
 
     @staticmethod
     def second_backward(grad_grad: Tensor, grad: Tensor, saved: Saved) -> tuple[Tensor, Tensor]:
-        _, weight, _, geometry = saved
+        _, weight, _, geometry, scale = saved
+        weight = _scaled(weight, scale)
         forward = _algorithm(geometry, grad_grad.shape, weight, "forward")
         algorithm = _algorithm(geometry, grad_grad.shape, weight, "weight")
-        return convolve_and_backward_weight(grad_grad, weight, grad, geometry, forward, algorithm)
+        y, grad_weight = convolve_and_backward_weight(grad_grad, weight, grad, geometry, forward, algorithm)
+        return y, _scaled(grad_weight, scale, out=grad_weight)
+
+
+def _scaled(weight: Tensor, scale: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """Returns scale W, as scale (W * x) = (scale W) * x; or of dL/d(scale W) dL/dW."""
+    return weight if scale is None else torch.mul(weight, scale.view(-1, 1, 1, 1), out=out)
 
 
 def _both_gradients(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
