@@ -12,6 +12,9 @@ counts. Printed are medians over all turns, with quartiles behind them:
     share        the rate of the products that the definitions need, of the best product's on this machine
     error        of all gradients together to the referee's in float64: ours, the referee's, at its best
 
+Both sides have one thread, unless ``--threads`` or OMP_NUM_THREADS says otherwise: how two threads get on
+depends on what else a machine does.
+
 ``--beside CHECKOUT`` measures another checkout of this repository in turns: what a change costs.
 ``--profile`` says on which of torch's operations each side spends its time, ``--growth`` how time grows with
 width, depth, context, batch, image and sequence.
@@ -396,6 +399,11 @@ def growth(file: Path, seconds: float) -> None:
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
+def use_threads(asked: int | None) -> None:
+    """Sets how many threads torch has where it is imported from now on, here and in other processes."""
+    os.environ["OMP_NUM_THREADS"] = str(asked or os.environ.get("OMP_NUM_THREADS") or 1)
+
+
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
@@ -408,6 +416,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="roughly, of each row (default: 6)")
     parser.add_argument("--processes", type=int, default=PROCESSES, help="of each row (default: 3)")
     parser.add_argument(
+        "--threads", type=int, metavar="N", help="of both sides (default: OMP_NUM_THREADS, or 1)"
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the results there; other rows in it stay"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw them there")
@@ -417,6 +428,9 @@ def main() -> None:
     parser.add_argument("--growth", type=Path, metavar="FILE", help="draw how time grows with each size")
     parser.add_argument("--serve", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.threads is not None and options.threads < 1:
+        parser.error(f"--threads: expected at least 1, got {options.threads}")
+    use_threads(options.threads)
     if options.serve:
         return serve(options.serve)
     if options.growth:

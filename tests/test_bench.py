@@ -96,6 +96,18 @@ def test_a_benchmark_that_fails_does_not_take_the_others_with_it(tmp_path, monke
     assert kept.read_text() == before  # also what it says of where the rows were measured
 
 
+def test_both_sides_have_one_thread_or_as_many_as_asked_for(tmp_path, monkeypatch):
+    file = tmp_path / "products.py"
+    file.write_text(ROWS.replace('"half"', "str(torch.get_num_threads())"))
+    for before, asked, threads in (("2", None, "2"), ("2", 1, "1"), ("", None, "1"), ("1", 2, "2")):
+        monkeypatch.setenv("OMP_NUM_THREADS", before)
+        bench.use_threads(asked)
+        assert bench.os.environ["OMP_NUM_THREADS"] == threads
+    server = bench.Server(file)
+    server.close()
+    assert server.rows == ["2", "other"]
+
+
 def test_another_checkout_is_measured_in_turns(tmp_path, monkeypatch, capfd):
     file = tmp_path / "products.py"
     file.write_text(ROWS)
@@ -138,6 +150,7 @@ def test_the_page_of_results_is_what_was_measured(name):
         (["--beside", "nowhere"], "--beside: expected a checkout of this repository, got nowhere"),
         (["--json", "nowhere/rows.json"], "rows.json: there is no folder nowhere"),
         (["--processes", "0"], "--processes: expected at least 1, got 0"),
+        (["--threads", "0"], "--threads: expected at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_measured(arguments, said, tmp_path, monkeypatch, capsys):
