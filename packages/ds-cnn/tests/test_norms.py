@@ -3,9 +3,10 @@
 import pytest
 import torch
 from ds_cnn import BatchNorm2d, Conv2d, FrozenBatchNorm2d, InstanceNorm2d
-from ds_core import Sequential, engine, keep_for_second
+from ds_core import Module, Sequential, engine, keep_for_second
 from ds_core.kernels import runs
 from ds_core.module import replaced
+from ds_core.xray import trace
 from torch import nn
 
 
@@ -191,3 +192,27 @@ def test_a_scaled_convolution_and_its_gradients_equal_torchs(options, kernels):
         torch.testing.assert_close(conv.second_backward(v), of_grad)
         torch.testing.assert_close(conv.weight.grad, of_weight)
         conv.forget()
+
+
+class Scaled(Module):
+    """A reader's own use of a scale."""
+
+    def __init__(self):
+        self.conv = Conv2d(1, 2, 3)
+
+    def forward(self, x):
+        return self.conv(x, torch.tensor([2.0, 3.0]))
+
+    def backward(self, grad):
+        return self.conv.backward(grad)
+
+
+@pytest.mark.parametrize("model", [Conv2d(1, 2, 3), Scaled()])
+def test_a_trace_tells_of_convolutions_what_they_gave(model):
+    x, target = torch.randn(2, 1, 4, 4), torch.randn(2, 2, 2, 2)
+    stops = trace(model, x, target).stops
+    rows = {row.name: row for stop in stops if stop.function.startswith("convolution") for row in stop.rows}
+    told = isinstance(model, Conv2d)
+    assert ("sum over c, u, v" in rows["y"].code) == told
+    assert ("stride + u" in rows["grad_x"].code) == told  # else the lines are as they stand
+    torch.testing.assert_close(rows["y"].value, model(x).detach())

@@ -144,11 +144,13 @@ class _Reader:
 
 # ---- formulas whose lines say it in another way than a learner would --------------------------------------
 
-# Of each: what the page shows in place of the lines: (name, code, tree, operands).
+# Of each: what the page shows in place of the lines: (name, code, tree, operands); None for the lines.
 Told = list[tuple[str, str, Node, Operands]]
 
 
-def _convolution(scope: Mapping[str, Any], made: Mapping[str, Tensor]) -> Told:
+def _convolution(scope: Mapping[str, Any], made: Mapping[str, Tensor]) -> Told | None:
+    if scope["scale"] is not None:
+        return None
     operands = {"x": scope["x"], "weight": scope["weight"]}
     code = "y[n, o, i, j] = sum over c, u, v of weight[o, c, u, v] x[n, c, i stride + u, j stride + v]"
     tree: Node = ["conv", ["x", 0], ["x", 1], _geometry(scope["geometry"])]
@@ -158,8 +160,10 @@ def _convolution(scope: Mapping[str, Any], made: Mapping[str, Tensor]) -> Told:
     return [("y", code, tree, operands)]
 
 
-def _convolution_backward(scope: Mapping[str, Any], made: Mapping[str, Tensor]) -> Told:
-    x, weight, _, geometry = scope["saved"]
+def _convolution_backward(scope: Mapping[str, Any], made: Mapping[str, Tensor]) -> Told | None:
+    x, weight, _, geometry, scale = scope["saved"]
+    if scale is not None:
+        return None
     grad, how = scope["grad"], _geometry(geometry)
     told: Told = []
     if "grad_bias" in made:
@@ -213,7 +217,7 @@ def _embedding_backward(scope: Mapping[str, Any], made: Mapping[str, Tensor]) ->
     return [("grad_weight", "grad_weight[ids] += grad", tree, {"ids": ids, "grad": scope["grad"]})]
 
 
-TOLD: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], Told]] = {
+TOLD: dict[str, Callable[[Mapping[str, Any], Mapping[str, Tensor]], Told | None]] = {
     "convolution": _convolution,
     "convolution_backward": _convolution_backward,
     "max_pool": _max_pool,

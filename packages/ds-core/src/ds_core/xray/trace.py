@@ -353,14 +353,15 @@ def _row(line: Line, name: str = "") -> Row:
 def _rows(lines: list[tuple[Line, Row]]) -> list[Row]:
     """Describes the lines of one call: as they are, or as they are told."""
     tell = TOLD.get(lines[0][0].function)
-    if tell is None:
-        return [row for _, row in lines]
     scope = {name: value for line, _ in lines for name, value in line.scope.items()}
     scope["saved"] = lines[0][0].scope.get("saved")
     made = {line.name: line.value for line, _ in lines}
+    told = None if tell is None else tell(scope, made)
+    if told is None:
+        return [row for _, row in lines]
     only = lines[0][0].value if len(made) == 1 else None  # it may have another name here
     rows = []
-    for name, code, tree, operands in tell(scope, made):
+    for name, code, tree, operands in told:
         value = made.get(name, only)
         if value is not None:
             copies = {word: tensor.detach().clone() for word, tensor in operands.items()}
