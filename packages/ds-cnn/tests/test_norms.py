@@ -175,7 +175,7 @@ def test_no_scaled_weights_are_kept():
 @pytest.mark.parametrize("options", [{}, {"groups": 2, "stride": 2}, {"algorithm": "loop"}])
 @pytest.mark.parametrize("kernels", [True, False])
 def test_a_scaled_convolution_and_its_gradients_equal_torchs(options, kernels):
-    conv = Conv2d(4, 6, 3, padding=1, dtype=torch.float64, **options)
+    conv = Conv2d(4, 6, 3, padding=1, bias=False, dtype=torch.float64, **options)
     x, scale, shift = (torch.randn(*shape, dtype=torch.float64) for shape in ((2, 4, 5, 5), (6,), (6,)))
     weight, their_x = conv.weight.detach().requires_grad_(), x.clone().requires_grad_()
     way = {"stride": conv.stride, "padding": 1, "groups": conv.groups}
@@ -192,6 +192,28 @@ def test_a_scaled_convolution_and_its_gradients_equal_torchs(options, kernels):
         torch.testing.assert_close(conv.second_backward(v), of_grad)
         torch.testing.assert_close(conv.weight.grad, of_weight)
         conv.forget()
+
+
+@pytest.mark.parametrize(
+    ("bias", "numbers", "error", "said"),
+    [
+        (False, {"scale": torch.ones(1)}, ValueError, r"scale of shape \(6,\), .* got \(1,\)"),
+        (False, {"shift": torch.ones(6, 1)}, ValueError, r"shift of shape \(6,\), .* got \(6, 1\)"),
+        (False, {"scale": torch.ones(6).double()}, TypeError, r"scale of torch.float32 like the weight"),
+        (True, {"shift": torch.ones(6)}, ValueError, r"expected no shift, as there is a bias"),
+    ],
+)
+def test_a_scale_and_a_shift_that_cannot_be(bias, numbers, error, said):
+    conv = Conv2d(4, 6, 3, bias=bias)
+    with engine("manual"), pytest.raises(error, match=said):
+        conv(torch.randn(2, 4, 5, 5), **numbers)
+    assert not conv._stack
+
+
+def test_a_scaled_convolution_may_have_a_bias():
+    conv, x, scale = Conv2d(4, 6, 3), torch.randn(2, 4, 5, 5), torch.randn(6)
+    y = nn.functional.conv2d(x, conv.weight * scale.view(-1, 1, 1, 1), conv.bias)
+    torch.testing.assert_close(conv(x, scale), y)
 
 
 class Scaled(Module):

@@ -10,7 +10,7 @@ from ds_core.kernels import dispatch
 from torch import Tensor
 
 from ds_cnn import functional
-from ds_cnn.layers.convolution import Convolution
+from ds_cnn.layers.convolution import Convolution, check_scaling
 
 convolution, convolution_backward, convolution_second_backward = dispatch(
     functional.convolution, half=torch.float32, second=True, low=True
@@ -69,6 +69,7 @@ class Conv2d(Convolution):
 
     def forward(self, input: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Returns y; given numbers ``(O,)`` that nobody trains, y = scale (W * x) + shift, for b."""
+        check_scaling(self, scale, shift)
         images, edges = self.images(input), None  # (N, C, H, W)
         if self.padding_mode != "zeros":
             images, edges = pad(images, self.edges, self.padding_mode)

@@ -227,6 +227,30 @@ def check_fit(module: Module, x: Tensor, size: Sequence[int], geometry: Geometry
         )
 
 
+def check_scaling(module: Convolution, scale: Tensor | None, shift: Tensor | None) -> None:
+    """Checks numbers of the output's channels.
+
+    Raises:
+        ValueError: if they are not one for each, or the layer has a bias, whose place the shift takes.
+        TypeError: if they have another dtype than the weight.
+    """
+    for name, numbers in (("scale", scale), ("shift", shift)):
+        if numbers is None:
+            continue
+        if tuple(numbers.shape) != (module.out_channels,):
+            raise ValueError(
+                f"{module.label()}: expected {name} of shape ({module.out_channels},), a number for each "
+                f"channel of the output, got {shape(numbers)}"
+            )
+        if numbers.dtype != module.weight.dtype:
+            raise TypeError(
+                f"{module.label()}: expected {name} of {module.weight.dtype} like the weight, got "
+                f"{numbers.dtype}"
+            )
+    if shift is not None and module.bias is not None:
+        raise ValueError(f"{module.label()}: expected no shift, as there is a bias, whose place it takes")
+
+
 def check_padding(
     module: Module, x: Tensor, size: tuple[int, int], padding: tuple[int, int, int, int], mode: str
 ) -> tuple[int, int]:

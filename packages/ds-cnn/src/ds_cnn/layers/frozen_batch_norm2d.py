@@ -10,6 +10,7 @@ from ds_core import InputGrad, Module, functional
 from ds_core.checks import check_dtype, shape
 from ds_core.engines import autograd_records
 from ds_core.kernels import dispatch, switch
+from ds_core.kernels.batch_norm import scale_and_shift
 from torch import Tensor
 
 from ds_cnn.layers.conv2d import Conv2d
@@ -85,10 +86,9 @@ class FrozenBatchNorm2d(Module):
         """
         if not self._joins(conv, x):
             return self(conv(x))
-        scale = torch.rsqrt(self.running_var + self.eps) * self.weight
-        shift = torch.addcmul(self.bias, self.running_mean, scale, value=-1)
+        rstd = torch.rsqrt(self.running_var + self.eps)
         self.save(None)
-        return conv(x, scale, shift)
+        return conv(x, *scale_and_shift(self.running_mean, rstd, self.weight, self.bias))
 
     def _joins(self, conv: Module, x: Tensor) -> bool:
         """Says whether s and the shift may be the convolution's, and gain by it."""

@@ -44,8 +44,7 @@ class BatchNormKernel:
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
         mean, var = _joined(means, squares, blocks, positions)  # (1, C, 1)
         rstd = torch.rsqrt(var + number(eps, var))
-        scale = rstd if weight is None else rstd * weight.view(1, -1, 1)
-        shift = -mean * scale if bias is None else torch.addcmul(bias.view(1, -1, 1), mean, scale, value=-1)
+        scale, shift = scale_and_shift(mean, rstd, _by_channel(weight), _by_channel(bias))
         y = torch.empty_like(positions)
         for part, out in _last_first(positions, y, blocks=blocks):
             scale_shift(part, scale, shift, out=out)
@@ -101,8 +100,7 @@ class FrozenBatchNormKernel:
         trained: bool = True,
     ) -> tuple[Tensor, Any]:
         rstd = torch.rsqrt(var + number(eps, var))
-        scale = rstd if weight is None else rstd * weight
-        shift = -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
+        scale, shift = scale_and_shift(mean, rstd, weight, bias)
         positions = by_position(x)
         y = scale_shift(
             positions, scale.view(1, -1, 1), shift.view(1, -1, 1), out=torch.empty_like(positions)
@@ -120,6 +118,19 @@ class FrozenBatchNormKernel:
             grad_weight = (g * by_position(x)).sum((0, 2)).sub_(mean * total).mul_(rstd)
         grad_x = g.mul(scale.view(1, -1, 1)).view(grad.shape) if want_x else None
         return grad_x, grad_weight, total if want_bias else None
+
+
+def scale_and_shift(
+    mean: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Returns s and t of y = s x + t, one number for each channel: rstd w and b - mean s."""
+    scale = rstd if weight is None else rstd * weight
+    return scale, -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
+
+
+def _by_channel(numbers: Tensor | None) -> Tensor | None:
+    """Views ``(C,)`` as ``(1, C, 1)``."""
+    return None if numbers is None else numbers.view(1, -1, 1)
 
 
 def _joined(
