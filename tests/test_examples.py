@@ -57,7 +57,7 @@ def short(path, monkeypatch):
     monkeypatch.setenv("DS_SHORT", "1")
     for package in NEEDED.get(path.stem, ()):
         pytest.importorskip(package)
-    for variable in ("HOUSING_CSV", "HOUSING_SEED", "TEXT", "DETR_RUN", "MASKFORMER_RUN"):
+    for variable in ("HOUSING_CSV", "HOUSING_SEED", "TEXT"):
         monkeypatch.delenv(variable, raising=False)
 
 

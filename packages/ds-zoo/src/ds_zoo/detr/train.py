@@ -150,7 +150,7 @@ class Recipe:
     crop: float = 1.0
     colour: float = 0.0
     freeze: bool = False
-    steps: int = 2450
+    steps: int = 3600
     batch_size: int = 32
     accumulate: int = 1
     lr: float = 5e-4
@@ -159,7 +159,7 @@ class Recipe:
     fall: float = 0.25
     weight_decay: float = 1e-4
     clip: float = 1.0
-    validate_every: int = 350
+    validate_every: int = 360
     measured: int = 200
     workers: int = 0
     seed: int = 0
