@@ -38,6 +38,7 @@ from ds_zoo.detr.train import (
     verify,
 )
 from ds_zoo.detr.visualize import draw_matching, draw_query_attention, query_attention
+from ds_zoo.maskformer import train as maskformer
 from ds_zoo.runs import places_of
 from PIL import Image
 from typer.testing import CliRunner
@@ -236,6 +237,18 @@ def test_not_all_classes_need_be_on_the_images_held_out(tmp_path):
     assert evaluate(load(made.out), data=words["validation"])["images"] == 1
     with pytest.raises(ValueError, match="expected classes of ring, got 'cross'"):
         split(replace(SMALL, data=words["validation"], validation=words["data"]))
+
+
+@pytest.mark.parametrize("number", ["steps", "batch_size", "accumulate"])
+def test_none_of_what_scenes_are_counted_by_may_be_zero(number):
+    with pytest.raises(ValueError, match=f"train detr: expected {number} of at least 1, got 0"):
+        split(Recipe(**{number: 0}))
+
+
+@pytest.mark.parametrize("number", ["steps", "batch_size"])
+def test_none_of_what_scenes_with_masks_are_counted_by_may_be_zero(number):
+    with pytest.raises(ValueError, match=f"train maskformer: expected {number} of at least 1, got 0"):
+        maskformer.open_images(maskformer.Recipe(**{number: 0}))
 
 
 def test_rates_rise_stay_and_fall():

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from ds_core import AdamW, Callback, History, LambdaLR, Module, Trainer
+from ds_core.checks import check_whole
 from ds_core.data.epochs import mixed_generator
 from ds_core.drawing import FIGURES
 from ds_core.module import evaluating
@@ -375,6 +376,9 @@ def split(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
         raise ValueError(f"measured: expected at least 1 image, got {recipe.measured}")
     images: AnnotatedImages
     if recipe.data == SCENES:
+        check_whole(
+            "train detr", steps=recipe.steps, batch_size=recipe.batch_size, accumulate=recipe.accumulate
+        )
         count = recipe.steps * recipe.batch_size * recipe.accumulate
         images = scene_images(recipe, count, recipe.seed + 1)
         if recipe.validation is None:

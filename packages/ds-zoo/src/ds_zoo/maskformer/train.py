@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from ds_core import AdamW, Callback, History, Trainer, WarmupCosine
+from ds_core.checks import check_whole
 from ds_core.data.epochs import mixed_generator
 from ds_core.drawing import FIGURES
 from ds_core.initializers import normal_
@@ -376,6 +377,7 @@ def open_images(recipe: Recipe) -> tuple[AnnotatedImages, AnnotatedImages]:
     """Opens the images to learn from, and those held out."""
     images: AnnotatedImages
     if recipe.data == SCENES:
+        check_whole("train maskformer", steps=recipe.steps, batch_size=recipe.batch_size)
         images = scenes(recipe, recipe.steps * recipe.batch_size, 0)
         if recipe.classes is not None and recipe.validation is None:
             raise ValueError("classes: a table of classes is for label maps alone, got scenes")
