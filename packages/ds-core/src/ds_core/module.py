@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ds_core.checks import check_inputs, checked_constructor, explain_backward, explain_call, shown
 from ds_core.engines import note_backward, note_push, note_second
+from ds_core.kernels.remade import held, taken
 
 # This many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
@@ -61,18 +62,26 @@ class Entry:
     Attributes:
         values: what it saved.
         watched: every tensor among them, with how often it had been changed in place by then.
+        whole: whether all of it is there; else some tensors are to be made again.
         output: what the gradient of what forward gave must be like, once that is known.
         through_second: what ``second_backward`` adds to the gradient of the input.
     """
 
     values: tuple[Any, ...]
     watched: list[tuple[Tensor, int]]
+    whole: bool = True
     output: Any = None
     through_second: Tensor | None = None
 
+    def complete(self) -> tuple[Any, ...]:
+        """Returns the values, those that were not kept made again."""
+        if not self.whole:
+            self.values, self.whole = taken(self.values), True
+        return self.values
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
         """Copies the values; the copies' changes in place have not been counted."""
-        return Entry(copy.deepcopy(self.values, memo), [], self.output)
+        return Entry(copy.deepcopy(self.complete(), memo), [], output=self.output)
 
 
 class Module:
@@ -207,9 +216,11 @@ class Module:
         if self.recording:
             note_push(self)
             watched: list[tuple[Tensor, int]] = []
+            kept = values
             if not torch.compiler.is_compiling():  # reading the count would break the graph
-                _watch(values, watched)
-            self._stack.append(Entry(values, watched))
+                kept = held(values)
+                _watch(kept, watched)
+            self._stack.append(Entry(kept, watched, kept is values))
             if len(self._stack) == _MANY_PENDING:
                 warnings.warn(
                     f"{self.label()}: {_MANY_PENDING} forwards wait for their backward and hold memory; "
@@ -233,7 +244,8 @@ class Module:
                         f"since (one of shape {tuple(tensor.shape)}); write y = y + 1 instead of y += 1 for "
                         "what a layer gave or took"
                     )
-            values, entry.values, entry.watched = entry.values, (), []  # whoever is done with them frees them
+            values = entry.complete()
+            entry.values, entry.watched = (), []  # whoever is done with them frees them
             return values
         if not self.training:
             why = "it is in eval mode, where forward saves nothing; call train() first"
@@ -1131,7 +1143,7 @@ def _checked(backward: Callable[..., Any]) -> Callable[..., Any]:
                     _check_grads(self, entry.output, grads[0])
                 entry.output = None  # once: a base class's backward may follow
             if type(self).second_backward is not Module.second_backward and note_second(self):
-                self._second.append((grads[0], entry.values))
+                self._second.append((grads[0], entry.complete()))
         try:
             grad_x = backward(self, *grads, **named)
         except Exception as error:

@@ -208,6 +208,8 @@ def images_of(module: Module, x: Tensor, layout: tuple[str, ...], channels: int)
             f"{module.label()}: expected input of shape (N, {expected}) or ({expected}), got {shape(x)}"
         )
     check_dtype(module, x, module.weight.dtype)  # type: ignore[attr-defined]
+    if x.dim() == 4:
+        return x
     batch = x.shape[0] if x.dim() > dims else 1
     return x.reshape(batch, channels, *as_image(x.shape[1 - dims :], 1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ds_core.kernels import branch, kernel
 from ds_core.kernels.elementary import BLOCK, number, parts
 from ds_core.kernels.layer_norm import like
 from ds_core.kernels.normalization import by_position, less, scale_shift
+from ds_core.kernels.remade import remember
 
 ROOM = 4 * BLOCK  # numbers of a block; smaller ones would stay in a nearer cache, but mean more operations
 
@@ -44,11 +46,10 @@ class BatchNormKernel:
             squares.append(centred.mul_(centred).sum((0, 2), keepdim=True))
         mean, var = _joined(means, squares, blocks, positions)  # (1, C, 1)
         rstd = torch.rsqrt(var + number(eps, var))
-        scale, shift = scale_and_shift(mean, rstd, _by_channel(weight), _by_channel(bias))
-        y = torch.empty_like(positions)
-        for part, out in _last_first(positions, y, blocks=blocks):
-            scale_shift(part, scale, shift, out=out)
-        return (y.view(x.shape), mean.flatten(), var.flatten()), (x, mean, rstd, weight, bias)
+        saved = x, mean, rstd, weight, bias
+        y = _normalised(*saved)
+        remember(y, partial(_normalised, *saved))
+        return (y, mean.flatten(), var.flatten()), saved
 
     @staticmethod
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:
@@ -118,6 +119,16 @@ class FrozenBatchNormKernel:
             grad_weight = (g * by_position(x)).sum((0, 2)).sub_(mean * total).mul_(rstd)
         grad_x = g.mul(scale.view(1, -1, 1)).view(grad.shape) if want_x else None
         return grad_x, grad_weight, total if want_bias else None
+
+
+def _normalised(x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Returns n w + b; mean and rstd ``(1, C, 1)``."""
+    positions = by_position(x)
+    y = torch.empty_like(positions)
+    scale, shift = scale_and_shift(mean, rstd, _by_channel(weight), _by_channel(bias))
+    for part, out in _last_first(positions, y, blocks=_parts(positions)):
+        scale_shift(part, scale, shift, out=out)
+    return y.view(x.shape)
 
 
 def scale_and_shift(

@@ -11,7 +11,8 @@ from torch import Tensor
 from ds_core.functional.layer_norm import layer_norm
 from ds_core.kernels import branch, kernel
 from ds_core.kernels.elementary import channels_side_by_side
-from ds_core.kernels.normalization import normalize, normalize_backward
+from ds_core.kernels.normalization import normalize, normalize_backward, scale_shift
+from ds_core.kernels.remade import remember
 
 
 @kernel(layer_norm, branches=("rows", "images with channels last"))
@@ -24,8 +25,11 @@ class LayerNormKernel:
     ) -> tuple[Tensor, Any]:
         last = channels_last(x, dims)
         branch(f"LayerNormKernel: {'images with channels last' if last else 'rows'}")
-        y, by = normalize(rows(x, dims, last), (1,), eps, row(weight, last), row(bias, last))
-        return shaped(y, x.shape, last), (by.n, by.rstd, weight, bias, last)
+        w, b = row(weight, last), row(bias, last)
+        y, by = normalize(rows(x, dims, last), (1,), eps, w, b)
+        y, shape = shaped(y, x.shape, last), x.shape
+        remember(y, lambda: shaped(scale_shift(by.n, w, b, torch.empty_like(by.n)), shape, last))
+        return y, (by.n, by.rstd, weight, bias, last)
 
     @staticmethod
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool, bool] | None = None) -> Any:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ds_core.functional.leaky_relu import leaky_relu, prelu
 from ds_core.kernels import kernel
 from ds_core.kernels.elementary import bits, blocks, number
+from ds_core.kernels.remade import follow
 
 
 @kernel(leaky_relu)
@@ -21,8 +22,9 @@ class LeakyReLUKernel:
     def forward(x: Tensor, negative_slope: float = 0.01) -> tuple[Tensor, tuple[Tensor, float]]:
         if negative_slope > 1 or not negative_slope:
             return _forward(x, negative_slope), (x, negative_slope)
-        y = x * number(negative_slope, x)
-        return torch.maximum(x, y, out=y), (y if negative_slope > 0 else x, negative_slope)
+        y = _steeper(x, negative_slope)
+        follow(y, x, lambda x: _steeper(x, negative_slope))
+        return y, (y if negative_slope > 0 else x, negative_slope)
 
     @staticmethod
     def backward(grad: Tensor, saved: tuple[Tensor, float]) -> Tensor:
@@ -61,6 +63,12 @@ class PReLUKernel:
         if not want_x:
             return None, grad_weight
         return torch.gt(x, 0, out=grad_x).mul_(1 - weight).add_(weight).mul_(grad), grad_weight
+
+
+def _steeper(x: Tensor, slope: float) -> Tensor:
+    """Returns max(x, s x)."""
+    y = x * number(slope, x)
+    return torch.maximum(x, y, out=y)
 
 
 def _forward(x: Tensor, slope: float | Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ds_core.functional.relu import relu, relu6
 from ds_core.kernels import kernel
 from ds_core.kernels.elementary import bits, blocks
+from ds_core.kernels.remade import follow
 
 
 @kernel(relu)
@@ -20,6 +21,7 @@ class ReLUKernel:
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         y = x.clamp(min=0)
+        follow(y, x, lambda x: x.clamp_(min=0))
         return y, y
 
     @staticmethod

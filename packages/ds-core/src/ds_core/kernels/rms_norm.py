@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ds_core.functional.rms_norm import rms_norm
 from ds_core.kernels import kernel
 from ds_core.kernels.layer_norm import like, row, rows
-from ds_core.kernels.normalization import normalize, normalize_backward
+from ds_core.kernels.normalization import normalize, normalize_backward, scale_shift
+from ds_core.kernels.remade import remember
 
 
 @kernel(rms_norm)
@@ -20,8 +22,11 @@ class RMSNormKernel:
     def forward(
         x: Tensor, weight: Tensor | None, eps: float, dims: tuple[int, ...] = (-1,)
     ) -> tuple[Tensor, Any]:
-        y, by = normalize(rows(x, dims), (1,), eps, row(weight), centre=False)
-        return y.view(x.shape), (by.n, by.rstd, weight)
+        w = row(weight)
+        y, by = normalize(rows(x, dims), (1,), eps, w, centre=False)
+        y, shape = y.view(x.shape), x.shape
+        remember(y, lambda: scale_shift(by.n, w, None, torch.empty_like(by.n)).view(shape))
+        return y, (by.n, by.rstd, weight)
 
     @staticmethod
     def backward(grad: Tensor, saved: Any, *, wanted: tuple[bool, bool] | None = None) -> Any:
