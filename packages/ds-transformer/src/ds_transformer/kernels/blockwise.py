@@ -94,20 +94,18 @@ def in_blocks(
     as_they_are = not mask.adds and switch.products is None  # float16 takes no 2^30
     whole = in_one_block(query, key, mask)
     surely = as_they_are and not whole and _surely_small(query, key, scale * mask.unit)
-    outs = (query.new_empty if whole else query.new_zeros)(*query.shape[:2], value.shape[2])  # of all y
+    outs = query.new_empty(*query.shape[:2], value.shape[2])  # of all y
     sums = query.new_zeros(*query.shape[:2], 1)  # of all z
     largest: Tensor | None = None  # of all m
     memory = Scratch()
 
     for n, t, key_blocks in blocks(query, key, mask):
-        q = query[n, t]  # (n, t, D)
+        q = _of_heads(query, n, t)  # (n, t, D)
         y = z = zero
         m: Tensor | None = None  # (n, t, 1), None for 0
         for i, s in enumerate(key_blocks):
-            k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = matmul.baddbmm(
-                zero, q, k.mT, beta=0, alpha=scale * mask.unit, out=_scores(memory, "scores", q, k)
-            )
+            k, v = _of_heads(key, n, s), _of_heads(value, n, s)  # (n, s, D), (n, s, E)
+            a = _product(memory, "scores", q, k, scale * mask.unit)
             if m is None and not surely and not (as_they_are and _small(a)):
                 m = a.new_full((*a.shape[:2], 1), lowest).where(z == 0, 0.0)
             if m is None:
@@ -123,10 +121,9 @@ def in_blocks(
                 y = matmul.baddbmm(y, p, v, out=y)
             else:
                 y = matmul.bmm(p, v, out=outs[n] if whole else None)
-        if key_blocks:
-            if not whole:
-                outs[n, t] = y
-            sums[n, t] = z
+        if not whole:
+            outs[n, t] = y
+        sums[n, t] = z
         if m is not None:
             largest = torch.zeros_like(sums) if largest is None else largest
             largest[n, t] = m
@@ -147,7 +144,8 @@ def in_blocks_backward(
     dV += W^T g,   dA = P * (dropout(g V^T) - g . out),   dQ += scale dA K,   dK += scale dA^T Q
 
     The sum over all keys in the backward of softmax, sum_s P dP, is g . out: no block needs another. P and g
-    only occur together, so that exp(A - m) and g / z stand for P and g.
+    only occur together, so that exp(A - m) and g / z stand for P and g. P and dA lie in memory key by key, as
+    they are transposed in two of the three products, and a transposed first factor costs a copy.
 
     Args:
         grad: g = dL/d(out), ``(..., H, T, E)``.
@@ -162,7 +160,7 @@ def in_blocks_backward(
     by_head = g.view(grad.shape)
     torch.div(grad, sums.view(*grad.shape[:-1], 1), out=by_head)
     along = (by_head * out).sum(-1).view(*query.shape[:2], 1)  # (N, T, 1), g . out
-    whole = in_one_block(query, key, mask)
+    whole, by_key = in_one_block(query, key, mask), not mask.by_row
     if whole:  # of each head every number is read for the last time before a gradient is written there
         grad_key, grad_value = (key, value) if copied else (torch.empty_like(key), torch.empty_like(value))
         grad_query = g if g.shape == query.shape else torch.empty_like(query)
@@ -172,22 +170,20 @@ def in_blocks_backward(
     memory = Scratch()
 
     for n, t, key_blocks in blocks(query, key, mask):
-        q, g_ = query[n, t], g[n, t]  # (n, t, D), (n, t, E)
+        q, g_ = _of_heads(query, n, t), _of_heads(g, n, t)  # (n, t, D), (n, t, E)
         for s in key_blocks:
-            k, v = key[n, s], value[n, s]  # (n, s, D), (n, s, E)
-            a = matmul.baddbmm(
-                zero, q, k.mT, beta=0, alpha=scale * mask.unit, out=_scores(memory, "scores", q, k)
-            )
+            k, v = _of_heads(key, n, s), _of_heads(value, n, s)  # (n, s, D), (n, s, E)
+            a = _product(memory, "scores", q, k, scale * mask.unit, by_key)
             if largest is None:
                 p = mask.zero_(a.exp2_(), n, t, s)  # (n, t, s)
             else:
                 p = mask.exp_(mask.hide_(a, n, t, s).sub_(largest[n, t]))
-            grad_p = matmul.bmm(g_, v.mT, out=_scores(memory, "gradient", q, k))
+            grad_p = _product(memory, "gradient", g_, v, by_key=by_key)
             if noise is None:
                 w = p
             else:
                 drops = noise.of(n, t, s)
-                w = drops.drop(p, out=_scores(memory, "dropped", q, k))
+                w = drops.drop(p, out=_block(memory, "dropped", q, k, by_key))
                 drops.drop(grad_p, out=grad_p)
             if whole:
                 matmul.bmm(w.mT, g_, out=grad_value[n])
@@ -207,6 +203,15 @@ def in_blocks_backward(
         gather_heads(grad_value, heads, key_heads),
         None if grad_mask is None else grad_mask.view(mask.shape),
     )
+
+
+def _of_heads(x: Tensor, n: slice, some: slice) -> Tensor:
+    """Returns some queries or keys of some heads, laid out as a batch of matrices.
+
+    Of a part of a larger tensor, whose matrices lie apart, torch would lay out the transposed ones itself, in
+    seven times the time.
+    """
+    return x[n, some].contiguous()
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
@@ -326,6 +331,11 @@ class Mask:
         return min(keys, self.past + t.stop) if self.is_causal else keys
 
     @property
+    def by_row(self) -> bool:
+        """Says whether every query has a row of its own: blocks had better lie in memory as those do."""
+        return self.mask is not None and min(self.mask.shape[1:]) > 1
+
+    @property
     def unit(self) -> float:
         """Says what scores are multiplied by: 1 where they are added to, else by log2(e)."""
         return 1.0 if self.adds else LOG2_E
@@ -342,22 +352,33 @@ class Mask:
                 scores.add_(part)
             else:
                 scores.masked_fill_(part, -torch.inf)
-        later = self._later(t, s, scores)
-        return scores if later is None else scores.masked_fill_(later, -torch.inf)
+        if (found := self._later(t, s, scores)) is not None:
+            part, later = found
+            part.masked_fill_(later, -torch.inf)
+        return scores
 
     def zero_(self, weights: Tensor, n: slice, t: slice, s: slice) -> Tensor:
         """Makes the weights of a block ``(n, t, s)`` 0 where the mask hides; it adds nothing."""
         if self.mask is not None:
             weights.mul_((~self._of(n, t, s)).to(weights.dtype))
-        later = self._later(t, s, weights)
-        return weights if later is None else weights.mul_((~later).to(weights.dtype))
+        if (found := self._later(t, s, weights)) is not None:
+            part, later = found
+            part.mul_((~later).to(weights.dtype))
+        return weights
 
-    def _later(self, t: slice, s: slice, like: Tensor) -> Tensor | None:
-        """Returns which keys of a block come after which of its queries, ``(t, s)``; None if none does."""
-        if not self.is_causal or self.past + t.start + 1 >= s.stop:
+    def _later(self, t: slice, s: slice, like: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Returns the part of a block with keys of which some are hidden, and which are, ``(t, s)``; or None.
+
+        Those come after the first of the queries. The answer lies in memory as the block does.
+        """
+        first = max(s.start, self.past + t.start + 1)
+        if not self.is_causal or first >= s.stop:
             return None
         queries = torch.arange(self.past + t.start, self.past + t.stop, device=like.device)
-        return torch.arange(s.start, s.stop, device=like.device) > queries.unsqueeze(1)
+        keys = torch.arange(first, s.stop, device=like.device)
+        by_key = like.stride(-1) > 1  # one key is no difference
+        later = (keys[:, None] > queries).mT if by_key else keys > queries[:, None]
+        return like[..., first - s.start :], later
 
     def _of(self, n: slice, t: slice, s: slice) -> Tensor:
         """Returns the mask of a block, which broadcasts to ``(n, t, s)``."""
@@ -383,6 +404,17 @@ class Mask:
         return mask[:, t if mask.shape[1] > 1 else every, s if mask.shape[2] > 1 else every]
 
 
-def _scores(memory: Scratch, which: str, q: Tensor, k: Tensor) -> Tensor:
-    """Returns memory for scores of queries ``(n, t, D)`` and keys ``(n, s, D)``, the same for all blocks."""
-    return memory(which, (q.shape[0], q.shape[1], k.shape[1]), q)
+def _product(
+    memory: Scratch, which: str, q: Tensor, k: Tensor, alpha: float = 1.0, by_key: bool = False
+) -> Tensor:
+    """Returns alpha q k^T, ``(n, t, s)``, of ``(n, t, D)`` and ``(n, s, D)``, in the memory of a block."""
+    out, zero = _block(memory, which, q, k, by_key), q.new_zeros(())  # beta 0: it is not even read
+    if by_key:
+        return matmul.baddbmm(zero, k, q.mT, beta=0, alpha=alpha, out=out.mT).mT
+    return matmul.baddbmm(zero, q, k.mT, beta=0, alpha=alpha, out=out)
+
+
+def _block(memory: Scratch, which: str, q: Tensor, k: Tensor, by_key: bool) -> Tensor:
+    """Returns memory for numbers of queries ``(n, t, D)`` and keys ``(n, s, D)``, the same for all blocks."""
+    n, t, s = q.shape[0], q.shape[1], k.shape[1]
+    return memory(which, (n, s, t), q).mT if by_key else memory(which, (n, t, s), q)

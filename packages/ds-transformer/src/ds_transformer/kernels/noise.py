@@ -21,7 +21,8 @@ class Noise(NamedTuple):
 
     def drop(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Returns ``x (..., T, S)`` with some of it set to 0, the rest divided by 1 - p."""
-        bits = torch.bitwise_xor(self.rows, self.columns)
+        bits = torch.empty_like(x, dtype=torch.int32)  # lies in memory as x does
+        torch.bitwise_xor(self.rows, self.columns, out=bits)
         bits.mul_(0x7FEB352D)
         bits.bitwise_xor_(torch.bitwise_right_shift(bits, 15).bitwise_and_(0x1FFFF)).mul_(-0x7B935975)
         kept = bits >= min(round((self.p - 0.5) * 2**32), 2**31 - 1)
