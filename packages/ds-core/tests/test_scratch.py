@@ -5,7 +5,7 @@ import weakref
 
 import torch
 from ds_core.kernels import scratch as module
-from ds_core.kernels.scratch import scratch
+from ds_core.kernels.scratch import Scratch, scratch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 
@@ -44,6 +44,13 @@ def test_memory_that_was_too_small_is_let_go():
     assert [one() for one in small] == [None]
 
 
+def test_memory_for_a_while_is_kept_however_large_it_is():
+    memory, x, many = Scratch(), torch.ones(1), 2 * module.LARGEST
+    first = memory("test", (many,), x)
+    assert memory("test", (2, many // 2), x).data_ptr() == first.data_ptr()
+    assert scratch("test", (many,), x) is not scratch("test", (many,), x)
+
+
 def test_threads_have_their_own():
     x, places = torch.ones(1), [scratch("test", (4,), torch.ones(1)).data_ptr()]
     thread = threading.Thread(target=lambda: places.append(scratch("test", (4,), x).data_ptr()))
@@ -53,7 +60,7 @@ def test_threads_have_their_own():
 
 
 def test_what_is_very_large_is_not_kept(monkeypatch):
-    monkeypatch.setattr(module, "LARGEST", 8)
+    monkeypatch.setattr(scratch, "largest", 8)
     scratch.release()
     scratch("test", (9,), torch.ones(1))
     assert not scratch.memory

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LARGEST = 1_200_000  # numbers that are kept from one call to the next, of each name
+LARGEST = 1_200_000  # numbers of each name that are kept from one call of a kernel to the next
 SHAPES = 64  # in which the memory of a name was seen, and may be seen again
 
 
@@ -19,9 +19,14 @@ class Scratch(threading.local):
 
     A system hands out large pieces of memory page by page, at the first touch, and takes them back at once:
     where this was measured, a product of 38 MB took 22 ms into new memory, 6 into memory used before.
+
+    Args:
+        largest: numbers that are kept from one use to the next, of each name; None for any number, where all of
+            it is let go soon.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int | None = None) -> None:
+        self.largest = largest
         self.memory: dict[tuple[str, torch.dtype, torch.device], _Memory] = {}
 
     def __call__(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
@@ -43,7 +48,7 @@ class Scratch(threading.local):
         with torch.inference_mode(False), torch.no_grad():
             if memory is None or memory.numbers.numel() < size:
                 memory = _Memory(torch.empty(size, dtype=like.dtype, device=like.device), {})
-                if size <= LARGEST:
+                if self.largest is None or size <= self.largest:
                     self.memory[key] = memory
             if len(memory.views) == SHAPES:
                 memory.views.clear()
@@ -63,4 +68,4 @@ class _Memory(NamedTuple):
     views: dict[tuple[int, ...], Tensor]
 
 
-scratch = Scratch()  # from one call to the next
+scratch = Scratch(LARGEST)  # from one call to the next
