@@ -137,15 +137,40 @@ def test_what_is_changed_later_is_made_as_it_was(small):
         assert layer.backward(torch.ones(4)).tolist() == [0, 2, 4, 6]
 
 
-def test_a_changed_source_is_an_error():
-    norm, last = LayerNorm(512), Dense(512, 3)
+@pytest.mark.parametrize("rectifier", [None, ReLU])
+@pytest.mark.parametrize("changed", ["input", "weight", "bias"])
+def test_a_changed_source_is_an_error_where_it_is_wanted(changed, rectifier):
+    norm, last, x = BatchNorm1d(512), Dense(512, 3), torch.randn(300, 512)
     with engine("manual"):
-        last(norm(torch.randn(300, 512)))
-        grad = last.backward(torch.ones(300, 3))
-        norm.weight.data.add_(1)  # .data is not counted
-        norm._stack[-1].values[0].values[0].add_(1)  # what it was normalised to
-        with pytest.raises(RuntimeError, match="changed in place"):
-            norm.backward(grad)
+        between = norm(x)
+        last(between if rectifier is None else rectifier()(between))
+        {"input": x, "weight": norm.weight, "bias": norm.bias}[changed].add_(1)
+        with pytest.raises(RuntimeError, match=r"Dense\(512, 3\): a tensor that .* was changed in place"):
+            last.backward(torch.ones(300, 3))
+
+
+def test_a_changed_weight_of_other_norms_is_an_error_too():
+    for norm in (LayerNorm(512), RMSNorm(512)):
+        last = Dense(512, 3)
+        with engine("manual"):
+            last(norm(torch.randn(300, 512)))
+            norm.weight.add_(1)
+            with pytest.raises(RuntimeError, match=r"Dense\(512, 3\): a tensor that .* was changed in place"):
+                last.backward(torch.ones(300, 3))
+
+
+@pytest.mark.parametrize("rectifier", [None, ReLU])
+def test_what_is_carried_into_the_next_step_is_kept_as_it_is(rectifier):
+    norm, last, x = LayerNorm(512), Dense(512, 3), torch.randn(300, 512)
+    with engine("manual"):
+        carried = norm(x) if rectifier is None else rectifier()(norm(x))
+    before = carried.clone()
+    with torch.no_grad():
+        norm.weight.mul_(2)  # as an optimizer does
+    with engine("manual"):
+        last(carried)
+        last.backward(torch.ones(300, 3))
+    torch.testing.assert_close(last.weight.grad, torch.ones(3, 300) @ before)
 
 
 def test_tuples_and_lists_keep_their_kind(small):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ds_core.checks import check_inputs, checked_constructor, explain_backward, explain_call, shown
 from ds_core.engines import note_backward, note_push, note_second
-from ds_core.kernels.remade import held, taken
+from ds_core.kernels.remade import Remade, held, taken
 
 # This many forwards of one layer without a backward look like a forgotten eval(), not like a long sequence.
 _MANY_PENDING = 10_000
@@ -1243,13 +1243,18 @@ def _likes(output: Any) -> Any:
 
 
 def _watch(values: Any, found: list[tuple[Tensor, int]]) -> None:
-    """Adds each tensor in nested tuples and lists, with how often it was changed in place so far."""
+    """Adds each tensor in nested tuples and lists, with how often it was changed in place so far.
+
+    Of one that is not kept, those that it is made of.
+    """
     for value in values:
         if isinstance(value, Tensor):
             if not value.is_inference():  # nobody counts for those
                 found.append((value, value._version))
         elif isinstance(value, (tuple, list)):
             _watch(value, found)
+        elif isinstance(value, Remade):
+            found.extend(value.watched)
 
 
 def check_found(module: Module) -> None:

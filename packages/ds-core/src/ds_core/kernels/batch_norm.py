@@ -48,7 +48,7 @@ class BatchNormKernel:
         rstd = torch.rsqrt(var + number(eps, var))
         saved = x, mean, rstd, weight, bias
         y = _normalised(*saved)
-        remember(y, partial(_normalised, *saved))
+        remember(y, partial(_normalised, *saved), x, weight, bias)
         return (y, mean.flatten(), var.flatten()), saved
 
     @staticmethod

@@ -28,7 +28,7 @@ class LayerNormKernel:
         w, b = row(weight, last), row(bias, last)
         y, by = normalize(rows(x, dims, last), (1,), eps, w, b)
         y, shape = shaped(y, x.shape, last), x.shape
-        remember(y, lambda: shaped(scale_shift(by.n, w, b, torch.empty_like(by.n)), shape, last))
+        remember(y, lambda: shaped(scale_shift(by.n, w, b, torch.empty_like(by.n)), shape, last), w, b)
         return y, (by.n, by.rstd, weight, bias, last)
 
     @staticmethod

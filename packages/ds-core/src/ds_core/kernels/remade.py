@@ -23,10 +23,12 @@ class Remade:
 
     Args:
         make: returns it, each time the same.
+        watched: what it is made of, with how often that had been changed in place.
     """
 
-    def __init__(self, make: Callable[[], Tensor]) -> None:
+    def __init__(self, make: Callable[[], Tensor], watched: list[tuple[Tensor, int]]) -> None:
         self.make = make
+        self.watched = watched
         self.holders = 0
         self.tensor: Tensor | None = None
 
@@ -42,18 +44,17 @@ class Remade:
 _known: dict[int, tuple[ref[Tensor], int, Remade]] = {}
 
 
-def remember(y: Tensor, make: Callable[[], Tensor]) -> None:
-    """Says how to make a tensor again from others that are kept anyway; to the bit, or not at all."""
-    if y.numel() < LEAST or type(y) is not Tensor or y.is_inference():
-        return
-    key = id(y)
-    _known[key] = ref(y, lambda _: _known.pop(key, None)), y._version, Remade(make)
+def remember(y: Tensor, make: Callable[[], Tensor], *sources: Tensor | None) -> None:
+    """Says how to make a tensor again, to the bit, from others that are kept anyway."""
+    if y.numel() >= LEAST and type(y) is Tensor and not y.is_inference():
+        watched = [(x, x._version) for x in sources if x is not None and not x.is_inference()]
+        _note(y, Remade(make, watched))
 
 
 def follow(y: Tensor, x: Tensor, function: Callable[[Tensor], Tensor]) -> None:
     """Says that y, the function of x, can be made again if x can."""
     if _known and (before := _recipe(x)) is not None:
-        remember(y, lambda: function(before.make()))
+        _note(y, Remade(lambda: function(before.make()), before.watched))
 
 
 def held(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -73,6 +74,11 @@ def taken(values: Any) -> Any:
     return values
 
 
+def _note(y: Tensor, how: Remade) -> None:
+    key = id(y)
+    _known[key] = ref(y, lambda _: _known.pop(key, None)), y._version, how
+
+
 def _held(value: Any) -> Any:
     if isinstance(value, Tensor):
         recipe = _recipe(value)
@@ -84,9 +90,12 @@ def _held(value: Any) -> Any:
 
 
 def _recipe(x: Tensor) -> Remade | None:
-    """Returns how to make a tensor again, None if nobody said so or it was changed since."""
+    """Returns how to make a tensor again; None if nobody said so, or it was changed since, or its sources."""
     found = _known.get(id(x))
-    return found[2] if found is not None and found[0]() is x and found[1] == x._version else None
+    if found is None or found[0]() is not x or found[1] != x._version:
+        return None
+    how = found[2]
+    return how if all(source._version == version for source, version in how.watched) else None
 
 
 def _like(values: Any, parts: list[Any]) -> Any:

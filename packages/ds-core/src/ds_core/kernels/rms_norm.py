@@ -25,7 +25,7 @@ class RMSNormKernel:
         w = row(weight)
         y, by = normalize(rows(x, dims), (1,), eps, w, centre=False)
         y, shape = y.view(x.shape), x.shape
-        remember(y, lambda: scale_shift(by.n, w, None, torch.empty_like(by.n)).view(shape))
+        remember(y, lambda: scale_shift(by.n, w, None, torch.empty_like(by.n)).view(shape), w)
         return y, (by.n, by.rstd, weight)
 
     @staticmethod
