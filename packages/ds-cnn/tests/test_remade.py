@@ -7,6 +7,7 @@ import torch
 from ds_cnn import BatchNorm2d, Conv2d, ConvTranspose2d, MaxPool2d, resnet18
 from ds_core import LeakyReLU, ReLU, Sequential, engine
 from ds_core.kernels import remade
+from ds_core.verify.trial import Trial
 
 LAST = {
     "3x3": lambda: Conv2d(32, 4, 3, padding=1),
@@ -18,12 +19,9 @@ LAST = {
 }
 
 
-@torch.no_grad()
 def gradients(model, x):
-    model.train().zero_grad()
-    with engine("manual"):
-        grad = model.backward(torch.ones_like(model(x)).cumsum(-1))
-    return [grad, *(parameter.grad.clone() for parameter in model.parameters())]
+    outcome = Trial(model, (x,), torch.float32).manual()
+    return [*outcome.inputs.values(), *outcome.parameters.values()]
 
 
 @pytest.mark.parametrize("last", LAST)

@@ -21,6 +21,7 @@ from ds_core import (
 )
 from ds_core.kernels import remade
 from ds_core.kernels.remade import LEAST, Remade, follow, held, remember, taken
+from ds_core.verify.trial import Trial
 
 
 class Pair(NamedTuple):
@@ -46,12 +47,9 @@ def small(monkeypatch):
     monkeypatch.setattr(remade, "LEAST", 1)
 
 
-@torch.no_grad()
 def gradients(model, x):
-    model.train().zero_grad()
-    with engine("manual"):
-        grad = model.backward(torch.ones_like(model(x)).cumsum(-1))
-    return [grad, *(parameter.grad.clone() for parameter in model.parameters())]
+    outcome = Trial(model, (x,), torch.float32).manual()
+    return [*outcome.inputs.values(), *outcome.parameters.values()]
 
 
 NORMS = {
