@@ -92,6 +92,13 @@ def test_what_is_small_is_kept():
         assert last._stack[-1].whole
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("norm", [name for name in NORMS if name != "batch"])
+def test_where_nothing_is_recorded_nothing_is_remembered(norm):
+    before, y = len(remade._known), NORMS[norm]().eval()(torch.randn(300, 512))
+    assert len(remade._known) == before, y.shape
+
+
 def test_formulas_make_nothing_again():
     norm, last = LayerNorm(512), Dense(512, 3)
     with engine("manual", kernels=False):

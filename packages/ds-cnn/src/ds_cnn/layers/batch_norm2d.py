@@ -78,7 +78,7 @@ class BatchNorm2d(BatchNorm):
             self.save(saved, True)
             return y
         norm = batch_norm_loop if self.algorithm == "loop" else batch_norm
-        (y, mean, var), saved = norm(input, self.weight, self.bias, self.eps)
+        (y, mean, var), saved = norm(input, self.weight, self.bias, self.eps, keep=self.recording)
         self.track(mean, var, count)
         self.save(saved, False)
         return y

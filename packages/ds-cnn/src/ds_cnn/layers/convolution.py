@@ -209,7 +209,7 @@ def images_of(module: Module, x: Tensor, layout: tuple[str, ...], channels: int)
         )
     check_dtype(module, x, module.weight.dtype)  # type: ignore[attr-defined]
     if x.dim() == 4:
-        return x
+        return x  # and no view of it: of a tensor that can be made again, a module keeps nothing
     batch = x.shape[0] if x.dim() > dims else 1
     return x.reshape(batch, channels, *as_image(x.shape[1 - dims :], 1))
 

@@ -41,6 +41,7 @@ from ds_core.kernels.low import Low, LowProducts
 __all__ = [
     "HALF",
     "Kernel",
+    "alike",
     "branch",
     "declared",
     "dispatch",
@@ -344,6 +345,10 @@ def _cast(value: Any, dtype: torch.dtype | None) -> Any:
     if isinstance(value, Tensor):
         return value.to(dtype) if value.is_floating_point() else value
     if isinstance(value, (tuple, list)):
-        parts = [_cast(part, dtype) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        return alike(value, [_cast(part, dtype) for part in value])
     return value
+
+
+def alike(values: Any, parts: list[Any]) -> Any:
+    """Returns the parts as values are: in a tuple, a list or a named tuple of the same kind."""
+    return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)

@@ -33,7 +33,7 @@ class BatchNormKernel:
 
     @staticmethod
     def forward(
-        x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+        x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, *, keep: bool = True
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Any]:
         positions = by_position(x)
         blocks = _parts(positions)
@@ -48,7 +48,8 @@ class BatchNormKernel:
         rstd = torch.rsqrt(var + number(eps, var))
         saved = x, mean, rstd, weight, bias
         y = _normalised(*saved)
-        remember(y, partial(_normalised, *saved), x, weight, bias)
+        if keep:
+            remember(y, partial(_normalised, *saved), x, weight, bias)
         return (y, mean.flatten(), var.flatten()), saved
 
     @staticmethod

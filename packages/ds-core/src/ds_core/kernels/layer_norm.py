@@ -21,14 +21,21 @@ class LayerNormKernel:
 
     @staticmethod
     def forward(
-        x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, dims: tuple[int, ...] = (-1,)
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        dims: tuple[int, ...] = (-1,),
+        *,
+        keep: bool = True,
     ) -> tuple[Tensor, Any]:
         last = channels_last(x, dims)
         branch(f"LayerNormKernel: {'images with channels last' if last else 'rows'}")
         w, b = row(weight, last), row(bias, last)
         y, by = normalize(rows(x, dims, last), (1,), eps, w, b)
         y, shape = shaped(y, x.shape, last), x.shape
-        remember(y, lambda: shaped(scale_shift(by.n, w, b, torch.empty_like(by.n)), shape, last), w, b)
+        if keep:
+            remember(y, lambda: shaped(scale_shift(by.n, w, b, torch.empty_like(by.n)), shape, last), w, b)
         return y, (by.n, by.rstd, weight, bias, last)
 
     @staticmethod

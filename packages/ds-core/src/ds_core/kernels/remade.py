@@ -13,6 +13,8 @@ from weakref import ref
 
 from torch import Tensor
 
+from ds_core.kernels import alike
+
 LEAST = 1 << 17  # numbers; less memory is not worth the pass
 
 
@@ -62,7 +64,7 @@ def held(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not _known:
         return values
     parts = [_held(value) for value in values]
-    return _like(values, parts) if any(a is not b for a, b in zip(parts, values, strict=True)) else values
+    return alike(values, parts) if any(a is not b for a, b in zip(parts, values, strict=True)) else values
 
 
 def taken(values: Any) -> Any:
@@ -70,7 +72,7 @@ def taken(values: Any) -> Any:
     if isinstance(values, Remade):
         return values.take()
     if isinstance(values, (tuple, list)):
-        return _like(values, [taken(value) for value in values])
+        return alike(values, [taken(value) for value in values])
     return values
 
 
@@ -96,8 +98,3 @@ def _recipe(x: Tensor) -> Remade | None:
         return None
     how = found[2]
     return how if all(source._version == version for source, version in how.watched) else None
-
-
-def _like(values: Any, parts: list[Any]) -> Any:
-    """Returns the parts in a tuple or list of the same kind."""
-    return type(values)(*parts) if hasattr(values, "_fields") else type(values)(parts)

@@ -20,12 +20,13 @@ class RMSNormKernel:
 
     @staticmethod
     def forward(
-        x: Tensor, weight: Tensor | None, eps: float, dims: tuple[int, ...] = (-1,)
+        x: Tensor, weight: Tensor | None, eps: float, dims: tuple[int, ...] = (-1,), *, keep: bool = True
     ) -> tuple[Tensor, Any]:
         w = row(weight)
         y, by = normalize(rows(x, dims), (1,), eps, w, centre=False)
         y, shape = y.view(x.shape), x.shape
-        remember(y, lambda: scale_shift(by.n, w, None, torch.empty_like(by.n)).view(shape), w)
+        if keep:
+            remember(y, lambda: scale_shift(by.n, w, None, torch.empty_like(by.n)).view(shape), w)
         return y, (by.n, by.rstd, weight)
 
     @staticmethod

@@ -135,7 +135,7 @@ class BatchNorm1d(BatchNorm):
             y, saved = frozen_batch_norm(input, *stats, self.weight, self.bias, self.eps)
             self.save(saved, True)
             return y
-        (y, mean, var), saved = batch_norm(input, self.weight, self.bias, self.eps)
+        (y, mean, var), saved = batch_norm(input, self.weight, self.bias, self.eps, keep=self.recording)
         self.track(mean, var, count)
         self.save(saved, False)
         return y

@@ -62,7 +62,7 @@ class LayerNorm(TrailingNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         check_trailing(self, input, self.normalized_shape, self.weight)
-        y, saved = layer_norm(input, self.weight, self.bias, self.eps, self.dims)
+        y, saved = layer_norm(input, self.weight, self.bias, self.eps, self.dims, keep=self.recording)
         self.save(saved)
         return y
 

@@ -62,7 +62,7 @@ class RMSNorm(TrailingNorm):
         check_trailing(self, x, self.normalized_shape, self.weight)
         computed_in = torch.float32 if x.dtype in HALF else x.dtype
         eps = torch.finfo(computed_in).eps if self.eps is None else self.eps
-        y, saved = rms_norm(x, self.weight, eps, self.dims)
+        y, saved = rms_norm(x, self.weight, eps, self.dims, keep=self.recording)
         self.save(saved)
         return y
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ds_core.kernels import alike
+
 
 class Limits(NamedTuple):
     """The largest relative error that each referee lets pass."""
@@ -198,8 +200,7 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
         return function(tree)
     if not isinstance(tree, (tuple, list)):
         return tree
-    parts = [map_tensors(function, part) for part in tree]
-    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return alike(tree, [map_tensors(function, part) for part in tree])
 
 
 def tensors(tree: Any) -> list[Tensor]:

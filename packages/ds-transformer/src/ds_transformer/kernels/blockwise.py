@@ -408,10 +408,10 @@ def _product(
     memory: Scratch, which: str, q: Tensor, k: Tensor, alpha: float = 1.0, by_key: bool = False
 ) -> Tensor:
     """Returns alpha q k^T, ``(n, t, s)``, of ``(n, t, D)`` and ``(n, s, D)``, in the memory of a block."""
-    out, zero = _block(memory, which, q, k, by_key), q.new_zeros(())  # beta 0: it is not even read
-    if by_key:
-        return matmul.baddbmm(zero, k, q.mT, beta=0, alpha=alpha, out=out.mT).mT
-    return matmul.baddbmm(zero, q, k.mT, beta=0, alpha=alpha, out=out)
+    block = _block(memory, which, q, k, by_key)
+    rows, columns, out = (k, q, block.mT) if by_key else (q, k, block)
+    matmul.baddbmm(out, rows, columns.mT, beta=0, alpha=alpha, out=out)  # beta 0: what was there is not read
+    return block
 
 
 def _block(memory: Scratch, which: str, q: Tensor, k: Tensor, by_key: bool) -> Tensor:
